@@ -1,0 +1,129 @@
+# stagedoor: a preconfigured-webhook gateway.
+#
+#   make run        install what is missing, build, serve the sample stages on 127.0.0.1:8095
+#   make test       install what is missing, build, lint, unit tests, end-to-end tests (plain, and under ASan + UBSan)
+#   make            build build/stagedoor
+#   make deps       install what building and testing need (Debian 12 packages)
+#   make lint       layers, banned functions, format, generated files
+#   make unit       unit tests only          make e2e       end-to-end tests only (T="-k name" picks)
+#   make bench      figures, beside what a user would use instead
+#   make fuzz       search with every fuzzer for FUZZ_SECONDS each (default 60)
+#   make soak       a long run under load; looks for growth
+#   make format     put the sources into form
+#   make install    to PREFIX (default /usr/local), under DESTDIR
+#   make clean
+#
+# Variants, each with objects of its own: make VARIANT=asan (ASan + UBSan, one heap block an arena allocation),
+# make VARIANT=tiny (every limit shrunk), VARIANT=release (the default).
+
+VARIANT ?= release
+PREFIX ?= /usr/local
+CC ?= cc
+FUZZ_CC ?= clang
+FUZZ_SECONDS ?= 60
+BUILD ?= build
+PYTHON ?= /usr/bin/python3
+
+OUT.release = $(BUILD)
+OUT.asan = $(BUILD)/asan
+OUT.tiny = $(BUILD)/tiny
+OUT = $(or $(OUT.$(VARIANT)),$(error VARIANT is release, asan or tiny))
+
+VERSION := $(shell cat VERSION)
+
+WARNINGS = -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wpointer-arith -Wcast-qual -Wformat=2 -Wundef -Werror
+CPPFLAGS += -D_GNU_SOURCE -DSTAGEDOOR_VERSION='"$(VERSION)"' -Igateway
+CFLAGS.release = -O2 -g -fstack-protector-strong -D_FORTIFY_SOURCE=2
+CFLAGS.asan = -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -DMEM_SINGLE
+CFLAGS.tiny = -O1 -g -DTINY_LIMITS
+CFLAGS += -std=gnu11 -pthread $(CFLAGS.$(VARIANT))
+LDFLAGS += -pthread $(filter -fsanitize=%,$(CFLAGS.$(VARIANT)))
+LIBS = -levhtp -levent -levent_openssl -levent_pthreads -lcurl -ljansson -lconfig -lsqlite3 -lpcre2-8 -lssl -lcrypto -lm
+
+SOURCES := $(sort $(wildcard gateway/*/*.c))
+OBJECTS = $(SOURCES:%.c=$(OUT)/obj/%.o)
+UNIT_TESTS := $(sort $(wildcard tests/unit/test_*.c))
+UNIT_BINARIES = $(UNIT_TESTS:tests/unit/%.c=$(OUT)/unit/%)
+FUZZERS := $(sort $(wildcard tests/fuzz/fuzz_*.c))
+FUZZ_BINARIES = $(FUZZERS:tests/fuzz/%.c=$(BUILD)/fuzz/%)
+BENCHES := $(sort $(wildcard tests/bench/*.c))
+BENCH_BINARIES = $(BENCHES:tests/bench/%.c=$(BUILD)/bench/%)
+FORMATTED := $(sort $(wildcard gateway/*.c gateway/*/*.[ch] tests/*/*.[ch]))
+
+.PHONY: all help deps run test lint unit fuzz-replay e2e e2e-asan bench fuzz soak format install clean
+.DELETE_ON_ERROR:
+.SECONDARY:
+
+all: $(OUT)/stagedoor
+
+help:
+	@sed -n '2,/^$$/s/^# \{0,1\}//p' Makefile
+
+deps:
+	@packaging/install-deps
+
+run: deps
+	@$(MAKE) --no-print-directory all
+	@tests/sample/run
+
+test: deps
+	@tests/run-all
+
+$(OUT)/obj/%.o: %.c Makefile VERSION
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) $(WARNINGS) -MMD -MP -c -o $@ $<
+
+$(OUT)/libgateway.a: $(OBJECTS)
+	@rm -f $@
+	@ar rcs $@ $(OBJECTS)
+
+$(OUT)/stagedoor: $(OUT)/obj/gateway/main.o $(OUT)/libgateway.a
+	$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
+
+$(OUT)/unit/%: tests/unit/%.c $(OUT)/libgateway.a
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) -Itests/unit $(CFLAGS) $(WARNINGS) -Wno-missing-prototypes -MMD -MP -MF $@.d $(LDFLAGS) -o $@ $< $(OUT)/libgateway.a $(LIBS) -lcmocka
+
+unit: $(UNIT_BINARIES)
+	@tests/run-unit $(UNIT_BINARIES)
+
+# Fuzzers are built with clang from the sources, since coverage has to be compiled in.
+$(BUILD)/fuzz/obj/%.o: %.c Makefile VERSION
+	@mkdir -p $(@D)
+	$(FUZZ_CC) $(CPPFLAGS) -std=gnu11 -pthread -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -DMEM_SINGLE -MMD -MP -c -o $@ $<
+
+$(BUILD)/fuzz/fuzz_%: tests/fuzz/fuzz_%.c $(SOURCES:%.c=$(BUILD)/fuzz/obj/%.o)
+	$(FUZZ_CC) $(CPPFLAGS) -std=gnu11 -pthread -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -o $@ $^ $(LIBS)
+
+fuzz-replay: $(FUZZ_BINARIES)
+	@tests/run-fuzz replay $(FUZZ_BINARIES)
+
+fuzz: $(FUZZ_BINARIES)
+	@FUZZ_SECONDS=$(FUZZ_SECONDS) tests/run-fuzz search $(FUZZ_BINARIES)
+
+e2e: $(OUT)/stagedoor
+	@STAGEDOOR=$(abspath $(OUT)/stagedoor) $(PYTHON) -m pytest -q -rs tests/e2e $(T)
+
+lint: $(OUT)/libgateway.a $(OUT)/obj/gateway/main.o
+	@tests/lint/lint $(OUT)
+
+format:
+	@clang-format -i $(FORMATTED)
+
+$(BUILD)/bench/%: tests/bench/%.c $(OUT)/libgateway.a
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) $(WARNINGS) -Wno-missing-prototypes $(LDFLAGS) -o $@ $< $(OUT)/libgateway.a $(LIBS)
+
+bench: $(OUT)/stagedoor $(BENCH_BINARIES)
+	@tests/bench/run
+
+soak: $(OUT)/stagedoor
+	@tests/soak/run
+
+install: $(OUT)/stagedoor
+	install -D -m 755 $(OUT)/stagedoor $(DESTDIR)$(PREFIX)/bin/stagedoor
+
+clean:
+	rm -rf $(BUILD)
+
+-include $(OBJECTS:.o=.d) $(OUT)/obj/gateway/main.d $(UNIT_BINARIES:=.d) $(wildcard $(BUILD)/fuzz/obj/gateway/*/*.d)

@@ -1,0 +1,99 @@
+/* Readings of the system's clocks, and their text form.
+ *
+ * Loops read the clock once a pass (base/loop) and hand the time down; only threads of their own call this directly. */
+#include "base/clock.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+static int64_t read_us(clockid_t id) {
+    struct timespec at;
+    clock_gettime(id, &at);
+    return (int64_t)at.tv_sec * 1000000 + at.tv_nsec / 1000;
+}
+
+int64_t clock_wall_ms(void) {
+    return read_us(CLOCK_REALTIME) / 1000;
+}
+
+int64_t clock_mono_ms(void) {
+    return read_us(CLOCK_MONOTONIC) / 1000;
+}
+
+int64_t clock_mono_us(void) {
+    return read_us(CLOCK_MONOTONIC);
+}
+
+void clock_format(int64_t wall_ms, char out[CLOCK_TEXT_SIZE]) {
+    int64_t ms = wall_ms % 1000, seconds = wall_ms / 1000;
+    if (ms < 0) ms += 1000, seconds--;
+    time_t when = (time_t)seconds;
+    struct tm parts;
+    char made[64];
+    if (!gmtime_r(&when, &parts) || parts.tm_year < -1900 || parts.tm_year > 8099) memset(&parts, 0, sizeof parts);
+    snprintf(made, sizeof made, "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ", parts.tm_year + 1900, parts.tm_mon + 1,
+             parts.tm_mday, parts.tm_hour, parts.tm_min, parts.tm_sec, (int)ms);
+    snprintf(out, CLOCK_TEXT_SIZE, "%.24s", made);
+}
+
+static bool digits(struct text *t, size_t count, int *ret_value) {
+    if (t->len < count) return false;
+    int value = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (t->at[i] < '0' || t->at[i] > '9') return false;
+        value = value * 10 + (t->at[i] - '0');
+    }
+    t->at += count, t->len -= count;
+    *ret_value = value;
+    return true;
+}
+
+static bool literal(struct text *t, const char *any_of) {
+    if (t->len == 0 || !strchr(any_of, t->at[0]) || !t->at[0]) return false;
+    t->at++, t->len--;
+    return true;
+}
+
+static bool fraction(struct text *t, int *ret_ms) {
+    int ms = 0, scale = 100, seen = 0;
+    for (; t->len && t->at[0] >= '0' && t->at[0] <= '9'; t->at++, t->len--, seen++) {
+        ms += (t->at[0] - '0') * scale;
+        scale /= 10;
+    }
+    *ret_ms = ms;
+    return seen > 0;
+}
+
+static bool offset(struct text *t, int *ret_minutes) {
+    *ret_minutes = 0;
+    if (literal(t, "Zz")) return true;
+    int sign = t->len && t->at[0] == '-' ? -1 : 1, hours, minutes;
+    if (!literal(t, "+-") || !digits(t, 2, &hours) || !literal(t, ":") || !digits(t, 2, &minutes)) return false;
+    if (hours > 23 || minutes > 59) return false;
+    *ret_minutes = sign * (hours * 60 + minutes);
+    return true;
+}
+
+static int days_in(int year, int month) {
+    static const int days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+    bool leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
+    return days[month - 1] + (month == 2 && leap);
+}
+
+bool clock_parse(struct text t, int64_t *ret_wall_ms) {
+    struct tm parts = {0};
+    int year, month, ms = 0, minutes;
+    if (!digits(&t, 4, &year) || !literal(&t, "-") || !digits(&t, 2, &month) || !literal(&t, "-") ||
+        !digits(&t, 2, &parts.tm_mday) || !literal(&t, "Tt ") || !digits(&t, 2, &parts.tm_hour) || !literal(&t, ":") ||
+        !digits(&t, 2, &parts.tm_min) || !literal(&t, ":") || !digits(&t, 2, &parts.tm_sec))
+        return false;
+    if (literal(&t, ".") && !fraction(&t, &ms)) return false;
+    if (!offset(&t, &minutes) || t.len) return false;
+    if (month < 1 || month > 12 || parts.tm_mday < 1 || parts.tm_mday > days_in(year, month) || parts.tm_hour > 23 ||
+        parts.tm_min > 59 || parts.tm_sec > 60)
+        return false;
+    parts.tm_year = year - 1900, parts.tm_mon = month - 1;
+    *ret_wall_ms = ((int64_t)timegm(&parts) - (int64_t)minutes * 60) * 1000 + ms;
+    return true;
+}

@@ -1,0 +1,75 @@
+/* Counters, gauges and histograms, and their Prometheus text form.
+ *
+ * The plain ones are rows of a table, kept per thread without locks and summed when they are read. The labelled ones
+ * (per stage, per status) are behind a lock, and are for events that happen once a run, not once a byte. */
+#ifndef BASE_COUNT_H
+#define BASE_COUNT_H
+
+#include <stdint.h>
+
+#include "base/text.h"
+
+#define COUNT_PREFIX "stagedoor_"
+
+/* id, type, name without prefix, help */
+#define COUNTS(X)                                                                                       \
+    X(CONNECTIONS, "gauge", "connections", "Client connections that are open")                          \
+    X(CONNECTIONS_ACCEPTED, "counter", "connections_accepted_total", "Client connections accepted")     \
+    X(REQUESTS_REFUSED, "counter", "requests_refused_total",                                            \
+      "Requests refused before routing: malformed, oversized, too slow")                                \
+    X(RUNS_IN_FLIGHT, "gauge", "runs_in_flight", "Runs that are not ended")                             \
+    X(CALLS_IN_FLIGHT, "gauge", "upstream_calls_in_flight", "Calls to upstreams that are under way")    \
+    X(STORE_WRITES, "counter", "store_writes_total", "Records written to the store")                    \
+    X(STORE_COMMITS, "counter", "store_commits_total", "Commits that the store made")                   \
+    X(STORE_FAULTS, "counter", "store_faults_total", "Store operations that failed")                    \
+    X(LOOP_STALLS, "counter", "loop_stalls_total", "Callbacks that held up a loop for more than 50 ms") \
+    X(RELOADS, "counter", "reloads_total", "Times the definitions were read")                           \
+    X(UNMAPPED_WORDS, "counter", "unmapped_words_total", "Upstream status words that no list of their definition names")
+
+enum count {
+#define X(id, type, name, help) COUNT_##id,
+    COUNTS(X)
+#undef X
+        COUNT_END
+};
+
+/* id, name without prefix, help, first label, second label or NULL */
+#define COUNT_FAMILIES(X)                                                                      \
+    X(REQUESTS, "requests_total", "Requests answered", "route", "code")                        \
+    X(RUNS_STARTED, "runs_started_total", "Runs accepted", "stage", NULL)                      \
+    X(RUNS_ENDED, "runs_ended_total", "Runs ended", "stage", "status")                         \
+    X(CALLS, "upstream_calls_total", "Calls to upstreams, by how they went", "stage", "phase") \
+    X(STAGE_STATE, "stage_broken", "1 where the newest definition of a stage is broken", "stage", NULL)
+
+enum count_family {
+#define X(id, name, help, first, second) COUNT_FAMILY_##id,
+    COUNT_FAMILIES(X)
+#undef X
+        COUNT_FAMILY_END
+};
+
+/* id, name without prefix, help; values in milliseconds, shown in seconds */
+#define COUNT_HISTOGRAMS(X)                                                                   \
+    X(CALL_MS, "upstream_call_seconds", "Duration of calls to upstreams")                     \
+    X(RUN_MS, "run_seconds", "Duration of runs")                                              \
+    X(REQUEST_MS, "request_seconds", "Duration of requests, from their head to their answer") \
+    X(COMMIT_MS, "store_commit_seconds", "Duration of the store's commits")                   \
+    X(POLL_LATE_MS, "poll_late_seconds", "How late polls start after they were due")
+
+enum count_histogram {
+#define X(id, name, help) COUNT_HISTOGRAM_##id,
+    COUNT_HISTOGRAMS(X)
+#undef X
+        COUNT_HISTOGRAM_END
+};
+
+void count_add(enum count id, int64_t n);
+int64_t count_read(enum count id); /* the sum over all threads */
+void count_add_labelled(enum count_family family, const char *first, const char *second, int64_t n);
+void count_set_labelled(enum count_family family, const char *first, const char *second, int64_t value);
+void count_observe(enum count_histogram histogram, int64_t ms);
+
+/* Prometheus text exposition format 0.0.4, appended to `out`. */
+void count_write(struct buf *out);
+
+#endif

@@ -1,0 +1,327 @@
+/* The loop on libevent: one event_base, a heap of timers behind one libevent timer, and a mailbox behind an eventfd.
+ *
+ * libevent is used from the loop's own thread only, so no locks are needed in it: another thread puts a message into
+ * the mailbox and writes to the eventfd. Timers live in a heap of ours, embedded in their owners, because arming one of
+ * 100,000 in libevent's own costs microseconds and an allocation-sized event each.
+ * Always holds: heap[timer->slot - 1] == timer for every waiting timer; the libevent timer is armed for heap[0]. */
+#include "base/loop.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/count.h"
+#include "base/log.h"
+#include "base/mem.h"
+
+struct message {
+    struct message *next;
+    void (*fn)(void *);
+    void *arg;
+};
+
+struct queue {
+    struct message *first, **last;
+};
+
+struct loop {
+    unsigned index;
+    struct event_base *base;
+    struct event *alarm; /* for the earliest timer */
+    struct event *wake;  /* for the eventfd */
+    struct event *soon;  /* for loop_later */
+    int wake_fd;
+    int64_t mono_ms, wall_ms;
+    struct loop_timer **heap;
+    size_t heap_count, heap_cap;
+    pthread_mutex_t lock; /* guards mailbox */
+    struct queue mailbox;
+    struct queue later;
+    atomic_bool stopping;
+};
+
+struct loop_watch {
+    struct loop *loop;
+    struct event *event;
+    const char *name;
+    void (*fn)(void *, int, int);
+    void *arg;
+    int fd, events;
+};
+
+static void read_clocks(struct loop *loop) {
+    loop->mono_ms = clock_mono_ms();
+    loop->wall_ms = clock_wall_ms();
+}
+
+int64_t loop_enter(struct loop *loop) {
+    read_clocks(loop);
+    return loop->mono_ms;
+}
+
+void loop_leave(struct loop *loop, const char *name, int64_t entered) {
+    int64_t took = clock_mono_ms() - entered;
+    if (took <= LOOP_STALL_MS) return;
+    count_add(COUNT_LOOP_STALLS, 1);
+    log_put(LOG_WARN, "loop_stalled", NULL, LOG_INT("loop", loop->index), LOG_STR("in", name), LOG_INT("ms", took));
+}
+
+static void queue_put(struct queue *queue, void (*fn)(void *), void *arg) {
+    struct message *message = mem_alloc(sizeof *message);
+    message->fn = fn;
+    message->arg = arg;
+    if (!queue->first) queue->last = &queue->first;
+    *queue->last = message;
+    queue->last = &message->next;
+}
+
+static void queue_run(struct queue *queue) {
+    struct message *message = queue->first; /* what is added meanwhile waits for the next pass */
+    queue->first = NULL;
+    while (message) {
+        struct message *next = message->next;
+        message->fn(message->arg);
+        mem_free(message);
+        message = next;
+    }
+}
+
+static void mailbox_run(struct loop *loop) {
+    pthread_mutex_lock(&loop->lock);
+    struct queue taken = loop->mailbox;
+    loop->mailbox.first = NULL;
+    pthread_mutex_unlock(&loop->lock);
+    queue_run(&taken);
+}
+
+static void on_wake(evutil_socket_t fd, short events, void *arg) {
+    (void)events;
+    struct loop *loop = arg;
+    int64_t entered = loop_enter(loop);
+    uint64_t ignored;
+    while (read(fd, &ignored, sizeof ignored) < 0 && errno == EINTR) {}
+    if (atomic_load(&loop->stopping)) event_base_loopbreak(loop->base);
+    mailbox_run(loop);
+    loop_leave(loop, "messages", entered);
+}
+
+static void on_soon(evutil_socket_t fd, short events, void *arg) {
+    (void)fd, (void)events;
+    struct loop *loop = arg;
+    int64_t entered = loop_enter(loop);
+    queue_run(&loop->later);
+    loop_leave(loop, "later", entered);
+}
+
+/* ---- timers: a binary heap by due time ---- */
+
+static void heap_place(struct loop *loop, size_t i, struct loop_timer *timer) {
+    loop->heap[i] = timer;
+    timer->slot = i + 1;
+}
+
+static void heap_up(struct loop *loop, size_t i, struct loop_timer *timer) {
+    while (i > 0 && loop->heap[(i - 1) / 2]->due_ms > timer->due_ms) {
+        heap_place(loop, i, loop->heap[(i - 1) / 2]);
+        i = (i - 1) / 2;
+    }
+    heap_place(loop, i, timer);
+}
+
+static void heap_down(struct loop *loop, size_t i, struct loop_timer *timer) {
+    for (;;) {
+        size_t child = 2 * i + 1;
+        if (child >= loop->heap_count) break;
+        if (child + 1 < loop->heap_count && loop->heap[child + 1]->due_ms < loop->heap[child]->due_ms) child++;
+        if (loop->heap[child]->due_ms >= timer->due_ms) break;
+        heap_place(loop, i, loop->heap[child]);
+        i = child;
+    }
+    heap_place(loop, i, timer);
+}
+
+static void alarm_set(struct loop *loop) {
+    if (loop->heap_count == 0) {
+        event_del(loop->alarm);
+        return;
+    }
+    int64_t left = loop->heap[0]->due_ms - clock_mono_ms();
+    if (left < 0) left = 0;
+    struct timeval wait = {.tv_sec = left / 1000, .tv_usec = left % 1000 * 1000};
+    event_add(loop->alarm, &wait);
+}
+
+static void heap_remove(struct loop *loop, struct loop_timer *timer) {
+    size_t i = timer->slot - 1;
+    timer->slot = 0;
+    struct loop_timer *last = loop->heap[--loop->heap_count];
+    if (last == timer) return;
+    if (i > 0 && loop->heap[(i - 1) / 2]->due_ms > last->due_ms) heap_up(loop, i, last);
+    else heap_down(loop, i, last);
+}
+
+static void on_alarm(evutil_socket_t fd, short events, void *arg) {
+    (void)fd, (void)events;
+    struct loop *loop = arg;
+    read_clocks(loop);
+    int64_t now =
+        loop->mono_ms; /* a timer set to "at once" from a timer waits for the next pass: descriptors get a turn */
+    size_t most = loop->heap_count;
+    while (most-- > 0 && loop->heap_count && loop->heap[0]->due_ms <= now) {
+        struct loop_timer *timer = loop->heap[0];
+        const char *name = timer->name;
+        heap_remove(loop, timer);
+        int64_t entered = loop_enter(loop);
+        timer->fn(timer->arg);
+        loop_leave(loop, name, entered);
+    }
+    alarm_set(loop);
+}
+
+void loop_timer_init(struct loop_timer *timer, struct loop *loop, const char *name, void (*fn)(void *), void *arg) {
+    *timer = (struct loop_timer){.loop = loop, .name = name, .fn = fn, .arg = arg};
+}
+
+void loop_timer_set(struct loop_timer *timer, int64_t delay_ms) {
+    struct loop *loop = timer->loop;
+    if (timer->slot) heap_remove(loop, timer);
+    timer->due_ms = loop->mono_ms + (delay_ms > 0 ? delay_ms : 0);
+    if (loop->heap_count == loop->heap_cap) {
+        loop->heap_cap = loop->heap_cap ? loop->heap_cap * 2 : 64;
+        loop->heap = mem_resize(loop->heap, loop->heap_cap * sizeof(struct loop_timer *));
+    }
+    heap_up(loop, loop->heap_count++, timer);
+    if (timer->slot == 1) alarm_set(loop);
+}
+
+void loop_timer_clear(struct loop_timer *timer) {
+    if (timer->slot) heap_remove(timer->loop, timer); /* an alarm too early finds nothing due and is set anew */
+}
+
+bool loop_timer_waits(const struct loop_timer *timer) {
+    return timer->slot != 0;
+}
+
+/* ---- descriptors ---- */
+
+static void on_watch(evutil_socket_t fd, short events, void *arg) {
+    struct loop_watch *watch = arg;
+    struct loop *loop = watch->loop;
+    const char *name = watch->name; /* the callback may free the watch */
+    int64_t entered = loop_enter(loop);
+    watch->fn(watch->arg, fd, (events & EV_READ ? LOOP_READ : 0) | (events & EV_WRITE ? LOOP_WRITE : 0));
+    loop_leave(loop, name, entered);
+}
+
+static void watch_arm(struct loop_watch *watch, int events) {
+    watch->events = events;
+    if (events == 0) return;
+    short flags = (short)(EV_PERSIST | (events & LOOP_READ ? EV_READ : 0) | (events & LOOP_WRITE ? EV_WRITE : 0));
+    event_assign(watch->event, watch->loop->base, watch->fd, flags, on_watch, watch);
+    event_add(watch->event, NULL);
+}
+
+struct loop_watch *loop_watch_new(struct loop *loop, int fd, int events, const char *name,
+                                  void (*fn)(void *arg, int fd, int events), void *arg) {
+    struct loop_watch *watch = mem_alloc(sizeof *watch);
+    *watch = (struct loop_watch){.loop = loop, .name = name, .fn = fn, .arg = arg, .fd = fd};
+    watch->event = event_new(loop->base, fd, EV_PERSIST, on_watch, watch);
+    watch_arm(watch, events);
+    return watch;
+}
+
+void loop_watch_change(struct loop_watch *watch, int events) {
+    if (events == watch->events) return;
+    event_del(watch->event);
+    watch_arm(watch, events);
+}
+
+void loop_watch_free(struct loop_watch *watch) {
+    if (!watch) return;
+    event_free(watch->event);
+    mem_free(watch);
+}
+
+/* ---- the loop itself ---- */
+
+struct loop *loop_new(unsigned index) {
+    struct loop *loop = mem_alloc(sizeof *loop);
+    loop->index = index;
+    struct event_config *config = event_config_new();
+    event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK);
+    loop->base = event_base_new_with_config(config);
+    event_config_free(config);
+    pthread_mutex_init(&loop->lock, NULL);
+    loop->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    loop->wake = event_new(loop->base, loop->wake_fd, EV_READ | EV_PERSIST, on_wake, loop);
+    event_add(loop->wake, NULL);
+    loop->alarm = evtimer_new(loop->base, on_alarm, loop);
+    loop->soon = evtimer_new(loop->base, on_soon, loop);
+    read_clocks(loop);
+    return loop;
+}
+
+void loop_free(struct loop *loop) {
+    if (!loop) return;
+    while (loop->mailbox.first || loop->later.first) {
+        mailbox_run(loop);
+        queue_run(&loop->later);
+    }
+    event_free(loop->soon);
+    event_free(loop->alarm);
+    event_free(loop->wake);
+    close(loop->wake_fd);
+    event_base_free(loop->base);
+    pthread_mutex_destroy(&loop->lock);
+    mem_free(loop->heap);
+    mem_free(loop);
+}
+
+unsigned loop_index(const struct loop *loop) {
+    return loop->index;
+}
+
+void loop_run(struct loop *loop) {
+    read_clocks(loop);
+    while (!atomic_load(&loop->stopping)) event_base_loop(loop->base, EVLOOP_NO_EXIT_ON_EMPTY);
+}
+
+static void wake(struct loop *loop) {
+    uint64_t one = 1;
+    while (write(loop->wake_fd, &one, sizeof one) < 0 && errno == EINTR) {}
+}
+
+void loop_stop(struct loop *loop) {
+    atomic_store(&loop->stopping, true);
+    wake(loop);
+}
+
+void loop_post(struct loop *loop, void (*fn)(void *), void *arg) {
+    pthread_mutex_lock(&loop->lock);
+    bool was_empty = !loop->mailbox.first;
+    queue_put(&loop->mailbox, fn, arg);
+    pthread_mutex_unlock(&loop->lock);
+    if (was_empty) wake(loop);
+}
+
+void loop_later(struct loop *loop, void (*fn)(void *), void *arg) {
+    queue_put(&loop->later, fn, arg);
+    struct timeval now = {0};
+    event_add(loop->soon, &now);
+}
+
+int64_t loop_mono_ms(const struct loop *loop) {
+    return loop->mono_ms;
+}
+
+int64_t loop_wall_ms(const struct loop *loop) {
+    return loop->wall_ms;
+}
+
+struct event_base *loop_base(struct loop *loop) {
+    return loop->base;
+}

@@ -1,0 +1,161 @@
+/* The heap with an abort on exhaustion, and arenas on top of it.
+ *
+ * An arena is a list of chunks that are only ever freed together. The first chunk is small (runs are many, and most
+ * need little); later ones double up to a limit. Built with MEM_SINGLE, each allocation is a chunk of its own, so that
+ * AddressSanitizer sees the edges of every object and the end of every lifetime. */
+#include "base/mem.h"
+
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define CHUNK_FIRST 512
+#define CHUNK_LIMIT 65536
+#define ALIGN _Alignof(max_align_t)
+
+struct chunk {
+    struct chunk *next;
+    size_t size; /* usable bytes */
+    size_t used;
+    max_align_t bytes[];
+};
+
+struct defer {
+    struct defer *next;
+    void (*fn)(void *);
+    void *arg;
+};
+
+struct arena {
+    struct chunk *chunks; /* the newest first; allocations come from it */
+    struct defer *defers; /* the newest first */
+    size_t bytes;
+};
+
+static void die(void) {
+    fputs("stagedoor: out of memory\n", stderr);
+    abort();
+}
+
+void *mem_alloc(size_t size) {
+    void *at = calloc(1, size ? size : 1);
+    if (!at) die();
+    return at;
+}
+
+void *mem_resize(void *at, size_t size) {
+    at = realloc(at, size ? size : 1);
+    if (!at) die();
+    return at;
+}
+
+void mem_free(void *at) {
+    free(at);
+}
+
+char *mem_strdup(const char *s) {
+    return s ? mem_strndup(s, strlen(s)) : NULL;
+}
+
+char *mem_strndup(const char *s, size_t n) {
+    char *copy = mem_alloc(n + 1);
+    if (n) memcpy(copy, s, n);
+    return copy;
+}
+
+struct arena *arena_new(void) {
+    struct arena *arena = mem_alloc(sizeof *arena);
+    arena->bytes = sizeof *arena;
+    return arena;
+}
+
+void arena_free(struct arena *arena) {
+    if (!arena) return;
+    while (arena->defers) { /* a deferred function may read what the arena holds, so they run before any chunk goes */
+        struct defer *defer = arena->defers;
+        arena->defers = defer->next;
+        defer->fn(defer->arg);
+    }
+    while (arena->chunks) {
+        struct chunk *chunk = arena->chunks;
+        arena->chunks = chunk->next;
+        mem_free(chunk);
+    }
+    mem_free(arena);
+}
+
+static struct chunk *chunk_add(struct arena *arena, size_t size) {
+    struct chunk *chunk = mem_alloc(sizeof *chunk + size);
+    chunk->size = size;
+    chunk->next = arena->chunks;
+    arena->chunks = chunk;
+    arena->bytes += sizeof *chunk + size;
+    return chunk;
+}
+
+void *arena_alloc(struct arena *arena, size_t size) {
+    if (size > SIZE_MAX - ALIGN) die();
+#ifdef MEM_SINGLE
+    struct chunk *own = chunk_add(arena, size ? size : 1);
+    own->used = own->size;
+    return own->bytes;
+#else
+    size = (size + ALIGN - 1) / ALIGN * ALIGN;
+    if (size == 0) size = ALIGN;
+    struct chunk *chunk = arena->chunks;
+    if (!chunk || chunk->size - chunk->used < size) {
+        size_t want = chunk ? chunk->size * 2 : CHUNK_FIRST;
+        if (want > CHUNK_LIMIT) want = CHUNK_LIMIT;
+        chunk = chunk_add(arena, want < size ? size : want);
+    }
+    void *at = (char *)chunk->bytes + chunk->used;
+    chunk->used += size;
+    return at;
+#endif
+}
+
+void *arena_copy(struct arena *arena, const void *from, size_t size) {
+    void *to = arena_alloc(arena, size);
+    if (size) memcpy(to, from, size);
+    return to;
+}
+
+char *arena_strdup(struct arena *arena, const char *s) {
+    return s ? arena_strndup(arena, s, strlen(s)) : NULL;
+}
+
+char *arena_strndup(struct arena *arena, const char *s, size_t n) {
+    char *copy = arena_alloc(arena, n + 1);
+    if (n) memcpy(copy, s, n);
+    return copy;
+}
+
+char *arena_vprintf(struct arena *arena, const char *format, va_list args) {
+    va_list again;
+    va_copy(again, args);
+    int n = vsnprintf(NULL, 0, format, again);
+    va_end(again);
+    if (n < 0) die();
+    char *made = arena_alloc(arena, (size_t)n + 1);
+    vsnprintf(made, (size_t)n + 1, format, args);
+    return made;
+}
+
+char *arena_printf(struct arena *arena, const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    char *made = arena_vprintf(arena, format, args);
+    va_end(args);
+    return made;
+}
+
+void arena_defer(struct arena *arena, void (*fn)(void *), void *arg) {
+    struct defer *defer = arena_alloc(arena, sizeof *defer);
+    *defer = (struct defer){.next = arena->defers, .fn = fn, .arg = arg};
+    arena->defers = defer;
+}
+
+size_t arena_bytes(const struct arena *arena) {
+    return arena->bytes;
+}

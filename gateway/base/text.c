@@ -1,0 +1,260 @@
+/* Slices and buffers: what C strings lack.
+ *
+ * A slice never owns; a buffer always does, and cannot exist without a ceiling, so that no stranger's input decides
+ * how much memory we take. Nothing here knows a protocol; JSON string escaping is here because logs, reports and
+ * templates all need the same one. */
+#include "base/text.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/mem.h"
+
+struct text text_of(const char *s) {
+    return (struct text){s, s ? strlen(s) : 0};
+}
+
+bool text_same(struct text a, struct text b) {
+    return a.len == b.len && (a.len == 0 || memcmp(a.at, b.at, a.len) == 0);
+}
+
+bool text_is(struct text a, const char *s) {
+    return text_same(a, text_of(s));
+}
+
+bool text_is_nocase(struct text a, const char *s) {
+    return a.len == strlen(s) && (a.len == 0 || strncasecmp(a.at, s, a.len) == 0);
+}
+
+bool text_starts(struct text a, const char *prefix) {
+    size_t n = strlen(prefix);
+    return a.len >= n && (n == 0 || memcmp(a.at, prefix, n) == 0);
+}
+
+bool text_holds(struct text a, const char *needle) {
+    return a.len && memmem(a.at, a.len, needle, strlen(needle));
+}
+
+static bool is_blank(char c) {
+    return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
+struct text text_trim(struct text a) {
+    while (a.len && is_blank(a.at[0])) a.at++, a.len--;
+    while (a.len && is_blank(a.at[a.len - 1])) a.len--;
+    return a;
+}
+
+bool text_cut(struct text *rest, char separator, struct text *ret_head) {
+    if (!rest->at) return false;
+    const char *end = rest->len ? memchr(rest->at, separator, rest->len) : NULL;
+    if (!end) {
+        *ret_head = *rest;
+        *rest = (struct text){0};
+        return true;
+    }
+    size_t n = (size_t)(end - rest->at);
+    *ret_head = (struct text){rest->at, n};
+    *rest = (struct text){end + 1, rest->len - n - 1};
+    return true;
+}
+
+/* The length of the well-formed character at s (RFC 3629, section 4), or 0. */
+static size_t utf8_length(const unsigned char *s, size_t left) {
+    if (s[0] < 0x80) return 1;
+    size_t n = s[0] >= 0xC2 && s[0] <= 0xDF   ? 2
+               : s[0] >= 0xE0 && s[0] <= 0xEF ? 3
+               : s[0] >= 0xF0 && s[0] <= 0xF4 ? 4
+                                              : 0;
+    if (n == 0 || n > left) return 0;
+    for (size_t i = 1; i < n; i++)
+        if ((s[i] & 0xC0) != 0x80) return 0;
+    if (s[0] == 0xE0 && s[1] < 0xA0) return 0;
+    if (s[0] == 0xED && s[1] > 0x9F) return 0;
+    if (s[0] == 0xF0 && s[1] < 0x90) return 0;
+    if (s[0] == 0xF4 && s[1] > 0x8F) return 0;
+    return n;
+}
+
+bool text_utf8_check(struct text a) {
+    for (size_t i = 0; i < a.len;) {
+        size_t n = utf8_length((const unsigned char *)a.at + i, a.len - i);
+        if (n == 0) return false;
+        i += n;
+    }
+    return true;
+}
+
+bool text_to_int(struct text a, int64_t *ret_value) {
+    bool negative = a.len && a.at[0] == '-';
+    size_t i = negative ? 1 : 0;
+    if (i == a.len) return false;
+    int64_t value = 0;
+    for (; i < a.len; i++) {
+        if (a.at[i] < '0' || a.at[i] > '9') return false;
+        int digit = a.at[i] - '0';
+        if (__builtin_mul_overflow(value, 10, &value)) return false;
+        if (__builtin_sub_overflow(value, digit, &value)) return false; /* counts down, so that INT64_MIN fits */
+    }
+    if (!negative && __builtin_sub_overflow((int64_t)0, value, &value)) return false;
+    *ret_value = value;
+    return true;
+}
+
+unsigned text_distance(struct text a, struct text b) {
+    enum { MAX = 64 };
+    if (a.len >= MAX || b.len >= MAX) return text_same(a, b) ? 0 : MAX;
+    unsigned rows[3][MAX + 1]; /* Damerau, restricted: a swap of neighbours counts one */
+    for (size_t j = 0; j <= b.len; j++) rows[0][j] = (unsigned)j;
+    for (size_t i = 1; i <= a.len; i++) {
+        unsigned *row = rows[i % 3], *above = rows[(i + 2) % 3], *above2 = rows[(i + 1) % 3];
+        row[0] = (unsigned)i;
+        for (size_t j = 1; j <= b.len; j++) {
+            unsigned best = above[j - 1] + (a.at[i - 1] != b.at[j - 1]);
+            if (above[j] + 1 < best) best = above[j] + 1;
+            if (row[j - 1] + 1 < best) best = row[j - 1] + 1;
+            if (i > 1 && j > 1 && a.at[i - 1] == b.at[j - 2] && a.at[i - 2] == b.at[j - 1] && above2[j - 2] + 1 < best)
+                best = above2[j - 2] + 1;
+            row[j] = best;
+        }
+    }
+    return rows[a.len % 3][b.len];
+}
+
+const char *text_nearest(const char *word, const char *const *names, size_t count) {
+    const char *nearest = NULL;
+    size_t length = strlen(word);
+    unsigned best = length <= 3 ? 2 : length <= 8 ? 3 : 4; /* one less than this is still "near" */
+    for (size_t i = 0; i < count; i++) {
+        unsigned distance = text_distance(text_of(word), text_of(names[i]));
+        if (distance < best) best = distance, nearest = names[i];
+    }
+    return nearest;
+}
+
+void buf_init(struct buf *buf, size_t max) {
+    *buf = (struct buf){.max = max};
+}
+
+void buf_fini(struct buf *buf) {
+    mem_free(buf->at);
+    *buf = (struct buf){0};
+}
+
+void buf_clear(struct buf *buf) {
+    buf->len = 0;
+    buf->full = false;
+    if (buf->at) buf->at[0] = 0;
+}
+
+char *buf_room(struct buf *buf, size_t len) {
+    if (buf->full || len > buf->max - buf->len) {
+        buf->full = true;
+        return NULL;
+    }
+    if (buf->cap - buf->len <= len) { /* one more byte for the NUL */
+        size_t cap = buf->cap ? buf->cap * 2 : 128;
+        if (cap < buf->len + len + 1) cap = buf->len + len + 1;
+        buf->at = mem_resize(buf->at, cap);
+        buf->cap = cap;
+    }
+    return buf->at + buf->len;
+}
+
+void buf_grew(struct buf *buf, size_t len) {
+    buf->len += len;
+    buf->at[buf->len] = 0;
+}
+
+void buf_add(struct buf *buf, const void *at, size_t len) {
+    char *to = buf_room(buf, len);
+    if (!to) return;
+    if (len) memcpy(to, at, len);
+    buf_grew(buf, len);
+}
+
+void buf_adds(struct buf *buf, const char *s) {
+    buf_add(buf, s, strlen(s));
+}
+
+void buf_addt(struct buf *buf, struct text t) {
+    buf_add(buf, t.at, t.len);
+}
+
+void buf_addc(struct buf *buf, char c) {
+    buf_add(buf, &c, 1);
+}
+
+void buf_addv(struct buf *buf, const char *format, va_list args) {
+    va_list again;
+    va_copy(again, args);
+    int n = vsnprintf(NULL, 0, format, again);
+    va_end(again);
+    char *to = n < 0 ? NULL : buf_room(buf, (size_t)n);
+    if (!to) return;
+    vsnprintf(to, (size_t)n + 1, format, args);
+    buf_grew(buf, (size_t)n);
+}
+
+void buf_addf(struct buf *buf, const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    buf_addv(buf, format, args);
+    va_end(args);
+}
+
+void buf_take_front(struct buf *buf, size_t len) {
+    if (len == 0) return;
+    buf->len -= len;
+    memmove(buf->at, buf->at + len, buf->len + 1);
+}
+
+struct text buf_text(const struct buf *buf) {
+    return (struct text){buf->at ? buf->at : "", buf->len};
+}
+
+const char *buf_cstr(const struct buf *buf) {
+    return buf->at ? buf->at : "";
+}
+
+char *buf_take(struct buf *buf) {
+    char *taken = buf->at ? buf->at : mem_strdup("");
+    buf->at = NULL;
+    buf->len = buf->cap = 0;
+    buf->full = false;
+    return taken;
+}
+
+void buf_add_json_inner(struct buf *buf, struct text t) {
+    static const char escapes[128] = {
+        ['"'] = '"', ['\\'] = '\\', ['\b'] = 'b', ['\f'] = 'f', ['\n'] = 'n', ['\r'] = 'r', ['\t'] = 't'};
+    size_t start = 0;
+    for (size_t i = 0; i < t.len; i++) {
+        unsigned char c = (unsigned char)t.at[i];
+        if (c >= 0x80 || (c >= 0x20 && !escapes[c] && c != 0x7F)) continue;
+        buf_add(buf, t.at + start, i - start);
+        if (escapes[c]) buf_addf(buf, "\\%c", escapes[c]);
+        else buf_addf(buf, "\\u%04x", c);
+        start = i + 1;
+    }
+    if (t.len) buf_add(buf, t.at + start, t.len - start);
+}
+
+void buf_add_json_string(struct buf *buf, struct text t) {
+    buf_addc(buf, '"');
+    buf_add_json_inner(buf, t);
+    buf_addc(buf, '"');
+}
+
+void buf_add_hex(struct buf *buf, const void *at, size_t len) {
+    static const char digits[] = "0123456789abcdef";
+    char *to = buf_room(buf, len * 2);
+    if (!to) return;
+    for (size_t i = 0; i < len; i++) {
+        unsigned char c = ((const unsigned char *)at)[i];
+        to[2 * i] = digits[c >> 4];
+        to[2 * i + 1] = digits[c & 15];
+    }
+    buf_grew(buf, len * 2);
+}

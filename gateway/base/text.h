@@ -1,0 +1,69 @@
+/* Text: borrowed slices, and buffers that grow up to a ceiling. */
+#ifndef BASE_TEXT_H
+#define BASE_TEXT_H
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/mem.h"
+
+/* A slice: borrowed bytes, not NUL-terminated. `at` may be NULL only where `len` is 0. */
+struct text {
+    const char *at;
+    size_t len;
+};
+
+#define TEXT(literal) ((struct text){"" literal, sizeof(literal) - 1})
+#define TEXT_ARG(t) (int)(t).len, (t).at ? (t).at : "" /* for "%.*s" */
+
+struct text text_of(const char *s); /* NULL gives an empty slice */
+bool text_same(struct text a, struct text b);
+bool text_is(struct text a, const char *s);
+bool text_is_nocase(struct text a, const char *s); /* ASCII */
+bool text_starts(struct text a, const char *prefix);
+bool text_holds(struct text a, const char *needle);
+struct text text_trim(struct text a); /* spaces, tabs, CR, LF off both ends */
+bool text_cut(struct text *rest, char separator,
+              struct text *ret_head);                /* takes the part up to the separator off
+                                                        `rest`; false when `rest` is used up (at is
+                                                        NULL). "a,,b" gives "a", "", "b"; "" gives "". */
+bool text_utf8_check(struct text a);                 /* RFC 3629: no overlong forms, no surrogates, at most U+10FFFF */
+bool text_to_int(struct text a, int64_t *ret_value); /* decimal with an optional '-', the whole slice, in range */
+const char *text_nearest(const char *word, const char *const *names, size_t count); /* "did you mean"; NULL if none is
+                                                                                       near */
+unsigned text_distance(struct text a, struct text b); /* edit distance, transpositions count one; capped at 64 */
+
+/* A growing buffer with a ceiling. Appending past the ceiling appends nothing more and sets `full`; check once at the
+ * end. Always NUL-terminated behind `len` once anything was appended (see buf_cstr). */
+struct buf {
+    char *at;
+    size_t len;
+    size_t cap;
+    size_t max; /* bytes */
+    bool full;
+};
+
+void buf_init(struct buf *buf, size_t max);
+void buf_fini(struct buf *buf);
+void buf_clear(struct buf *buf); /* keeps the memory and the ceiling */
+void buf_add(struct buf *buf, const void *at, size_t len);
+void buf_adds(struct buf *buf, const char *s);
+void buf_addt(struct buf *buf, struct text t);
+void buf_addc(struct buf *buf, char c);
+void buf_addf(struct buf *buf, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void buf_addv(struct buf *buf, const char *format, va_list args);
+char *buf_room(struct buf *buf, size_t len); /* len bytes to be written in place behind the end, or NULL if the ceiling
+                                                forbids it; then buf_grew(len written) */
+void buf_grew(struct buf *buf, size_t len);
+void buf_take_front(struct buf *buf, size_t len); /* drops the first len bytes */
+struct text buf_text(const struct buf *buf);
+const char *buf_cstr(const struct buf *buf); /* "" when empty */
+char *buf_take(struct buf *buf);             /* GIVES the bytes, NUL-terminated; the buffer is empty again */
+
+void buf_add_json_string(struct buf *buf, struct text t); /* with its quotes; RFC 8259 escapes; t must be UTF-8 */
+void buf_add_json_inner(struct buf *buf, struct text t);  /* the same without the quotes */
+void buf_add_hex(struct buf *buf, const void *at, size_t len);
+
+#endif

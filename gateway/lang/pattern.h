@@ -1,0 +1,18 @@
+/* Regular expressions on PCRE2 (10.42) with match, depth and heap limits: no pattern can run long. */
+#ifndef LANG_PATTERN_H
+#define LANG_PATTERN_H
+
+#include <stdbool.h>
+
+#include "base/fault.h"
+#include "base/mem.h"
+#include "base/text.h"
+
+struct pattern;
+
+/* UTF-8, unanchored as in PCRE unless `whole`, which anchors both ends. Fault: SYNTAX with the column. */
+const struct pattern *pattern_compile(struct arena *arena, struct text source, bool whole, struct fault *fault);
+enum pattern_result { PATTERN_NO, PATTERN_YES, PATTERN_TOO_HARD };
+enum pattern_result pattern_match(const struct pattern *pattern, struct text subject); /* any thread */
+
+#endif

@@ -1,0 +1,68 @@
+/* Parameters: what a caller may give a stage, and the check that turns what was given into values.
+ *
+ * Callers like orca send strings only, so "50" is a valid integer and "true" a valid boolean. All mistakes are reported
+ * at once. */
+#ifndef STAGE_PARAM_H
+#define STAGE_PARAM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/fault.h"
+#include "base/mem.h"
+#include "lang/json.h"
+#include "lang/pattern.h"
+
+/* id, word in a definition, JSON Schema type */
+#define PARAM_TYPES(X)               \
+    X(STRING, "string", "string")    \
+    X(INTEGER, "integer", "integer") \
+    X(NUMBER, "number", "number")    \
+    X(BOOLEAN, "boolean", "boolean") \
+    X(CHOICE, "choice", "string")    \
+    X(URL, "url", "string")          \
+    X(LIST, "list", "array")         \
+    X(JSON, "json", NULL)            \
+    X(SECRET, "secret", "string") /* masked in every report, log and fault; not kept once the run has ended */
+
+enum param_type {
+#define X(id, word, schema) PARAM_##id,
+    PARAM_TYPES(X)
+#undef X
+};
+
+struct param {
+    const char *name;        /* [A-Za-z_][A-Za-z0-9_-]*, at most 64 */
+    const char *label;       /* NULL: the name */
+    const char *description; /* or NULL */
+    enum param_type type;
+    bool required;
+    const struct json *preset; /* `default`, already checked; NULL without one */
+    bool has_minimum, has_maximum;
+    double minimum, maximum; /* integer, number */
+    size_t min_length,
+        max_length; /* string, url, secret: characters; list: elements. max_length 0: no limit of its own */
+    const struct pattern *pattern; /* string, whole value; or NULL */
+    const char *pattern_source;
+    const char *const *choices; /* choice */
+    size_t choice_count;
+};
+
+const char *param_type_word(enum param_type type);
+
+/* `given` is the object that the caller sent (NULL: none). On success *ret_values is an object with a member for each
+ * parameter, in the order of the definition: given, else default, else null. Faults: one a mistake, `where` a JSON
+ * Pointer ("/parameters/users"), with the nearest name for an unknown parameter; a `${` left in any string (also
+ * nested) is one, since orca sends an expression that it could not evaluate as it stands. Values of a secret parameter
+ * never stand in a sentence. */
+bool params_check(struct arena *arena, const struct param *params, size_t count, const struct json *given,
+                  const struct json **ret_values, struct faults *faults);
+
+/* The values as a report may show them: secrets masked. */
+const struct json *params_masked(struct arena *arena, const struct param *params, size_t count,
+                                 const struct json *values);
+
+/* JSON Schema 2020-12 of the object that params_check takes. */
+const struct json *params_schema(struct arena *arena, const struct param *params, size_t count);
+
+#endif

@@ -1,0 +1,156 @@
+/* A stage: one definition file, compiled. Immutable; everything in it lives in its own arena and is shared by reference
+ * count.
+ *
+ * The two-step form (`request`, `status`) and the general one (`steps`) give the same thing: a list of steps. A step
+ * with rules repeats until a rule decides; one without runs once. */
+#ifndef STAGE_STAGE_H
+#define STAGE_STAGE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/fault.h"
+#include "base/mem.h"
+#include "lang/json.h"
+#include "lang/jsonpath.h"
+#include "lang/template.h"
+#include "lang/units.h"
+#include "lang/url.h"
+#include "stage/param.h"
+
+/* The roots that a template of a stage may name. The steps follow behind, in their order: ROOT_STEPS + step index. */
+#define STAGE_ROOTS(X)                                                 \
+    X(PARAMETERS, "parameters")                                        \
+    X(SECRET, "secret")                                                \
+    X(RUN, "run")       /* id, key, stage, started */                  \
+    X(CALLER, "caller") /* user, application, pipeline, execution */   \
+    X(NOW, "now")                                                      \
+    X(CALLBACK, "callback")                                            \
+    X(BODY, "body") /* of the reply at hand, in judging and outputs */ \
+    X(HEADERS, "headers")                                              \
+    X(CODE, "code")
+
+enum stage_root {
+#define X(id, word) ROOT_##id,
+    STAGE_ROOTS(X)
+#undef X
+        ROOT_STEPS
+};
+
+#define STAGE_STEPS_MAX 32
+#define STAGE_NAME_MAX 64
+
+struct stage_header {
+    const char *name; /* a token (RFC 9110, 5.6.2) */
+    const struct template *value;
+};
+
+enum stage_auth_kind { AUTH_NONE, AUTH_BASIC, AUTH_BEARER };
+struct stage_auth {
+    enum stage_auth_kind kind;
+    const struct template *user, *password; /* basic */
+    const struct template *token;           /* bearer */
+};
+
+struct stage_tls {
+    const char *ca;                /* a PEM file, or NULL: the system's */
+    const char *certificate, *key; /* PEM files, or NULL */
+    bool insecure;                 /* do not verify; warned about at load */
+};
+
+/* One request to be made: everything but its values. */
+struct stage_call {
+    const char *method; /* upper case */
+    const struct template *url;
+    const struct stage_header *headers;
+    size_t header_count;
+    const struct template *body;     /* NULL: none */
+    const char *content_type;        /* of the body; NULL without one */
+    const struct stage_header *form; /* names and values, sent urlencoded in place of a body */
+    size_t form_count;
+    struct stage_auth auth;
+    struct stage_tls tls;
+    struct code_set expect; /* codes that are an answer; any other is a failure. Default 2xx */
+    int64_t connect_timeout_ms, call_timeout_ms, max_reply_bytes;
+    unsigned follow_redirects; /* how many; 0: none */
+    bool idempotent;           /* default: by the method (RFC 9110, 9.2.2) */
+    unsigned retry_attempts;   /* further tries of a call that failed in a way that allows one */
+    int64_t retry_delay_ms, retry_max_delay_ms;
+};
+
+struct stage_words {
+    const char *const *items; /* compared without case, as orca does */
+    size_t count;
+};
+
+/* How a reply of a repeating step is judged. */
+struct stage_rules {
+    bool exist; /* the step has rules, so it repeats */
+    const struct jsonpath *value;
+    struct stage_words success, failure, canceled, running, warn;
+    bool unknown_fails;              /* unknown = "fail" */
+    const struct jsonpath *progress; /* a number 0…100 becomes `percent`; text becomes the message */
+    const struct jsonpath *message;
+    /* prometheus-gate and its like: the value is a number that has to meet a threshold. NULL without one. */
+    const struct template *at_most, *at_least;
+};
+
+struct stage_output {
+    const char *name;
+    const struct jsonpath *path;       /* of the reply's body; or */
+    const struct template *expression; /* over all names; exactly one of the two */
+};
+
+struct stage_step {
+    const char *name; /* "request" and "status" in the two-step form */
+    struct stage_call call;
+    struct stage_rules rules;
+    int64_t every_ms;           /* between the end of one poll and the next; repeating steps */
+    int64_t timeout_ms;         /* of the whole step; 0: none of its own */
+    int64_t not_found_grace_ms; /* so long after the step began a 404 means "not yet" */
+    const struct stage_output *outputs;
+    size_t output_count;
+};
+
+struct stage {
+    struct arena *arena;
+    const char *name, *label, *description;
+    const char *file; /* as it was read: "stages.d/load-test.conf" */
+    const struct param *params;
+    size_t param_count;
+    const struct stage_step *steps;
+    size_t step_count;                  /* at least 1 */
+    const struct stage_call *cancel;    /* or NULL */
+    size_t cancel_needs;                /* the cancel call can be rendered once this many steps have replied */
+    const struct stage_output *outputs; /* of the last step's last reply */
+    size_t output_count;
+    const char *const *hosts; /* further origins or hosts that URLs from replies may lead to */
+    size_t host_count;
+    int64_t timeout_ms;       /* of the whole run; 0: none */
+    const char *const *roots; /* names by root index, ROOT_STEPS + step_count of them */
+    /* What a run pins: the definition's text and every template it read, so that it can be compiled again after a
+     * restart. */
+    const char *source; /* JSON: {"file": …, "text": …, "templates": {name: text, …}} */
+    char hash[65];      /* SHA-256 of source, hex */
+    int references;     /* private; atomic */
+};
+
+/* What compiling needs from outside. */
+struct stage_context {
+    const char *templates;                             /* the directory of template files */
+    bool (*secret_known)(void *arg, const char *name); /* NULL: every secret is taken as known */
+    void *arg;
+};
+
+/* Compiles a file, reports every mistake (`where` = "stages.d/x.conf:14"). NULL if there was one. The caller holds one
+ * reference. */
+struct stage *stage_load(const char *path, const struct stage_context *context, struct faults *faults);
+/* The same from what a run pinned; nothing is read from disk but CA and certificate files. */
+struct stage *stage_load_source(const char *source, const struct stage_context *context, struct faults *faults);
+
+struct stage *stage_ref(struct stage *stage);
+void stage_unref(struct stage *stage); /* NULL is allowed; any thread */
+
+const char *stage_hash(const struct stage *stage);
+#endif
