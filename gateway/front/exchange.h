@@ -1,0 +1,69 @@
+/* An exchange: one request of a client, validated and decoded, and the answer that is owed to it.
+ *
+ * The handler that is given an exchange calls exchange_answer exactly once, then or later, on the exchange's loop; also
+ * when the client has left meanwhile (the answer is dropped then). The exchange and its arena end some time after that.
+ */
+#ifndef FRONT_EXCHANGE_H
+#define FRONT_EXCHANGE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/loop.h"
+#include "base/mem.h"
+#include "base/text.h"
+
+#define HTTP_METHODS(X) X(GET) X(HEAD) X(POST) X(PUT) X(PATCH) X(DELETE) X(OPTIONS)
+
+enum http_method {
+#define X(word) HTTP_##word,
+    HTTP_METHODS(X)
+#undef X
+};
+
+#define ANSWER_HEADERS_MAX 8
+
+struct answer_header {
+    const char *name, *value; /* no control characters; checked */
+};
+
+struct answer {
+    int status;
+    const char *content_type; /* NULL: no body */
+    struct text body;         /* copied */
+    struct answer_header headers[ANSWER_HEADERS_MAX];
+    size_t header_count;
+    bool close; /* end the connection after this answer */
+};
+
+struct exchange {
+    struct arena *arena; /* for whatever lives as long as the exchange */
+    struct loop *loop;
+    void *server; /* what listener_settings.arg said */
+    enum http_method method;
+    const struct text
+        *segments; /* of the path, decoded, none empty: "/runs/x%20y" gives "runs", "x y"; "/" gives none */
+    size_t segment_count;
+    struct text target;      /* as it was sent, for logs */
+    struct text query;       /* raw, behind '?' */
+    struct text body;        /* whole */
+    const char *peer;        /* "127.0.0.1:5000", "unix" */
+    const char *client_name; /* subject CN of a verified client certificate, or NULL */
+    bool loopback;           /* the client is on this machine: loopback address or unix socket */
+    bool tls;
+    int64_t began_mono_ms;
+    bool gone; /* the client has left */
+    void (*on_gone)(
+        struct exchange *exchange); /* set by the handler if it wants to know; not called after the answer */
+    void *context;                  /* the handler's */
+};
+
+const char *http_method_word(enum http_method method);
+const char *exchange_header(const struct exchange *exchange, const char *name); /* the first, without case; or NULL */
+/* The first query value of that name, percent-decoded into the exchange's arena; NULL when absent or badly encoded. */
+const char *exchange_query(struct exchange *exchange, const char *name);
+
+/* HEAD, Content-Length, Date, Server and Connection are seen to here. */
+void exchange_answer(struct exchange *exchange, const struct answer *answer);
+
+#endif

@@ -1,0 +1,65 @@
+/* Listeners: sockets, TLS, connections. The one file that knows libevhtp; the guard stands between it and the bytes. */
+#ifndef FRONT_LISTENER_H
+#define FRONT_LISTENER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/fault.h"
+#include "base/loop.h"
+#include "front/exchange.h"
+
+/* "127.0.0.1:8095", "[::1]:8095", "*:8095" (all IPv4), "[::]:8095" (IPv6 only), "unix:/run/stagedoor.sock", each also
+ * with a "tls:" in front. */
+struct listen_address {
+    const char *text;
+    bool tls;
+    bool loopback; /* only reachable from this machine */
+};
+bool listen_address_parse(struct text t, struct listen_address *ret_address,
+                          struct fault *fault); /* names are not looked up */
+
+/* Opened once, before loops run; every loop listens on a dup of each. A stale unix socket file is replaced, a live one
+ * is a fault. */
+struct listen_socket;
+struct listen_socket *listen_socket_open(const char *address, struct fault *fault);
+void listen_socket_close(struct listen_socket *socket);
+const char *listen_socket_address(const struct listen_socket *socket); /* with the port the system chose for ":0" */
+
+struct listener_limits {
+    size_t max_head_bytes;    /* 431; request line over 8 KiB: 414 */
+    size_t max_headers;       /* 431 */
+    size_t max_body_bytes;    /* 413 */
+    size_t max_connections;   /* a loop; further ones are answered 503 and closed */
+    int64_t head_timeout_ms;  /* for a whole head, from its first byte: 408 */
+    int64_t body_timeout_ms;  /* for a whole body: 408 */
+    int64_t idle_timeout_ms;  /* between requests: closed */
+    int64_t write_timeout_ms; /* a client that does not read: closed */
+};
+
+struct listener_settings {
+    struct listener_limits limits;
+    void (*handle)(struct exchange *exchange); /* on the loop's thread */
+    /* Fills in the answer to a request that is refused before there is an exchange: a problem document. */
+    void (*refuse)(int status, const char *what, struct buf *ret_body, const char **ret_content_type);
+    void *arg; /* exchange->server */
+};
+
+struct tls_context; /* front/tls: certificate, key, optional client CA */
+struct tls_context *tls_context_new(const char *certificate, const char *key, const char *client_ca,
+                                    struct fault *fault);
+void tls_context_free(struct tls_context *context);
+
+struct listener; /* one loop's end of all sockets */
+struct listener *listener_new(struct loop *loop, const struct listener_settings *settings);
+bool listener_add(struct listener *listener, struct listen_socket *socket, struct tls_context *tls,
+                  struct fault *fault);
+void listener_renew_tls(struct listener *listener,
+                        struct tls_context *tls); /* for connections from now on; on its loop */
+void listener_drain(struct listener *listener, void (*drained)(void *arg),
+                    void *arg);                /* accepts no more; idle connections close, the
+                                                 others after their answer */
+void listener_free(struct listener *listener); /* closes what is still open */
+
+#endif

@@ -1,0 +1,94 @@
+/* The store: where runs live. One interface, asynchronous: a loop never waits for a disk.
+ *
+ * An operation is a struct that the caller fills and hands over; the store owns it until `done` is called, exactly
+ * once, on the loop that asked, after the operation is durable (writes) or answered (reads). Operations on one run are
+ * carried out in the order in which they were handed over. The store does not look into records. */
+#ifndef STORE_STORE_H
+#define STORE_STORE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/fault.h"
+#include "base/loop.h"
+#include "base/mem.h"
+#include "base/text.h"
+
+#define STORE_ID_SIZE 27 /* a ULID and NUL; ids sort by the time of their making */
+
+struct store_record {
+    char id[STORE_ID_SIZE];
+    const char *stage;
+    const char *key;                /* the caller's, or NULL; (stage, key) is unique */
+    const char *status;             /* orca's word; what GET /runs?status= compares */
+    const char *definition;         /* hash of the pinned definition */
+    int64_t created_ms, updated_ms; /* wall */
+    int64_t ended_ms;               /* 0: in flight; only these are resumed */
+    struct text body;               /* the run, as run/record writes it */
+};
+
+struct store_filter {
+    const char *const *stages; /* only these; NULL: all. An empty list (count 0, not NULL) finds nothing */
+    size_t stage_count;
+    const char *status;    /* NULL: any */
+    int64_t since_ms;      /* created at or after; 0: any */
+    const char *before_id; /* cursor: only older than this one; NULL: from the newest */
+    size_t limit;          /* 1…1000 */
+};
+
+enum store_kind {
+    STORE_INSERT,   /* record (+ definition_source, kept once by its hash). EXISTS gives the record that has the (stage,
+                       key) */
+    STORE_UPDATE,   /* record: status, updated_ms, ended_ms and body of an id */
+    STORE_GET,      /* by record.id */
+    STORE_FIND_KEY, /* by record.stage and record.key */
+    STORE_LIST,     /* by filter: newest first */
+    STORE_PRUNE /* deletes runs that ended before `before_ms`, at most 1,000 an operation, and definitions nobody pins
+                 */
+};
+
+enum store_outcome { STORE_DONE, STORE_EXISTS, STORE_MISSING, STORE_FAILED };
+
+struct store_op {
+    enum store_kind kind;
+    struct loop *loop;
+    void (*done)(struct store_op *op);
+    void *arg;
+    /* inputs: borrowed until done */
+    struct store_record record;
+    const char *definition_source;
+    struct store_filter filter;
+    int64_t before_ms;
+    /* results, in `results`, which the op's owner ends with store_op_fini */
+    enum store_outcome outcome;
+    struct fault fault;         /* of STORE_FAILED */
+    struct store_record *found; /* GET, FIND_KEY, LIST, INSERT that EXISTS */
+    size_t found_count;         /* PRUNE: how many were deleted */
+    bool more;                  /* LIST: older ones exist */
+    struct arena *results;
+    struct store_op *next; /* private */
+};
+
+struct store;
+
+struct store_settings {
+    const char *url;  /* "sqlite:stagedoor.db", "sqlite::memory:" is refused */
+    size_t max_queue; /* operations waiting; past it store_ready is false and a submit fails with BUSY */
+};
+
+struct store *store_open(const struct store_settings *settings,
+                         struct fault *fault); /* makes the file and its tables */
+void store_close(
+    struct store *store); /* carries out what waits; done-callbacks are posted to their loops; NULL is allowed */
+void store_submit(struct store *store, struct store_op *op); /* any thread */
+void store_op_fini(struct store_op *op);
+bool store_ready(const struct store *store); /* the last commit went well and the queue has room; any thread */
+
+/* At start, before any loop runs: every run that has not ended, oldest first, then the definition that a hash names.
+ * Blocking. */
+bool store_each_open(struct store *store, bool (*fn)(void *arg, const struct store_record *record), void *arg,
+                     struct fault *fault);
+char *store_definition(struct store *store, const char *hash, struct fault *fault); /* GIVES; NULL with a fault */
+
+#endif
