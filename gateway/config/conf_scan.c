@@ -85,6 +85,14 @@ static bool string_check(struct gather *g, const char *file, int line, struct te
     return true;
 }
 
+/* A string whose closing quote was forgotten ends at the next one, behind the `name =` of a later setting. */
+static bool string_ran_on(struct text s) {
+    const char *newline = memrchr(s.at, '\n', s.len);
+    if (!newline) return false;
+    struct text last = text_trim((struct text){newline, (size_t)(s.at + s.len - 1 - newline)});
+    return last.len && strchr("=:", last.at[last.len - 1]);
+}
+
 static bool at_line_start(struct text t, size_t i) {
     while (i > 0 && (t.at[i - 1] == ' ' || t.at[i - 1] == '\t')) i--;
     return i == 0 || t.at[i - 1] == '\n';
@@ -97,7 +105,7 @@ static void gather_copy(struct gather *g, const char *file, int *line, struct te
 }
 
 static bool gather_text(struct gather *g, const char *file, struct text t, int depth) {
-    int line = 1;
+    int line = 1, ran_on = 0;
     for (size_t i = 0; i < t.len;) {
         const char *s = t.at + i;
         size_t left = t.len - i, n = 1;
@@ -108,7 +116,12 @@ static bool gather_text(struct gather *g, const char *file, struct text t, int d
         }
         if (s[0] == '"') {
             n = string_end(s, left);
+            if (!n && ran_on)
+                return gather_fault(
+                    g, FAULT_SYNTAX, file, ran_on,
+                    "the string that begins here runs on over other settings; its closing quote is missing");
             if (!n) return gather_fault(g, FAULT_SYNTAX, file, line, "the string that begins here never ends");
+            if (!ran_on && string_ran_on((struct text){s, n})) ran_on = line;
             if (!string_check(g, file, line, (struct text){s, n})) return false;
         } else if (left > 1 && s[0] == '/' && s[1] == '*') {
             n = comment_end(s, left);
@@ -182,7 +195,7 @@ struct walk {
     const struct conf_scan *scan;
     size_t at;
     int line;
-    int last_line; /* of the token before the one at hand */
+    int ran_on; /* the line on which a string begins that seems to lack its closing quote, or 0 */
     struct token token;
     struct token before;
     size_t settings;
@@ -285,6 +298,7 @@ static struct token next_token(struct walk *w) {
         token.kind = TOKEN_STRING;
         w->line += count_lines((struct text){s, n}) - 1;
         token.last_line = w->line;
+        if (!w->ran_on && string_ran_on((struct text){s, n})) w->ran_on = token.line;
     } else if (is_word(*s)) {
         while (n < left && is_word(s[n])) n++;
         token.kind = classify((struct text){s, n});
@@ -320,9 +334,9 @@ static bool refuse_at(struct walk *w, int line, enum fault_kind kind, const char
     va_end(args);
     struct conf_place place = conf_scan_place(w->scan, line);
     const char *hint = "";
-    if (w->before.kind == TOKEN_STRING && w->before.last_line > w->before.line)
+    if (w->ran_on)
         hint = arena_printf(w->arena, " (does the string that begins on line %d lack its closing quote?)",
-                            conf_scan_place(w->scan, w->before.line).line);
+                            conf_scan_place(w->scan, w->ran_on).line);
     faults_addf(w->faults, kind, arena_printf(w->arena, "%s:%d", place.file, place.line), "%s%s", what, hint);
     return false;
 }
