@@ -618,6 +618,8 @@ static void on_listed(struct store_op *op) {
     struct ask *ask = op->arg;
     if (op->outcome == STORE_FAILED) {
         answer_fault(ask, FAULT_BUSY, "store", op->fault.what);
+    } else if (op->outcome == STORE_MISSING) {
+        answer_fault(ask, FAULT_INVALID, "cursor", "there is no run with this id any more; begin without a cursor");
     } else {
         buf_adds(&ask->report, "{\"runs\":[");
         for (size_t i = 0; i < op->found_count; i++) add_listed(ask, &op->found[i], &ask->report);
