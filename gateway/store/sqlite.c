@@ -27,6 +27,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -618,7 +619,11 @@ static bool find_path(struct sqlite *store, const char *path, struct fault *faul
     if (!*path || strcmp(path, ":memory:") == 0)
         return fault_set(fault, FAULT_INVALID, "store", "runs have to outlive the gateway: name a file, sqlite:PATH");
     if (strlen(path) >= PATH_MAX - 16) return fault_set(fault, FAULT_INVALID, "store", "the path is too long");
-    if (realpath(path, store->path)) return true;
+    struct stat status;
+    if (realpath(path, store->path)) {
+        if (stat(store->path, &status) == 0 && S_ISREG(status.st_mode)) return true;
+        return fault_set(fault, FAULT_INVALID, path, "the store is not a regular file");
+    }
     char head[PATH_MAX], tail[PATH_MAX], folder[PATH_MAX];
     snprintf(head, sizeof head, "%s", path);
     snprintf(tail, sizeof tail, "%s", path);
@@ -734,6 +739,8 @@ static bool open_writer(struct sqlite *store, struct fault *fault) {
     int64_t version = 0;
     int rc = connect_to(store, &store->writer, SQLITE_OPEN_READWRITE);
     if (rc != SQLITE_OK) return fault_of(fault, store, store->writer.db, rc);
+    if (sqlite3_db_readonly(store->writer.db, "main") == 1) /* SQLite then opens it for reading, and says nothing */
+        return fault_of(fault, store, store->writer.db, SQLITE_READONLY);
     if (!check_file(store, &version, fault)) return false;
     rc = set_up(store);
     if (rc == SQLITE_OK) rc = migrate(store, version);

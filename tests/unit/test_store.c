@@ -917,8 +917,35 @@ static void refuses_bad_names(void **state) {
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         expect_refusal(cases[i].url, cases[i].kind, cases[i].words);
+    expect_refusal("sqlite:/dev/null", FAULT_INVALID, "not a regular file");
     snprintf(url, sizeof url, "sqlite:%s", rig->folder);
-    expect_refusal(url, FAULT_IO, "cannot open the database");
+    expect_refusal(url, FAULT_INVALID, "not a regular file");
+    snprintf(url, sizeof url, "sqlite:%s/fifo", rig->folder);
+    assert_int_equal(mkfifo(url + strlen("sqlite:"), 0600), 0);
+    expect_refusal(url, FAULT_INVALID, "not a regular file"); /* and does not wait for a writer */
+    static char long_url[8192] = "sqlite:/tmp/";
+    memset(long_url + 12, 'x', sizeof long_url - 13);
+    expect_refusal(long_url, FAULT_INVALID, "too long");
+}
+
+static void refuses_a_file_it_may_not_write(void **state) {
+    struct rig *rig = *state;
+    char lock[128];
+    snprintf(lock, sizeof lock, "%s.lock", rig->path);
+    store_close(rig->store);
+    assert_int_equal(chmod(rig->folder, 0777) | chmod(rig->path, 0444) | chmod(lock, 0666), 0);
+    pid_t pid = fork();
+    if (pid == 0) { /* root may write anything, so somebody else tries */
+        struct fault fault = {0};
+        if (geteuid() == 0 && setuid(65534) != 0) _exit(2);
+        struct store *store = open_url(rig->url, 10, &fault);
+        _exit(!store && strstr(fault.what, "may not be written") ? 0 : 1);
+    }
+    int status;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+    chmod(rig->path, 0600);
+    rig_open(rig);
 }
 
 static void refuses_a_second_gateway(void **state) {
@@ -1091,6 +1118,7 @@ int main(void) {
         T(log_is_moved_to_the_file),
         T(full_disk_is_told_and_got_over),
         T(refuses_bad_names),
+        T(refuses_a_file_it_may_not_write),
         T(refuses_a_second_gateway),
         T(refuses_strange_files),
         T(files_are_private),
