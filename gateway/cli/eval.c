@@ -24,7 +24,7 @@ static const struct args_option options[] = {
     {'v', "vars", ARGS_TEXT, "JSON", offsetof(struct eval_options, vars),
      "template: the names it may use, an object; @FILE reads it", 0, 0},
     {'p', "place", ARGS_TEXT, "PLACE", offsetof(struct eval_options, place),
-     "template: json, url, header, form or text (default: by FILE's ending)", 0, 0},
+     "template: json, url, header, form or text (default: text)", 0, 0},
     {0, "json", ARGS_FLAG, NULL, offsetof(struct eval_options, json), "print an object: result, or fault", 0, 0},
 };
 
@@ -32,8 +32,10 @@ static const struct args_command command = {
     "eval",
     "template FILE | jsonpath PATH [FILE]",
     "Tries a template with the values of --vars, or a JSONPath on a JSON text (stdin, or FILE).\n"
-    "FILE may be - for stdin. A JSONPath prints one node a line.\n\n"
-    "exit status: 0 done, 1 it fails with these values (a path: finds nothing), 2 usage, or it does not compile\n",
+    "FILE may be - for stdin. A template whose FILE ends in .json is taken for JSON.\n"
+    "A JSONPath prints one node a line.\n\n"
+    "exit status: 0 done, 1 it fails with these values, or finds nothing,\n"
+    "             2 usage, or it does not compile\n",
     options,
     sizeof options / sizeof *options,
     1,

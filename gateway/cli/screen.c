@@ -131,7 +131,7 @@ static void add_cells(struct buf *out, const struct screen *screen, size_t width
 }
 
 void screen_bar_line(struct buf *out, const struct screen *screen, size_t width, const struct screen_bar *bar) {
-    enum { FRAME = 9 }; /* "[] 100 % " */
+    enum { CELLS_LEAST = 8 };
     struct buf line;
     buf_init(&line, LINE_MAX_BYTES);
     size_t title = screen_columns(text_of(bar->title));
@@ -139,7 +139,7 @@ void screen_bar_line(struct buf *out, const struct screen *screen, size_t width,
     size_t left = width > screen_columns(buf_text(&line)) ? width - screen_columns(buf_text(&line)) : 0;
     size_t cells = left / 3 > BAR_MOST ? BAR_MOST : left / 3;
     int percent = bar->percent > 100 ? 100 : bar->percent;
-    if (percent >= 0 && cells >= 4 && left > cells + FRAME) add_cells(&line, screen, cells, percent);
+    if (percent >= 0 && cells >= CELLS_LEAST) add_cells(&line, screen, cells, percent);
     else if (percent >= 0) buf_addf(&line, "%d %%", percent);
     else buf_addc(&line, "|/-\\"[bar->turn % 4]);
     buf_addc(&line, ' ');
