@@ -180,6 +180,10 @@ const struct json *json_parse(struct arena *arena, struct text source, const str
         fault_set(fault, FAULT_SYNTAX, NULL, "not valid JSON: line 1, column 1: a byte order mark");
         return NULL;
     }
+    if (memchr(source.at, 0, source.len)) { /* behind a number jansson would skip it */
+        fault_set(fault, FAULT_SYNTAX, NULL, "not valid JSON: the text holds a NUL byte");
+        return NULL;
+    }
     struct scan scan = {.source = source, .limits = limits};
     if (!scan_all(&scan, fault)) return NULL;
     json_t *root = scan.wide ? load_with_wide(&scan, fault) : load(source, fault);
