@@ -186,7 +186,7 @@ static const struct mask_case {
     {"Basic dTpvcGVuIHNlc2FtZSEvIsOk", "Basic dTp***"}, /* behind "u:" */
     {"Basic dXNlcjpvcGVuIHNlc2FtZSEvIsOkCg==", "Basic dXNlcjp***Cg=="},
     {"Basic YTo6b3BlbiBzZXNhbWUhLyLDpAo=", "Basic YTo6***Ao="},
-    {"tokentokenlonger", "***"}, /* "token" and "tokenlonger" side by side */
+    {"tokentokenlonger", "******"}, /* side by side */
     {"tokenlonge", "***longe"},
     {"tokenlonger", "***"},
     {"xoverlaplapover", "x***over"}, /* "overlap" and "laplap" share "lap" */
