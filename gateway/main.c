@@ -46,7 +46,7 @@ static int run_command(const char *name, int argc, char **argv) {
 static int run_help(int argc, char **argv) {
     char help[] = "--help";
     char *asked[] = {argv[1], help, NULL};
-    if (argc == 1) {
+    if (argc == 1 || strcmp(argv[1], "help") == 0) {
         print_usage(stdout);
         return EXIT_DONE;
     }

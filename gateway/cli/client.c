@@ -226,7 +226,7 @@ static void prepare(const struct client *client, const struct client_request *re
 /* Drives the one transfer. False: abandoned. */
 static bool drive(struct client *client, CURLcode *ret_code) {
     int running = 1;
-    *ret_code = CURLE_OK;
+    *ret_code = CURLE_FAILED_INIT;
     while (curl_multi_perform(client->multi, &running) == CURLM_OK && running) {
         struct curl_waitfd extra = {.fd = client->fd, .events = CURL_WAIT_POLLIN};
         curl_multi_poll(client->multi, &extra, client->fd >= 0 ? 1 : 0, (int)client->every_ms, NULL);
@@ -243,15 +243,9 @@ static enum client_result failure(const struct client *client, CURLcode code, co
     const char *what = error[0] ? error : curl_easy_strerror(code);
     if (body->full) what = "its answer is larger than 64 MiB";
     fault_set(fault, FAULT_IO, client->url, "the gateway does not answer: %s", what);
-    switch (code) {
-    case CURLE_COULDNT_RESOLVE_HOST:
-    case CURLE_COULDNT_RESOLVE_PROXY:
-    case CURLE_COULDNT_CONNECT:
-    case CURLE_SSL_CONNECT_ERROR:
-    case CURLE_PEER_FAILED_VERIFICATION:
-    case CURLE_SSL_CACERT_BADFILE: return CLIENT_NEVER_SENT;
-    default: return CLIENT_LOST;
-    }
+    long sent = 0;
+    curl_easy_getinfo(client->easy, CURLINFO_REQUEST_SIZE, &sent);
+    return sent ? CLIENT_LOST : CLIENT_NEVER_SENT;
 }
 
 static void take_answer(const struct client *client, struct arena *arena, const struct buf *body,

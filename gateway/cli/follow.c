@@ -8,6 +8,7 @@
  * SIGINT is read from a descriptor beside the connection, hence no handler, and no moment at which it is missed. */
 #include "cli/follow.h"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -87,17 +88,17 @@ static bool took_signal(struct following *f) {
     return read(f->signals, &info, sizeof info) == (ssize_t)sizeof info;
 }
 
+static int64_t left_ms(const struct following *f) {
+    if (!f->settings->timeout_ms) return INT64_MAX;
+    return f->settings->timeout_ms - (clock_mono_ms() - f->began_ms);
+}
+
 /* While a call waits. */
 static bool on_wait(void *arg) {
     struct following *f = arg;
     if (took_signal(f)) f->interrupted = true;
     if (f->shows && f->screen.terminal && f->report) show_bar(f);
-    return !f->interrupted;
-}
-
-static int64_t left_ms(const struct following *f) {
-    if (!f->settings->timeout_ms) return INT64_MAX;
-    return f->settings->timeout_ms - (clock_mono_ms() - f->began_ms);
+    return !f->interrupted && left_ms(f) > 0;
 }
 
 /* Until `until_ms` on the monotonic clock, the end of our time, or Ctrl-C. */
@@ -134,16 +135,25 @@ static void say_how(const struct following *f) {
                "the run goes on. To follow it: stagedoor watch %s; to cancel it: stagedoor cancel %s", f->id, f->id);
 }
 
+/* The terminal to ask at, also where stdin gave the parameters; -1 where nobody sits: no terminal, or we are in its
+ * background, where reading would stop us. To be closed. */
+static int open_terminal(void) {
+    int fd = isatty(STDERR_FILENO) ? open("/dev/tty", O_RDONLY | O_CLOEXEC) : -1;
+    if (fd >= 0 && tcgetpgrp(fd) == getpgrp()) return fd;
+    if (fd >= 0) close(fd);
+    return -1;
+}
+
 /* Reads an answer from the terminal. False: a second Ctrl-C. */
-static bool read_yes(struct following *f, bool *ret_yes) {
+static bool read_yes(struct following *f, int terminal, bool *ret_yes) {
     *ret_yes = false;
     for (;;) {
-        struct pollfd waits[] = {{.fd = f->signals, .events = POLLIN}, {.fd = STDIN_FILENO, .events = POLLIN}};
+        struct pollfd waits[] = {{.fd = f->signals, .events = POLLIN}, {.fd = terminal, .events = POLLIN}};
         if (poll(waits, 2, -1) < 0) continue;
         if (took_signal(f)) return false;
         if (!waits[1].revents) continue;
         char line[64] = "";
-        ssize_t n = read(STDIN_FILENO, line, sizeof line - 1);
+        ssize_t n = read(terminal, line, sizeof line - 1);
         struct text answer = text_trim((struct text){line, n > 0 ? (size_t)n : 0});
         *ret_yes = text_is_nocase(answer, "y") || text_is_nocase(answer, "yes");
         if (n <= 0) fputc('\n', stderr);
@@ -151,19 +161,7 @@ static bool read_yes(struct following *f, bool *ret_yes) {
     }
 }
 
-/* After Ctrl-C. False: leave. */
-static bool stays(struct following *f) {
-    bool yes;
-    f->interrupted = false;
-    clear(f);
-    if (!isatty(STDIN_FILENO) || !isatty(STDERR_FILENO)) return false;
-    fputs("cancel the run? [y/N] ", stderr);
-    fflush(stderr);
-    if (!read_yes(f, &yes)) {
-        fputc('\n', stderr);
-        return false;
-    }
-    if (!yes) return true;
+static void cancel(struct following *f) {
     struct client_answer answer;
     client_on_wait(f->settings->client, -1, ROUND_MS, NULL, NULL); /* this call is not to be interrupted */
     struct arena *arena = arena_new();
@@ -171,7 +169,22 @@ static bool stays(struct following *f) {
         screen_say(f->settings->command, "asked to cancel; waiting for the run to end");
     arena_free(arena);
     client_on_wait(f->settings->client, f->signals, TICK_MS, on_wait, f);
-    return true;
+}
+
+/* After Ctrl-C. False: leave. */
+static bool stays(struct following *f) {
+    bool yes = false;
+    f->interrupted = false;
+    clear(f);
+    int terminal = open_terminal();
+    if (terminal < 0) return false;
+    fputs("cancel the run? [y/N] ", stderr);
+    fflush(stderr);
+    bool answered = read_yes(f, terminal, &yes);
+    if (!answered) fputc('\n', stderr);
+    close(terminal);
+    if (yes) cancel(f);
+    return answered;
 }
 
 /* The gateway did not answer, or not with a report. False: our patience is used up; there is none with a gateway that
@@ -209,7 +222,7 @@ enum round { ROUND_ON, ROUND_OVER };
 
 static enum round take_answer(struct following *f, struct arena *arena, const struct client_answer *answer,
                               int *ret_exit) {
-    if (client_is_passing(answer->code)) {
+    if (client_is_passing(answer->code) || answer->code >= 500) { /* the run does not fail with the gateway */
         struct fault fault;
         fault_set(&fault, FAULT_BUSY, client_url(f->settings->client), "the gateway answers %d", answer->code);
         arena_free(arena);
@@ -269,6 +282,7 @@ static int finish(struct following *f) {
 
 static int leave(struct following *f, int status) {
     clear(f);
+    if (f->report && f->settings->json) report_print_json(stdout, f->report);
     if (f->report) say_how(f);
     return status;
 }

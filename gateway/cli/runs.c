@@ -1,4 +1,7 @@
-/* `stagedoor runs`: lists runs, newest first, as many pages of the gateway as the limit asks for. */
+/* `stagedoor runs`: lists runs, newest first, as many pages of the gateway as the limit asks for.
+ *
+ * Filters are the gateway's own and only checked here as far as a typing mistake would else find nothing and look like
+ * an answer: a status, a time. */
 #include <ctype.h>
 #include <stddef.h>
 #include <stdio.h>

@@ -1,7 +1,10 @@
-/* `stagedoor version`: our own version, and those of what it was built with that can differ from machine to machine. */
-#include <gnu/libc-version.h>
+/* `stagedoor version`: our own version, and those of the libraries that a bug report asks for first.
+ *
+ * Only what cli/ may ask is asked: libcurl, which names what it stands on (TLS, compression, HTTP/2), and the C
+ * library. The versions are those of the machine that runs us, not of the one that built us. */
 #include <stddef.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "cli/args.h"
 #include "cli/client.h"
@@ -29,7 +32,10 @@ static void add_libraries(struct arena *arena, struct json *libraries) {
         if (!text_holds(word, "/") || word.at[0] == '(' || !text_cut(&word, '/', &name)) continue;
         json_set_text(libraries, name, json_new_text(arena, word));
     }
-    json_set(libraries, "glibc", json_new_string(arena, gnu_get_libc_version()));
+    char libc[64] = "";
+    confstr(_CS_GNU_LIBC_VERSION, libc, sizeof libc); /* "glibc 2.36" */
+    struct text version = text_of(libc), name;
+    if (text_cut(&version, ' ', &name)) json_set_text(libraries, name, json_new_text(arena, version));
 }
 
 int command_version(int argc, char **argv) {

@@ -1,4 +1,6 @@
-/* `stagedoor watch`: follows a run that somebody started. Everything but the command line is in follow.c. */
+/* `stagedoor watch`: follows a run that somebody started, maybe another program.
+ *
+ * Only the command line is here; follow.c does the rest, for `run` as well. */
 #include <stddef.h>
 
 #include "cli/args.h"

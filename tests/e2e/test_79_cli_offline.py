@@ -180,13 +180,13 @@ def wait_for(condition, what):
 class Terminal:
     """A command on a terminal of its own, as a person has it."""
 
-    def __init__(self, env, *args, columns=80):
+    def __init__(self, env, *args, columns=80, program=BINARY):
         self.shown = b""
         self.pid, self.fd = pty.fork()
         if self.pid == 0:
             try:
                 fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
-                os.execve(BINARY, [str(BINARY), *args], {"TERM": "xterm-256color", **env})
+                os.execve(program, [str(program), *args], {"TERM": "xterm-256color", **env})
             finally:
                 os._exit(99)
 
@@ -338,12 +338,13 @@ def test_patience_ends_with_4_and_says_how_to_go_on(played, env):
     assert "stagedoor watch 01KTEST" in err and "stagedoor cancel 01KTEST" in err
 
 
-def test_a_busy_gateway_is_waited_for(played, env):
-    busy = [problem(503, "draining")] * 2
+@pytest.mark.parametrize("code", [500, 503])
+def test_a_gateway_in_trouble_is_waited_for(played, env, code):
+    busy = [problem(code, "draining")] * 2
     gateway = played([report()])
     gateway.answers[("GET", "/runs/01KTEST")] = lambda: busy.pop() if busy else (200, {}, json.dumps(report("SUCCEEDED")))
     done = stagedoor(env, "run", "load-test", url=gateway.url)
-    assert done.returncode == 0 and done.stderr.count("answers 503") == 1
+    assert done.returncode == 0 and done.stderr.count(f"answers {code}") == 1
 
 
 def test_timeout_leaves_and_the_run_goes_on(played, env):
@@ -352,6 +353,30 @@ def test_timeout_leaves_and_the_run_goes_on(played, env):
     assert done.returncode == 1
     assert "the time is up" in done.stderr and "stagedoor watch 01KTEST" in done.stderr
     assert gateway.paths("POST") == ["/stages/load-test"]
+
+
+def test_timeout_holds_while_the_gateway_is_silent_and_json_knows_the_run(played, env):
+    held = threading.Event()
+    gateway = played([report()], {("GET", "/runs/01KTEST"): lambda: (held.wait(DEADLINE), None)[1]})
+    try:
+        began = time.monotonic()
+        done = stagedoor(env, "run", "load-test", "--timeout", "500ms", "--json", url=gateway.url)
+        assert done.returncode == 1 and json.loads(done.stdout)["id"] == "01KTEST"
+        assert 0.5 <= time.monotonic() - began < DEADLINE / 3
+    finally:
+        held.set()
+
+
+def test_a_host_that_cannot_be_reached_is_asked_once(env):
+    with socket.socket() as full:  # a listener whose queue is full drops what knocks: the connection times out
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        with socket.socket() as first, socket.socket() as second:
+            for one in (first, second):
+                one.setblocking(False)
+                one.connect_ex(full.getsockname())
+            done = stagedoor(env, "run", "load-test", url=f"http://127.0.0.1:{full.getsockname()[1]}")
+    assert done.returncode == 4 and "sending the start again" not in done.stderr
 
 
 # ---- refusals ----
@@ -560,6 +585,15 @@ def test_ctrl_c_asks_and_yes_cancels(played, env):
     terminal.until("cancel the run? [y/N]").type("y\n")
     assert terminal.end() == 3
     assert gateway.paths("POST") == ["/stages/load-test", "/runs/01KTEST/cancel"]
+
+
+def test_ctrl_c_asks_although_stdin_gave_the_parameters(played, env, tmp_path):
+    gateway = played([report()])
+    script = f'echo "{{}}" | "{BINARY}" run load-test --params -; echo "exit $?"'
+    terminal = Terminal({**env, "STAGEDOOR_URL": gateway.url}, "-c", f"trap : INT; {script}", program="/bin/bash").until("polling")
+    terminal.type("\x03")
+    terminal.until("cancel the run? [y/N]").type("\x03")
+    terminal.until("exit 130").end()
 
 
 def test_ctrl_c_and_no_goes_on(played, env):
@@ -779,6 +813,7 @@ def test_help_and_manual_name_the_same_options(env, command):
 
 def test_help_and_manual_name_every_command(env):
     manual = (ROOT / "packaging/man/stagedoor.1").read_text()
+    assert stagedoor(env, "help", "help").stdout == stagedoor(env, "--help").stdout == stagedoor(env, "help").stdout
     assert re.findall(r"^\.SS (\w+)$", manual, re.M) == COMMANDS
     assert re.findall(r"^  (\w+) +\S", stagedoor(env, "help").stdout, re.M) == COMMANDS
     source = "".join(path.read_text() for path in (ROOT / "gateway/cli").glob("*.[ch]"))
