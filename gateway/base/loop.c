@@ -265,12 +265,16 @@ struct loop *loop_new(unsigned index) {
     return loop;
 }
 
-void loop_free(struct loop *loop) {
-    if (!loop) return;
+void loop_flush(struct loop *loop) {
     while (loop->mailbox.first || loop->later.first) {
         mailbox_run(loop);
         queue_run(&loop->later);
     }
+}
+
+void loop_free(struct loop *loop) {
+    if (!loop) return;
+    loop_flush(loop);
     event_free(loop->soon);
     event_free(loop->alarm);
     event_free(loop->wake);

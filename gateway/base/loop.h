@@ -17,8 +17,9 @@ struct loop;
 struct loop *loop_new(unsigned index); /* GIVES; index 0… names the loop in logs and counters */
 void loop_free(struct loop *loop);
 unsigned loop_index(const struct loop *loop);
-void loop_run(struct loop *loop);  /* until loop_stop; on the calling thread */
-void loop_stop(struct loop *loop); /* any thread */
+void loop_run(struct loop *loop);   /* until loop_stop; on the calling thread */
+void loop_flush(struct loop *loop); /* runs what was posted, after the loop has ended and before it is freed */
+void loop_stop(struct loop *loop);  /* any thread */
 
 /* One reading of the clocks a pass. */
 int64_t loop_mono_ms(const struct loop *loop);

@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "lang/json.h"
+#include "lang/url.h"
 #include "stage/stage.h"
 
 #define REQUEST_MAX_BYTES (4 * 1024 * 1024)
@@ -45,5 +46,17 @@ struct request_source {
  * refused_egress). A relative URL from a reply is resolved against the URL of the call it came from. */
 bool request_render(struct arena *arena, const struct stage_call *call, const struct request_source *source,
                     struct request *ret_request, struct fault *fault);
+
+/* Whether what came from `home` (a URL in a reply, a redirect) may lead a call to `next`: the same origin, or one that
+ * `hosts` lists. An entry is an origin ("https://ci.example.com:8443"), or a host, with or without a port
+ * ("ci.example.com": its scheme's own port); a bare host never allows a step down from https to http. */
+bool request_may_go(const struct url *home, const struct url *next, const char *const *hosts, size_t host_count);
+
+/* A header's name: a token (RFC 9110, 5.6.2). A header's value: no control characters but the tab. */
+bool request_name_check(const char *name);
+bool request_value_check(const char *value);
+
+/* Headers that frame a message or belong to one connection: a request may not set them, the gateway does. */
+bool request_header_is_ours(const char *name);
 
 #endif

@@ -33,10 +33,10 @@ const struct json *json_parse(struct arena *arena, struct text source, const str
 /* ---- reading; every function takes NULL for `value` as JSON null ---- */
 enum json_kind json_kind(const struct json *value);
 const char *
-json_kind_word(enum json_kind kind);        /* "null", "boolean", "integer", "number", "string", "array", "object" */
-bool json_truth(const struct json *value);  /* of a JSON_BOOL */
-int64_t json_int(const struct json *value); /* of a JSON_INT; a JSON_REAL is truncated within range; else 0 */
-double json_real(const struct json *value); /* of a JSON_INT or JSON_REAL; else 0 */
+json_kind_word(enum json_kind kind);          /* "null", "boolean", "integer", "number", "string", "array", "object" */
+bool json_truth(const struct json *value);    /* of a JSON_BOOL */
+int64_t json_int(const struct json *value);   /* of a JSON_INT; a JSON_REAL is truncated within range; else 0 */
+double json_number(const struct json *value); /* of a JSON_INT or JSON_REAL; else 0 */
 struct text json_text(const struct json *value); /* of a JSON_STRING; NUL-terminated behind len; else empty */
 size_t json_size(const struct json *value);      /* elements or members; 0 for others */
 const struct json *json_at(const struct json *array, size_t index);        /* NULL past the end */

@@ -1,8 +1,9 @@
 /* The store: where runs live. One interface, asynchronous: a loop never waits for a disk.
  *
- * An operation is a struct that the caller fills and hands over; the store owns it until `done` is called, exactly
- * once, on the loop that asked, after the operation is durable (writes) or answered (reads). Operations on one run are
- * carried out in the order in which they were handed over. The store does not look into records. */
+ * An operation is a struct that the caller fills (zeroed first) and hands over; the store owns it until `done` is
+ * called, exactly once, on the loop that asked and never inside store_submit, after the operation is durable (writes)
+ * or answered (reads). Writes are carried out in the order in which they were handed over, and a read sees every write
+ * that was handed over before it, done or not. The store does not look into records. */
 #ifndef STORE_STORE_H
 #define STORE_STORE_H
 
@@ -33,7 +34,7 @@ struct store_filter {
     size_t stage_count;
     const char *status;    /* NULL: any */
     int64_t since_ms;      /* created at or after; 0: any */
-    const char *before_id; /* cursor: only older than this one; NULL: from the newest */
+    const char *before_id; /* cursor: only older than this one, which must exist; NULL: from the newest */
     size_t limit;          /* 1…1000 */
 };
 
@@ -43,11 +44,15 @@ enum store_kind {
     STORE_UPDATE,   /* record: status, updated_ms, ended_ms and body of an id */
     STORE_GET,      /* by record.id */
     STORE_FIND_KEY, /* by record.stage and record.key */
-    STORE_LIST,     /* by filter: newest first */
+    STORE_LIST, /* by filter: newest first, by created_ms and then by the order of insertion. MISSING: there is no run
+                   before_id. Stops short of the limit, with `more`, once it holds 32 MiB */
     STORE_PRUNE /* deletes runs that ended before `before_ms`, at most 1,000 an operation, and definitions nobody pins
                  */
 };
 
+/* FAILED: nothing is known to be on disk. The fault is BUSY where the queue was full or another program holds the file,
+ * CONFLICT for an INSERT of an id that exists, TOO_LARGE or INTERNAL for a record that cannot be stored, IO for the
+ * disk. */
 enum store_outcome { STORE_DONE, STORE_EXISTS, STORE_MISSING, STORE_FAILED };
 
 struct store_op {
@@ -68,25 +73,33 @@ struct store_op {
     bool more;                  /* LIST: older ones exist */
     struct arena *results;
     struct store_op *next; /* private */
+    uint64_t turn;         /* private */
 };
 
 struct store;
 
 struct store_settings {
     const char *url;  /* "sqlite:stagedoor.db", "sqlite::memory:" is refused */
-    size_t max_queue; /* operations waiting; past it store_ready is false and a submit fails with BUSY */
+    size_t max_queue; /* writes that wait, and reads that wait; past it store_ready is false and a submit fails, BUSY */
 };
 
-struct store *store_open(const struct store_settings *settings,
-                         struct fault *fault); /* makes the file and its tables */
-void store_close(
-    struct store *store); /* carries out what waits; done-callbacks are posted to their loops; NULL is allowed */
+/* Makes the file (mode 0600; its folder must exist) and its tables, brings an older file up to date, and keeps it from
+ * being opened a second time. GIVES; NULL with a fault. */
+struct store *store_open(const struct store_settings *settings, struct fault *fault);
+
+/* Carries out what waits and answers it by messages to the loops, which must still exist: loops are freed after the
+ * store, and nothing is submitted from here on, by a `done` neither. NULL is allowed. */
+void store_close(struct store *store);
 void store_submit(struct store *store, struct store_op *op); /* any thread */
-void store_op_fini(struct store_op *op);
-bool store_ready(const struct store *store); /* the last commit went well and the queue has room; any thread */
+void store_op_fini(struct store_op *op);                     /* frees the results; the op may be used again */
+
+/* The last commit went well and the queue has room. After one that failed the store tries again by itself, every
+ * second. Any thread. */
+bool store_ready(const struct store *store);
 
 /* At start, before any loop runs: every run that has not ended, oldest first, then the definition that a hash names.
- * Blocking. */
+ * Blocking. The record is borrowed for the call; `fn` may call store_definition, and ends the visit by returning false,
+ * which is no fault. */
 bool store_each_open(struct store *store, bool (*fn)(void *arg, const struct store_record *record), void *arg,
                      struct fault *fault);
 char *store_definition(struct store *store, const char *hash, struct fault *fault); /* GIVES; NULL with a fault */

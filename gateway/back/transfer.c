@@ -1,0 +1,537 @@
+/* A transfer: one call to an upstream from its request to its reply, over as many exchanges as redirects ask for.
+ *
+ *   transfer_begin -> hop_begin -> (curl, in wire.c) -> on_ended -> reply, or the next hop -> finish -> done
+ *
+ * The engine is the only caller. What always holds: `done` is called once, from the loop, when the transfer is out of
+ * curl and back in the pool; a request that is not idempotent is handed to a connection once. The second is guarded by
+ * PREREQFUNCTION, which curl calls before each sending: where a kept-open connection dies before it has replied, curl
+ * would send once more on a new one, a POST too, and tell nobody.
+ *
+ * curl is given methods and headers only after they have been checked: it writes what it gets, and a line break in a
+ * header would shift every later reply of the connection by one. */
+#include "back/transfer.h"
+
+#include <curl/curl.h>
+#include <openssl/evp.h>
+#include <string.h>
+#include <strings.h>
+
+#include "back/failure.h"
+#include "back/redirect.h"
+#include "back/trust.h"
+#include "back/wire.h"
+#include "base/clock.h"
+#include "base/count.h"
+#include "lang/url.h"
+
+#ifdef MEM_SINGLE
+#define POOL_MAX 0 /* so that AddressSanitizer sees the end of each transfer */
+#else
+#define POOL_MAX 64
+#endif
+#define POOL_BODY_MAX 65536   /* a buffer that has grown beyond this is not kept */
+#define HEAD_MAX (512 * 1024) /* curl itself stops at 300 KiB of headers */
+
+/* How long a connection may have idled and still be used. Most servers keep one for a minute or more; Node.js closes
+ * it after 5 s, and a request that crosses with the close is lost. What may be sent only once does not risk that. */
+#define KEPT_OPEN_S 60L
+#define KEPT_OPEN_CAREFUL_S 3L
+
+struct transfer {
+    struct transfer *next; /* in the pool */
+    struct upstream *upstream;
+    const struct request *request;
+    struct arena *arena;
+    void (*done)(void *, const struct reply *);
+    void *arg;
+    CURL *easy;
+    struct curl_slist *headers;
+    char detail[CURL_ERROR_SIZE];
+    struct hop hop;
+    unsigned redirects;
+    bool sent;           /* in this hop: the request was handed to a connection */
+    bool sent_before;    /* in an earlier hop */
+    bool refused_resend; /* curl wanted to send twice */
+    bool too_large;
+    bool under_way;        /* curl has it */
+    bool head_ended;       /* what comes now are trailers */
+    struct buf head, body; /* of the last reply only; its body up to max_reply */
+    int64_t began_ms;
+    struct fault fault; /* that it could not even be begun */
+};
+
+struct upstream {
+    struct loop *loop;
+    struct wire *wire;
+    char *user_agent;
+    struct transfer *pool;
+    size_t pool_count;
+};
+
+/* ---- what curl tells while it works ---- */
+
+static bool may_repeat(const struct transfer *transfer) {
+    return transfer->request->call->idempotent || transfer->hop.rewritten;
+}
+
+static int before_sending(void *arg, char *address, char *local, int port, int local_port) {
+    (void)address, (void)local, (void)port, (void)local_port;
+    struct transfer *transfer = arg;
+    if (transfer->sent && !may_repeat(transfer)) {
+        transfer->refused_resend = true;
+        return CURL_PREREQFUNC_ABORT;
+    }
+    transfer->sent = true;
+    return CURL_PREREQFUNC_OK;
+}
+
+/* One line of a head, or of trailers. Each status line starts a head anew: 1xx are not the reply. */
+static size_t on_header(char *at, size_t size, size_t count, void *arg) {
+    struct transfer *transfer = arg;
+    struct text line = {at, size * count};
+    if (text_starts(line, "HTTP/") && (transfer->head.len == 0 || transfer->head_ended)) {
+        buf_clear(&transfer->head);
+        transfer->head_ended = false;
+    }
+    if (!transfer->head_ended) buf_addt(&transfer->head, line);
+    if (text_trim(line).len == 0) transfer->head_ended = true;
+    return transfer->head.full ? 0 : line.len;
+}
+
+static size_t on_body(char *at, size_t size, size_t count, void *arg) {
+    struct transfer *transfer = arg;
+    buf_add(&transfer->body, at, size * count);
+    transfer->too_large = transfer->body.full;
+    return transfer->too_large ? 0 : size * count;
+}
+
+/* ---- a request as curl's options ---- */
+
+static void add_header(struct transfer *transfer, const char *name, const char *value) {
+    /* "Name:" would mean to curl that the header is not wanted; an empty one is written "Name;". */
+    struct buf line;
+    buf_init(&line, REQUEST_MAX_BYTES);
+    buf_addf(&line, value[0] ? "%s: %s" : "%s;%s", name, value);
+    transfer->headers = curl_slist_append(transfer->headers, buf_cstr(&line));
+    buf_fini(&line);
+}
+
+static void add_line(struct transfer *transfer, const char *line) {
+    transfer->headers = curl_slist_append(transfer->headers, line);
+}
+
+static void add_basic(struct transfer *transfer, const char *user, const char *password) {
+    struct buf plain, value;
+    buf_init(&plain, REQUEST_MAX_BYTES);
+    buf_init(&value, REQUEST_MAX_BYTES * 2);
+    buf_addf(&plain, "%s:%s", user ? user : "", password ? password : "");
+    buf_adds(&value, "Basic ");
+    char *room = buf_room(&value, (plain.len + 2) / 3 * 4 + 1);
+    if (room) buf_grew(&value, (size_t)EVP_EncodeBlock((unsigned char *)room, (void *)plain.at, (int)plain.len));
+    add_header(transfer, "Authorization", buf_cstr(&value));
+    buf_fini(&plain);
+    buf_fini(&value);
+}
+
+static void add_credentials(struct transfer *transfer) {
+    const struct request *request = transfer->request;
+    if (!transfer->hop.own_origin) return;
+    if (request->auth == AUTH_BASIC) add_basic(transfer, request->user, request->password);
+    if (request->auth == AUTH_BEARER) {
+        char *value = arena_printf(transfer->arena, "Bearer %s", request->token ? request->token : "");
+        add_header(transfer, "Authorization", value);
+    }
+}
+
+static bool sends_body(const struct transfer *transfer) {
+    return transfer->request->has_body && !transfer->hop.rewritten;
+}
+
+static bool header_goes_along(const struct transfer *transfer, const char *name) {
+    const struct request *request = transfer->request;
+    if (!transfer->hop.own_origin) return strcasecmp(name, "Accept") == 0 || strcasecmp(name, "User-Agent") == 0;
+    if (transfer->hop.rewritten && strncasecmp(name, "Content-", strlen("Content-")) == 0) return false;
+    return request->auth == AUTH_NONE || strcasecmp(name, "Authorization") != 0;
+}
+
+static void set_headers(struct transfer *transfer) {
+    const struct request *request = transfer->request;
+    bool has_type = false;
+    for (size_t i = 0; i < request->header_count; i++) {
+        const struct request_header *header = &request->headers[i];
+        if (!header_goes_along(transfer, header->name)) continue;
+        has_type = has_type || strcasecmp(header->name, "Content-Type") == 0;
+        add_header(transfer, header->name, header->value);
+    }
+    add_credentials(transfer);
+    if (!has_type) add_line(transfer, "Content-Type:"); /* curl's own would be that of a form */
+    add_line(transfer, "Expect:"); /* else curl waits a second before it sends what is over 1 MiB */
+    curl_easy_setopt(transfer->easy, CURLOPT_HTTPHEADER, transfer->headers);
+}
+
+static void set_method(struct transfer *transfer) {
+    CURL *easy = transfer->easy;
+    const char *method = transfer->hop.method;
+    bool expects_body = strcmp(method, "POST") == 0 || strcmp(method, "PUT") == 0 || strcmp(method, "PATCH") == 0;
+    if (strcmp(method, "HEAD") == 0) {
+        curl_easy_setopt(easy, CURLOPT_NOBODY, 1L);
+    } else if (sends_body(transfer) || expects_body) { /* RFC 9110, 8.6: then Content-Length: 0 is sent too */
+        struct text body = sends_body(transfer) ? transfer->request->body : (struct text){"", 0};
+        curl_easy_setopt(easy, CURLOPT_POSTFIELDS, body.at ? body.at : ""); /* not copied by curl */
+        curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)body.len);
+        curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, method);
+    } else {
+        curl_easy_setopt(easy, CURLOPT_HTTPGET, 1L);
+        if (strcmp(method, "GET") != 0) curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, method);
+    }
+}
+
+static int64_t time_left_ms(const struct transfer *transfer) {
+    int64_t limit = transfer->request->call->call_timeout_ms;
+    if (limit <= 0) return 0; /* none */
+    int64_t left = limit - (clock_mono_ms() - transfer->began_ms);
+    return left > 1 ? left : 1;
+}
+
+static void set_limits(struct transfer *transfer) {
+    const struct stage_call *call = transfer->request->call;
+    CURL *easy = transfer->easy;
+    curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)time_left_ms(transfer));
+    curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)call->connect_timeout_ms);
+    curl_easy_setopt(easy, CURLOPT_MAXAGE_CONN, may_repeat(transfer) ? KEPT_OPEN_S : KEPT_OPEN_CAREFUL_S);
+    /* Stops at a Content-Length that is too large; chunked ones are counted in on_body. HEAD announces what it does not
+     * send. */
+    if (strcmp(transfer->hop.method, "HEAD") != 0)
+        curl_easy_setopt(easy, CURLOPT_MAXFILESIZE_LARGE, (curl_off_t)call->max_reply_bytes);
+}
+
+static void set_fixed(struct transfer *transfer) {
+    CURL *easy = transfer->easy;
+    wire_equip(transfer->upstream->wire, easy);
+    curl_easy_setopt(easy, CURLOPT_PRIVATE, transfer);
+    curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, transfer->detail);
+    curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, before_sending);
+    curl_easy_setopt(easy, CURLOPT_PREREQDATA, transfer);
+    curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
+    curl_easy_setopt(easy, CURLOPT_HEADERDATA, transfer);
+    curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
+    curl_easy_setopt(easy, CURLOPT_WRITEDATA, transfer);
+    curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L); /* else the loop would wait for the resolver's thread */
+    curl_easy_setopt(easy, CURLOPT_PROXY, "");      /* nothing from http_proxy and its like */
+    curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
+    curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+    curl_easy_setopt(easy, CURLOPT_DISALLOW_USERNAME_IN_URL, 1L);
+    curl_easy_setopt(easy, CURLOPT_PATH_AS_IS, 1L);
+    curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
+    curl_easy_setopt(easy, CURLOPT_USERAGENT, transfer->upstream->user_agent);
+}
+
+/* ---- an exchange ---- */
+
+static void drop_headers(struct transfer *transfer) {
+    curl_slist_free_all(transfer->headers);
+    transfer->headers = NULL;
+}
+
+static void hop_begin(struct transfer *transfer) {
+    transfer->sent = false;
+    transfer->head_ended = false;
+    transfer->detail[0] = 0;
+    buf_clear(&transfer->head);
+    buf_clear(&transfer->body);
+    drop_headers(transfer);
+    curl_easy_reset(transfer->easy); /* keeps connections, sessions and the DNS cache, which are the multi's */
+    set_fixed(transfer);
+    set_limits(transfer);
+    set_method(transfer);
+    set_headers(transfer);
+    trust_equip(transfer->easy, &transfer->request->call->tls, transfer->hop.own_origin);
+    curl_easy_setopt(transfer->easy, CURLOPT_URL, transfer->hop.url);
+    transfer->under_way = true;
+    wire_start(transfer->upstream->wire, transfer->easy);
+}
+
+/* ---- a reply from what came ---- */
+
+/* What templates and reports get is UTF-8 without control characters, whatever was sent. */
+static const char *clean(struct arena *arena, struct text value) {
+    struct text text = json_text(json_new_text(arena, value));
+    char *copy = arena_strndup(arena, text.at, text.len);
+    for (char *c = copy; *c; c++)
+        if ((unsigned char)*c < 0x20 || *c == 0x7F) *c = ' ';
+    return copy;
+}
+
+static size_t count_lines(struct text head) {
+    size_t count = 1;
+    for (size_t i = 0; i < head.len; i++) count += head.at[i] == '\n';
+    return count;
+}
+
+static void read_headers(struct transfer *transfer, struct reply *reply) {
+    struct text head = buf_text(&transfer->head), line;
+    struct reply_header *headers = arena_array_of(transfer->arena, struct reply_header, count_lines(head));
+    text_cut(&head, '\n', &line); /* the status line */
+    while (text_cut(&head, '\n', &line)) {
+        bool folded = line.len && (line.at[0] == ' ' || line.at[0] == '\t'); /* RFC 9112, 5.2 */
+        line = text_trim(line);
+        struct text name;
+        if (line.len == 0) continue;
+        if (folded && reply->header_count) {
+            struct reply_header *last = &headers[reply->header_count - 1];
+            last->value = arena_printf(transfer->arena, "%s %s", last->value, clean(transfer->arena, line));
+        } else if (memchr(line.at, ':', line.len) && text_cut(&line, ':', &name)) {
+            headers[reply->header_count++] = (struct reply_header){clean(transfer->arena, text_trim(name)),
+                                                                   clean(transfer->arena, text_trim(line))};
+        }
+    }
+    reply->headers = headers;
+}
+
+static void read_body(struct transfer *transfer, struct reply *reply) {
+    size_t len = transfer->body.len;
+    if (len <= POOL_BODY_MAX) {
+        reply->body = (struct text){arena_strndup(transfer->arena, buf_cstr(&transfer->body), len), len};
+        return;
+    }
+    char *taken = buf_take(&transfer->body); /* too large to copy: the arena takes it over */
+    arena_defer(transfer->arena, mem_free, taken);
+    reply->body = (struct text){taken, len};
+}
+
+struct peer {
+    char name[320], origin[320]; /* "host:port", "https://host:port" */
+};
+
+static void describe(const char *source, struct peer *peer) {
+    struct url url;
+    *peer = (struct peer){0};
+    if (!url_parse(text_of(source), &url, NULL)) return;
+    struct buf text;
+    buf_init(&text, sizeof peer->name - 1);
+    buf_addf(&text, "%.*s:%d", TEXT_ARG(url.host), url_port(&url));
+    memcpy(peer->name, buf_cstr(&text), text.len + 1);
+    buf_clear(&text);
+    buf_addf(&text, "%.*s://%.*s:%d", TEXT_ARG(url.scheme), TEXT_ARG(url.host), url_port(&url));
+    memcpy(peer->origin, buf_cstr(&text), text.len + 1);
+    buf_fini(&text);
+}
+
+static void read_failure(struct transfer *transfer, CURLcode result, struct reply *reply) {
+    const struct stage_call *call = transfer->request->call;
+    struct peer peer;
+    describe(transfer->hop.url, &peer);
+    struct failure failure = {.result = result,
+                              .peer = peer.name,
+                              .origin = peer.origin,
+                              .method = transfer->hop.method,
+                              .sent = transfer->sent,
+                              .answered = transfer->head.len > 0,
+                              .too_large = transfer->too_large,
+                              .refused_resend = transfer->refused_resend,
+                              .detail = transfer->detail,
+                              .connect_timeout_ms = call->connect_timeout_ms,
+                              .call_timeout_ms = call->call_timeout_ms,
+                              .max_reply_bytes = call->max_reply_bytes};
+    reply->timed_out = failure_explain(transfer->easy, &failure, &reply->fault);
+}
+
+/* ---- the end ---- */
+
+static void transfer_free(struct transfer *transfer) {
+    drop_headers(transfer);
+    curl_easy_cleanup(transfer->easy);
+    buf_fini(&transfer->head);
+    buf_fini(&transfer->body);
+    mem_free(transfer);
+}
+
+static void pool_put(struct transfer *transfer) {
+    struct upstream *upstream = transfer->upstream;
+    if (upstream->pool_count + 1 > POOL_MAX) {
+        transfer_free(transfer);
+        return;
+    }
+    drop_headers(transfer);
+    if (transfer->body.cap > POOL_BODY_MAX) buf_fini(&transfer->body);
+    transfer->next = upstream->pool;
+    upstream->pool = transfer;
+    upstream->pool_count++;
+}
+
+static void finish(struct transfer *transfer, struct reply *reply) {
+    void (*done)(void *, const struct reply *) = transfer->done;
+    void *arg = transfer->arg;
+    reply->url = arena_strdup(transfer->arena, transfer->hop.url);
+    reply->took_ms = clock_mono_ms() - transfer->began_ms;
+    count_add(COUNT_CALLS_IN_FLIGHT, -1);
+    count_observe(COUNT_HISTOGRAM_CALL_MS, reply->took_ms);
+    pool_put(transfer);
+    done(arg, reply);
+}
+
+static void finish_failed(struct transfer *transfer, struct reply *reply) {
+    reply->code = 0; /* half a reply is none */
+    reply->phase = transfer->sent || transfer->sent_before ? REPLY_MAYBE_ACTED_ON : REPLY_NEVER_SENT;
+    finish(transfer, reply);
+}
+
+static void follow(struct transfer *transfer, const struct hop *next) {
+    transfer->hop = *next;
+    transfer->redirects++;
+    transfer->sent_before = true;
+    hop_begin(transfer);
+}
+
+static void on_ended(void *owner, CURLcode result) {
+    struct transfer *transfer = owner;
+    transfer->under_way = false;
+    struct reply *reply = arena_new_of(transfer->arena, struct reply);
+    if (result != CURLE_OK) {
+        read_failure(transfer, result, reply);
+        finish_failed(transfer, reply);
+        return;
+    }
+    long code = 0;
+    curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &code);
+    reply->phase = REPLY_ANSWERED;
+    reply->code = (int)code;
+    read_headers(transfer, reply);
+    struct hop next;
+    switch (redirect_judge(transfer->arena, transfer->request, &transfer->hop, reply, transfer->redirects, &next,
+                           &reply->fault)) {
+    case REDIRECT_FOLLOW: follow(transfer, &next); return;
+    case REDIRECT_REFUSED: {
+        struct peer peer;
+        describe(transfer->hop.url, &peer);
+        fault_place(&reply->fault, "%s", peer.origin);
+        finish_failed(transfer, reply);
+        return;
+    }
+    case REDIRECT_NONE: break;
+    }
+    read_body(transfer, reply);
+    finish(transfer, reply);
+}
+
+/* ---- the beginning ---- */
+
+static bool check_headers(const struct request *request, const char *where, struct fault *fault) {
+    for (size_t i = 0; i < request->header_count; i++) {
+        const struct request_header *header = &request->headers[i];
+        if (!request_name_check(header->name))
+            return fault_set(fault, FAULT_INVALID, where, "the name of header %zu is not a token", i + 1);
+        if (request_header_is_ours(header->name))
+            return fault_set(fault, FAULT_INVALID, where, "a request may not set the header %s", header->name);
+        if (!request_value_check(header->value))
+            return fault_set(fault, FAULT_INVALID, where, "the header %s holds a control character", header->name);
+    }
+    return true;
+}
+
+static bool check_credentials(const struct request *request, const char *where, struct fault *fault) {
+    const char *const values[] = {request->user, request->password, request->token};
+    if (request->auth == AUTH_NONE) return true;
+    for (size_t i = 0; i < 3; i++)
+        if (values[i] && !request_value_check(values[i]))
+            return fault_set(fault, FAULT_INVALID, where, "the credentials hold a control character");
+    if (request->auth == AUTH_BASIC && request->user && strchr(request->user, ':'))
+        return fault_set(fault, FAULT_INVALID, where, "the user of basic auth may not hold a colon (RFC 7617)");
+    return true;
+}
+
+/* The last look before curl, which writes what it is given. */
+static bool check(const struct request *request, struct fault *fault) {
+    struct url url;
+    struct peer peer;
+    if (!url_parse(text_of(request->url), &url, fault)) return false;
+    describe(request->url, &peer);
+    if (!request_name_check(request->method) || strcmp(request->method, "CONNECT") == 0)
+        return fault_set(fault, FAULT_INVALID, peer.origin, "the method is not one that a call can have");
+    if (strcmp(request->method, "HEAD") == 0 && request->has_body)
+        return fault_set(fault, FAULT_INVALID, peer.origin, "a HEAD request has no body");
+    return check_headers(request, peer.origin, fault) && check_credentials(request, peer.origin, fault);
+}
+
+static void tell_refused(void *arg) {
+    struct transfer *transfer = arg;
+    if (!transfer->upstream) { /* canceled meanwhile; the upstream may be gone by now */
+        transfer_free(transfer);
+        return;
+    }
+    struct reply *reply = arena_new_of(transfer->arena, struct reply);
+    reply->fault = transfer->fault;
+    finish_failed(transfer, reply);
+}
+
+static struct transfer *transfer_new(struct upstream *upstream) {
+    struct transfer *transfer = upstream->pool;
+    if (!transfer) {
+        transfer = mem_alloc(sizeof *transfer);
+        transfer->easy = curl_easy_init();
+        return transfer;
+    }
+    upstream->pool = transfer->next;
+    upstream->pool_count--;
+    *transfer = (struct transfer){.easy = transfer->easy, .head = transfer->head, .body = transfer->body};
+    return transfer;
+}
+
+static size_t body_max(const struct request *request) {
+    int64_t max = request->call->max_reply_bytes;
+    return max > 0 ? (size_t)max : 0;
+}
+
+struct transfer *transfer_begin(struct upstream *upstream, const struct request *request, struct arena *arena,
+                                void (*done)(void *arg, const struct reply *reply), void *arg) {
+    struct transfer *transfer = transfer_new(upstream);
+    transfer->upstream = upstream;
+    transfer->request = request;
+    transfer->arena = arena;
+    transfer->done = done;
+    transfer->arg = arg;
+    transfer->began_ms = clock_mono_ms();
+    transfer->hop = (struct hop){.method = request->method, .url = request->url, .own_origin = true};
+    transfer->head.max = HEAD_MAX;
+    transfer->body.max = body_max(request);
+    count_add(COUNT_CALLS_IN_FLIGHT, 1);
+    if (check(request, &transfer->fault)) hop_begin(transfer);
+    else loop_later(upstream->loop, tell_refused, transfer);
+    return transfer;
+}
+
+void transfer_cancel(struct transfer *transfer) {
+    count_add(COUNT_CALLS_IN_FLIGHT, -1);
+    if (!transfer->under_way) {
+        transfer->upstream = NULL; /* tell_refused ends it */
+        return;
+    }
+    wire_stop(transfer->upstream->wire, transfer->easy);
+    pool_put(transfer);
+}
+
+void upstream_global_init(void) {
+    curl_global_init(CURL_GLOBAL_ALL); /* never undone: a resolver's thread may outlive its transfer */
+    trust_global_init();
+}
+
+struct upstream *upstream_new(struct loop *loop, const struct upstream_settings *settings) {
+    struct upstream *upstream = mem_alloc(sizeof *upstream);
+    upstream->loop = loop;
+    upstream->wire = wire_new(loop, settings->max_connections, on_ended);
+    upstream->user_agent = mem_strdup(settings->user_agent);
+    return upstream;
+}
+
+void upstream_free(struct upstream *upstream) {
+    if (!upstream) return;
+    while (upstream->pool) {
+        struct transfer *transfer = upstream->pool;
+        upstream->pool = transfer->next;
+        transfer_free(transfer);
+    }
+    wire_free(upstream->wire);
+    mem_free(upstream->user_agent);
+    mem_free(upstream);
+}

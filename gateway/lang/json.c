@@ -1,0 +1,488 @@
+/* JSON values on jansson, which nothing outside this file sees.
+ *
+ * A `struct json` is a json_t by another name, so that a value costs nothing of ours. Its life is tied to arenas: each
+ * value made here holds one reference that the arena drops when it ends; containers hold references of their own.
+ *
+ * jansson is safe on hostile text, but its trees are up to 79 times as large as the text, and it gives up on integers
+ * beyond 64 bits. So a scan over the raw bytes goes first: it counts depth and values, and finds those integers, which
+ * then go to jansson as reals. The scan decides nothing about validity; that stays with jansson.
+ *
+ * Writing is ours: jansson prints 0.1 as 0.10000000000000001. */
+#include "lang/json.h"
+
+#include <assert.h>
+#include <limits.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* jansson's names of its types are ours as well, with other values. Nothing below may use jansson's json_is_…() macros,
+ * which would take ours. */
+#define JSON_OBJECT JANSSON_OBJECT
+#define JSON_ARRAY JANSSON_ARRAY
+#define JSON_STRING JANSSON_STRING
+#define JSON_REAL JANSSON_REAL
+#define JSON_NULL JANSSON_NULL
+#include <jansson.h>
+#undef JSON_OBJECT
+#undef JSON_ARRAY
+#undef JSON_STRING
+#undef JSON_REAL
+#undef JSON_NULL
+
+#define DEPTH_CEILING 512
+
+static json_t *inside(const struct json *value) {
+    return (json_t *)(uintptr_t)value; /* jansson takes no const, but its reading functions write nothing */
+}
+
+static struct json *outside(json_t *value) {
+    return (struct json *)value;
+}
+
+static json_t *must(json_t *value) {
+    if (!value) abort(); /* out of memory: the only way in which jansson's makers fail on what we give them */
+    return value;
+}
+
+static void must_do(int result) {
+    if (result != 0) abort();
+}
+
+static void drop(void *value) {
+    json_decref(value);
+}
+
+static struct json *keep(struct arena *arena, json_t *value) {
+    arena_defer(arena, drop, must(value));
+    return outside(value);
+}
+
+/* ---- parsing ---- */
+
+struct scan {
+    struct text source;
+    const struct json_limits *limits;
+    size_t at;
+    size_t depth, items, wide; /* wide: integers beyond 64 bits */
+    struct buf *copy;          /* where to put the text with its wide integers as reals; NULL in the first pass */
+    size_t copied;
+};
+
+static bool at_bare(const struct scan *scan) {
+    return scan->at < scan->source.len && !memchr(" \t\r\n,:[]{}\"", scan->source.at[scan->at], 11);
+}
+
+static void skip_string(struct scan *scan) {
+    for (scan->at++; scan->at < scan->source.len; scan->at++) {
+        char c = scan->source.at[scan->at];
+        if (c == '\\') scan->at++;
+        else if (c == '"') break;
+    }
+    scan->at++;
+}
+
+static bool is_wide(struct text token) {
+    int64_t value;
+    if (token.len < 19 || text_to_int(token, &value)) return false;
+    for (size_t i = token.at[0] == '-'; i < token.len; i++)
+        if (token.at[i] < '0' || token.at[i] > '9') return false;
+    return true;
+}
+
+static void take_bare(struct scan *scan) {
+    size_t start = scan->at;
+    while (at_bare(scan)) scan->at++;
+    if (!is_wide((struct text){scan->source.at + start, scan->at - start})) return;
+    scan->wide++;
+    if (!scan->copy) return;
+    buf_add(scan->copy, scan->source.at + scan->copied, scan->at - scan->copied);
+    buf_adds(scan->copy, "e0");
+    scan->copied = scan->at;
+}
+
+static bool scan_next(struct scan *scan, struct fault *fault) {
+    char c = scan->source.at[scan->at];
+    if (c == '"') skip_string(scan), scan->items++;
+    else if (at_bare(scan)) take_bare(scan), scan->items++;
+    else {
+        scan->at++;
+        if (c == '[' || c == '{') scan->items++, scan->depth++;
+        else if ((c == ']' || c == '}') && scan->depth) scan->depth--;
+        else if (c == ':' && scan->items) scan->items--; /* the string before it was a name */
+    }
+    if (scan->depth > scan->limits->max_depth)
+        return fault_set(fault, FAULT_TOO_LARGE, NULL, "the JSON is nested deeper than %zu levels",
+                         scan->limits->max_depth);
+    if (scan->items > scan->limits->max_items)
+        return fault_set(fault, FAULT_TOO_LARGE, NULL, "the JSON has more than %zu values", scan->limits->max_items);
+    return true;
+}
+
+static bool scan_all(struct scan *scan, struct fault *fault) {
+    while (scan->at < scan->source.len)
+        if (!scan_next(scan, fault)) return false;
+    return true;
+}
+
+/* jansson ends most sentences with the text near the mistake, which may be somebody's secret. */
+static bool say_mistake(const json_error_t *error, struct fault *fault) {
+    const char *near = strstr(error->text, " near ");
+    int length = near ? (int)(near - error->text) : (int)strlen(error->text);
+    const char *what = error->text;
+    switch (json_error_code(error)) {
+    case json_error_premature_end_of_input: what = "the text ends in the middle of a value"; break;
+    case json_error_end_of_input_expected: what = "something follows the end of the value"; break;
+    case json_error_duplicate_key: what = "a name occurs twice in one object"; break;
+    case json_error_numeric_overflow: what = "a number is too large"; break;
+    case json_error_invalid_utf8: what = "the text is not valid UTF-8"; break;
+    case json_error_null_character:
+    case json_error_null_byte_in_key: what = "a string holds the character U+0000"; break;
+    default: break;
+    }
+    if (what != error->text) length = (int)strlen(what);
+    return fault_set(fault, FAULT_SYNTAX, NULL, "not valid JSON: line %d, column %d: %.*s", error->line, error->column,
+                     length, what);
+}
+
+static json_t *load(struct text source, struct fault *fault) {
+    json_error_t error = {0};
+    json_t *root = json_loadb(source.at, source.len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
+    if (!root && json_error_code(&error) == json_error_out_of_memory) abort();
+    if (!root) say_mistake(&error, fault);
+    return root;
+}
+
+static json_t *load_with_wide(struct scan *seen, struct fault *fault) {
+    struct buf copy;
+    buf_init(&copy, seen->source.len + 2 * seen->wide);
+    struct scan scan = {.source = seen->source, .limits = seen->limits, .copy = &copy};
+    scan_all(&scan, NULL);
+    buf_add(&copy, scan.source.at + scan.copied, scan.source.len - scan.copied);
+    json_t *root = load(buf_text(&copy), fault);
+    buf_fini(&copy);
+    return root;
+}
+
+const struct json *json_parse(struct arena *arena, struct text source, const struct json_limits *limits,
+                              struct fault *fault) {
+    assert(limits->max_depth <= DEPTH_CEILING);
+    if (source.len > limits->max_bytes) {
+        fault_set(fault, FAULT_TOO_LARGE, NULL, "the JSON has more than %zu bytes", limits->max_bytes);
+        return NULL;
+    }
+    if (source.len == 0) {
+        fault_set(fault, FAULT_SYNTAX, NULL, "not valid JSON: line 1, column 1: the text is empty");
+        return NULL;
+    }
+    if (text_starts(source, "\xEF\xBB\xBF")) {
+        fault_set(fault, FAULT_SYNTAX, NULL, "not valid JSON: line 1, column 1: a byte order mark");
+        return NULL;
+    }
+    if (memchr(source.at, 0, source.len)) { /* behind a number jansson would skip it */
+        fault_set(fault, FAULT_SYNTAX, NULL, "not valid JSON: the text holds a NUL byte");
+        return NULL;
+    }
+    struct scan scan = {.source = source, .limits = limits};
+    if (!scan_all(&scan, fault)) return NULL;
+    json_t *root = scan.wide ? load_with_wide(&scan, fault) : load(source, fault);
+    return root ? keep(arena, root) : NULL;
+}
+
+/* ---- reading ---- */
+
+enum json_kind json_kind(const struct json *value) {
+    if (!value) return JSON_NULL;
+    switch (json_typeof(inside(value))) {
+    case JANSSON_OBJECT: return JSON_OBJECT;
+    case JANSSON_ARRAY: return JSON_ARRAY;
+    case JANSSON_STRING: return JSON_STRING;
+    case JSON_INTEGER: return JSON_INT;
+    case JANSSON_REAL: return JSON_REAL;
+    case JSON_TRUE:
+    case JSON_FALSE: return JSON_BOOL;
+    case JANSSON_NULL: break;
+    }
+    return JSON_NULL;
+}
+
+const char *json_kind_word(enum json_kind kind) {
+    static const char *const words[] = {
+        [JSON_NULL] = "null",     [JSON_BOOL] = "boolean", [JSON_INT] = "integer",  [JSON_REAL] = "number",
+        [JSON_STRING] = "string", [JSON_ARRAY] = "array",  [JSON_OBJECT] = "object"};
+    return words[kind];
+}
+
+bool json_truth(const struct json *value) {
+    return value && json_typeof(inside(value)) == JSON_TRUE;
+}
+
+int64_t json_int(const struct json *value) {
+    enum json_kind kind = json_kind(value);
+    if (kind == JSON_INT) return json_integer_value(inside(value));
+    if (kind != JSON_REAL) return 0;
+    double real = json_real_value(inside(value));
+    return real >= -0x1p63 && real < 0x1p63 ? (int64_t)real : 0;
+}
+
+double json_number(const struct json *value) {
+    enum json_kind kind = json_kind(value);
+    if (kind == JSON_INT) return (double)json_integer_value(inside(value));
+    return kind == JSON_REAL ? json_real_value(inside(value)) : 0;
+}
+
+struct text json_text(const struct json *value) {
+    if (json_kind(value) != JSON_STRING) return (struct text){0};
+    return (struct text){json_string_value(inside(value)), json_string_length(inside(value))};
+}
+
+size_t json_size(const struct json *value) {
+    enum json_kind kind = json_kind(value);
+    if (kind == JSON_ARRAY) return json_array_size(inside(value));
+    return kind == JSON_OBJECT ? json_object_size(inside(value)) : 0;
+}
+
+const struct json *json_at(const struct json *array, size_t index) {
+    return json_kind(array) == JSON_ARRAY ? outside(json_array_get(inside(array), index)) : NULL;
+}
+
+const struct json *json_get(const struct json *object, struct text name) {
+    if (json_kind(object) != JSON_OBJECT) return NULL;
+    return outside(json_object_getn(inside(object), name.at ? name.at : "", name.len));
+}
+
+const struct json *json_gets(const struct json *object, const char *name) {
+    return json_get(object, text_of(name));
+}
+
+const char *json_gets_text(const struct json *object, const char *name) {
+    return json_text(json_gets(object, name)).at;
+}
+
+struct json_member json_first(const struct json *object) {
+    if (json_kind(object) != JSON_OBJECT) return (struct json_member){0};
+    void *iter = json_object_iter(inside(object));
+    if (!iter) return (struct json_member){0};
+    return (struct json_member){
+        {json_object_iter_key(iter), json_object_iter_key_len(iter)}, outside(json_object_iter_value(iter)), iter};
+}
+
+struct json_member json_next(const struct json *object, struct json_member member) {
+    void *iter = json_object_iter_next(inside(object), member.next);
+    if (!iter) return (struct json_member){0};
+    return (struct json_member){
+        {json_object_iter_key(iter), json_object_iter_key_len(iter)}, outside(json_object_iter_value(iter)), iter};
+}
+
+static bool same_number(const struct json *a, const struct json *b) {
+    if (json_kind(a) == json_kind(b))
+        return json_kind(a) == JSON_INT ? json_int(a) == json_int(b) : json_number(a) == json_number(b);
+    const struct json *real = json_kind(a) == JSON_REAL ? a : b, *integer = real == a ? b : a;
+    double value = json_number(real); /* compared as integers: a double would lose digits of a large one */
+    return value >= -0x1p63 && value < 0x1p63 && value == trunc(value) && (int64_t)value == json_int(integer);
+}
+
+static bool same_array(const struct json *a, const struct json *b) {
+    if (json_size(a) != json_size(b)) return false;
+    for (size_t i = 0; i < json_size(a); i++)
+        if (!json_same(json_at(a, i), json_at(b, i))) return false;
+    return true;
+}
+
+static bool same_object(const struct json *a, const struct json *b) {
+    if (json_size(a) != json_size(b)) return false;
+    for (struct json_member m = json_first(a); m.name.at; m = json_next(a, m)) {
+        const struct json *other = json_get(b, m.name);
+        if (!other || !json_same(m.value, other)) return false;
+    }
+    return true;
+}
+
+static bool is_number(enum json_kind kind) {
+    return kind == JSON_INT || kind == JSON_REAL;
+}
+
+bool json_same(const struct json *a, const struct json *b) {
+    enum json_kind kind = json_kind(a), other = json_kind(b);
+    if (is_number(kind) && is_number(other)) return same_number(a, b);
+    if (kind != other) return false;
+    switch (kind) {
+    case JSON_BOOL: return json_truth(a) == json_truth(b);
+    case JSON_STRING: return text_same(json_text(a), json_text(b));
+    case JSON_ARRAY: return same_array(a, b);
+    case JSON_OBJECT: return same_object(a, b);
+    default: return true;
+    }
+}
+
+/* ---- building ---- */
+
+struct json *json_new_null(struct arena *arena) {
+    return keep(arena, json_null());
+}
+
+struct json *json_new_bool(struct arena *arena, bool value) {
+    return keep(arena, json_boolean(value));
+}
+
+struct json *json_new_int(struct arena *arena, int64_t value) {
+    return keep(arena, json_integer(value));
+}
+
+struct json *json_new_real(struct arena *arena, double value) {
+    return keep(arena, isfinite(value) ? json_real(value) : json_null());
+}
+
+static size_t good_character(struct text t) {
+    for (size_t n = 1; n <= 4 && n <= t.len; n++)
+        if (text_utf8_check((struct text){t.at, n})) return t.at[0] ? n : 0;
+    return 0;
+}
+
+static json_t *mended_string(struct text value) {
+    struct buf buf;
+    buf_init(&buf, value.len * 3);
+    for (size_t i = 0; i < value.len;) {
+        size_t n = good_character((struct text){value.at + i, value.len - i});
+        if (n) buf_add(&buf, value.at + i, n);
+        else buf_adds(&buf, "\xEF\xBF\xBD");
+        i += n ? n : 1;
+    }
+    json_t *made = json_stringn_nocheck(buf_text(&buf).at, buf.len);
+    buf_fini(&buf);
+    return made;
+}
+
+static bool is_clean(struct text t) {
+    return t.len == 0 || (!memchr(t.at, 0, t.len) && text_utf8_check(t));
+}
+
+struct json *json_new_text(struct arena *arena, struct text value) {
+    if (!is_clean(value)) return keep(arena, mended_string(value));
+    return keep(arena, json_stringn_nocheck(value.at ? value.at : "", value.len));
+}
+
+struct json *json_new_string(struct arena *arena, const char *value) {
+    return value ? json_new_text(arena, text_of(value)) : json_new_null(arena);
+}
+
+struct json *json_new_array(struct arena *arena) {
+    return keep(arena, json_array());
+}
+
+struct json *json_new_object(struct arena *arena) {
+    return keep(arena, json_object());
+}
+
+static json_t *or_null(const struct json *value) {
+    return value ? inside(value) : json_null();
+}
+
+void json_push(struct json *array, const struct json *value) {
+    must_do(json_array_append(inside(array), or_null(value)));
+}
+
+void json_set(struct json *object, const char *name, const struct json *value) {
+    json_set_text(object, text_of(name), value);
+}
+
+void json_set_text(struct json *object, struct text name, const struct json *value) {
+    assert(is_clean(name));
+    must_do(
+        json_object_setn_new_nocheck(inside(object), name.at ? name.at : "", name.len, json_incref(or_null(value))));
+}
+
+const struct json *json_share(struct arena *arena, const struct json *value) {
+    return value ? keep(arena, json_incref(inside(value))) : NULL;
+}
+
+/* ---- writing ---- */
+
+static void write_real(struct buf *out, double value) {
+    char digits[40];
+    for (int precision = 15; precision <= 17; precision++) {
+        snprintf(digits, sizeof digits, "%.*g", precision, value);
+        if (strtod(digits, NULL) == value) break;
+    }
+    buf_adds(out, digits);
+    if (!strpbrk(digits, ".e")) buf_adds(out, ".0"); /* so that it reads back as a real */
+}
+
+struct style {
+    unsigned spaces; /* 0: compact */
+    unsigned level;
+};
+
+static void write_break(struct buf *out, struct style style) {
+    if (style.spaces) buf_addf(out, "\n%*s", (int)(style.spaces * style.level), "");
+}
+
+static void write_value(struct buf *out, const struct json *value, struct style style);
+
+static void write_array(struct buf *out, const struct json *array, struct style style) {
+    struct style inner = {style.spaces, style.level + 1};
+    buf_addc(out, '[');
+    for (size_t i = 0; i < json_size(array); i++) {
+        if (i) buf_addc(out, ',');
+        write_break(out, inner);
+        write_value(out, json_at(array, i), inner);
+    }
+    if (json_size(array)) write_break(out, style);
+    buf_addc(out, ']');
+}
+
+static void write_object(struct buf *out, const struct json *object, struct style style) {
+    struct style inner = {style.spaces, style.level + 1};
+    const char *separator = "";
+    buf_addc(out, '{');
+    for (struct json_member m = json_first(object); m.name.at; m = json_next(object, m)) {
+        buf_adds(out, separator);
+        separator = ",";
+        write_break(out, inner);
+        buf_add_json_string(out, m.name);
+        buf_adds(out, style.spaces ? ": " : ":");
+        write_value(out, m.value, inner);
+    }
+    if (json_size(object)) write_break(out, style);
+    buf_addc(out, '}');
+}
+
+static void write_value(struct buf *out, const struct json *value, struct style style) {
+    switch (json_kind(value)) {
+    case JSON_NULL: buf_adds(out, "null"); return;
+    case JSON_BOOL: buf_adds(out, json_truth(value) ? "true" : "false"); return;
+    case JSON_INT: buf_addf(out, "%lld", (long long)json_int(value)); return;
+    case JSON_REAL: write_real(out, json_number(value)); return;
+    case JSON_STRING: buf_add_json_string(out, json_text(value)); return;
+    case JSON_ARRAY: write_array(out, value, style); return;
+    case JSON_OBJECT: write_object(out, value, style); return;
+    }
+}
+
+void json_write(struct buf *out, const struct json *value) {
+    write_value(out, value, (struct style){0});
+}
+
+void json_write_text(struct buf *out, const struct json *value) {
+    if (json_kind(value) == JSON_STRING) buf_addt(out, json_text(value));
+    else if (json_kind(value) != JSON_NULL) json_write(out, value);
+}
+
+void json_write_indented(struct buf *out, const struct json *value, unsigned spaces) {
+    write_value(out, value, (struct style){.spaces = spaces});
+}
+
+size_t json_depth(const struct json *value) {
+    size_t deepest = 0;
+    for (size_t i = 0; i < json_size(value) && json_kind(value) == JSON_ARRAY; i++) {
+        size_t depth = json_depth(json_at(value, i));
+        if (depth > deepest) deepest = depth;
+    }
+    for (struct json_member m = json_first(value); m.name.at; m = json_next(value, m)) {
+        size_t depth = json_depth(m.value);
+        if (depth > deepest) deepest = depth;
+    }
+    enum json_kind kind = json_kind(value);
+    return kind == JSON_ARRAY || kind == JSON_OBJECT ? deepest + 1 : 0;
+}

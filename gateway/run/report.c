@@ -1,0 +1,97 @@
+/* The report: a run in the words that orca and its users read.
+ *
+ * Always every field, in the same order, `status` and `progress` always strings: orca ends a stage for one missing
+ * field. `${` is taken apart wherever it comes from, because orca would evaluate what follows it. */
+#include <string.h>
+
+#include "base/clock.h"
+#include "run/run.h"
+
+#define REPORT_MAX (16 * 1024 * 1024)
+
+/* "$" and "{" may also meet where an escape stood between them, so the test is on the text that leaves. */
+static void add_defused(struct buf *out, struct text json) {
+    const char *at = json.at, *end = json.at + json.len, *found;
+    while ((found = memmem(at, (size_t)(end - at), "${", 2))) {
+        buf_add(out, at, (size_t)(found - at));
+        buf_adds(out, "$ {");
+        at = found + 2;
+    }
+    buf_add(out, at, (size_t)(end - at));
+}
+
+static void add_name(struct buf *out, const char *name) {
+    buf_addf(out, "%s\"%s\":", out->at[out->len - 1] == '{' ? "" : ",", name);
+}
+
+static void add_string(struct buf *out, const char *name, const char *value) {
+    add_name(out, name);
+    if (value) buf_add_json_string(out, text_of(value));
+    else buf_adds(out, "null");
+}
+
+static void add_time(struct buf *out, const char *name, int64_t wall_ms) {
+    char text[CLOCK_TEXT_SIZE];
+    clock_format(wall_ms, text);
+    add_string(out, name, wall_ms ? text : NULL);
+}
+
+static void add_number(struct buf *out, const char *name, int64_t value, bool known) {
+    add_name(out, name);
+    if (known) buf_addf(out, "%lld", (long long)value);
+    else buf_adds(out, "null");
+}
+
+static void add_value(struct buf *out, const char *name, const struct json *value, const char *neutral) {
+    add_name(out, name);
+    if (json_size(value)) json_write(out, value);
+    else buf_adds(out, neutral);
+}
+
+static void add_steps(struct buf *out, const struct run *run) {
+    add_name(out, "steps");
+    buf_addc(out, '[');
+    for (size_t i = 0; i < run->step_count; i++) {
+        const struct run_step *step = &run->steps[i];
+        buf_adds(out, i ? ",{" : "{");
+        add_string(out, "name", run->stage ? run->stage->steps[i].name : step->name);
+        add_string(out, "status", run_status_word(step->status));
+        add_number(out, "calls", step->calls, true);
+        add_number(out, "code", step->code, step->code != 0);
+        buf_addc(out, '}');
+    }
+    buf_addc(out, ']');
+}
+
+void run_report_write(const struct run *run, const char *base_url, struct buf *out) {
+    struct buf text;
+    buf_init(&text, REPORT_MAX);
+    bool over = run->state == RUN_ENDED; /* an end is told only when it is durable */
+    buf_addc(&text, '{');
+    add_string(&text, "id", run->id);
+    add_string(&text, "stage", run->stage_name);
+    add_string(&text, "status", run_status_word(over ? run->status : RUN_RUNNING));
+    add_string(&text, "reason", over ? reason_word(run->reason) : NULL);
+    add_string(&text, "progress", run->progress);
+    add_number(&text, "percent", run->percent, run->percent >= 0);
+    add_name(&text, "statusUrl");
+    buf_addf(&text, "\"%s/runs/%s\"", base_url, run->id);
+    add_name(&text, "cancelUrl");
+    buf_addf(&text, "\"%s/runs/%s/cancel\"", base_url, run->id);
+    add_name(&text, "upstream");
+    buf_addc(&text, '{');
+    add_string(&text, "status", run->upstream_word);
+    add_number(&text, "code", run->upstream_code, run->upstream_code != 0);
+    buf_addc(&text, '}');
+    add_value(&text, "outputs", run->outputs, "{}");
+    add_value(&text, "artifacts", run->artifacts, "[]");
+    add_string(&text, "error", over ? run->error : NULL);
+    add_time(&text, "created", run->created_ms);
+    add_time(&text, "updated", run->updated_ms);
+    add_time(&text, "ended", over ? run->ended_ms : 0);
+    add_string(&text, "key", run->key);
+    add_steps(&text, run);
+    buf_addc(&text, '}');
+    add_defused(out, buf_text(&text));
+    buf_fini(&text);
+}

@@ -1,0 +1,571 @@
+/* The life of a run, as a table: for every state and every event, the function that answers it.
+ *
+ * The functions below the table change the run and fill the orders; nobody else writes `state`. They are pure: time and
+ * chance come in `world`, and what is to be done goes out in `orders`, so that the whole life can be driven by a test
+ * with a clock of its own. A function that stands for "nothing to do" says so by its name, so that every pair is a
+ * decision. */
+#include "run/run.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "call/pace.h"
+
+#define CANCEL_TRIES 5
+
+struct move {
+    struct run *run;
+    const struct run_event *event;
+    const struct run_world *world;
+    struct run_orders *orders;
+};
+
+/* ---- words ---- */
+
+const char *run_status_word(enum run_status status) {
+    static const char *const words[] = {
+#define X(id, word) [RUN_##id] = word,
+        RUN_STATUSES(X)
+#undef X
+    };
+    return words[status];
+}
+
+const char *run_state_word(enum run_state state) {
+    static const char *const words[] = {
+#define X(id, word) [RUN_##id] = word,
+        RUN_STATES(X)
+#undef X
+    };
+    return words[state];
+}
+
+bool run_ended(const struct run *run) {
+    return run->state == RUN_ENDED;
+}
+
+static const struct stage_step *step_of(const struct run *run) {
+    return &run->stage->steps[run->step];
+}
+
+const struct stage_call *run_call_of(const struct run *run, enum run_call call) {
+    return call == RUN_CALL_CANCEL ? run->stage->cancel : &step_of(run)->call;
+}
+
+/* ---- saying things: everything that came from outside is masked before it is kept ---- */
+
+static void put_text(char **to, const struct run_world *world, const char *text) {
+    char *made = NULL;
+    if (text) {
+        struct arena *scratch = arena_new();
+        const struct json *value = json_new_string(scratch, text);
+        if (world->mask) value = world->mask(world->arg, scratch, value);
+        made = mem_strndup(json_text(value).at, json_text(value).len);
+        arena_free(scratch);
+    }
+    mem_free(*to);
+    *to = made;
+}
+
+static void say(struct move *m, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void say(struct move *m, const char *format, ...) {
+    struct buf text;
+    buf_init(&text, 2048);
+    va_list args;
+    va_start(args, format);
+    buf_addv(&text, format, args);
+    va_end(args);
+    put_text(&m->run->progress, m->world, buf_cstr(&text));
+    buf_fini(&text);
+}
+
+static void say_polling(struct move *m, const struct verdict *verdict) {
+    struct run *run = m->run;
+    const char *word = verdict->word ? verdict->word : "running";
+    const char *message = verdict->message ? verdict->message : "";
+    const char *between = *message ? " - " : "";
+    if (run->percent >= 0) say(m, "%s: %s (%d %%)%s%s", step_of(run)->name, word, run->percent, between, message);
+    else say(m, "%s: %s%s%s", step_of(run)->name, word, between, message);
+}
+
+/* ---- orders ---- */
+
+/* The time at which the present step, or the whole run, is over; 0: never. */
+static int64_t deadline_of(const struct run *run) {
+    int64_t whole = run->stage->timeout_ms ? run->created_ms + run->stage->timeout_ms : 0;
+    int64_t step = step_of(run)->timeout_ms ? run->step_began_ms + step_of(run)->timeout_ms : 0;
+    return whole && (!step || whole < step) ? whole : step;
+}
+
+static void order_call(struct move *m) {
+    struct run *run = m->run;
+    run->state = RUN_CALLING;
+    run->steps[run->step].calls++;
+    run->steps[run->step].status = RUN_RUNNING;
+    m->orders->call = RUN_CALL_STEP;
+    m->orders->wait_until = deadline_of(run);
+}
+
+/* The call of the present step; recorded as being sent first, where sending it twice would do harm. */
+static void begin_call(struct move *m) {
+    struct run *run = m->run;
+    if (step_of(run)->call.idempotent || run->sending) {
+        order_call(m);
+        return;
+    }
+    run->sending = true;
+    run->state = RUN_INTENDING;
+    m->orders->store = true;
+}
+
+static void wait_until(struct move *m, int64_t due_ms) {
+    int64_t deadline = deadline_of(m->run);
+    m->run->state = RUN_WAITING;
+    m->run->due_ms = due_ms;
+    m->orders->wait_until = deadline && deadline < due_ms ? deadline : due_ms;
+}
+
+static void end(struct move *m, enum run_status status, enum reason reason, const char *error) {
+    struct run *run = m->run;
+    run->state = RUN_ENDING;
+    run->status = status;
+    run->reason = reason;
+    run->ended_ms = run->updated_ms = m->world->now_ms;
+    run->sending = false;
+    if (status == RUN_SUCCEEDED) run->percent = 100;
+    put_text(&run->error, m->world, error);
+    m->orders->store = true;
+    m->orders->undone = status != RUN_SUCCEEDED;
+}
+
+static void end_failed(struct move *m, enum reason reason, const char *what) {
+    struct run *run = m->run;
+    run->steps[run->step].status = RUN_TERMINAL;
+    const char *name = step_of(run)->name;
+    if (run->upstream_word && reason == REASON_UPSTREAM_FAILED)
+        say(m, "%s: the upstream says \"%s\"%s%s", name, run->upstream_word, what ? " - " : "", what ? what : "");
+    else say(m, "%s: %s", name, what ? what : reason_word(reason));
+    char *sentence = mem_strdup(run->progress);
+    end(m, RUN_TERMINAL, reason, sentence);
+    mem_free(sentence);
+}
+
+/* ---- canceling ---- */
+
+static void end_canceled(struct move *m, enum reason reason, const char *what) {
+    struct run *run = m->run;
+    if (run->timed_out) {
+        run->steps[run->step].status = RUN_TERMINAL;
+        say(m, "%s: not done within its time; %s", step_of(run)->name, what);
+        char *sentence = mem_strdup(run->progress);
+        end(m, RUN_TERMINAL, REASON_TIMEOUT, sentence);
+        mem_free(sentence);
+        return;
+    }
+    run->steps[run->step].status = RUN_CANCELED;
+    say(m, "canceled: %s", what);
+    end(m, RUN_CANCELED, reason, NULL);
+}
+
+static bool nothing_was_sent(const struct run *run) {
+    return run->step == 0 && run->steps[0].calls == 0 && !run->sending;
+}
+
+static void cancel_begin(struct move *m) {
+    struct run *run = m->run;
+    if (nothing_was_sent(run)) {
+        end_canceled(m, REASON_CANCELED_BEFORE_START, "no call had been made");
+    } else if (!run->stage->cancel) {
+        bool stopped = run->step == 0 && !run->sending && !step_of(run)->rules.exist;
+        end_canceled(m, stopped ? REASON_CANCELED_BEFORE_START : REASON_CANCEL_UNCONFIRMED,
+                     "the definition has no cancel call, so the upstream was not told");
+    } else if (run->step < run->stage->cancel_needs) {
+        end_canceled(m, run->sending ? REASON_CANCEL_UNCONFIRMED : REASON_CANCELED_BEFORE_START,
+                     run->sending ? "the upstream's answer, which the cancel call needs, is not known"
+                                  : "nothing had begun at the upstream");
+    } else {
+        run->state = RUN_CANCELING;
+        say(m, "canceling");
+        m->orders->call = RUN_CALL_CANCEL;
+    }
+}
+
+static void want_cancel(struct move *m) {
+    m->run->cancel_wanted = true;
+    m->run->updated_ms = m->world->now_ms;
+    m->orders->store = true;
+    say(m, "cancel asked for");
+}
+
+static void stop(struct move *m) {
+    want_cancel(m);
+    m->run->state = RUN_STOPPING;
+}
+
+static void stop_call(struct move *m) {
+    if (!step_of(m->run)->call.idempotent) { /* its reply says what there is to cancel */
+        want_cancel(m);
+        return;
+    }
+    m->orders->abort_call = true;
+    stop(m);
+}
+
+static void cancel_replied(struct move *m) {
+    struct run *run = m->run;
+    const struct reply *reply = m->event->reply;
+    int code = reply->phase == REPLY_ANSWERED ? reply->code : 0;
+    bool over = code == 404 || code == 405 || code == 409 || code == 410; /* there is nothing to stop any more */
+    bool passing = code == 0 || code == 429 || code >= 500;
+    if (over || code_set_holds(&run->stage->cancel->expect, code)) {
+        end_canceled(m, REASON_CANCELED, over ? "the upstream has nothing to stop" : "the upstream was told to stop");
+    } else if (passing && ++run->cancel_attempt < CANCEL_TRIES) {
+        run->state = RUN_CANCEL_WAITING;
+        m->orders->wait_until = m->world->now_ms +
+                                pace_retry_ms(run->stage->cancel, run->cancel_attempt, -1, m->world->random);
+    } else {
+        char what[256];
+        if (code) snprintf(what, sizeof what, "the upstream answered %d to the cancel call", code);
+        else snprintf(what, sizeof what, "the cancel call failed: %.180s", reply->fault.what);
+        end_canceled(m, REASON_CANCEL_UNCONFIRMED, what);
+    }
+}
+
+static void cancel_refused(struct move *m) {
+    end_canceled(m, REASON_CANCEL_UNCONFIRMED, m->event->fault->what);
+}
+
+static void cancel_again(struct move *m) {
+    m->run->state = RUN_CANCELING;
+    m->orders->call = RUN_CALL_CANCEL;
+}
+
+/* ---- replies ---- */
+
+static const struct json *masked(struct move *m, const struct json *value) {
+    return m->world->mask ? m->world->mask(m->world->arg, m->run->arena, value) : value;
+}
+
+/* The reply decided the step: keep what later templates and the caller may ask for. */
+static void keep_reply(struct move *m, const struct verdict *verdict, struct arena *scratch) {
+    struct run *run = m->run;
+    const struct stage_step *step = step_of(run);
+    struct run_step *state = &run->steps[run->step];
+    const struct json *value = reply_value(scratch, m->event->reply);
+    const struct json *own = run_outputs_of(run, scratch, step->outputs, step->output_count, m->world->now_ms, value);
+    bool last = run->step + 1 == run->step_count;
+    const struct json *whole = last ? run_outputs_of(run, scratch, run->stage->outputs, run->stage->output_count,
+                                                     m->world->now_ms, value)
+                                    : NULL;
+    struct json *outputs = json_new_object(run->arena);
+    const struct json *parts[] = {run->outputs, own, whole};
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+        for (struct json_member o = json_first(parts[i]); o.name.at; o = json_next(parts[i], o))
+            json_set_text(outputs, o.name, i == 0 ? o.value : masked(m, o.value));
+    if (verdict->warned) json_set(outputs, "result", json_new_string(run->arena, "WARN"));
+    run->outputs = outputs;
+
+    struct json *kept = json_new_object(run->arena);
+    for (struct json_member v = json_first(value); v.name.at; v = json_next(value, v))
+        json_set_text(kept, v.name, v.value);
+    json_set(kept, "outputs", own);
+    state->value = kept;
+    state->status = RUN_SUCCEEDED;
+}
+
+static void succeeded(struct move *m, const struct verdict *verdict, struct arena *scratch) {
+    struct run *run = m->run;
+    keep_reply(m, verdict, scratch);
+    run->sending = false;
+    if (run->step + 1 == run->step_count) {
+        if (verdict->warned) say(m, "succeeded with a warning: %s", verdict->word);
+        else say(m, "succeeded%s%s", verdict->message ? ": " : "", verdict->message ? verdict->message : "");
+        end(m, RUN_SUCCEEDED, REASON_NONE, NULL);
+        return;
+    }
+    run->step++;
+    run->attempt = 0;
+    run->step_began_ms = m->world->now_ms;
+    run->percent = -1;
+    mem_free(run->upstream_word);
+    run->upstream_word = NULL;
+    say(m, "%s: beginning", step_of(run)->name);
+    run->sending = !step_of(run)->call.idempotent && !run->cancel_wanted; /* the intent goes along with the reply */
+    run->state = RUN_RECORDING;
+    m->orders->store = true;
+}
+
+static void again(struct move *m, const struct verdict *verdict) {
+    struct run *run = m->run;
+    const struct stage_step *step = step_of(run);
+    bool poll = step->rules.exist; /* a poll goes on until its step's time is up */
+    run->attempt++;
+    if (!poll && run->attempt > step->call.retry_attempts) {
+        end_failed(m, verdict->reason, verdict->message);
+        return;
+    }
+    run->sending = false; /* AGAIN is given only where nothing was done, or where doing it twice does no harm */
+    m->orders->store = !step->call.idempotent; /* or a restart would find it in doubt */
+    say(m, "%s: %s; trying again", step->name, verdict->message ? verdict->message : "no verdict");
+    wait_until(m,
+               m->world->now_ms + pace_retry_ms(&step->call, run->attempt, verdict->retry_after_ms, m->world->random));
+}
+
+static void still_running(struct move *m, const struct verdict *verdict) {
+    struct run *run = m->run;
+    run->attempt = 0;
+    say_polling(m, verdict);
+    wait_until(m, m->world->now_ms + pace_poll_ms(step_of(run), run->step_began_ms, m->world->now_ms));
+}
+
+static void note_upstream(struct move *m, const struct verdict *verdict) {
+    struct run *run = m->run;
+    const struct reply *reply = m->event->reply;
+    run->updated_ms = m->world->now_ms;
+    run->upstream_code = run->steps[run->step].code = reply->phase == REPLY_ANSWERED ? reply->code : 0;
+    if (reply->url) run->steps[run->step].url = arena_strdup(run->arena, reply->url);
+    if (verdict->word) put_text(&run->upstream_word, m->world, verdict->word);
+    if (verdict->percent >= 0) run->percent = verdict->percent;
+    if (verdict->unknown_word && !run->warned_unknown) run->warned_unknown = m->orders->unknown_word = true;
+}
+
+static bool bound(struct move *m, struct arena *scratch, const struct template *t, const struct json *reply,
+                  double *ret_bound) {
+    if (!t) return true;
+    const struct json *roots[RUN_ROOTS_MAX];
+    struct fault fault;
+    run_roots(m->run, scratch, m->world->now_ms, reply, roots);
+    const struct json *value = template_value(t, roots, scratch, &fault);
+    return value && verdict_number(value, ret_bound);
+}
+
+static void replied(struct move *m) {
+    struct run *run = m->run;
+    struct arena *scratch = arena_new();
+    struct verdict_bounds bounds = {__builtin_nan(""), __builtin_nan("")};
+    struct verdict verdict;
+    const struct stage_rules *rules = &step_of(run)->rules;
+    bool bounds_good = bound(m, scratch, rules->at_most, NULL, &bounds.at_most) &&
+                       bound(m, scratch, rules->at_least, NULL, &bounds.at_least);
+    verdict_judge(scratch, step_of(run), m->event->reply, &bounds, m->world->now_ms - run->step_began_ms, &verdict);
+    note_upstream(m, &verdict);
+    if (m->event->reply->phase == REPLY_ANSWERED) run->sending = false;
+    if (!bounds_good) end_failed(m, REASON_INVALID_REQUEST, "the threshold (at_most, at_least) is not a number");
+    else if (run->cancel_wanted && verdict.kind != VERDICT_SUCCEEDED) cancel_begin(m);
+    else if (verdict.kind == VERDICT_SUCCEEDED) succeeded(m, &verdict, scratch);
+    else if (verdict.kind == VERDICT_FAILED) end_failed(m, verdict.reason, verdict.message);
+    else if (verdict.kind == VERDICT_CANCELED) {
+        run->steps[run->step].status = RUN_CANCELED;
+        say(m, "%s: the upstream says \"%s\"", step_of(run)->name, verdict.word);
+        end(m, RUN_CANCELED, verdict.reason, NULL);
+    } else if (verdict.kind == VERDICT_AGAIN) again(m, &verdict);
+    else still_running(m, &verdict);
+    arena_free(scratch);
+}
+
+static void call_refused(struct move *m) {
+    const struct fault *fault = m->event->fault;
+    struct run *run = m->run;
+    run->updated_ms = m->world->now_ms;
+    run->sending = false;
+    run->steps[run->step].calls--;
+    if (run->cancel_wanted) cancel_begin(m);
+    else end_failed(m, fault->kind == FAULT_FORBIDDEN ? REASON_REFUSED_EGRESS : REASON_INVALID_REQUEST, fault->what);
+}
+
+/* ---- time ---- */
+
+static bool time_is_up(const struct move *m) {
+    int64_t deadline = deadline_of(m->run);
+    return deadline && m->world->now_ms >= deadline;
+}
+
+/* The upstream is told to stop, so that what nobody waits for does not go on. */
+static void time_out(struct move *m) {
+    m->run->timed_out = m->run->cancel_wanted = true;
+    m->run->updated_ms = m->world->now_ms;
+    m->run->state = RUN_STOPPING;
+    say(m, "%s: not done within its time", step_of(m->run)->name);
+    m->orders->store = true;
+}
+
+static void due(struct move *m) {
+    if (time_is_up(m)) time_out(m);
+    else if (m->world->now_ms < m->run->due_ms) m->orders->wait_until = m->run->due_ms; /* the clock was set back */
+    else begin_call(m);
+}
+
+static void due_in_call(struct move *m) {
+    if (!time_is_up(m)) {
+        m->orders->wait_until = deadline_of(m->run);
+        return;
+    }
+    m->orders->abort_call = true;
+    time_out(m);
+}
+
+/* ---- records ---- */
+
+static void accepted(struct move *m) {
+    if (m->run->cancel_wanted) m->run->sending = false, cancel_begin(m); /* no byte has left yet */
+    else begin_call(m);
+}
+
+static void intended(struct move *m) {
+    if (m->run->cancel_wanted) {
+        m->run->sending = false; /* nothing had been sent */
+        cancel_begin(m);
+    } else {
+        order_call(m);
+    }
+}
+
+static void recorded(struct move *m) {
+    if (m->run->cancel_wanted) {
+        m->run->sending = false;
+        cancel_begin(m);
+    } else {
+        begin_call(m);
+    }
+}
+
+static void ended(struct move *m) {
+    m->run->state = RUN_ENDED;
+    m->orders->ended = true;
+}
+
+static void dropped(struct move *m) {
+    m->run->state = RUN_DROPPED;
+    m->orders->ended = true;
+}
+
+/* ---- nothing to do, each for its reason ---- */
+
+static void cannot_be(struct move *m) { /* the engine never brings this event here */
+    (void)m;
+}
+
+static void is_over(struct move *m) { /* an end is an end */
+    (void)m;
+}
+
+static void is_known(struct move *m) { /* it is being canceled already */
+    (void)m;
+}
+
+static void is_durable(struct move *m) { /* a record that nothing waited for, as of a cancel wish during a call */
+    (void)m;
+}
+
+static void came_late(struct move *m) { /* a timer of the state before */
+    (void)m;
+}
+
+static void (*const moves[RUN_STATE_END][RUN_EVENT_END])(struct move *) = {
+    /*                       STORED        UNSTORED    REPLY           REFUSED         DUE           CANCEL */
+    [RUN_ACCEPTING] = {accepted, dropped, cannot_be, cannot_be, came_late, want_cancel},
+    [RUN_INTENDING] = {intended, cannot_be, cannot_be, cannot_be, came_late, want_cancel},
+    [RUN_CALLING] = {is_durable, cannot_be, replied, call_refused, due_in_call, stop_call},
+    [RUN_RECORDING] = {recorded, cannot_be, cannot_be, cannot_be, came_late, want_cancel},
+    [RUN_WAITING] = {is_durable, cannot_be, cannot_be, cannot_be, due, stop},
+    [RUN_STOPPING] = {cancel_begin, cannot_be, cannot_be, cannot_be, came_late, is_known},
+    [RUN_CANCELING] = {is_durable, cannot_be, cancel_replied, cancel_refused, came_late, is_known},
+    [RUN_CANCEL_WAITING] = {is_durable, cannot_be, cannot_be, cannot_be, cancel_again, is_known},
+    [RUN_ENDING] = {ended, cannot_be, cannot_be, cannot_be, came_late, is_over},
+    [RUN_ENDED] = {is_over, is_over, is_over, is_over, is_over, is_over},
+    [RUN_DROPPED] = {is_over, is_over, is_over, is_over, is_over, is_over},
+};
+
+void run_move(struct run *run, const struct run_event *event, const struct run_world *world,
+              struct run_orders *ret_orders) {
+    *ret_orders = (struct run_orders){0};
+    struct move m = {.run = run, .event = event, .world = world, .orders = ret_orders};
+    moves[run->state][event->kind](&m);
+}
+
+/* After a restart. What was being sent is in doubt, unless sending it again does no harm. */
+void run_resume(struct run *run, const struct run_world *world, struct run_orders *ret_orders) {
+    *ret_orders = (struct run_orders){0};
+    struct move m = {.run = run, .world = world, .orders = ret_orders};
+    run->status = RUN_RUNNING;
+    if (run->cancel_wanted) {
+        cancel_begin(&m);
+    } else if (run->sending && !step_of(run)->call.idempotent) {
+        end_failed(
+            &m, REASON_IN_DOUBT,
+            "the gateway was stopped while the call was being sent; whether the upstream acted on it is not known");
+    } else {
+        const struct stage_step *step = step_of(run);
+        int64_t due_ms = run->due_ms > world->now_ms ? run->due_ms : world->now_ms;
+        if (step->rules.exist && world->now_ms - run->step_began_ms >= step->every_ms && run->due_ms <= world->now_ms)
+            due_ms += pace_poll_ms(step, run->step_began_ms, world->now_ms); /* each at its own phase: no herd */
+        wait_until(&m, due_ms);
+    }
+}
+
+void run_give_up(struct run *run, const struct run_world *world, const char *what, struct run_orders *ret_orders) {
+    *ret_orders = (struct run_orders){0};
+    struct move m = {.run = run, .world = world, .orders = ret_orders};
+    say(&m, "the definition that the run began with cannot be used any more: %s", what);
+    char *sentence = mem_strdup(run->progress);
+    end(&m, RUN_TERMINAL, REASON_BROKEN_DEFINITION, sentence);
+    mem_free(sentence);
+}
+
+/* ---- making and ending ---- */
+
+static struct run *make(const struct run_new *from) {
+    struct arena *arena = arena_new();
+    struct run *run = arena_new_of(arena, struct run);
+    run->arena = arena;
+    memcpy(run->id, from->id, sizeof run->id);
+    run->key = arena_strdup(arena, from->key);
+    run->fingerprint = arena_strdup(arena, from->fingerprint);
+    run->traceparent = arena_strdup(arena, from->traceparent);
+    run->caller_name = arena_strdup(arena, from->caller_name);
+    run->caller = json_share(arena, from->caller);
+    run->parameters = json_share(arena, from->parameters);
+    run->created_ms = run->updated_ms = run->step_began_ms = from->now_ms;
+    run->outputs = json_new_object(arena);
+    run->artifacts = json_new_array(arena);
+    run->percent = -1;
+    if (from->stage) {
+        run->stage = stage_ref(from->stage);
+        run->stage_name = arena_strdup(arena, from->stage->name);
+        run->definition = arena_strdup(arena, from->stage->hash);
+        run->step_count = from->stage->step_count;
+        run->steps = arena_array_of(arena, struct run_step, run->step_count);
+    }
+    return run;
+}
+
+struct run *run_new(const struct run_new *from) {
+    struct run *run = make(from);
+    run->state = RUN_ACCEPTING;
+    run->status = RUN_RUNNING;
+    run->sending = !run->stage->steps[0].call.idempotent; /* the intent goes along with the first record */
+    run->progress = mem_strdup("accepted");
+    return run;
+}
+
+struct run *run_new_canceled(const struct run_new *from, const char *stage_name) {
+    struct run *run = make(from);
+    if (!run->stage_name) run->stage_name = arena_strdup(run->arena, stage_name);
+    if (!run->definition) run->definition = "";
+    run->state = RUN_ENDING;
+    run->status = RUN_CANCELED;
+    run->reason = REASON_CANCELED_BEFORE_START;
+    run->cancel_wanted = true;
+    run->ended_ms = from->now_ms;
+    run->progress = mem_strdup("canceled: before it was started");
+    return run;
+}
+
+void run_free(struct run *run) {
+    if (!run) return;
+    stage_unref(run->stage);
+    mem_free(run->progress);
+    mem_free(run->error);
+    mem_free(run->upstream_word);
+    arena_free(run->arena);
+}

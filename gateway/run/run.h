@@ -1,0 +1,199 @@
+/* A run: one execution of a stage, and the one function that changes its state.
+ *
+ * run_move takes an event and gives orders; it knows no socket, no clock, no store. The engine carries the orders out,
+ * and brings what comes of them as the next event. Every pair of state and event has a row in the table of run.c.
+ *
+ *     ACCEPTING ─stored─▶ CALLING ─reply─▶ RECORDING ─stored─▶ CALLING (next step) …
+ *                           │  ▲
+ *                     reply │  │ due                 any ─cancel─▶ STOPPING ─stored─▶ CANCELING ─reply─▶ ENDING
+ *                           ▼  │
+ *                         WAITING                    any verdict that ends it ─▶ ENDING ─stored─▶ ENDED
+ *
+ * Invariants
+ *  1. No byte of a call that is not idempotent is sent before a record with `sending` is durable.
+ *  2. Nothing acts on a reply that decides a step before a record that holds it is durable.
+ *  3. An end is reported only after its record is durable.
+ *  4. A call that is not idempotent is sent again only if it was never sent. */
+#ifndef RUN_RUN_H
+#define RUN_RUN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/mem.h"
+#include "call/reply.h"
+#include "call/request.h"
+#include "call/verdict.h"
+#include "lang/json.h"
+#include "stage/stage.h"
+#include "store/store.h"
+
+/* orca's words (ExecutionStatus). */
+#define RUN_STATUSES(X)           \
+    X(NOT_STARTED, "NOT_STARTED") \
+    X(RUNNING, "RUNNING")         \
+    X(SUCCEEDED, "SUCCEEDED")     \
+    X(TERMINAL, "TERMINAL")       \
+    X(CANCELED, "CANCELED")
+
+enum run_status {
+#define X(id, word) RUN_##id,
+    RUN_STATUSES(X)
+#undef X
+};
+
+/* What a run is doing. */
+#define RUN_STATES(X)                                                                                            \
+    X(ACCEPTING, "accepting")           /* its first record is being written; nobody was told of it yet */       \
+    X(INTENDING, "intending")           /* "being sent" is being written before a call that is not idempotent */ \
+    X(CALLING, "calling")               /* a step's call is under way */                                         \
+    X(RECORDING, "recording")           /* a step's last reply is being written; the next step comes after it */ \
+    X(WAITING, "waiting")               /* for the next poll, or the next try */                                 \
+    X(STOPPING, "stopping")             /* the wish to cancel is being written */                                \
+    X(CANCELING, "canceling")           /* the cancel call is under way */                                       \
+    X(CANCEL_WAITING, "cancel_waiting") /* for the next try of the cancel call */                                \
+    X(ENDING, "ending")                 /* its end is being written */                                           \
+    X(ENDED, "ended")                                                                                            \
+    X(DROPPED, "dropped") /* never accepted: its first record could not be written */
+
+enum run_state {
+#define X(id, word) RUN_##id,
+    RUN_STATES(X)
+#undef X
+        RUN_STATE_END
+};
+
+#define RUN_EVENTS(X)                                                                       \
+    X(STORED)   /* all records of the run that were ordered are durable */                  \
+    X(UNSTORED) /* the first record could not be written (later ones the engine repeats) */ \
+    X(REPLY)    /* the call that was ordered has ended */                                   \
+    X(REFUSED)  /* the call that was ordered could not be rendered; nothing was sent */     \
+    X(DUE)      /* the time that was ordered has come */                                    \
+    X(CANCEL)   /* somebody wants it stopped */
+
+enum run_event_kind {
+#define X(id) RUN_EVENT_##id,
+    RUN_EVENTS(X)
+#undef X
+        RUN_EVENT_END
+};
+
+struct run_event {
+    enum run_event_kind kind;
+    const struct reply *reply; /* REPLY; borrowed */
+    const struct fault *fault; /* REFUSED */
+};
+
+enum run_call { RUN_CALL_NONE, RUN_CALL_STEP, RUN_CALL_CANCEL };
+
+/* What the engine is to do next. Several may be set. */
+struct run_orders {
+    bool store;         /* write the record; STORED when durable */
+    enum run_call call; /* render and send; REPLY or REFUSED. Never together with `store`, but after its STORED */
+    bool abort_call;    /* end the call that is under way; no REPLY comes */
+    int64_t wait_until; /* wall ms; DUE then, in place of an earlier time. 0: as it was */
+    bool ended;         /* the run is over: tell who waits, let it go */
+    bool unknown_word;  /* for the log and the counters: the word is in run->upstream_word, for the first time */
+    bool undone;        /* an end without success, for the log */
+};
+
+/* What run_move may know of the world. */
+struct run_world {
+    int64_t now_ms; /* wall */
+    uint32_t random;
+    /* Secrets out of what callers get to see. In `arena`; may give the same value back. */
+    const struct json *(*mask)(void *arg, struct arena *arena, const struct json *value);
+    void *arg;
+};
+
+struct run_step {
+    const char *name;         /* as the store had it; only where the run has no stage */
+    const struct json *value; /* {body, headers, code, outputs} of the reply that decided it; NULL before */
+    const char *url;          /* that it called last */
+    unsigned calls;
+    int code; /* of its last reply; 0: none */
+    enum run_status status;
+};
+
+struct run {
+    struct arena *arena;
+    struct stage *stage; /* a reference; NULL for a run that was read from the store only to be shown */
+    char id[STORE_ID_SIZE];
+    const char *stage_name, *key, *definition;
+    const char *fingerprint;       /* SHA-256 of the parameters: does a key come with the same content? */
+    const char *traceparent;       /* W3C; sent upstream */
+    const char *caller_name;       /* who is allowed to see it: the authenticated caller; NULL when open */
+    const struct json *caller;     /* an object: user, application, pipeline, execution */
+    const struct json *parameters; /* checked values; those of type secret are masked once the run has ended */
+
+    enum run_state state;
+    enum run_status status;
+    enum reason reason;
+    size_t step;
+    struct run_step *steps;
+    size_t step_count;
+    bool sending; /* the call of `step` may have left, as far as the store knows */
+    bool cancel_wanted;
+    bool timed_out;   /* the cancel is ours, since the time is up: the run ends as TERMINAL */
+    unsigned attempt; /* tries of the present call that failed in a row */
+    unsigned cancel_attempt;
+    int64_t created_ms, updated_ms, ended_ms;
+    int64_t step_began_ms;
+    int64_t due_ms;         /* next call, in WAITING and CANCEL_WAITING */
+    char *progress, *error; /* heap; progress is never NULL */
+    char *upstream_word;    /* heap; or NULL */
+    int upstream_code;      /* 0: none yet */
+    int percent;            /* -1: unknown */
+    bool warned_unknown;
+    const struct json *outputs;   /* an object */
+    const struct json *artifacts; /* an array */
+};
+
+struct run_new {
+    struct stage *stage; /* a reference is taken */
+    const char *id, *key, *fingerprint, *traceparent, *caller_name;
+    const struct json *caller, *parameters; /* shared into the run's arena */
+    int64_t now_ms;
+};
+
+struct run *run_new(const struct run_new *from); /* GIVES; in ACCEPTING: store it, then send STORED */
+struct run *
+run_new_canceled(const struct run_new *from,
+                 const char *stage_name); /* GIVES; canceled before it began, to be stored; stage may be NULL */
+void run_free(struct run *run);           /* NULL is allowed */
+
+void run_move(struct run *run, const struct run_event *event, const struct run_world *world,
+              struct run_orders *ret_orders);
+void run_resume(struct run *run, const struct run_world *world,
+                struct run_orders *ret_orders); /* after run_load; once */
+
+/* Ends a run that cannot go on because its pinned definition is no use any more. After run_load without a stage. */
+void run_give_up(struct run *run, const struct run_world *world, const char *what, struct run_orders *ret_orders);
+
+bool run_ended(const struct run *run); /* durably */
+const char *run_status_word(enum run_status status);
+const char *run_state_word(enum run_state state);
+const struct stage_call *run_call_of(const struct run *run, enum run_call call);
+
+/* The values that a template of this run may name, by root index: STAGE_STEPS_MAX + ROOT_STEPS places. `reply` may be
+ * NULL. Borrowed from run and arena. */
+#define RUN_ROOTS_MAX (ROOT_STEPS + STAGE_STEPS_MAX)
+void run_roots(const struct run *run, struct arena *arena, int64_t now_ms, const struct json *reply,
+               const struct json *roots[RUN_ROOTS_MAX]);
+
+/* The outputs that a deciding reply gives, as an object. An output that the reply has not is null. */
+const struct json *run_outputs_of(const struct run *run, struct arena *arena, const struct stage_output *outputs,
+                                  size_t count, int64_t now_ms, const struct json *reply);
+
+/* ---- run/record: what the store keeps ---- */
+void run_record_write(const struct run *run, const struct run_world *world, struct buf *out);
+/* GIVES a run as it was written; NULL with a fault for a record that is none. `stage` (may be NULL) gets a reference
+ * taken. */
+struct run *run_load(const struct store_record *record, struct stage *stage, struct fault *fault);
+
+/* ---- run/report: what callers see ---- */
+/* The report of DESIGN.md section 5 as one JSON object; `base_url` without a slash at its end. `${` never stands in it.
+ */
+void run_report_write(const struct run *run, const char *base_url, struct buf *out);
+
+#endif

@@ -1,0 +1,60 @@
+/* What the templates of a run may name, and the outputs that are made from it.
+ *
+ * The roots are put together anew for each rendering: most of them are values that the run holds anyway, and a run in
+ * flight should hold no more than it has to. */
+#include <string.h>
+
+#include "base/clock.h"
+#include "run/run.h"
+
+static const struct json *about_run(const struct run *run, struct arena *arena) {
+    char started[CLOCK_TEXT_SIZE];
+    clock_format(run->created_ms, started);
+    struct json *about = json_new_object(arena);
+    json_set(about, "id", json_new_string(arena, run->id));
+    json_set(about, "key", json_new_string(arena, run->key ? run->key : run->id));
+    json_set(about, "stage", json_new_string(arena, run->stage_name));
+    json_set(about, "started", json_new_string(arena, started));
+    return about;
+}
+
+static const struct json *now_text(struct arena *arena, int64_t now_ms) {
+    char now[CLOCK_TEXT_SIZE];
+    clock_format(now_ms, now);
+    return json_new_string(arena, now);
+}
+
+void run_roots(const struct run *run, struct arena *arena, int64_t now_ms, const struct json *reply,
+               const struct json *roots[RUN_ROOTS_MAX]) {
+    memset(roots, 0, RUN_ROOTS_MAX * sizeof *roots);
+    roots[ROOT_PARAMETERS] = run->parameters;
+    roots[ROOT_RUN] = about_run(run, arena);
+    roots[ROOT_CALLER] = run->caller;
+    roots[ROOT_NOW] = now_text(arena, now_ms);
+    roots[ROOT_BODY] = json_gets(reply, "body");
+    roots[ROOT_HEADERS] = json_gets(reply, "headers");
+    roots[ROOT_CODE] = json_gets(reply, "code");
+    for (size_t i = 0; i < run->step_count; i++) roots[ROOT_STEPS + i] = run->steps[i].value;
+    if (reply) roots[ROOT_STEPS + run->step] = reply; /* an output may name its own step as well */
+}
+
+static const struct json *output_of(const struct stage_output *output, struct arena *arena,
+                                    const struct json *const *roots) {
+    if (!output->path) return template_value(output->expression, roots, arena, NULL);
+    if (jsonpath_singular(output->path)) return jsonpath_first(output->path, roots[ROOT_BODY], arena);
+    struct jsonpath_nodes nodes;
+    if (!jsonpath_find(output->path, roots[ROOT_BODY], arena, &nodes, NULL)) return NULL;
+    struct json *list = json_new_array(arena);
+    for (size_t i = 0; i < nodes.count; i++) json_push(list, nodes.items[i]);
+    return list;
+}
+
+const struct json *run_outputs_of(const struct run *run, struct arena *arena, const struct stage_output *outputs,
+                                  size_t count, int64_t now_ms, const struct json *reply) {
+    struct json *made = json_new_object(arena);
+    if (count == 0) return made;
+    const struct json *roots[RUN_ROOTS_MAX];
+    run_roots(run, arena, now_ms, reply, roots);
+    for (size_t i = 0; i < count; i++) json_set(made, outputs[i].name, output_of(&outputs[i], arena, roots));
+    return made;
+}

@@ -1,0 +1,21 @@
+/* What a kind of store offers to store.c: one row a URL scheme. Only this folder includes this. */
+#ifndef STORE_DRIVER_H
+#define STORE_DRIVER_H
+
+#include "store/store.h"
+
+struct store_driver {
+    const char *scheme; /* of the URL, without its colon */
+    void *(*open)(const char *rest, const struct store_settings *settings, struct fault *fault); /* behind the colon */
+    void (*close)(void *state);
+    void (*submit)(void *state, struct store_op *op); /* the results are empty */
+    bool (*ready)(const void *state);
+    bool (*each_open)(void *state, bool (*fn)(void *arg, const struct store_record *record), void *arg,
+                      struct fault *fault);
+    char *(*definition)(void *state, const char *hash, struct fault *fault);
+};
+
+void store_answer(struct store_op *op);           /* posts `done` to the op's loop; the op is no longer the store's */
+struct arena *store_results(struct store_op *op); /* the op's arena, made when it is first asked for */
+
+#endif

@@ -1,0 +1,218 @@
+/* JSONPath: a table of our own, the mistakes with their columns, the limits, and RFC 9535's compliance suite. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lang/jsonpath.h"
+
+#define COUNT(array) (sizeof(array) / sizeof *(array))
+static const struct json_limits LIMITS = {.max_bytes = 8 << 20, .max_depth = 512, .max_items = 2000000};
+
+static const char BUILD[] = "{\"state\":\"done\",\"jobs\":[{\"name\":\"a\",\"result\":\"ok\",\"ms\":5},"
+                            "{\"name\":\"b\",\"result\":\"bad\",\"ms\":12.5,\"log\":{\"url\":\"u\"}}],"
+                            "\"it's\":1,\"none\":null}";
+
+static void paths_that_find(void **state) {
+    (void)state;
+    static const struct {
+        const char *path, *nodes;
+        bool singular;
+    } cases[] = {
+        {"$.state", "[\"done\"]", true},
+        {"$['state']", "[\"done\"]", true},
+        {"$[\"it's\"]", "[1]", true},
+        {"$['it\\'s']", "[1]", true},
+        {"$.none", "[null]", true},
+        {"$.nope", "[]", true},
+        {"$.jobs[-1].name", "[\"b\"]", true},
+        {"$.jobs[0]['name']", "[\"a\"]", true},
+        {"$.jobs[2]", "[]", true},
+        {"$.jobs[*].name", "[\"a\",\"b\"]", false},
+        {"$.jobs[0:1].ms", "[5]", false},
+        {"$.jobs[::-1].ms", "[12.5,5]", false},
+        {"$..name", "[\"a\",\"b\"]", false},
+        {"$..url", "[\"u\"]", false},
+        {"$.jobs[?@.result == 'bad'].name", "[\"b\"]", false},
+        {"$.jobs[?@.log].name", "[\"b\"]", false},
+        {"$.jobs[?!@.log].name", "[\"a\"]", false},
+        {"$.jobs[?@.ms > 4 && @.ms <= 5 || @.name == 'x'].name", "[\"a\"]", false},
+        {"$.jobs[?@.name == $.jobs[0].name].ms", "[5]", false},
+        {"$.jobs[?match(@.name, '[b-z]')].ms", "[12.5]", false},
+        {"$.jobs[?length(@.result) == 3].name", "[\"b\"]", false},
+        {"$.jobs[?count(@.*) > 3].name", "[\"b\"]", false},
+    };
+    struct arena *arena = arena_new();
+    const struct json *root = json_parse(arena, text_of(BUILD), &LIMITS, NULL);
+    assert_non_null(root);
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct fault fault = {0};
+        struct jsonpath_nodes nodes;
+        const struct jsonpath *path = jsonpath_compile(arena, text_of(cases[i].path), &fault);
+        if (!path) fail_msg("%s: %s", cases[i].path, fault.what);
+        assert_string_equal(jsonpath_source(path), cases[i].path);
+        assert_int_equal(jsonpath_singular(path), cases[i].singular);
+        assert_true(jsonpath_find(path, root, arena, &nodes, &fault));
+        struct json *list = json_new_array(arena);
+        for (size_t j = 0; j < nodes.count; j++) json_push(list, nodes.items[j]);
+        const struct json *wanted = json_parse(arena, text_of(cases[i].nodes), &LIMITS, NULL);
+        if (!json_same(list, wanted)) fail_msg("%s finds %zu nodes", cases[i].path, nodes.count);
+        assert_ptr_equal(jsonpath_first(path, root, arena), nodes.count ? nodes.items[0] : NULL);
+    }
+    arena_free(arena);
+}
+
+static void mistakes_have_their_column(void **state) {
+    (void)state;
+    static const struct {
+        const char *path, *what;
+    } cases[] = {
+        {"", "column 1: expected $"},
+        {"state", "column 1: expected $"},
+        {"$.", "column 3: expected a name"},
+        {"$.1", "column 3: expected a name"},
+        {"$x", "column 2: expected . or ["},
+        {"$ ", "column 2: expected . or ["},
+        {"$['a", "column 5: expected the closing quote, but the path ends"},
+        {"$[a]", "column 3: expected a name in quotes"},
+        {"$[01]", "column 3: an integer with a leading zero"},
+        {"$[9007199254740992]", "column 3: an integer beyond"},
+        {"$[0", "column 4: expected ] or ,"},
+        {"$[?@.a = 1]", "column 8: expected ] or ,"},
+        {"$[?1]", "column 4: a value alone"},
+        {"$[?@.* == 1]", "column 4: only a single value"},
+        {"$[?foo(@)]", "column 4: expected a query, a literal"},
+        {"$[?length(@.*) == 1]", "column 11: this function takes a value"},
+        {"$[?count(1) == 1]", "column 10: this function takes a query"},
+        {"$[?match(@.a, '(')]", "the pattern has a mistake"},
+        {"$['\\x']", "column 5: expected one of"},
+        {"$['\\ud800']", "column 10: expected the low surrogate"},
+        {"$[?@.a == 1e999]", "column 11: a number that is too large"},
+        {"$[?((((((((((((((((((((((((((((((((((@.a))))))))))))))))))))))))))))))))))]", "nested too deeply"},
+        {"$[?@[?@[?@[?@[?@[?@[?@[?@[?@[?@[?@[?@[?@[?@[?@[?@[?@[?@[?@[?@[?@[?@[?@[?@[?@[?@[?@[?@[?@[?@[?@[?@[?@[?@[?@",
+         "nested too deeply"},
+    };
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct arena *arena = arena_new();
+        struct fault fault = {0};
+        if (jsonpath_compile(arena, text_of(cases[i].path), &fault)) fail_msg("taken: %s", cases[i].path);
+        if (!strstr(fault.what, cases[i].what)) fail_msg("%s: %s", cases[i].path, fault.what);
+        arena_free(arena);
+    }
+}
+
+static void walks_are_bounded(void **state) {
+    (void)state;
+    struct arena *arena = arena_new();
+    struct jsonpath_nodes nodes;
+    struct fault fault = {0};
+    struct json *list = json_new_array(arena);
+    const struct json *one = json_new_int(arena, 1);
+    for (int i = 0; i < 10000; i++) json_push(list, one);
+    const struct jsonpath *all = jsonpath_compile(arena, TEXT("$[*]"), NULL);
+    assert_true(jsonpath_find(all, list, arena, &nodes, &fault));
+    assert_int_equal(nodes.count, 10000);
+    json_push(list, one);
+    assert_false(jsonpath_find(all, list, arena, &nodes, &fault));
+    assert_int_equal(fault.kind, FAULT_TOO_LARGE);
+    const struct jsonpath *square = jsonpath_compile(arena, TEXT("$[?count($[*]) == 0]"), NULL);
+    assert_false(jsonpath_find(square, list, arena, &nodes, &fault));
+    assert_int_equal(fault.kind, FAULT_TOO_LARGE);
+    assert_null(jsonpath_first(square, list, arena));
+    arena_free(arena);
+}
+
+/* ---- the suite ---- */
+
+static char *read_suite(struct text *ret) {
+    const char *shared = getenv("STAGEDOOR_SHARED");
+    char name[1024];
+    snprintf(name, sizeof name, "%s/data/jsonpath-cts.json", shared ? shared : "../shared");
+    FILE *file = fopen(name, "rb");
+    if (!file) return NULL;
+    char *text = mem_alloc(LIMITS.max_bytes);
+    *ret = (struct text){text, fread(text, 1, LIMITS.max_bytes, file)};
+    fclose(file);
+    return text;
+}
+
+/* Our JSON knows no U+0000, but two selectors of the suite hold one. It is read as U+E123, which the suite has nowhere
+ * else, and given to the compiler as the byte that it stands for. */
+static void disguise_nul(char *text, size_t len) {
+    for (char *at = text; (at = memmem(at, len - (size_t)(at - text), "\\u0000", 6)); at++) memcpy(at, "\\ue123", 6);
+}
+
+static struct text selector_of(struct arena *arena, const struct json *test) {
+    struct text t = json_text(json_gets(test, "selector"));
+    char *copy = arena_strndup(arena, t.at, t.len), *at = memmem(copy, t.len, "\xEE\x84\xA3", 3);
+    if (!at) return t;
+    memmove(at + 1, at + 3, t.len - (size_t)(at - copy) - 3);
+    *at = 0;
+    return (struct text){copy, t.len - 2};
+}
+
+static bool is_one_of(const struct json *found, const struct json *test) {
+    const struct json *results = json_gets(test, "results");
+    if (!results) return json_same(found, json_gets(test, "result"));
+    for (size_t i = 0; i < json_size(results); i++)
+        if (json_same(found, json_at(results, i))) return true;
+    return false;
+}
+
+static bool passes(const struct json *test) {
+    struct arena *arena = arena_new();
+    struct jsonpath_nodes nodes;
+    const struct jsonpath *path = jsonpath_compile(arena, selector_of(arena, test), NULL);
+    bool good = !path == json_truth(json_gets(test, "invalid_selector"));
+    if (path && good) {
+        struct json *found = json_new_array(arena);
+        good = jsonpath_find(path, json_gets(test, "document"), arena, &nodes, NULL);
+        for (size_t i = 0; good && i < nodes.count; i++) json_push(found, nodes.items[i]);
+        good = good && is_one_of(found, test);
+    }
+    arena_free(arena);
+    return good;
+}
+
+static void the_compliance_suite(void **state) {
+    (void)state;
+    enum { CASES = 703, PASSING = 703 };
+    struct text source;
+    char *text = read_suite(&source);
+    if (!text) {
+        print_message("SKIPPED: the JSONPath compliance suite is not there; set STAGEDOOR_SHARED to its folder\n");
+        skip();
+    }
+    disguise_nul(text, source.len);
+    struct arena *arena = arena_new();
+    struct fault fault = {0};
+    const struct json *suite = json_parse(arena, source, &LIMITS, &fault);
+    if (!suite) fail_msg("%s", fault.what);
+    const struct json *tests = json_gets(suite, "tests");
+    int passed = 0;
+    for (size_t i = 0; i < json_size(tests); i++) {
+        if (passes(json_at(tests, i))) passed++;
+        else
+            print_message("fails: %s: %s\n", json_gets_text(json_at(tests, i), "name"),
+                          json_gets_text(json_at(tests, i), "selector"));
+    }
+    assert_int_equal(json_size(tests), CASES);
+    assert_int_equal(passed, PASSING);
+    arena_free(arena);
+    mem_free(text);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(paths_that_find),
+        cmocka_unit_test(mistakes_have_their_column),
+        cmocka_unit_test(walks_are_bounded),
+        cmocka_unit_test(the_compliance_suite),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
