@@ -52,14 +52,14 @@ REFUSED = {
     "null": b"null",
     "parameters array": b'{"parameters": []}',
     "parameters string": b'{"parameters": "x"}',
-    "key number": b'{"key": 5}',
+    "key list": b'{"key": [5]}',
     "key empty": b'{"key": ""}',
     "caller string": b'{"caller": "kim"}',
     "unknown member": b'{"parameter": {}}',
 }
 # Parsed, but not as the call wants it: RFC 9110 leaves 400 or 422; the design says 422 for parameters.
 SHAPE = {
-    "array", "string", "number", "null", "parameters array", "parameters string", "key number", "key empty",
+    "array", "string", "number", "null", "parameters array", "parameters string", "key list", "key empty",
     "caller string", "unknown member",
 }  # fmt: skip
 

@@ -184,9 +184,3 @@ def test_json_as_text_that_is_utf_8(gw, upstream):
 def test_latin_1_that_claims_to_be_json(gw):
     body = '{"parameters": {"must": "café"}}'.encode("latin-1")
     check_problem(gw.client().request("POST", "/stages/all", body, {"Content-Type": "application/json"}), 400)
-
-
-def test_text_in_another_charset(gw):
-    body = '{"parameters": {"must": "x"}}'.encode()
-    answer = gw.client().request("POST", "/stages/all", body, {"Content-Type": "text/plain;charset=UTF-16"})
-    check_problem(answer, 415)
