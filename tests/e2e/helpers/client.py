@@ -12,11 +12,12 @@ from .wait import wait_until
 ENDED = ("SUCCEEDED", "TERMINAL", "CANCELED")
 REPORT_FIELDS = {
     "id", "stage", "status", "reason", "progress", "percent", "statusUrl", "cancelUrl", "upstream", "outputs",
-    "artifacts", "error", "created", "updated", "ended", "steps",
+    "artifacts", "error", "created", "updated", "ended", "steps", "key",
 }  # fmt: skip
 REASONS = {
-    "upstream_failed", "timeout", "in_doubt", "bad_reply", "refused_egress", "canceled", "invalid_request",
-    "upstream_unreachable", "upstream_refused",
+    "upstream_failed", "upstream_canceled", "upstream_refused", "upstream_unreachable", "unknown_status", "bad_reply",
+    "in_doubt", "timeout", "refused_egress", "invalid_request", "broken_definition", "canceled", "cancel_unconfirmed",
+    "canceled_before_start",
 }  # fmt: skip
 
 

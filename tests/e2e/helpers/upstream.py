@@ -244,8 +244,9 @@ class Route:
 
 
 class Upstream:
-    def __init__(self, tls=None):
+    def __init__(self, tls=None, port=0):
         """tls: (certificate, key) or (certificate, key, client CA), files of PEM."""
+        self.port = port
         self.requests = []
         self.connections = 0
         self.refusing = 0  # so many further connections are reset before anything is read
@@ -347,7 +348,7 @@ class Upstream:
         asyncio.set_event_loop(self._loop)
         try:
             self._server = self._loop.run_until_complete(
-                asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self._tls, backlog=4096, limit=1 << 20)
+                asyncio.start_server(self._serve, "127.0.0.1", self.port, ssl=self._tls, backlog=4096, limit=1 << 20)
             )
             self.port = self._server.sockets[0].getsockname()[1]
         except Exception as error:  # told to the thread that waits
