@@ -401,7 +401,10 @@ static void keep_house(struct server *server) {
 }
 
 static void finish(struct server *server) {
-    for (unsigned i = 0; i < server->engines.count; i++) worker_join(&server->workers[i]);
+    for (unsigned i = 0; i < server->engines.count; i++) {
+        worker_join(&server->workers[i]);
+        engine_detach(server->workers[i].engine);
+    }
     store_close(server->store);
     for (unsigned i = 0; i < server->engines.count; i++) worker_fini(&server->workers[i]);
     for (size_t i = 0; i < server->socket_count; i++) listen_socket_close(server->sockets[i]);
