@@ -1,4 +1,6 @@
-/* SHA-256, random bytes and constant-time comparison: thin names for OpenSSL's. */
+/* SHA-256, random bytes and constant-time comparison: thin names for OpenSSL's.
+ *
+ * OpenSSL fails here only when it is broken or out of memory; neither can be answered to a client, so both abort. */
 #include "base/digest.h"
 
 #include <openssl/crypto.h>
