@@ -468,6 +468,27 @@ def test_usage_is_2_and_nothing_is_sent(played, env, args, says):
     assert gateway.requests == []
 
 
+RUBBISH = [
+    "[]", '"x"', "5", "null", "", "{", "{}", '{"stages": 5}', '{"runs": {}}', '{"name": "x", "parameters": [1, null, {"choices": 5}]}',
+    '{"runs": [5, null, {}, "x", {"id": 5}], "cursor": 7}', '{"runs": [], "cursor": "again"}',
+    '{"stages": [5, null, [], {"errors": 5, "parameters": 7}, {"errors": {"a": 1}}]}', '{"id": "", "status": ""}',
+    '{"id": "a", "status": "TERMINAL", "outputs": 5, "error": [], "percent": "x", "reason": {}}', '{"id": "\\ud800", "status": "x"}',
+    '{"id": "a", "status": "SUCCEEDED", "outputs": [1], "error": {"message": 5}, "percent": 1e300, "created": 5, "ended": "x"}',
+    '{"errors": [null, 5, [], {"detail": null, "pointer": []}], "detail": 7, "title": null}',
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("code", [200, 422])
+@pytest.mark.parametrize("body", RUBBISH)
+def test_no_answer_upsets_a_command(played, env, body, code):
+    gateway = played()
+    gateway.answer = lambda *request: (code, {}, body)
+    for command in (["run", "s"], ["run", "s", "-n"], ["watch", "a"], ["runs"], ["list"], ["cancel", "a"]):
+        done = stagedoor(env, *command, url=gateway.url)
+        assert done.returncode in ((0, 1, 4) if code == 200 else (2,)), done
+        assert done.returncode in (0, 1) or done.stderr.startswith(f"stagedoor {command[0]}: "), done
+
+
 # ---- tokens, sockets, TLS ----
 
 
