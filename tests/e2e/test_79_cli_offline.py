@@ -711,22 +711,25 @@ def test_runs_filters_pages_and_prints(played, env):
     assert re.search(r"since=20\d\d-", gateway.paths("GET")[0])
 
 
-STAGES = {
-    "stages": [
-        {"name": "load-test", "label": "Load test", "description": "Runs a load test", "state": "ok", "errors": [], "parameters": [
-            {"name": "target", "type": "url", "required": True, "label": "Target URL"},
-            {"name": "users", "type": "integer", "default": 50, "minimum": 1, "maximum": 5000},
-            {"name": "profile", "type": "choice", "choices": ["smoke", "soak"], "default": "smoke"}]},
-        {"name": "odd", "state": "broken", "errors": [
-            {"where": "stages.d/odd.conf:3", "what": 'unknown setting "ulr" (did you mean "url"?)'}]},
-    ]
-}  # fmt: skip
+LOAD_TEST = {"name": "load-test", "label": "Load test", "description": "Runs a load test", "state": "ok", "errors": []}
+OLD = {"name": "old", "state": "stale", "errors": [{"where": "stages.d/old.conf:1", "what": "no url"}]}
+ODD = {"name": "odd", "state": "broken", "errors": [{"where": "stages.d/odd.conf:3", "what": 'unknown setting "ulr" (did you mean "url"?)'}]}
+SHOWN = {
+    "parameters": [
+        {"name": "target", "label": "Target URL", "type": "url", "required": True, "default": None},
+        {"name": "users", "label": "users", "type": "integer", "required": False, "default": 50},
+        {"name": "profile", "label": "profile", "type": "choice", "choices": ["smoke", "soak"], "default": "smoke"},
+    ],
+    "schema": {"properties": {"users": {"type": "integer", "minimum": 1, "maximum": 5000}}},
+}
 
 
 def test_list_shows_parameters_and_broken_stages(played, env):
+    everything = {"loaded": "2026-11-23T06:00:00.000Z", "stages": [LOAD_TEST, OLD, ODD]}
     gateway = played(answers={
-        ("GET", "/stages"): lambda: (200, {}, json.dumps(STAGES)),
-        ("GET", "/stages/load-test"): lambda: (200, {}, json.dumps(STAGES["stages"][0])),
+        ("GET", "/stages"): lambda: (200, {}, json.dumps(everything)),
+        ("GET", "/stages/load-test"): lambda: (200, {}, json.dumps({**LOAD_TEST, **SHOWN})),
+        ("GET", "/stages/old"): lambda: (200, {}, json.dumps({**OLD, "parameters": []})),
     })  # fmt: skip
     done = stagedoor(env, "list", url=gateway.url)
     assert done.returncode == 0
@@ -735,10 +738,14 @@ def test_list_shows_parameters_and_broken_stages(played, env):
         "    target   url      required  Target URL",
         "    users    integer  default 50, at least 1, at most 5000",
         '    profile  choice   default "smoke"  smoke|soak',
+        "old  stale",
+        "    the version before these mistakes is in force",
+        "    stages.d/old.conf:1: no url",
         "odd  broken",
         '    stages.d/odd.conf:3: unknown setting "ulr" (did you mean "url"?)',
     ]
-    assert json.loads(stagedoor(env, "list", "--json", url=gateway.url).stdout) == STAGES
+    assert gateway.paths("GET") == ["/stages", "/stages/load-test", "/stages/old"]
+    assert json.loads(stagedoor(env, "list", "--json", url=gateway.url).stdout) == everything
     assert stagedoor(env, "list", "load-test", url=gateway.url).stdout.splitlines() == done.stdout.splitlines()[:4]
     missing = stagedoor(env, "list", "nope", url=gateway.url)
     assert missing.returncode == 2 and "there is nothing here (404)" in missing.stderr
