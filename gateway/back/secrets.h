@@ -19,13 +19,14 @@ bool secrets_load(const char *directory, struct fault *fault);
 bool secrets_known(void *unused, const char *name); /* fits stage_context.secret_known */
 
 struct secrets;
-struct secrets *secrets_ref(void); /* the set in force; GIVES a reference */
+struct secrets *secrets_ref(void); /* the set in force; GIVES a reference; NULL before the first load */
 void secrets_unref(struct secrets *secrets);
+void secrets_unload(void); /* at the end of the process; NULL is what secrets_ref gives then */
 const struct json *
 secrets_json(const struct secrets *secrets); /* an object: name to value; lives as long as the reference */
 
 /* Replaces every secret's value (of 4 bytes or more) in the buffer by "***": as it is, percent-encoded, base64-encoded
- * and JSON-escaped. Any thread. Also masks the values that secrets_mask_also names. */
+ * and JSON-escaped. Any thread. */
 void secrets_mask(struct buf *line);
 bool secrets_mask_text(struct text t,
                        struct buf *ret_masked); /* false, and nothing written, where there is nothing to mask */

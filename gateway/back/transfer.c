@@ -349,7 +349,7 @@ static void transfer_free(struct transfer *transfer) {
 
 static void pool_put(struct transfer *transfer) {
     struct upstream *upstream = transfer->upstream;
-    if (upstream->pool_count >= POOL_MAX) {
+    if (upstream->pool_count + 1 > POOL_MAX) {
         transfer_free(transfer);
         return;
     }

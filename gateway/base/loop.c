@@ -279,6 +279,8 @@ void loop_free(struct loop *loop) {
     event_free(loop->alarm);
     event_free(loop->wake);
     close(loop->wake_fd);
+    /* A bufferevent that was freed with a callback due is held by that callback: let those that are left run out. */
+    event_base_loop(loop->base, EVLOOP_NONBLOCK);
     event_base_free(loop->base);
     pthread_mutex_destroy(&loop->lock);
     mem_free(loop->heap);

@@ -120,7 +120,7 @@ static void judge_word(const struct stage_rules *rules, struct verdict *verdict)
 bool verdict_number(const struct json *value, double *ret_number) {
     enum json_kind kind = json_kind(value);
     if (kind == JSON_INT || kind == JSON_REAL) {
-        *ret_number = json_real(value);
+        *ret_number = json_number(value);
         return true;
     }
     if (kind != JSON_STRING || json_text(value).len == 0) return false;
@@ -135,7 +135,7 @@ static void judge_progress(struct arena *arena, const struct stage_rules *rules,
     const struct json *value = rules->progress ? jsonpath_first(rules->progress, body, arena) : NULL;
     double number;
     if (json_kind(value) == JSON_INT || json_kind(value) == JSON_REAL) {
-        number = json_real(value);
+        number = json_number(value);
         verdict->percent = number < 0 ? 0 : number > 100 ? 100 : (int)number;
     } else if (json_kind(value) == JSON_STRING) {
         verdict->message = word_of(arena, value);

@@ -9,23 +9,8 @@
 #include "base/fault.h"
 #include "base/loop.h"
 #include "front/exchange.h"
-
-/* "127.0.0.1:8095", "[::1]:8095", "*:8095" (all IPv4), "[::]:8095" (IPv6 only), "unix:/run/stagedoor.sock", each also
- * with a "tls:" in front. */
-struct listen_address {
-    const char *text;
-    bool tls;
-    bool loopback; /* only reachable from this machine */
-};
-bool listen_address_parse(struct text t, struct listen_address *ret_address,
-                          struct fault *fault); /* names are not looked up */
-
-/* Opened once, before loops run; every loop listens on a dup of each. A stale unix socket file is replaced, a live one
- * is a fault. */
-struct listen_socket;
-struct listen_socket *listen_socket_open(const char *address, struct fault *fault);
-void listen_socket_close(struct listen_socket *socket);
-const char *listen_socket_address(const struct listen_socket *socket); /* with the port the system chose for ":0" */
+#include "front/listen_socket.h"
+#include "front/tls.h"
 
 struct listener_limits {
     size_t max_head_bytes;    /* 431; request line over 8 KiB: 414 */
@@ -45,11 +30,6 @@ struct listener_settings {
     void (*refuse)(int status, const char *what, struct buf *ret_body, const char **ret_content_type);
     void *arg; /* exchange->server */
 };
-
-struct tls_context; /* front/tls: certificate, key, optional client CA */
-struct tls_context *tls_context_new(const char *certificate, const char *key, const char *client_ca,
-                                    struct fault *fault);
-void tls_context_free(struct tls_context *context);
 
 struct listener; /* one loop's end of all sockets */
 struct listener *listener_new(struct loop *loop, const struct listener_settings *settings);

@@ -399,7 +399,7 @@ static void on_written(struct store_op *op) {
 }
 
 static void write_record(struct life *life) {
-    if (life->write || loop_timer_waits(&life->store_timer)) {
+    if (life->write || loop_timer_waits(&life->store_timer) || !life->engine->store) {
         life->record_changed = true;
         return;
     }
@@ -565,6 +565,10 @@ static void op_free(struct store_op *op) {
 }
 
 static void submit(struct engine *engine, struct ask *ask, enum store_kind kind, void (*done)(struct store_op *op)) {
+    if (!engine->store) {
+        answer_fault(ask, FAULT_BUSY, "store", "the gateway is being stopped; try again");
+        return;
+    }
     struct store_op *op = mem_alloc(sizeof *op);
     op->kind = kind;
     op->loop = engine->loop;
@@ -618,6 +622,8 @@ static void on_listed(struct store_op *op) {
     struct ask *ask = op->arg;
     if (op->outcome == STORE_FAILED) {
         answer_fault(ask, FAULT_BUSY, "store", op->fault.what);
+    } else if (op->outcome == STORE_MISSING) {
+        answer_fault(ask, FAULT_INVALID, "cursor", "there is no run with this id any more; begin without a cursor");
     } else {
         buf_adds(&ask->report, "{\"runs\":[");
         for (size_t i = 0; i < op->found_count; i++) add_listed(ask, &op->found[i], &ask->report);
@@ -698,6 +704,11 @@ void engine_drain(struct engine *engine, void (*done)(void *arg), void *arg) {
         if (life->accepted) answer_all(life);
     }
     look_drained(engine);
+}
+
+void engine_detach(struct engine *engine) {
+    engine->draining = true;
+    engine->store = NULL;
 }
 
 void engine_free(struct engine *engine) {

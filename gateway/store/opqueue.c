@@ -149,9 +149,9 @@ void opqueue_close(struct opqueue *queue) {
     pthread_mutex_unlock(&queue->lock);
 }
 
-bool opqueue_closed(struct opqueue *queue) {
+bool opqueue_drained(struct opqueue *queue) {
     pthread_mutex_lock(&queue->lock);
-    bool closed = queue->closed;
+    bool drained = queue->closed && !queue->writes.first;
     pthread_mutex_unlock(&queue->lock);
-    return closed;
+    return drained;
 }

@@ -14,6 +14,7 @@
  * without sorting (the rowid ends every index); several stages are merged from one head each. */
 #include "store/sqlite.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -26,6 +27,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -37,7 +39,11 @@
 #define BATCH_BYTES (16 << 20)
 #define LIST_BYTES (32 << 20)
 #define PRUNE_RUNS 1000
+#ifdef TINY_LIMITS
+#define WAL_MOST (1 << 20)
+#else
 #define WAL_MOST (64 << 20)
+#endif
 #define IDLE_MS 250   /* then what is in the WAL is moved to the file */
 #define RETRY_MS 1000 /* after a commit that failed */
 #define BUSY_MS 5000
@@ -424,7 +430,7 @@ static void *write_thread(void *arg) {
         size_t count;
         struct store_op *batch = opqueue_take_writes(store->queue, BATCH_OPS, BATCH_BYTES, idle_ms(store), &count);
         if (batch) write_batch(store, batch, count);
-        else if (opqueue_closed(store->queue)) return NULL;
+        else if (opqueue_drained(store->queue)) return NULL;
         else idle(store);
         if (store->wal_bytes >= store->checkpoint_at) checkpoint(store);
     }
@@ -524,6 +530,7 @@ static int list(struct connection *c, struct store_op *op) {
     const struct store_filter *filter = &op->filter;
     struct arena *arena = store_results(op);
     size_t count = filter->stages ? filter->stage_count : 1;
+    assert(filter->limit >= 1 && filter->limit <= 1000);
     struct head *heads = arena_array_of(arena, struct head, count);
     op->found = arena_array_of(arena, struct store_record, filter->limit);
     struct head from;
@@ -612,7 +619,11 @@ static bool find_path(struct sqlite *store, const char *path, struct fault *faul
     if (!*path || strcmp(path, ":memory:") == 0)
         return fault_set(fault, FAULT_INVALID, "store", "runs have to outlive the gateway: name a file, sqlite:PATH");
     if (strlen(path) >= PATH_MAX - 16) return fault_set(fault, FAULT_INVALID, "store", "the path is too long");
-    if (realpath(path, store->path)) return true;
+    struct stat status;
+    if (realpath(path, store->path)) {
+        if (stat(store->path, &status) == 0 && S_ISREG(status.st_mode)) return true;
+        return fault_set(fault, FAULT_INVALID, path, "the store is not a regular file");
+    }
     char head[PATH_MAX], tail[PATH_MAX], folder[PATH_MAX];
     snprintf(head, sizeof head, "%s", path);
     snprintf(tail, sizeof tail, "%s", path);
@@ -728,6 +739,8 @@ static bool open_writer(struct sqlite *store, struct fault *fault) {
     int64_t version = 0;
     int rc = connect_to(store, &store->writer, SQLITE_OPEN_READWRITE);
     if (rc != SQLITE_OK) return fault_of(fault, store, store->writer.db, rc);
+    if (sqlite3_db_readonly(store->writer.db, "main") == 1) /* SQLite then opens it for reading, and says nothing */
+        return fault_of(fault, store, store->writer.db, SQLITE_READONLY);
     if (!check_file(store, &version, fault)) return false;
     rc = set_up(store);
     if (rc == SQLITE_OK) rc = migrate(store, version);
@@ -753,7 +766,7 @@ static bool prepare_all(struct sqlite *store, struct fault *fault) {
     return true;
 }
 
-static void start_threads(struct sqlite *store) {
+static bool start_threads(struct sqlite *store, struct fault *fault) {
     pthread_mutexattr_t attr;
     pthread_mutexattr_init(&attr);
     pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_RECURSIVE);
@@ -761,8 +774,14 @@ static void start_threads(struct sqlite *store) {
     pthread_mutexattr_destroy(&attr);
     atomic_init(&store->well, true);
     store->checkpoint_at = WAL_MOST;
-    pthread_create(&store->write_thread, NULL, write_thread, store);
-    pthread_create(&store->read_thread, NULL, read_thread, store);
+    int error = pthread_create(&store->write_thread, NULL, write_thread, store);
+    if (error == 0) {
+        error = pthread_create(&store->read_thread, NULL, read_thread, store);
+        if (error == 0) return true;
+        opqueue_close(store->queue);
+        pthread_join(store->write_thread, NULL);
+    }
+    return fault_set(fault, FAULT_IO, store->path, "cannot start a thread for the database: %s", strerror(error));
 }
 
 /* The reader goes first: the last connection to close moves the WAL into the file, and that has to be the writer. */
@@ -779,11 +798,9 @@ static void *sqlite_open(const char *path, const struct store_settings *settings
     store->lock_fd = -1;
     store->queue = opqueue_new(settings->max_queue);
     bool ok = find_path(store, path, fault) && take_lock(store, fault) && make_file(store, fault) &&
-              open_writer(store, fault) && open_reader(store, fault) && prepare_all(store, fault);
-    if (ok) {
-        start_threads(store);
-        return store;
-    }
+              open_writer(store, fault) && open_reader(store, fault) && prepare_all(store, fault) &&
+              start_threads(store, fault);
+    if (ok) return store;
     release(store);
     return NULL;
 }

@@ -5,6 +5,7 @@
  * call of store_submit, nor on a thread of the store. */
 #include "store/store.h"
 
+#include <assert.h>
 #include <string.h>
 
 #include "store/driver.h"
@@ -48,6 +49,7 @@ void store_close(struct store *store) {
 }
 
 void store_submit(struct store *store, struct store_op *op) {
+    assert(op->loop && op->done);
     op->outcome = STORE_FAILED;
     op->fault = (struct fault){0};
     op->found = NULL;

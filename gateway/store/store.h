@@ -50,8 +50,9 @@ enum store_kind {
                  */
 };
 
-/* FAILED: nothing is known to be on disk. The fault is BUSY where the queue was full, CONFLICT for an INSERT of an id
- * that exists, TOO_LARGE or INTERNAL for a record that cannot be stored, IO for the disk. */
+/* FAILED: nothing is known to be on disk. The fault is BUSY where the queue was full or another program holds the file,
+ * CONFLICT for an INSERT of an id that exists, TOO_LARGE or INTERNAL for a record that cannot be stored, IO for the
+ * disk. */
 enum store_outcome { STORE_DONE, STORE_EXISTS, STORE_MISSING, STORE_FAILED };
 
 struct store_op {

@@ -500,6 +500,38 @@ static void several_loops_share_commits(void **state) {
     print_message("%d inserts in %lld ms, %lld commits\n", THREADS * EACH, (long long)took, (long long)commits);
 }
 
+struct busy_visit {
+    struct rig *rig;
+    struct store_op read;
+    size_t left;
+};
+
+static bool visit_and_write(void *arg, const struct store_record *record) {
+    struct busy_visit *visit = arg;
+    struct rig *rig = visit->rig;
+    assert_string_equal(record->id, "a");
+    hand_over(rig, &visit->read, &visit->left); /* waits, since the visit holds the reader up */
+    for (int i = 0; i < 3; i++) {
+        char id[STORE_ID_SIZE];
+        snprintf(id, sizeof id, "during-%d", i);
+        assert_int_equal(insert(rig, make(id, "s", NULL, "RUNNING", 9, 0)), STORE_DONE);
+    }
+    assert_int_equal(visit->left, 1);
+    return false;
+}
+
+static void reads_hold_up_no_write(void **state) {
+    struct rig *rig = *state;
+    assert_int_equal(insert(rig, make("a", "s", NULL, "RUNNING", 1, 0)), STORE_DONE);
+    struct fault fault = {0};
+    struct busy_visit visit = {.rig = rig, .read = {.kind = STORE_GET, .record = make("a", NULL, NULL, NULL, 0, 0)}};
+    assert_true(store_each_open(rig->store, visit_and_write, &visit, &fault));
+    pump_until_zero(rig->loop, &visit.left);
+    assert_int_equal(visit.read.outcome, STORE_DONE);
+    store_op_fini(&visit.read);
+    assert_true(holds(rig, "during-2"));
+}
+
 static void full_queue_says_busy(void **state) {
     struct rig *rig = *state;
     struct fault fault = {0};
@@ -662,6 +694,187 @@ static void survives_kill(void **state) {
     rig_open(rig);
 }
 
+static void survives_kill_while_made(void **state) {
+    struct rig *rig = *state;
+    unsigned seed = (unsigned)clock_mono_us();
+    print_message("seed %u\n", seed);
+    store_close(rig->store);
+    for (int round = 0; round < 30; round++) {
+        snprintf(rig->path, sizeof rig->path, "%s/%d.db", rig->folder, round);
+        snprintf(rig->url, sizeof rig->url, "sqlite:%s", rig->path);
+        pid_t pid = fork();
+        if (pid == 0) {
+            store_close(open_url(rig->url, 1, NULL));
+            for (;;) pause();
+        }
+        usleep((useconds_t)rand_r(&seed) % 8000); /* the random moment */
+        kill(pid, SIGKILL);
+        assert_int_equal(waitpid(pid, NULL, 0), pid);
+        rig_open(rig);
+        assert_int_equal(insert(rig, make("a", "s", NULL, "RUNNING", 1, 0)), STORE_DONE);
+        store_close(rig->store);
+    }
+    rig_open(rig);
+}
+
+/* ---- durability: what a power cut would leave ----
+ *
+ * A layer over SQLite's file access copies a file into `image` whenever it was synced: that is the least a disk holds
+ * after a power cut. Whatever `done` was called for has to be found there. */
+
+static struct {
+    pthread_mutex_t lock;
+    char folder[96];
+    sqlite3_vfs vfs;
+    sqlite3_io_methods methods[2]; /* of databases, of logs */
+    const sqlite3_io_methods *real[2];
+    struct {
+        const sqlite3_file *file;
+        char name[96];
+    } open[16];
+    size_t syncs;
+} power = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+static void copy_file(const char *from, const char *to) {
+    char bytes[65536];
+    int in = open(from, O_RDONLY), out = open(to, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    assert_true(in >= 0 && out >= 0);
+    for (ssize_t n; (n = read(in, bytes, sizeof bytes)) > 0;) assert_int_equal(write(out, bytes, (size_t)n), n);
+    close(in);
+    close(out);
+}
+
+static void image_path(char *to, size_t size, const char *folder, const char *name) {
+    snprintf(to, size, "%s/%s", folder, strrchr(name, '/') + 1);
+}
+
+static int power_sync(sqlite3_file *file, int flags) {
+    int rc = power.real[file->pMethods == &power.methods[1]]->xSync(file, flags);
+    pthread_mutex_lock(&power.lock);
+    for (size_t i = 0; i < 16; i++) {
+        if (power.open[i].file != file) continue;
+        char to[256];
+        image_path(to, sizeof to, power.folder, power.open[i].name);
+        copy_file(power.open[i].name, to);
+        power.syncs++;
+    }
+    pthread_mutex_unlock(&power.lock);
+    return rc;
+}
+
+static int power_close(sqlite3_file *file) {
+    pthread_mutex_lock(&power.lock);
+    for (size_t i = 0; i < 16; i++)
+        if (power.open[i].file == file) power.open[i].file = NULL;
+    pthread_mutex_unlock(&power.lock);
+    return power.real[file->pMethods == &power.methods[1]]->xClose(file);
+}
+
+static int power_open(sqlite3_vfs *vfs, sqlite3_filename name, sqlite3_file *file, int flags, int *out_flags) {
+    (void)vfs;
+    sqlite3_vfs *real = sqlite3_vfs_find("unix");
+    int rc = real->xOpen(real, name, file, flags, out_flags);
+    if (rc != SQLITE_OK || !(flags & (SQLITE_OPEN_MAIN_DB | SQLITE_OPEN_WAL))) return rc;
+    pthread_mutex_lock(&power.lock);
+    int kind = flags & SQLITE_OPEN_WAL ? 1 : 0;
+    power.real[kind] = file->pMethods;
+    power.methods[kind] = *file->pMethods;
+    power.methods[kind].xSync = power_sync;
+    power.methods[kind].xClose = power_close;
+    file->pMethods = &power.methods[kind];
+    size_t slot = 0;
+    while (slot < 15 && power.open[slot].file) slot++;
+    power.open[slot].file = file;
+    snprintf(power.open[slot].name, sizeof power.open[slot].name, "%s", name);
+    pthread_mutex_unlock(&power.lock);
+    return rc;
+}
+
+static int64_t rows_after_power_cut(struct rig *rig, const char *copy) {
+    static const char *const endings[] = {"", "-wal"};
+    char from[256], to[256], path[256];
+    pthread_mutex_lock(&power.lock);
+    for (size_t i = 0; i < 2; i++) {
+        char name[128];
+        snprintf(name, sizeof name, "%s%s", rig->path, endings[i]);
+        image_path(from, sizeof from, power.folder, name);
+        image_path(to, sizeof to, copy, name);
+        copy_file(from, to);
+    }
+    pthread_mutex_unlock(&power.lock);
+    image_path(path, sizeof path, copy, rig->path);
+    sqlite3 *db;
+    sqlite3_stmt *s;
+    assert_int_equal(sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE, "unix"), SQLITE_OK);
+    int64_t rows = -1;
+    if (sqlite3_prepare_v2(db, "SELECT count(*) FROM runs", -1, &s, NULL) == SQLITE_OK && sqlite3_step(s) == SQLITE_ROW)
+        rows = sqlite3_column_int64(s, 0);
+    sqlite3_finalize(s);
+    sqlite3_close(db);
+    return rows;
+}
+
+static void survives_power_cut(void **state) {
+    struct rig *rig = *state;
+    char copy[96];
+    store_close(rig->store);
+    unlink(rig->path);
+    snprintf(power.folder, sizeof power.folder, "%s/image", rig->folder);
+    snprintf(copy, sizeof copy, "%s/copy", rig->folder);
+    assert_int_equal(mkdir(power.folder, 0700) | mkdir(copy, 0700), 0);
+    power.vfs = *sqlite3_vfs_find("unix");
+    power.vfs.zName = "power";
+    power.vfs.xOpen = power_open;
+    sqlite3_vfs_register(&power.vfs, 1);
+    rig_open(rig);
+    for (int i = 0; i < 40; i++) {
+        char id[STORE_ID_SIZE];
+        snprintf(id, sizeof id, "%d", i);
+        assert_int_equal(insert(rig, make(id, "s", NULL, "RUNNING", i, 0)), STORE_DONE);
+        assert_int_equal(rows_after_power_cut(rig, copy), i + 1);
+    }
+    assert_true(power.syncs >= 40);
+    store_close(rig->store);
+    sqlite3_vfs_unregister(&power.vfs);
+    remove_folder(power.folder);
+    remove_folder(copy);
+    rig_open(rig);
+}
+
+/* ---- the write-ahead log ---- */
+
+static off_t size_of(const struct rig *rig, const char *ending) {
+    char path[128];
+    struct stat status;
+    snprintf(path, sizeof path, "%s%s", rig->path, ending);
+    return stat(path, &status) == 0 ? status.st_size : -1;
+}
+
+static void log_is_moved_to_the_file(void **state) {
+    struct rig *rig = *state;
+    static char large[64 << 10];
+#ifdef TINY_LIMITS
+    enum { N = 160, MOST = 2 << 20 };
+#else
+    enum { N = 1600, MOST = 70 << 20 };
+#endif
+    struct store_op *ops = mem_alloc(N * sizeof *ops);
+    size_t left = 0;
+    for (size_t i = 0; i < N; i++) { /* never idle */
+        ops[i] = (struct store_op){.kind = STORE_INSERT, .record = make("", "s", NULL, "RUNNING", 1, 0)};
+        snprintf(ops[i].record.id, sizeof ops[i].record.id, "%zu", i);
+        ops[i].record.body = (struct text){large, sizeof large};
+        hand_over(rig, &ops[i], &left);
+        while (left > 8) event_base_loop(loop_base(rig->loop), EVLOOP_ONCE);
+    }
+    pump_until_zero(rig->loop, &left);
+    assert_in_range(size_of(rig, "-wal"), 1, MOST);
+    int64_t until = clock_mono_ms() + 10000; /* idle: the rest follows */
+    while (size_of(rig, "") < N * (off_t)sizeof large && clock_mono_ms() < until) usleep(10000);
+    assert_true(size_of(rig, "") >= N * (off_t)sizeof large);
+    mem_free(ops);
+}
+
 /* ---- a disk that is full ---- */
 
 static void limit_files(rlim_t bytes) {
@@ -736,8 +949,35 @@ static void refuses_bad_names(void **state) {
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         expect_refusal(cases[i].url, cases[i].kind, cases[i].words);
+    expect_refusal("sqlite:/dev/null", FAULT_INVALID, "not a regular file");
     snprintf(url, sizeof url, "sqlite:%s", rig->folder);
-    expect_refusal(url, FAULT_IO, "cannot open the database");
+    expect_refusal(url, FAULT_INVALID, "not a regular file");
+    snprintf(url, sizeof url, "sqlite:%s/fifo", rig->folder);
+    assert_int_equal(mkfifo(url + strlen("sqlite:"), 0600), 0);
+    expect_refusal(url, FAULT_INVALID, "not a regular file"); /* and does not wait for a writer */
+    static char long_url[8192] = "sqlite:/tmp/";
+    memset(long_url + 12, 'x', sizeof long_url - 13);
+    expect_refusal(long_url, FAULT_INVALID, "too long");
+}
+
+static void refuses_a_file_it_may_not_write(void **state) {
+    struct rig *rig = *state;
+    char lock[128];
+    snprintf(lock, sizeof lock, "%s.lock", rig->path);
+    store_close(rig->store);
+    assert_int_equal(chmod(rig->folder, 0777) | chmod(rig->path, 0444) | chmod(lock, 0666), 0);
+    pid_t pid = fork();
+    if (pid == 0) { /* root may write anything, so somebody else tries */
+        struct fault fault = {0};
+        if (geteuid() == 0 && setuid(65534) != 0) _exit(2);
+        struct store *store = open_url(rig->url, 10, &fault);
+        _exit(!store && strstr(fault.what, "may not be written") ? 0 : 1);
+    }
+    int status;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+    chmod(rig->path, 0600);
+    rig_open(rig);
 }
 
 static void refuses_a_second_gateway(void **state) {
@@ -793,6 +1033,34 @@ static void refuses_strange_files(void **state) {
     expect_refusal(rig->url, FAULT_INVALID, "not stagedoor's");
     unlink(rig->path);
     rig_open(rig);
+}
+
+static void damage_is_told_by_the_op_that_meets_it(void **state) {
+    struct rig *rig = *state;
+    static char rubbish[16 * 4096], body[2048];
+    enum { N = 200 };
+    memset(rubbish, 'R', sizeof rubbish);
+    for (int i = 0; i < N; i++) {
+        char id[STORE_ID_SIZE];
+        snprintf(id, sizeof id, "%d", i);
+        struct store_record row = make(id, "s", NULL, "RUNNING", i, 0);
+        row.body = (struct text){body, sizeof body};
+        assert_int_equal(insert(rig, row), STORE_DONE);
+    }
+    store_close(rig->store);
+    overwrite(rig, size_of(rig, "") / 2 / 4096 * 4096, rubbish, sizeof rubbish);
+    rig_open(rig);
+    size_t whole = 0, damaged = 0;
+    for (int i = 0; i < N; i++) {
+        char id[STORE_ID_SIZE];
+        snprintf(id, sizeof id, "%d", i);
+        struct store_op op = get(rig, id);
+        whole += op.outcome == STORE_DONE;
+        damaged += op.outcome == STORE_FAILED && strstr(op.fault.what, "damaged") && op.found == NULL;
+        store_op_fini(&op);
+    }
+    assert_int_equal(whole + damaged, N); /* never taken for missing */
+    assert_true(whole > 0 && damaged > 0);
 }
 
 static void files_are_private(void **state) {
@@ -902,13 +1170,19 @@ int main(void) {
         T(prunes_in_slices),
         T(open_runs_are_found_after_a_restart),
         T(several_loops_share_commits),
+        T(reads_hold_up_no_write),
         T(full_queue_says_busy),
         T(close_carries_out_what_waits),
         T(survives_kill),
+        T(survives_kill_while_made),
+        T(survives_power_cut),
+        T(log_is_moved_to_the_file),
         T(full_disk_is_told_and_got_over),
         T(refuses_bad_names),
+        T(refuses_a_file_it_may_not_write),
         T(refuses_a_second_gateway),
         T(refuses_strange_files),
+        T(damage_is_told_by_the_op_that_meets_it),
         T(files_are_private),
         T(no_statement_scans),
     };

@@ -1,0 +1,181 @@
+/* `stagedoor list`: what a gateway offers, with the parameters of each stage; a broken definition is shown with its
+ * mistakes, and whether an older version of it is still in force. */
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "cli/args.h"
+#include "cli/client.h"
+#include "cli/command.h"
+#include "cli/report.h"
+#include "cli/screen.h"
+#include "lang/url.h"
+
+struct list_options {
+    struct client_options client;
+    bool json;
+};
+
+static const struct args_option options[] = {
+    {0, "json", ARGS_FLAG, NULL, offsetof(struct list_options, json), "print the gateway's answer as JSON", 0, 0},
+    CLIENT_OPTIONS(struct list_options),
+};
+
+static const struct args_command command = {
+    "list",
+    "[STAGE]",
+    "Lists the stages that a gateway offers, with their parameters.\n\n"
+    "exit status: 0 done, 1 failed, 2 usage or no such stage, 4 gateway unreachable\n",
+    options,
+    sizeof options / sizeof *options,
+    0,
+    1};
+
+static void add_member(struct buf *out, const char *before, const struct json *object, const char *name) {
+    const struct json *value = json_gets(object, name);
+    if (json_kind(value) == JSON_NULL) return;
+    buf_adds(out, before);
+    json_write_text(out, value);
+}
+
+static void add_choices(struct buf *out, const struct json *choices) {
+    for (size_t i = 0; i < json_size(choices); i++) {
+        buf_adds(out, i ? "|" : "  ");
+        json_write_text(out, json_at(choices, i));
+    }
+}
+
+/* "required", "default 50", ranges and choices: what a caller has to know to fill it in. */
+static void describe_param(struct buf *out, const struct json *param) {
+    const struct json *preset = json_gets(param, "default");
+    if (json_kind(json_gets(param, "required")) == JSON_BOOL && json_truth(json_gets(param, "required")))
+        buf_adds(out, "required");
+    else if (json_kind(preset) != JSON_NULL) {
+        buf_adds(out, "default ");
+        json_write(out, preset);
+    } else buf_adds(out, "optional");
+    add_member(out, ", at least ", param, "minimum");
+    add_member(out, ", at most ", param, "maximum");
+    add_choices(out, json_gets(param, "choices"));
+    add_member(out, "  ", param, "label");
+}
+
+static void print_params(const struct screen *screen, struct arena *arena, const struct json *params) {
+    struct screen_table table;
+    struct buf cell;
+    buf_init(&cell, 64 * 1024);
+    screen_table_init(&table, screen, arena, 3);
+    for (size_t i = 0; i < json_size(params); i++) {
+        const struct json *param = json_at(params, i);
+        buf_clear(&cell);
+        buf_adds(&cell, "    ");
+        buf_addt(&cell, json_text(json_gets(param, "name")));
+        screen_table_add(&table, buf_text(&cell));
+        screen_table_add(&table, json_text(json_gets(param, "type")));
+        buf_clear(&cell);
+        describe_param(&cell, param);
+        screen_table_add(&table, buf_text(&cell));
+    }
+    screen_table_print(&table);
+    buf_fini(&cell);
+}
+
+static void print_error(const struct screen *screen, const struct json *error) {
+    const struct json *where = json_gets(error, "where"), *what = json_gets(error, "what");
+    struct buf line;
+    buf_init(&line, 256 * 1024);
+    buf_adds(&line, "    ");
+    if (json_kind(what) == JSON_NULL) report_value(&line, screen, error);
+    else {
+        if (json_text(where).len) {
+            screen_clean(&line, screen, json_text(where));
+            buf_adds(&line, ": ");
+        }
+        report_value(&line, screen, what);
+    }
+    fprintf(screen->to, "%s\n", buf_cstr(&line));
+    buf_fini(&line);
+}
+
+static void print_head(const struct screen *screen, const struct json *stage, bool broken) {
+    struct buf line, name;
+    buf_init(&line, 256 * 1024);
+    buf_init(&name, 64 * 1024);
+    screen_clean(&name, screen, json_text(json_gets(stage, "name")));
+    screen_paint(&line, screen, COLOUR_BOLD, buf_cstr(&name));
+    buf_adds(&line, "  ");
+    buf_clear(&name);
+    struct text state = json_text(json_gets(stage, "state"));
+    screen_clean(&name, screen, state.len ? state : broken ? TEXT("broken") : TEXT("ok"));
+    screen_paint(&line, screen, broken ? COLOUR_RED : COLOUR_GREEN, buf_cstr(&name));
+    struct text about = json_text(json_gets(stage, "description"));
+    if (!about.len) about = json_text(json_gets(stage, "label"));
+    if (about.len) buf_adds(&line, "  ");
+    screen_clean(&line, screen, about);
+    fprintf(screen->to, "%s\n", buf_cstr(&line));
+    buf_fini(&line);
+    buf_fini(&name);
+}
+
+static void print_stage(const struct screen *screen, struct arena *arena, const struct json *stage) {
+    const struct json *errors = json_gets(stage, "errors"), *params = json_gets(stage, "parameters");
+    bool broken = json_size(errors) > 0 || text_is(json_text(json_gets(stage, "state")), "broken");
+    print_head(screen, stage, broken);
+    for (size_t i = 0; json_kind(errors) == JSON_ARRAY && i < json_size(errors); i++)
+        print_error(screen, json_at(errors, i));
+    if (json_kind(params) == JSON_ARRAY) print_params(screen, arena, params);
+}
+
+static void print_answer(struct arena *arena, const struct json *body) {
+    const struct json *stages = json_gets(body, "stages");
+    struct screen screen;
+    screen_init(&screen, stdout);
+    if (json_kind(stages) != JSON_ARRAY) {
+        print_stage(&screen, arena, body);
+        return;
+    }
+    for (size_t i = 0; i < json_size(stages); i++) print_stage(&screen, arena, json_at(stages, i));
+    if (json_size(stages) == 0) screen_say("list", "the gateway offers no stages");
+}
+
+static bool is_listing(const struct json *body) {
+    return json_kind(json_gets(body, "stages")) == JSON_ARRAY || json_kind(json_gets(body, "name")) == JSON_STRING;
+}
+
+static int list(struct client *client, struct arena *arena, const char *stage, bool json) {
+    struct buf path;
+    buf_init(&path, 64 * 1024);
+    buf_adds(&path, stage ? "/stages/" : "/stages");
+    if (stage) url_encode(&path, text_of(stage));
+    struct client_request request = {.method = "GET", .path = buf_cstr(&path)};
+    struct client_answer answer;
+    int status = client_ask(client, arena, "list", &request, &answer);
+    buf_fini(&path);
+    if (status != EXIT_DONE) return status;
+    if (!is_listing(answer.body)) {
+        client_print_problem("list", client, &answer);
+        return EXIT_UNREACHABLE;
+    }
+    if (json) report_print_json(stdout, answer.body);
+    else print_answer(arena, answer.body);
+    return EXIT_DONE;
+}
+
+int command_list(int argc, char **argv) {
+    struct list_options given = {0};
+    struct args_words words;
+    struct fault fault;
+    int status;
+    if (!args_parse(&command, argc, argv, &given, &words, &status)) return status;
+    if (words.count && !words.items[0][0]) return args_wrong("list", "a stage's name is not empty");
+    struct client *client = client_new(&given.client, &fault);
+    if (!client) {
+        screen_fault("list", &fault);
+        return EXIT_USAGE;
+    }
+    struct arena *arena = arena_new();
+    status = list(client, arena, words.count ? words.items[0] : NULL, given.json);
+    arena_free(arena);
+    client_free(client);
+    return status;
+}

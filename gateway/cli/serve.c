@@ -1,0 +1,496 @@
+/* `stagedoor serve`: puts the parts together, starts the loops, and keeps house on the main thread.
+ *
+ * The main thread has a loop of its own, for what is nobody's request: signals (TERM and INT drain, HUP reads
+ * definitions, secrets, callers and certificates again, USR1 opens the log again), changes of the definitions'
+ * directories, and the retention of ended runs. The order of starting is the order of dependence: settings, log,
+ * secrets, catalog, callers, sockets, store, workers, runs that go on; and of stopping the reverse. */
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "back/secrets.h"
+#include "base/count.h"
+#include "base/log.h"
+#include "cli/command.h"
+#include "cli/watchdir.h"
+#include "cli/worker.h"
+#include "config/settings.h"
+#include "run/id.h"
+#include "stage/catalog.h"
+
+#define STORE_QUEUE_MAX 200000
+#define PRUNE_EVERY_MS (10 * 60 * 1000)
+#define PRUNE_SOON_MS 1000
+#define PRUNE_MORE 1000 /* a full slice: there is more to delete */
+
+extern char **environ;
+
+struct server {
+    struct arena *arena;
+    struct settings settings;
+    struct loop *loop; /* of the main thread */
+    struct store *store;
+    struct catalog *catalog; /* what workers were given last */
+    struct callers *callers;
+    struct tls_context *tls; /* until the workers have it */
+    struct listen_socket **sockets;
+    size_t socket_count;
+    struct worker *workers;
+    struct engines engines;
+    struct watchdir *watchdir;
+    struct loop_watch *signals;
+    int signal_fd;
+    struct loop_timer prune_timer, drain_timer;
+    struct store_op prune;
+    bool pruning, draining;
+    unsigned drained; /* workers */
+};
+
+/* ---- what was broken when it was read ---- */
+
+static void print_faults(const struct faults *faults) {
+    for (size_t i = 0; i < faults->count; i++)
+        fprintf(stderr, "stagedoor: %s%s%s\n", faults->items[i].where, faults->items[i].where[0] ? ": " : "",
+                faults->items[i].what);
+    if (faults->dropped) fprintf(stderr, "stagedoor: and %zu more\n", faults->dropped);
+}
+
+static void log_faults(const char *event, const struct faults *faults) {
+    for (size_t i = 0; i < faults->count; i++) log_fault(LOG_ERROR, event, NULL, &faults->items[i]);
+}
+
+static bool print_fault(const struct fault *fault) {
+    fprintf(stderr, "stagedoor: %s%s%s\n", fault->where, fault->where[0] ? ": " : "", fault->what);
+    return false;
+}
+
+/* ---- definitions ---- */
+
+static struct stage_context context_of(const struct server *server) {
+    return (struct stage_context){.templates = server->settings.templates, .secret_known = secrets_known};
+}
+
+static void tell_entries(const struct catalog *catalog) {
+    size_t broken = 0;
+    for (size_t i = 0; i < catalog->count; i++) {
+        const struct catalog_entry *entry = &catalog->entries[i];
+        struct log_context ctx = {.stage = entry->name};
+        for (size_t j = 0; j < entry->fault_count; j++)
+            log_fault(LOG_ERROR, "definition_broken", &ctx, &entry->faults[j]);
+        broken += entry->fault_count > 0;
+        count_set_labelled(COUNT_FAMILY_STAGE_STATE, entry->name, NULL, entry->fault_count > 0);
+    }
+    log_put(LOG_INFO, "definitions_read", NULL, LOG_INT("stages", catalog->count), LOG_INT("broken", broken));
+}
+
+static bool read_catalog(struct server *server, struct fault *fault) {
+    struct stage_context context = context_of(server);
+    struct catalog *catalog = catalog_load(server->settings.stages, &context, server->catalog,
+                                           loop_wall_ms(server->loop), fault);
+    if (!catalog) return false;
+    count_add(COUNT_RELOADS, 1);
+    tell_entries(catalog);
+    catalog_unref(server->catalog);
+    server->catalog = catalog;
+    for (unsigned i = 0; i < server->engines.count; i++) worker_offer(&server->workers[i], catalog);
+    return true;
+}
+
+static void on_directory_changed(void *arg) {
+    struct server *server = arg;
+    struct fault fault;
+    if (!read_catalog(server, &fault)) log_fault(LOG_ERROR, "definitions_not_read", NULL, &fault);
+}
+
+/* ---- callers and certificates ---- */
+
+static bool read_callers(struct server *server, struct faults *faults) {
+    if (!server->settings.callers[0]) return true;
+    struct callers *callers = callers_load(server->settings.callers, faults);
+    if (!callers) return false;
+    callers_unref(server->callers);
+    server->callers = callers;
+    for (unsigned i = 0; i < server->engines.count; i++) worker_admit(&server->workers[i], callers);
+    return true;
+}
+
+static bool read_certificates(struct server *server, struct tls_context **ret_tls, struct fault *fault) {
+    const struct settings *settings = &server->settings;
+    *ret_tls = NULL;
+    if (!settings->tls_certificate[0]) return true;
+    const char *key = settings->tls_key[0] ? settings->tls_key : settings->tls_certificate;
+    *ret_tls = tls_context_new(settings->tls_certificate, key,
+                               settings->tls_client_ca[0] ? settings->tls_client_ca : NULL, fault);
+    return *ret_tls != NULL;
+}
+
+static void renew_certificates(struct server *server) {
+    struct tls_context *tls;
+    struct fault fault;
+    if (!read_certificates(server, &tls, &fault)) {
+        log_fault(LOG_ERROR, "certificate_not_read", NULL, &fault);
+        return;
+    }
+    if (!tls) return;
+    int *holders = mem_alloc(sizeof *holders);
+    *holders = (int)server->engines.count;
+    for (unsigned i = 0; i < server->engines.count; i++) worker_renew_tls(&server->workers[i], tls, holders);
+    log_put(LOG_INFO, "certificate_read", NULL, LOG_STR("file", server->settings.tls_certificate));
+}
+
+static const char *secrets_directory(const struct server *server) {
+    return server->settings.secrets[0] ? server->settings.secrets : NULL;
+}
+
+static void reload(struct server *server) {
+    struct fault fault;
+    struct faults faults;
+    faults_init(&faults);
+    log_put(LOG_INFO, "reload", NULL);
+    if (!secrets_load(secrets_directory(server), &fault)) log_fault(LOG_ERROR, "secrets_not_read", NULL, &fault);
+    if (!read_callers(server, &faults)) log_faults("callers_not_read", &faults);
+    renew_certificates(server);
+    on_directory_changed(server);
+    faults_fini(&faults);
+}
+
+/* ---- retention ---- */
+
+static void on_pruned(struct store_op *op) {
+    struct server *server = op->arg;
+    server->pruning = false;
+    if (op->outcome == STORE_FAILED) log_fault(LOG_ERROR, "old_runs_not_deleted", NULL, &op->fault);
+    else if (op->found_count) log_put(LOG_INFO, "old_runs_deleted", NULL, LOG_INT("runs", op->found_count));
+    bool more = op->outcome == STORE_DONE && op->found_count >= PRUNE_MORE;
+    store_op_fini(op);
+    if (!server->draining) loop_timer_set(&server->prune_timer, more ? PRUNE_SOON_MS : PRUNE_EVERY_MS);
+}
+
+static void on_prune_due(void *arg) {
+    struct server *server = arg;
+    server->prune = (struct store_op){.kind = STORE_PRUNE,
+                                      .loop = server->loop,
+                                      .done = on_pruned,
+                                      .arg = server,
+                                      .before_ms = loop_wall_ms(server->loop) - server->settings.retention_ms};
+    server->pruning = true;
+    store_submit(server->store, &server->prune);
+}
+
+/* ---- stopping ---- */
+
+static void stop(struct server *server) {
+    loop_timer_clear(&server->drain_timer);
+    loop_stop(server->loop);
+}
+
+static void one_is_drained(void *arg) {
+    struct server *server = arg;
+    if (++server->drained == server->engines.count) stop(server);
+}
+
+static void on_drained(void *arg, struct worker *worker) {
+    (void)worker;
+    struct server *server = arg;
+    loop_post(server->loop, one_is_drained, server);
+}
+
+static void on_drain_timeout(void *arg) {
+    struct server *server = arg;
+    log_put(LOG_WARN, "drain_timeout", NULL, LOG_INT("ms", server->settings.drain_timeout_ms));
+    stop(server);
+}
+
+static void drain(struct server *server, const char *why) {
+    if (server->draining) { /* asked twice */
+        stop(server);
+        return;
+    }
+    log_put(LOG_INFO, "stopping", NULL, LOG_STR("why", why),
+            LOG_INT("runs_in_flight", count_read(COUNT_RUNS_IN_FLIGHT)));
+    server->draining = true;
+    loop_timer_clear(&server->prune_timer);
+    loop_timer_set(&server->drain_timer, server->settings.drain_timeout_ms);
+    for (unsigned i = 0; i < server->engines.count; i++) worker_drain(&server->workers[i], on_drained, server);
+}
+
+static void on_signal(void *arg, int fd, int events) {
+    (void)events;
+    struct server *server = arg;
+    struct signalfd_siginfo info;
+    while (read(fd, &info, sizeof info) == (ssize_t)sizeof info) {
+        if (info.ssi_signo == SIGHUP) reload(server);
+        else if (info.ssi_signo == SIGUSR1) log_reopen();
+        else drain(server, info.ssi_signo == SIGINT ? "SIGINT" : "SIGTERM");
+    }
+}
+
+/* ---- starting ---- */
+
+static void block_signals(struct server *server) {
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGHUP);
+    sigaddset(&set, SIGUSR1);
+    sigprocmask(SIG_BLOCK, &set, NULL); /* before there are threads: all inherit it */
+    server->signal_fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+}
+
+static void raise_descriptors(void) {
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+static bool begin_log(const struct settings *settings, struct fault *fault) {
+    enum log_level least = LOG_INFO;
+    log_level_parse(text_of(settings->log_level), &least);
+    log_set_mask(secrets_mask);
+    return log_open(least, strcmp(settings->log_format, "json") == 0 ? LOG_JSON : LOG_LOGFMT, settings->log_file,
+                    fault);
+}
+
+/* Whoever can connect may start everything: that is fine on this machine, and nowhere else unless somebody said so. */
+static bool check_exposure(const struct server *server, struct fault *fault) {
+    const struct settings *settings = &server->settings;
+    bool guarded = settings->callers[0] || settings->open || settings->tls_client_ca[0], tls = false;
+    for (size_t i = 0; i < settings->listen.count; i++) {
+        struct listen_address address;
+        if (!listen_address_parse(text_of(settings->listen.items[i]), &address, fault)) return false;
+        tls = tls || address.tls;
+        if (address.tls && !settings->tls_certificate[0])
+            return fault_set(fault, FAULT_INVALID, settings->listen.items[i], "a tls: address needs tls_certificate");
+        if (!address.loopback && !guarded)
+            return fault_set(
+                fault, FAULT_INVALID, settings->listen.items[i],
+                "this address can be reached from other machines, and anybody who does could start every stage: "
+                "name who may in a callers file (callers = \"callers.conf\"), or set open = true");
+    }
+    if (settings->tls_certificate[0] && !tls)
+        return fault_set(fault, FAULT_INVALID, "tls_certificate",
+                         "there is a certificate, but no address that uses it: write it as tls:ADDRESS in listen");
+    return true;
+}
+
+static bool open_sockets(struct server *server, struct fault *fault) {
+    const struct settings_list *listen = &server->settings.listen;
+    server->sockets = arena_array_of(server->arena, struct listen_socket *, listen->count);
+    for (size_t i = 0; i < listen->count; i++) {
+        struct listen_socket *socket = listen_socket_open(listen->items[i], fault);
+        if (!socket) return false;
+        server->sockets[server->socket_count++] = socket;
+    }
+    return true;
+}
+
+static void make_workers(struct server *server) {
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    unsigned count = server->settings.loops ? (unsigned)server->settings.loops : cores > 0 ? (unsigned)cores : 1;
+    server->engines.items = arena_array_of(server->arena, struct engine *, count);
+    server->engines.count = count;
+    server->workers = arena_array_of(server->arena, struct worker, count);
+    for (unsigned i = 0; i < count; i++)
+        worker_init(&server->workers[i], i, &server->settings, server->store, &server->engines);
+}
+
+/* ---- runs that go on ---- */
+
+struct pinned { /* the last definition that was compiled: runs of one definition mostly stand together */
+    struct server *server;
+    char hash[65];
+    struct stage *stage;
+    struct fault fault;
+    size_t count;
+};
+
+static void compile_pinned(struct pinned *pinned, const char *hash) {
+    stage_unref(pinned->stage);
+    pinned->stage = NULL;
+    snprintf(pinned->hash, sizeof pinned->hash, "%s", hash);
+    const struct catalog *catalog = pinned->server->catalog;
+    for (size_t i = 0; i < catalog->count; i++) {
+        struct stage *stage = catalog->entries[i].stage;
+        if (stage && strcmp(stage_hash(stage), hash) == 0) pinned->stage = stage_ref(stage);
+    }
+    if (pinned->stage) return;
+    char *source = store_definition(pinned->server->store, hash, &pinned->fault);
+    if (!source) return;
+    struct faults faults;
+    faults_init(&faults);
+    struct stage_context context = context_of(pinned->server);
+    pinned->stage = stage_load_source(source, &context, &faults);
+    if (!pinned->stage && faults.count) pinned->fault = faults.items[0];
+    faults_fini(&faults);
+    mem_free(source);
+}
+
+static bool resume_one(void *arg, const struct store_record *record) {
+    struct pinned *pinned = arg;
+    if (strcmp(pinned->hash, record->definition) != 0) compile_pinned(pinned, record->definition);
+    const struct engines *engines = &pinned->server->engines;
+    engine_resume(engines->items[id_owner(text_of(record->id)) % engines->count], record, pinned->stage,
+                  &pinned->fault);
+    pinned->count++;
+    return true;
+}
+
+static bool resume_runs(struct server *server, struct fault *fault) {
+    struct pinned pinned = {.server = server};
+    bool good = store_each_open(server->store, resume_one, &pinned, fault);
+    stage_unref(pinned.stage);
+    if (good && pinned.count) log_put(LOG_INFO, "runs_resumed", NULL, LOG_INT("runs", pinned.count));
+    return good;
+}
+
+/* ---- all of it ---- */
+
+static bool start_workers(struct server *server, struct fault *fault) {
+    for (unsigned i = 0; i < server->engines.count; i++) {
+        struct worker *worker = &server->workers[i];
+        worker_offer(worker, server->catalog);
+        if (server->callers) worker_admit(worker, server->callers);
+        if (!worker_listen(worker, server->sockets, server->socket_count, server->tls, fault)) return false;
+    }
+    tls_context_free(server->tls);
+    server->tls = NULL;
+    for (unsigned i = 0; i < server->engines.count; i++)
+        if (!worker_start(&server->workers[i], fault)) return false;
+    return true;
+}
+
+static bool start(struct server *server, struct fault *fault) {
+    const struct settings *settings = &server->settings;
+    struct faults faults;
+    if (!check_exposure(server, fault) || !begin_log(settings, fault)) return false;
+    block_signals(server);
+    raise_descriptors();
+    upstream_global_init();
+    server->loop = loop_new(UINT16_MAX);
+    if (!secrets_load(secrets_directory(server), fault) || !read_certificates(server, &server->tls, fault) ||
+        !open_sockets(server, fault) || !read_catalog(server, fault))
+        return false;
+    faults_init(&faults);
+    bool good = read_callers(server, &faults);
+    if (!good) *fault = faults.items[0];
+    faults_fini(&faults);
+    if (!good) return false;
+    server->store = store_open(&(struct store_settings){.url = settings->store, .max_queue = STORE_QUEUE_MAX}, fault);
+    if (!server->store) return false;
+    make_workers(server);
+    return resume_runs(server, fault) && start_workers(server, fault);
+}
+
+static void keep_house(struct server *server) {
+    const char *const directories[] = {server->settings.stages, server->settings.templates};
+    server->signals = loop_watch_new(server->loop, server->signal_fd, LOOP_READ, "signal", on_signal, server);
+    server->watchdir = watchdir_new(server->loop, directories, 2, on_directory_changed, server);
+    loop_timer_init(&server->prune_timer, server->loop, "retention", on_prune_due, server);
+    loop_timer_init(&server->drain_timer, server->loop, "drain", on_drain_timeout, server);
+    loop_timer_set(&server->prune_timer, PRUNE_SOON_MS);
+    for (size_t i = 0; i < server->socket_count; i++)
+        log_put(LOG_INFO, "listening", NULL, LOG_STR("address", listen_socket_address(server->sockets[i])));
+    log_put(LOG_INFO, "started", NULL, LOG_STR("version", STAGEDOOR_VERSION), LOG_INT("loops", server->engines.count),
+            LOG_INT("stages", server->catalog->count), LOG_STR("store", server->settings.store));
+    loop_run(server->loop);
+}
+
+static void finish(struct server *server) {
+    for (unsigned i = 0; i < server->engines.count; i++) {
+        worker_join(&server->workers[i]);
+        engine_detach(server->workers[i].engine);
+    }
+    store_close(server->store);
+    for (unsigned i = 0; i < server->engines.count; i++) worker_fini(&server->workers[i]);
+    for (size_t i = 0; i < server->socket_count; i++) listen_socket_close(server->sockets[i]);
+    tls_context_free(server->tls);
+    catalog_unref(server->catalog);
+    callers_unref(server->callers);
+    watchdir_free(server->watchdir);
+    loop_watch_free(server->signals);
+    if (server->loop) {
+        loop_flush(server->loop); /* a retention that was under way */
+        if (server->prune_timer.loop) loop_timer_clear(&server->prune_timer);
+        loop_free(server->loop);
+    }
+    if (server->signal_fd > 0) close(server->signal_fd);
+    log_put(LOG_INFO, "stopped", NULL);
+    log_close();
+    secrets_unload();
+}
+
+static int serve(struct arena *arena, const struct settings *settings) {
+    struct server server = {.arena = arena, .settings = *settings};
+    struct fault fault;
+    size_t n = strlen(settings->public_url);
+    if (n && settings->public_url[n - 1] == '/')
+        server.settings.public_url = arena_strndup(arena, settings->public_url, n - 1);
+    bool started = start(&server, &fault);
+    if (started) keep_house(&server);
+    finish(&server);
+    if (started) return EXIT_DONE;
+    print_fault(&fault);
+    return EXIT_USAGE;
+}
+
+static void print_help(void) {
+    struct buf help;
+    buf_init(&help, 1024 * 1024);
+    settings_help(&help);
+    printf("usage: stagedoor serve [--config FILE] [--NAME VALUE]... [--print-options]\n\n"
+           "Runs the gateway until SIGTERM. Options come from flags, the environment (STAGEDOOR_NAME), and\n"
+           "stagedoor.conf; --print-options prints a commented stagedoor.conf with every default.\n\n%s",
+           buf_cstr(&help));
+    buf_fini(&help);
+}
+
+static int print_options(void) {
+    struct buf sample;
+    buf_init(&sample, 1024 * 1024);
+    settings_print_sample(&sample);
+    fputs(buf_cstr(&sample), stdout);
+    buf_fini(&sample);
+    return EXIT_DONE;
+}
+
+/* Sorts our own flags from those of the options' table. -1 to go on. */
+static int read_flags(int argc, char **argv, struct settings_input *input, const char **flags) {
+    for (int i = 1; i < argc; i++) {
+        const char *const *rest = (const char *const *)(argv + i);
+        size_t n = settings_flag_length(rest, (size_t)(argc - i));
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) return print_help(), EXIT_DONE;
+        if (strcmp(argv[i], "--print-options") == 0) return print_options();
+        if (strncmp(argv[i], "--config=", 9) == 0) {
+            input->config = argv[i] + 9;
+        } else if (strcmp(argv[i], "--config") == 0 && i + 1 < argc) {
+            input->config = argv[++i];
+        } else { /* what is none of the table's is refused by it, with the nearest name */
+            for (size_t j = 0; j < (n ? n : 1); j++) flags[input->flag_count++] = argv[i + (int)j];
+            i += (int)(n ? n : 1) - 1;
+        }
+    }
+    return -1;
+}
+
+int command_serve(int argc, char **argv) {
+    struct arena *arena = arena_new();
+    const char **flags = arena_array_of(arena, const char *, (size_t)argc + 1);
+    struct settings_input input = {.flags = flags, .environment = (const char *const *)environ};
+    int status = read_flags(argc, argv, &input, flags);
+    if (status < 0) {
+        struct settings settings;
+        struct faults faults;
+        faults_init(&faults);
+        bool good = settings_load(arena, &input, &settings, &faults);
+        if (!good) print_faults(&faults);
+        faults_fini(&faults);
+        status = good ? serve(arena, &settings) : EXIT_USAGE;
+    }
+    arena_free(arena);
+    return status;
+}

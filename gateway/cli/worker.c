@@ -1,0 +1,157 @@
+/* One loop of the gateway, put together; and the messages by which the main thread changes what it works with.
+ *
+ * A worker's catalog and callers belong to its loop: the main thread posts new ones, and the loop swaps its reference.
+ * So a request never waits for a lock, and what it was given stays whole until it is done. */
+#include "cli/worker.h"
+
+#include <string.h>
+
+#include "back/transfer.h"
+#include "base/mem.h"
+
+struct message {
+    struct worker *worker;
+    struct catalog *catalog;
+    struct callers *callers;
+    struct tls_context *tls;
+    int *holders;
+};
+
+void worker_init(struct worker *worker, unsigned index, const struct settings *settings, struct store *store,
+                 struct engines *engines) {
+    worker->loop = loop_new(index);
+    worker->upstream = upstream_new(
+        worker->loop, &(struct upstream_settings){.user_agent = settings->user_agent, .max_connections = 256});
+    size_t share = ((size_t)settings->max_runs + engines->count - 1) / engines->count;
+    worker->engine = engine_new(worker->loop, worker->upstream, store, &(struct engine_settings){.max_runs = share});
+    engines->items[index] = worker->engine;
+    worker->api = (struct api){.loop = worker->loop,
+                               .engines = engines,
+                               .store = store,
+                               .public_url = settings->public_url,
+                               .json = {.max_bytes = (size_t)settings->max_body_size_bytes,
+                                        .max_depth = (size_t)settings->max_json_depth,
+                                        .max_items = (size_t)settings->max_json_items}};
+    size_t connections = ((size_t)settings->max_connections + engines->count - 1) / engines->count;
+    worker->listener = listener_new(
+        worker->loop, &(struct listener_settings){.limits = {.max_head_bytes = (size_t)settings->max_header_size_bytes,
+                                                             .max_headers = (size_t)settings->max_headers,
+                                                             .max_body_bytes = (size_t)settings->max_body_size_bytes,
+                                                             .max_connections = connections,
+                                                             .head_timeout_ms = settings->head_timeout_ms,
+                                                             .body_timeout_ms = settings->body_timeout_ms,
+                                                             .idle_timeout_ms = settings->idle_timeout_ms,
+                                                             .write_timeout_ms = settings->write_timeout_ms},
+                                                  .handle = api_handle,
+                                                  .refuse = api_refuse,
+                                                  .arg = &worker->api});
+}
+
+bool worker_listen(struct worker *worker, struct listen_socket *const *sockets, size_t count, struct tls_context *tls,
+                   struct fault *fault) {
+    for (size_t i = 0; i < count; i++)
+        if (!listener_add(worker->listener, sockets[i], listen_socket_wants_tls(sockets[i]) ? tls : NULL, fault))
+            return false;
+    return true;
+}
+
+static void *thread_main(void *arg) {
+    struct worker *worker = arg;
+    loop_run(worker->loop);
+    return NULL;
+}
+
+bool worker_start(struct worker *worker, struct fault *fault) {
+    if (pthread_create(&worker->thread, NULL, thread_main, worker) != 0)
+        return fault_set(fault, FAULT_IO, NULL, "a thread for a loop cannot be started");
+    worker->running = true;
+    return true;
+}
+
+void worker_join(struct worker *worker) {
+    if (!worker->running) return;
+    loop_stop(worker->loop);
+    pthread_join(worker->thread, NULL);
+    worker->running = false;
+}
+
+void worker_fini(struct worker *worker) {
+    if (!worker->loop) return;
+    loop_flush(worker->loop);
+    engine_free(worker->engine);
+    listener_free(worker->listener);
+    loop_flush(worker->loop);
+    upstream_free(worker->upstream);
+    catalog_unref(worker->api.catalog);
+    callers_unref(worker->api.callers);
+    loop_free(worker->loop);
+}
+
+static void take(void *arg) {
+    struct message *message = arg;
+    struct api *api = &message->worker->api;
+    if (message->catalog) {
+        catalog_unref(api->catalog);
+        api->catalog = message->catalog;
+    }
+    if (message->callers) {
+        callers_unref(api->callers);
+        api->callers = message->callers;
+    }
+    if (message->tls) {
+        listener_renew_tls(message->worker->listener, message->tls);
+        if (__atomic_sub_fetch(message->holders, 1, __ATOMIC_ACQ_REL) == 0) {
+            tls_context_free(message->tls);
+            mem_free(message->holders);
+        }
+    }
+    mem_free(message);
+}
+
+static void post(const struct message *message) {
+    struct message *copy = mem_alloc(sizeof *copy);
+    *copy = *message;
+    if (message->worker->running) loop_post(message->worker->loop, take, copy);
+    else take(copy); /* at start, before there are threads */
+}
+
+void worker_offer(struct worker *worker, struct catalog *catalog) {
+    post(&(struct message){.worker = worker, .catalog = catalog_ref(catalog)});
+}
+
+void worker_admit(struct worker *worker, struct callers *callers) {
+    post(&(struct message){.worker = worker, .callers = callers_ref(callers)});
+}
+
+void worker_renew_tls(struct worker *worker, struct tls_context *tls, int *holders) {
+    post(&(struct message){.worker = worker, .tls = tls, .holders = holders});
+}
+
+static void look_drained(struct worker *worker) {
+    if (worker->listener_drained && worker->engine_drained) worker->drained(worker->drained_arg, worker);
+}
+
+static void on_listener_drained(void *arg) {
+    struct worker *worker = arg;
+    worker->listener_drained = true;
+    look_drained(worker);
+}
+
+static void on_engine_drained(void *arg) {
+    struct worker *worker = arg;
+    worker->engine_drained = true;
+    look_drained(worker);
+}
+
+static void drain(void *arg) {
+    struct worker *worker = arg;
+    worker->api.draining = true;
+    engine_drain(worker->engine, on_engine_drained, worker);
+    listener_drain(worker->listener, on_listener_drained, worker);
+}
+
+void worker_drain(struct worker *worker, void (*drained)(void *arg, struct worker *worker), void *arg) {
+    worker->drained = drained;
+    worker->drained_arg = arg;
+    loop_post(worker->loop, drain, worker);
+}

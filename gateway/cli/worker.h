@@ -1,0 +1,40 @@
+/* A worker: one loop with its thread, listener, upstream side and runs. */
+#ifndef CLI_WORKER_H
+#define CLI_WORKER_H
+
+#include <pthread.h>
+#include <stdbool.h>
+
+#include "config/settings.h"
+#include "front/api.h"
+#include "front/listener.h"
+
+struct worker {
+    struct loop *loop;
+    struct upstream *upstream;
+    struct engine *engine;
+    struct listener *listener;
+    struct api api;
+    pthread_t thread;
+    bool running, listener_drained, engine_drained;
+    void (*drained)(void *arg, struct worker *worker); /* on the worker's loop */
+    void *drained_arg;
+};
+
+/* Everything but the thread. `engines->items[loop_index]` is set to the worker's engine. */
+void worker_init(struct worker *worker, unsigned index, const struct settings *settings, struct store *store,
+                 struct engines *engines);
+bool worker_listen(struct worker *worker, struct listen_socket *const *sockets, size_t count, struct tls_context *tls,
+                   struct fault *fault);
+bool worker_start(struct worker *worker, struct fault *fault);
+void worker_fini(struct worker *worker); /* after worker_join, and after the store was closed */
+void worker_join(struct worker *worker); /* stops the loop, and waits for its thread */
+
+/* From the main thread: the worker takes it over on its own loop, at its next pass. */
+void worker_offer(struct worker *worker, struct catalog *catalog); /* takes a reference of its own */
+void worker_admit(struct worker *worker, struct callers *callers); /* the same */
+void worker_renew_tls(struct worker *worker, struct tls_context *tls,
+                      int *holders); /* TAKES a share: the last holder frees both */
+void worker_drain(struct worker *worker, void (*drained)(void *arg, struct worker *worker), void *arg);
+
+#endif

@@ -1,0 +1,61 @@
+/* The API: what a loop answers its clients with. One `struct api` a loop; everything in it changes on that loop only.
+ */
+#ifndef FRONT_API_H
+#define FRONT_API_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "front/callers.h"
+#include "front/exchange.h"
+#include "lang/json.h"
+#include "run/engine.h"
+#include "stage/catalog.h"
+#include "store/store.h"
+
+struct api {
+    struct loop *loop;
+    const struct engines *engines;
+    struct store *store;
+    struct catalog *catalog; /* a reference: the generation that this loop offers */
+    struct callers *callers; /* a reference; NULL: whoever can connect may do everything */
+    const char *public_url;  /* without a slash at its end; "": links begin with the scheme and Host of the request */
+    struct json_limits json;
+    bool draining; /* /ready says no; new starts are refused by the engine */
+};
+
+/* One request, routed: who asks, and the values of the route's variables. */
+struct api_call {
+    struct api *api;
+    struct exchange *exchange;
+    const char *route;           /* the pattern, for counters */
+    const struct caller *caller; /* NULL where the gateway is open */
+    struct callers *callers;     /* a reference, for as long as `caller` is used */
+    const char *stage, *id;
+    const char *base_url;
+};
+
+void api_handle(struct exchange *exchange); /* exchange->server is a struct api; fits listener_settings.handle */
+void api_refuse(int status, const char *what, struct buf *ret_body, const char **ret_content_type); /* … .refuse */
+
+/* Answers, each ends the call. */
+void api_answer_json(struct api_call *call, int status, const struct buf *body);
+void api_answer(struct api_call *call, struct answer *answer);
+void api_fault(struct api_call *call, const struct fault *fault);
+void api_problem(struct api_call *call, int status, const char *kind, const char *detail, const struct faults *faults);
+
+/* Handlers; the table of front/router.c names them. */
+void api_stages_list(struct api_call *call);
+void api_stages_show(struct api_call *call);
+void api_stages_preconfigured(struct api_call *call);
+void api_runs_start(struct api_call *call);
+void api_runs_cancel_key(struct api_call *call);
+void api_runs_list(struct api_call *call);
+void api_runs_show(struct api_call *call);
+void api_runs_cancel(struct api_call *call);
+void api_ops_index(struct api_call *call);
+void api_ops_health(struct api_call *call);
+void api_ops_ready(struct api_call *call);
+void api_ops_metrics(struct api_call *call);
+
+#endif

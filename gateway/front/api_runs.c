@@ -1,0 +1,479 @@
+/* Runs for clients: start, look at, list, cancel. From an exchange to a question for the engine, and from its answer
+ * back.
+ *
+ * A start is checked as a whole, and every mistake is reported at once. Bodies are read as what they are: orca sends
+ * JSON as text/plain in Latin-1 when nobody told it otherwise. What orca could not evaluate arrives as a literal
+ * `${…}`, and is refused with its place, but for a cancel, which orca sends with whatever it has and never looks at the
+ * answer of. */
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/clock.h"
+#include "base/digest.h"
+#include "front/api.h"
+#include "front/problem.h"
+#include "lang/units.h"
+#include "lang/url.h"
+#include "run/id.h"
+
+#define KEY_MAX 255
+#define WAIT_MAX_S 300
+#define LIST_DEFAULT 50
+#define LIST_MAX 1000
+#define TEXT_MAX (64 * 1024 * 1024)
+
+static const char *const caller_members[] = {"user", "application", "pipeline", "execution"};
+
+/* ---- headers ---- */
+
+/* Prefer: wait=N (RFC 7240, 4.3), in milliseconds; 0 without one. */
+static int64_t wait_of(const struct exchange *exchange) {
+    struct text rest = text_of(exchange_header(exchange, "Prefer")), part;
+    int64_t seconds;
+    while (text_cut(&rest, ',', &part)) {
+        part = text_trim(part);
+        if (!text_starts(part, "wait=")) continue;
+        part.at += 5, part.len -= 5;
+        if (text_to_int(part, &seconds) && seconds > 0) return (seconds > WAIT_MAX_S ? WAIT_MAX_S : seconds) * 1000;
+    }
+    return 0;
+}
+
+static bool is_hex(struct text t) {
+    bool zero = true;
+    for (size_t i = 0; i < t.len; i++) {
+        if (!strchr("0123456789abcdef", t.at[i])) return false;
+        zero = zero && t.at[i] == '0';
+    }
+    return !zero;
+}
+
+/* W3C Trace Context, 3.2: the caller's trace with a span of our own, or a new trace. */
+static const char *traceparent_of(const struct exchange *exchange) {
+    const char *given = exchange_header(exchange, "traceparent");
+    unsigned char chance[24];
+    struct buf made;
+    digest_random(chance, sizeof chance);
+    buf_init(&made, 64);
+    buf_adds(&made, "00-");
+    bool good = given && strlen(given) == 55 && strncmp(given, "00-", 3) == 0 && given[35] == '-' && given[52] == '-' &&
+                is_hex((struct text){given + 3, 32}) && is_hex((struct text){given + 36, 16});
+    if (good) buf_add(&made, given + 3, 32);
+    else buf_add_hex(&made, chance, 16);
+    buf_addc(&made, '-');
+    buf_add_hex(&made, chance + 16, 8);
+    buf_adds(&made, good && given[54] == '0' ? "-00" : "-01");
+    const char *traceparent = arena_strdup(exchange->arena, buf_cstr(&made));
+    buf_fini(&made);
+    return traceparent;
+}
+
+/* ---- bodies ---- */
+
+static bool media_is(const char *type, const char *wanted) {
+    size_t n = strlen(wanted);
+    return strncasecmp(type, wanted, n) == 0 && (type[n] == 0 || type[n] == ';' || type[n] == ' ');
+}
+
+static bool media_allowed(const char *type) {
+    if (!type || media_is(type, "application/json") || media_is(type, "text/plain")) return true;
+    size_t n = strcspn(type, "; ");
+    return n > 5 && strncasecmp(type, "application/", 12) == 0 && strncasecmp(type + n - 5, "+json", 5) == 0;
+}
+
+static bool is_latin1(const char *type) {
+    const char *charset = type ? strcasestr(type, "charset=") : NULL;
+    if (!charset) return false;
+    charset += 8;
+    if (*charset == '"') charset++;
+    return strncasecmp(charset, "iso-8859-1", 10) == 0 || strncasecmp(charset, "latin1", 6) == 0;
+}
+
+static struct text latin1_to_utf8(struct arena *arena, struct text body) {
+    struct buf made;
+    buf_init(&made, body.len * 2);
+    for (size_t i = 0; i < body.len; i++) {
+        unsigned char c = (unsigned char)body.at[i];
+        if (c >= 0x80) buf_addc(&made, (char)(0xC0 | c >> 6));
+        buf_addc(&made, (char)(c >= 0x80 ? 0x80 | (c & 0x3F) : c));
+    }
+    struct text text = {arena_strndup(arena, buf_cstr(&made), made.len), made.len};
+    buf_fini(&made);
+    return text;
+}
+
+/* The body as an object; an empty one is an object without members. NULL once the call has been answered. */
+static const struct json *object_of(struct api_call *call) {
+    struct exchange *exchange = call->exchange;
+    const char *type = exchange_header(exchange, "Content-Type");
+    if (exchange->body.len && !media_allowed(type)) {
+        api_problem(call, 415, "unsupported", "the body has to be JSON: Content-Type: application/json", NULL);
+        return NULL;
+    }
+    struct text body = text_trim(exchange->body);
+    if (body.len == 0) return json_new_object(exchange->arena);
+    if (is_latin1(type)) body = latin1_to_utf8(exchange->arena, body);
+    struct fault fault;
+    const struct json *value = json_parse(exchange->arena, body, &call->api->json, &fault);
+    if (value && json_kind(value) == JSON_OBJECT) return value;
+    if (value)
+        fault_set(&fault, FAULT_SYNTAX, NULL,
+                  "the body has to be a JSON object, as in {\"parameters\": {…}}, and is %s: %s",
+                  json_kind(value) == JSON_ARRAY || json_kind(value) == JSON_INT ? "an" : "a",
+                  json_kind_word(json_kind(value)));
+    api_problem(call, 400, fault_word(fault.kind), fault.what, NULL);
+    return NULL;
+}
+
+static bool holds_expression(const char *s) {
+    return s && strstr(s, "${");
+}
+
+#define EXPRESSION_CAUSE                                                                                             \
+    "holds \"${\": an expression that orca could not evaluate, and sent as it stands. A name in it may be wrong or " \
+    "null; in "                                                                                                      \
+    "orca.yml a \":\" inside the braces is taken by Spring as the beginning of a default value"
+
+static const char *clip_key(struct arena *arena, const char *key) { /* "abc" in quotes, as the IETF's draft writes it */
+    size_t n = strlen(key);
+    return n >= 2 && key[0] == '"' && key[n - 1] == '"' ? arena_strndup(arena, key + 1, n - 2) : key;
+}
+
+static const char *text_of_key(struct arena *arena, const struct json *value) {
+    struct buf text;
+    buf_init(&text, 64 * 1024);
+    json_write_text(&text, value);
+    const char *made = arena_strdup(arena, buf_cstr(&text));
+    buf_fini(&text);
+    return made;
+}
+
+/* The caller's key, from the header or the body. NULL where there is none, or a fault was added. */
+static const char *key_of(struct api_call *call, const struct json *object, struct faults *faults) {
+    struct arena *arena = call->exchange->arena;
+    const char *header = exchange_header(call->exchange, "Idempotency-Key"), *member = NULL;
+    const struct json *value = json_gets(object, "key");
+    if (header) header = clip_key(arena, header);
+    if (json_kind(value) == JSON_STRING || json_kind(value) == JSON_INT) member = text_of_key(arena, value);
+    else if (json_kind(value) != JSON_NULL)
+        faults_addf(faults, FAULT_INVALID, "/key", "the key has to be a string, and is %s",
+                    json_kind_word(json_kind(value)));
+    const char *key = member ? member : header;
+    if (!key) return NULL;
+    if (member && header && strcmp(member, header) != 0)
+        faults_addf(faults, FAULT_INVALID, "/key",
+                    "the key of the body is another one than that of the Idempotency-Key header");
+    if (holds_expression(key)) faults_addf(faults, FAULT_INVALID, "/key", "the key " EXPRESSION_CAUSE);
+    size_t n = strlen(key);
+    if (n == 0 || n > KEY_MAX) faults_addf(faults, FAULT_INVALID, "/key", "the key has to have 1 to %d bytes", KEY_MAX);
+    for (size_t i = 0; i < n; i++)
+        if ((unsigned char)key[i] < 0x20 || key[i] == 0x7F) {
+            faults_addf(faults, FAULT_INVALID, "/key", "the key holds a control character");
+            break;
+        }
+    if (!text_utf8_check(text_of(key))) faults_addf(faults, FAULT_INVALID, "/key", "the key is not UTF-8");
+    return key;
+}
+
+static bool listed(struct text name, const char *const *names, size_t count) {
+    for (size_t i = 0; i < count; i++)
+        if (text_is(name, names[i])) return true;
+    return false;
+}
+
+static void check_members(const struct json *object, const char *const *known, size_t count, const char *prefix,
+                          struct arena *arena, struct faults *faults) {
+    for (struct json_member m = json_first(object); m.name.at; m = json_next(object, m)) {
+        if (listed(m.name, known, count)) continue;
+        const char *name = arena_strndup(arena, m.name.at, m.name.len), *near = text_nearest(name, known, count);
+        faults_addf(faults, FAULT_UNDEFINED, arena_printf(arena, "%s/%s", prefix, name),
+                    "there is no member \"%s\" here%s%s%s", name, near ? "; did you mean \"" : "", near ? near : "",
+                    near ? "\"?" : "");
+    }
+}
+
+/* Who is behind the caller, in Spinnaker's terms: from "caller", or from members of the body itself. */
+static const struct json *caller_of(struct arena *arena, const struct json *object, struct faults *faults) {
+    const struct json *nested = json_gets(object, "caller");
+    struct json *made = json_new_object(arena);
+    if (json_kind(nested) != JSON_OBJECT && json_kind(nested) != JSON_NULL)
+        faults_addf(faults, FAULT_INVALID, "/caller", "caller has to be an object, and is %s",
+                    json_kind_word(json_kind(nested)));
+    check_members(nested, caller_members, sizeof caller_members / sizeof *caller_members, "/caller", arena, faults);
+    for (size_t i = 0; i < sizeof caller_members / sizeof *caller_members; i++) {
+        const char *name = caller_members[i];
+        const struct json *value = json_gets(nested, name);
+        if (json_kind(value) == JSON_NULL) value = json_gets(object, name);
+        const char *where = arena_printf(arena, "/caller/%s", name);
+        if (json_kind(value) == JSON_STRING && holds_expression(json_text(value).at))
+            faults_addf(faults, FAULT_INVALID, where, "it " EXPRESSION_CAUSE);
+        else if (json_kind(value) != JSON_STRING && json_kind(value) != JSON_NULL)
+            faults_addf(faults, FAULT_INVALID, where, "it has to be a string, and is %s",
+                        json_kind_word(json_kind(value)));
+        json_set(made, name, value);
+    }
+    return made;
+}
+
+static const char *fingerprint_of(struct arena *arena, const struct json *parameters) {
+    struct buf text;
+    char digest[65];
+    buf_init(&text, TEXT_MAX);
+    json_write(&text, parameters); /* in the order of the definition, so the same values give the same text */
+    digest_sha256_hex(buf_text(&text), digest);
+    buf_fini(&text);
+    return arena_strdup(arena, digest);
+}
+
+/* ---- asking ---- */
+
+static void answer_report(struct api_call *call, struct ask *ask, int status, bool location) {
+    struct arena *arena = call->exchange->arena;
+    struct answer answer = {.status = status, .content_type = "application/json", .body = buf_text(&ask->report)};
+    if (location)
+        answer.headers[answer.header_count++] = (struct answer_header){
+            "Location", arena_printf(arena, "%s/runs/%s", call->base_url, ask->id)};
+    if (wait_of(call->exchange))
+        answer.headers[answer.header_count++] = (struct answer_header){"Preference-Applied", "wait"};
+    answer.headers[answer.header_count++] = (struct answer_header){"Cache-Control", "no-store"};
+    api_answer(call, &answer);
+}
+
+static void on_answer(struct ask *ask) {
+    struct api_call *call = ask->arg;
+    bool acts = ask->kind != ASK_GET && ask->kind != ASK_LIST;
+    if (ask->failed) api_fault(call, &ask->fault);
+    else answer_report(call, ask, acts && !ask->ended ? 202 : 200, ask->kind == ASK_START);
+    ask_free(ask);
+}
+
+static bool allowed(const struct ask *ask, const char *stage) {
+    const struct caller *caller = ask->rights;
+    return caller_may(caller, ask->kind == ASK_GET || ask->kind == ASK_START ? RIGHT_SEE : RIGHT_CANCEL, stage) ||
+           (ask->kind == ASK_START && caller_may(caller, RIGHT_START, stage));
+}
+
+static struct ask *ask_for(struct api_call *call, enum ask_kind kind) {
+    struct ask *ask = ask_new(kind, call->api->loop, on_answer, call);
+    ask->base_url = call->base_url;
+    ask->caller_name = caller_name(call->caller);
+    ask->allowed = allowed;
+    ask->rights = call->caller;
+    ask->wait_ms = wait_of(call->exchange);
+    return ask;
+}
+
+static void ask_run(struct api_call *call, enum ask_kind kind) {
+    if (!id_check(text_of(call->id))) {
+        api_problem(call, 404, "not_found", "there is no such run; an id has 26 letters and digits", NULL);
+        return;
+    }
+    struct ask *ask = ask_for(call, kind);
+    memcpy(ask->id, call->id, sizeof ask->id);
+    engines_ask(call->api->engines, ask);
+}
+
+void api_runs_show(struct api_call *call) {
+    ask_run(call, ASK_GET);
+}
+
+void api_runs_cancel(struct api_call *call) {
+    ask_run(call, ASK_CANCEL);
+}
+
+/* ---- starting ---- */
+
+static const struct catalog_entry *entry_of(struct api_call *call, enum caller_right right) {
+    const struct catalog *catalog = call->api->catalog;
+    const struct catalog_entry *entry = catalog_find(catalog, text_of(call->stage));
+    bool seen = entry &&
+                (caller_may(call->caller, RIGHT_SEE, entry->name) || caller_may(call->caller, right, entry->name));
+    char detail[256];
+    if (!seen) {
+        const char *near = caller_sees_all(call->caller) ? catalog_nearest(catalog, text_of(call->stage)) : NULL;
+        snprintf(detail, sizeof detail, "there is no stage of this name%s%s%s", near ? "; did you mean \"" : "",
+                 near ? near : "", near ? "\"?" : "; GET /stages lists them");
+        api_problem(call, 404, "not_found", detail, NULL);
+        return NULL;
+    }
+    if (!caller_may(call->caller, right, entry->name)) {
+        snprintf(detail, sizeof detail, "the caller \"%s\" may not %s this stage", caller_name(call->caller),
+                 right == RIGHT_START ? "start" : "cancel");
+        api_problem(call, 403, "forbidden", detail, NULL);
+        return NULL;
+    }
+    return entry;
+}
+
+static void answer_mistakes(struct api_call *call, const struct faults *faults) {
+    char detail[1200];
+    const struct fault *first = &faults->items[0];
+    size_t more = faults->count - 1 + faults->dropped;
+    int n = snprintf(detail, sizeof detail, "%s: %s", first->where, first->what);
+    if (more && n > 0 && (size_t)n < sizeof detail)
+        snprintf(detail + n, sizeof detail - (size_t)n, " (and %zu more)", more);
+    api_problem(call, 422, fault_word(first->kind), detail, faults);
+}
+
+static void start(struct api_call *call, struct stage *stage, const struct json *object, struct faults *faults) {
+    static const char *const known[] = {"parameters", "caller", "key", "user", "application", "pipeline", "execution"};
+    struct arena *arena = call->exchange->arena;
+    check_members(object, known, sizeof known / sizeof *known, "", arena, faults);
+    const char *key = key_of(call, object, faults);
+    const struct json *caller = caller_of(arena, object, faults), *parameters = NULL;
+    params_check(arena, stage->params, stage->param_count, json_gets(object, "parameters"), &parameters, faults);
+    if (faults->count) {
+        answer_mistakes(call, faults);
+        return;
+    }
+    struct ask *ask = ask_for(call, ASK_START);
+    ask->stage = stage_ref(stage);
+    ask->stage_name = stage->name;
+    ask->key = key;
+    ask->caller = caller;
+    ask->parameters = parameters;
+    ask->fingerprint = fingerprint_of(arena, parameters);
+    ask->traceparent = traceparent_of(call->exchange);
+    engines_ask(call->api->engines, ask);
+}
+
+void api_runs_start(struct api_call *call) {
+    const struct catalog_entry *entry = entry_of(call, RIGHT_START);
+    if (!entry) return;
+    if (!entry->stage) {
+        api_problem(call, 404, "not_found",
+                    "the definition of this stage is broken, so it is not offered; GET /stages says why", NULL);
+        return;
+    }
+    const struct json *object = object_of(call);
+    if (!object) return;
+    struct faults faults;
+    faults_init(&faults);
+    start(call, entry->stage, object, &faults);
+    faults_fini(&faults);
+}
+
+/* ---- canceling by key ---- */
+
+static void answer_ignored(struct api_call *call, const char *why) {
+    struct buf body;
+    buf_init(&body, 4096);
+    buf_adds(&body, "{\"id\":null,\"stage\":");
+    buf_add_json_string(&body, text_of(call->stage));
+    buf_adds(&body, ",\"status\":\"NOT_STARTED\",\"progress\":");
+    buf_add_json_string(&body, text_of(why));
+    buf_addc(&body, '}');
+    api_answer_json(call, 200, &body);
+    buf_fini(&body);
+}
+
+static void cancel_key(struct api_call *call, const struct json *object, struct faults *faults) {
+    const char *header = exchange_header(call->exchange, "Idempotency-Key"), *member = json_gets_text(object, "key");
+    if (holds_expression(header) || holds_expression(member)) {
+        answer_ignored(call, "ignored: the key is an expression that was not evaluated, so it names no run");
+        return;
+    }
+    const char *key = key_of(call, object, faults);
+    if (!key && !faults->count)
+        faults_addf(faults, FAULT_INVALID, "/key", "the key of the run to cancel is missing: {\"key\": \"…\"}");
+    if (faults->count) {
+        answer_mistakes(call, faults);
+        return;
+    }
+    struct ask *ask = ask_for(call, ASK_CANCEL_KEY);
+    ask->stage_name = call->stage;
+    ask->key = key;
+    engines_ask(call->api->engines, ask);
+}
+
+void api_runs_cancel_key(struct api_call *call) {
+    if (!entry_of(call, RIGHT_CANCEL)) return;
+    const struct json *object = object_of(call);
+    if (!object) return;
+    struct faults faults;
+    faults_init(&faults);
+    cancel_key(call, object, &faults);
+    faults_fini(&faults);
+}
+
+/* ---- listing ---- */
+
+static bool status_known(const char *status) {
+#define X(id, word) \
+    if (strcmp(status, word) == 0) return true;
+    RUN_STATUSES(X)
+#undef X
+    return false;
+}
+
+static void read_since(struct api_call *call, const char *since, struct store_filter *filter, struct faults *faults) {
+    int64_t ago_ms;
+    if (clock_parse(text_of(since), &filter->since_ms)) return;
+    if (duration_parse(text_of(since), &ago_ms, NULL)) filter->since_ms = loop_wall_ms(call->api->loop) - ago_ms;
+    else
+        faults_addf(faults, FAULT_INVALID, "since",
+                    "since is a time, as in 2026-11-23T06:47:00Z, or a duration, as in 2h");
+}
+
+static void read_filter(struct api_call *call, struct store_filter *filter, struct faults *faults) {
+    struct exchange *exchange = call->exchange;
+    const char *limit = exchange_query(exchange, "limit"), *since = exchange_query(exchange, "since");
+    int64_t count = LIST_DEFAULT;
+    filter->status = exchange_query(exchange, "status");
+    filter->before_id = exchange_query(exchange, "cursor");
+    if (filter->status && !status_known(filter->status))
+        faults_addf(faults, FAULT_INVALID, "status", "status is RUNNING, SUCCEEDED, TERMINAL or CANCELED");
+    if (filter->before_id && !id_check(text_of(filter->before_id)))
+        faults_addf(faults, FAULT_INVALID, "cursor", "cursor is what the answer before gave as \"cursor\"");
+    if (limit && (!text_to_int(text_of(limit), &count) || count < 1 || count > LIST_MAX))
+        faults_addf(faults, FAULT_INVALID, "limit", "limit is a number from 1 to %d", LIST_MAX);
+    filter->limit = (size_t)count;
+    if (since) read_since(call, since, filter, faults);
+}
+
+static void check_query(struct api_call *call, struct faults *faults) {
+    static const char *const known[] = {"stage", "status", "since", "limit", "cursor"};
+    struct text rest = call->exchange->query, part, name;
+    while (text_cut(&rest, '&', &part)) {
+        if (!text_cut(&part, '=', &name) || name.len == 0 || listed(name, known, sizeof known / sizeof *known))
+            continue;
+        const char *word = arena_strndup(call->exchange->arena, name.at, name.len);
+        const char *near = text_nearest(word, known, sizeof known / sizeof *known);
+        faults_addf(faults, FAULT_UNDEFINED, word, "there is no filter of this name%s%s%s",
+                    near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
+    }
+}
+
+/* The stages that this caller may see, and asked for. */
+static void read_stages(struct api_call *call, struct store_filter *filter) {
+    const struct catalog *catalog = call->api->catalog;
+    const char *stage = exchange_query(call->exchange, "stage");
+    if (!stage && caller_sees_all(call->caller)) return;
+    const char **stages = arena_array_of(call->exchange->arena, const char *, catalog->count + 1);
+    filter->stages = stages;
+    if (stage) {
+        if (caller_may(call->caller, RIGHT_SEE, stage)) stages[filter->stage_count++] = stage;
+        return;
+    }
+    for (size_t i = 0; i < catalog->count; i++)
+        if (caller_may(call->caller, RIGHT_SEE, catalog->entries[i].name))
+            stages[filter->stage_count++] = arena_strdup(call->exchange->arena, catalog->entries[i].name);
+}
+
+void api_runs_list(struct api_call *call) {
+    struct faults faults;
+    struct store_filter filter = {0};
+    faults_init(&faults);
+    check_query(call, &faults);
+    read_filter(call, &filter, &faults);
+    read_stages(call, &filter);
+    if (faults.count) {
+        answer_mistakes(call, &faults);
+    } else {
+        struct ask *ask = ask_for(call, ASK_LIST);
+        ask->filter = filter;
+        engines_ask(call->api->engines, ask);
+    }
+    faults_fini(&faults);
+}

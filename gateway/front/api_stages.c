@@ -1,0 +1,181 @@
+/* What is offered: the stages of the catalog, for people, for programs, and for whoever reads orca's own list. */
+#include <string.h>
+
+#include "base/clock.h"
+#include "front/api.h"
+
+#define BODY_MAX (64 * 1024 * 1024)
+
+static bool visible(const struct api_call *call, const char *stage) {
+    return caller_may(call->caller, RIGHT_SEE, stage) || caller_may(call->caller, RIGHT_START, stage);
+}
+
+static const struct json *faults_of(struct arena *arena, const struct catalog_entry *entry) {
+    struct json *list = json_new_array(arena);
+    for (size_t i = 0; i < entry->fault_count; i++) {
+        struct json *fault = json_new_object(arena);
+        json_set(fault, "kind", json_new_string(arena, fault_word(entry->faults[i].kind)));
+        json_set(fault, "where", json_new_string(arena, entry->faults[i].where));
+        json_set(fault, "what", json_new_string(arena, entry->faults[i].what));
+        json_push(list, fault);
+    }
+    return list;
+}
+
+/* "ok", "broken" (not offered), or "stale": the newest version is broken, and the one before it is in force. */
+static const char *state_of(const struct catalog_entry *entry) {
+    return !entry->fault_count ? "ok" : entry->stage ? "stale" : "broken";
+}
+
+static struct json *summary_of(struct arena *arena, const struct catalog_entry *entry) {
+    const struct stage *stage = entry->stage;
+    struct json *made = json_new_object(arena);
+    json_set(made, "name", json_new_string(arena, entry->name));
+    json_set(made, "label", json_new_string(arena, stage ? stage->label : NULL));
+    json_set(made, "description", json_new_string(arena, stage ? stage->description : NULL));
+    json_set(made, "state", json_new_string(arena, state_of(entry)));
+    json_set(made, "file", json_new_string(arena, entry->file));
+    json_set(made, "errors", faults_of(arena, entry));
+    return made;
+}
+
+static const struct json *choices_of(struct arena *arena, const struct param *param) {
+    struct json *list = json_new_array(arena);
+    for (size_t i = 0; i < param->choice_count; i++) json_push(list, json_new_string(arena, param->choices[i]));
+    return list;
+}
+
+static const struct json *params_of(struct arena *arena, const struct stage *stage) {
+    struct json *list = json_new_array(arena);
+    for (size_t i = 0; stage && i < stage->param_count; i++) {
+        const struct param *param = &stage->params[i];
+        struct json *made = json_new_object(arena);
+        json_set(made, "name", json_new_string(arena, param->name));
+        json_set(made, "label", json_new_string(arena, param->label ? param->label : param->name));
+        json_set(made, "description", json_new_string(arena, param->description));
+        json_set(made, "type", json_new_string(arena, param_type_word(param->type)));
+        json_set(made, "required", json_new_bool(arena, param->required));
+        json_set(made, "default", param->preset);
+        if (param->choice_count) json_set(made, "choices", choices_of(arena, param));
+        json_push(list, made);
+    }
+    return list;
+}
+
+static const struct json *steps_of(struct arena *arena, const struct stage *stage) {
+    struct json *list = json_new_array(arena);
+    for (size_t i = 0; stage && i < stage->step_count; i++)
+        json_push(list, json_new_string(arena, stage->steps[i].name));
+    return list;
+}
+
+static void answer_value(struct api_call *call, const struct json *value) {
+    struct buf body;
+    buf_init(&body, BODY_MAX);
+    json_write(&body, value);
+    api_answer_json(call, 200, &body);
+    buf_fini(&body);
+}
+
+void api_stages_list(struct api_call *call) {
+    struct arena *arena = call->exchange->arena;
+    const struct catalog *catalog = call->api->catalog;
+    struct json *list = json_new_array(arena);
+    for (size_t i = 0; i < catalog->count; i++)
+        if (visible(call, catalog->entries[i].name)) json_push(list, summary_of(arena, &catalog->entries[i]));
+    struct json *made = json_new_object(arena);
+    char loaded[CLOCK_TEXT_SIZE];
+    clock_format(catalog->loaded_wall_ms, loaded);
+    json_set(made, "loaded", json_new_string(arena, loaded));
+    json_set(made, "stages", list);
+    answer_value(call, made);
+}
+
+void api_stages_show(struct api_call *call) {
+    struct arena *arena = call->exchange->arena;
+    const struct catalog_entry *entry = catalog_find(call->api->catalog, text_of(call->stage));
+    if (!entry || !visible(call, entry->name)) {
+        api_problem(call, 404, "not_found", "there is no such stage; GET /stages lists them", NULL);
+        return;
+    }
+    struct json *made = summary_of(arena, entry);
+    json_set(made, "parameters", params_of(arena, entry->stage));
+    if (entry->stage) json_set(made, "schema", params_schema(arena, entry->stage->params, entry->stage->param_count));
+    json_set(made, "steps", steps_of(arena, entry->stage));
+    json_set(made, "definition", json_new_string(arena, entry->stage ? stage_hash(entry->stage) : NULL));
+    json_set(made, "startUrl",
+             json_new_string(arena, arena_printf(arena, "%s/stages/%s", call->base_url, entry->name)));
+    answer_value(call, made);
+}
+
+/* ---- orca's own list (OperationsController.preconfiguredWebhooks), with every knob taken ---- */
+
+static const char *const orca_properties[] = {"url",
+                                              "customHeaders",
+                                              "method",
+                                              "payload",
+                                              "failFastStatusCodes",
+                                              "waitForCompletion",
+                                              "statusUrlResolution",
+                                              "statusUrlJsonPath",
+                                              "statusJsonPath",
+                                              "progressJsonPath",
+                                              "successStatuses",
+                                              "canceledStatuses",
+                                              "terminalStatuses",
+                                              "signalCancellation",
+                                              "cancelEndpoint",
+                                              "cancelMethod",
+                                              "cancelPayload",
+                                              "waitBeforeMonitor",
+                                              "retryStatusCodes"};
+
+static const char *default_text(struct arena *arena, const struct json *value) {
+    struct buf text;
+    buf_init(&text, BODY_MAX);
+    json_write_text(&text, value);
+    const char *made = value ? arena_strdup(arena, buf_cstr(&text)) : NULL;
+    buf_fini(&text);
+    return made;
+}
+
+static const struct json *orca_params(struct arena *arena, const struct stage *stage) {
+    struct json *list = json_new_array(arena);
+    for (size_t i = 0; i < stage->param_count; i++) {
+        const struct param *param = &stage->params[i];
+        struct json *made = json_new_object(arena);
+        json_set(made, "name", json_new_string(arena, param->name));
+        json_set(made, "label", json_new_string(arena, param->label ? param->label : param->name));
+        json_set(made, "defaultValue", json_new_string(arena, default_text(arena, param->preset)));
+        json_set(made, "description", json_new_string(arena, param->description));
+        json_set(made, "type", json_new_string(arena, "string"));
+        json_set(made, "order", json_new_int(arena, (int64_t)i));
+        json_push(list, made);
+    }
+    return list;
+}
+
+static const struct json *orca_entry(struct arena *arena, const struct stage *stage) {
+    struct json *made = json_new_object(arena), *properties = json_new_array(arena);
+    for (size_t i = 0; i < sizeof orca_properties / sizeof *orca_properties; i++)
+        json_push(properties, json_new_string(arena, orca_properties[i]));
+    json_set(made, "label", json_new_string(arena, stage->label ? stage->label : stage->name));
+    json_set(made, "description", json_new_string(arena, stage->description));
+    json_set(made, "type", json_new_string(arena, stage->name));
+    json_set(made, "waitForCompletion", json_new_bool(arena, true));
+    json_set(made, "preconfiguredProperties", properties);
+    json_set(made, "noUserConfigurableFields", json_new_bool(arena, true));
+    json_set(made, "parameters", orca_params(arena, stage));
+    json_set(made, "parameterData", json_new_null(arena));
+    return made;
+}
+
+void api_stages_preconfigured(struct api_call *call) {
+    struct arena *arena = call->exchange->arena;
+    const struct catalog *catalog = call->api->catalog;
+    struct json *list = json_new_array(arena);
+    for (size_t i = 0; i < catalog->count; i++)
+        if (catalog->entries[i].stage && visible(call, catalog->entries[i].name))
+            json_push(list, orca_entry(arena, catalog->entries[i].stage));
+    answer_value(call, list);
+}

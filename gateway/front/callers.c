@@ -1,0 +1,211 @@
+/* Who may call: read from callers.conf, looked up once a request.
+ *
+ * Tokens are compared by their SHA-256, so that neither the file nor a timing tells one. */
+#include "front/callers.h"
+
+#include <ctype.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/digest.h"
+#include "config/conf_file.h"
+
+#define HEX_LEN 64
+
+struct names {
+    const char **items;
+    size_t count;
+};
+
+struct caller {
+    const char *name;
+    const char *token_sha256; /* lower-case hex, or NULL */
+    const char *certificate;  /* or NULL */
+    struct names rights[RIGHT_END];
+};
+
+struct callers {
+    struct arena *arena;
+    struct caller *items;
+    size_t count;
+    int references;
+};
+
+static const char *const right_words[RIGHT_END] = {"start", "see", "cancel"};
+
+static const char *where_of(struct arena *arena, const struct conf *conf) {
+    return arena_printf(arena, "%s:%d", conf->file, conf->line);
+}
+
+static const char *read_string(struct callers *callers, const struct conf *conf, struct faults *faults) {
+    if (conf->kind == CONF_STRING && conf->string.len)
+        return arena_strndup(callers->arena, conf->string.at, conf->string.len);
+    faults_addf(faults, FAULT_INVALID, where_of(callers->arena, conf),
+                "%s has to be a string that is not empty, not %s", conf->name, conf_shown(callers->arena, conf));
+    return NULL;
+}
+
+static const char *read_digest(struct callers *callers, const struct conf *conf, struct faults *faults) {
+    char *digest = (char *)arena_strdup(callers->arena, read_string(callers, conf, faults));
+    if (!digest) return NULL;
+    bool good = strlen(digest) == HEX_LEN;
+    for (char *c = digest; *c; c++) {
+        good = good && isxdigit((unsigned char)*c);
+        *c = (char)tolower((unsigned char)*c);
+    }
+    if (good) return digest;
+    faults_addf(
+        faults, FAULT_INVALID, where_of(callers->arena, conf),
+        "token_sha256 has to be 64 hexadecimal digits: the SHA-256 of the token (printf %%s \"$TOKEN\" | sha256sum)");
+    return NULL;
+}
+
+static void read_names(struct callers *callers, const struct conf *conf, struct names *ret_names,
+                       struct faults *faults) {
+    if (conf->kind != CONF_ARRAY && conf->kind != CONF_LIST) {
+        faults_addf(faults, FAULT_INVALID, where_of(callers->arena, conf),
+                    "%s has to be a list of stage names, as in [ \"load-test\", \"team-a-*\" ], not %s", conf->name,
+                    conf_shown(callers->arena, conf));
+        return;
+    }
+    ret_names->items = arena_array_of(callers->arena, const char *, conf->count);
+    for (size_t i = 0; i < conf->count; i++) {
+        const struct conf *item = &conf->items[i];
+        if (item->kind == CONF_STRING)
+            ret_names->items[ret_names->count++] = arena_strndup(callers->arena, item->string.at, item->string.len);
+        else
+            faults_addf(faults, FAULT_INVALID, where_of(callers->arena, item), "%s holds %s, which is no stage name",
+                        conf->name, conf_shown(callers->arena, item));
+    }
+}
+
+static void read_setting(struct callers *callers, struct caller *caller, const struct conf *conf,
+                         struct faults *faults) {
+    static const char *const known[] = {"name", "token_sha256", "certificate", "start", "see", "cancel"};
+    if (strcmp(conf->name, "name") == 0) caller->name = read_string(callers, conf, faults);
+    else if (strcmp(conf->name, "token_sha256") == 0) caller->token_sha256 = read_digest(callers, conf, faults);
+    else if (strcmp(conf->name, "certificate") == 0) caller->certificate = read_string(callers, conf, faults);
+    else {
+        for (int right = 0; right < RIGHT_END; right++)
+            if (strcmp(conf->name, right_words[right]) == 0) {
+                read_names(callers, conf, &caller->rights[right], faults);
+                return;
+            }
+        const char *near = text_nearest(conf->name, known, sizeof known / sizeof *known);
+        faults_addf(faults, FAULT_UNDEFINED, where_of(callers->arena, conf), "a caller has no setting \"%s\"%s%s%s",
+                    conf->name, near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
+    }
+}
+
+static void read_caller(struct callers *callers, struct caller *caller, const struct conf *conf,
+                        struct faults *faults) {
+    if (conf->kind != CONF_GROUP) {
+        faults_addf(faults, FAULT_INVALID, where_of(callers->arena, conf),
+                    "a caller is a group, as in { name = \"orca\"; … }");
+        return;
+    }
+    size_t before = faults->count;
+    for (size_t i = 0; i < conf->count; i++) read_setting(callers, caller, &conf->items[i], faults);
+    if (faults->count != before) return;
+    if (!caller->name) faults_addf(faults, FAULT_INVALID, where_of(callers->arena, conf), "a caller needs a name");
+    if (!caller->token_sha256 && !caller->certificate)
+        faults_addf(faults, FAULT_INVALID, where_of(callers->arena, conf),
+                    "a caller needs token_sha256 or certificate, or nobody could be it");
+    if (!conf_find(conf, "see")) caller->rights[RIGHT_SEE] = caller->rights[RIGHT_START];
+    if (!conf_find(conf, "cancel")) caller->rights[RIGHT_CANCEL] = caller->rights[RIGHT_START];
+}
+
+static void read_list(struct callers *callers, const struct conf *top, const char *path, struct faults *faults) {
+    const struct conf *list = conf_find(top, "callers");
+    for (size_t i = 0; i < top->count; i++)
+        if (&top->items[i] != list)
+            faults_addf(faults, FAULT_UNDEFINED, where_of(callers->arena, &top->items[i]),
+                        "there is no setting \"%s\" here; the file holds callers = ( … );", top->items[i].name);
+    if (!list || list->kind != CONF_LIST) {
+        faults_addf(faults, FAULT_INVALID, list ? where_of(callers->arena, list) : path,
+                    "the file has to hold a list of groups: callers = ( { name = \"…\"; token_sha256 = \"…\"; start = "
+                    "[ \"*\" ]; } );");
+        return;
+    }
+    callers->count = list->count;
+    callers->items = arena_array_of(callers->arena, struct caller, list->count);
+    for (size_t i = 0; i < list->count; i++) {
+        read_caller(callers, &callers->items[i], &list->items[i], faults);
+        for (size_t j = 0; j < i; j++)
+            if (callers->items[i].name && callers->items[j].name &&
+                strcmp(callers->items[i].name, callers->items[j].name) == 0)
+                faults_addf(faults, FAULT_INVALID, where_of(callers->arena, &list->items[i]),
+                            "there is a caller \"%s\" already", callers->items[i].name);
+    }
+}
+
+struct callers *callers_load(const char *path, struct faults *faults) {
+    struct arena *arena = arena_new();
+    struct callers *callers = arena_new_of(arena, struct callers);
+    callers->arena = arena;
+    callers->references = 1;
+    size_t before = faults->count;
+    const struct conf *top = conf_file_read(arena, path, NULL, faults);
+    if (top) read_list(callers, top, path, faults);
+    if (faults->count == before) return callers;
+    callers_unref(callers);
+    return NULL;
+}
+
+struct callers *callers_ref(struct callers *callers) {
+    if (callers) __atomic_add_fetch(&callers->references, 1, __ATOMIC_RELAXED);
+    return callers;
+}
+
+void callers_unref(struct callers *callers) {
+    if (callers && __atomic_sub_fetch(&callers->references, 1, __ATOMIC_ACQ_REL) == 0) arena_free(callers->arena);
+}
+
+const char *caller_name(const struct caller *caller) {
+    return caller ? caller->name : NULL;
+}
+
+const struct caller *callers_find(const struct callers *callers, const char *authorization, const char *certificate,
+                                  struct fault *fault) {
+    const struct caller *found = NULL;
+    for (size_t i = 0; certificate && i < callers->count; i++)
+        if (callers->items[i].certificate && strcmp(callers->items[i].certificate, certificate) == 0)
+            return &callers->items[i];
+    if (!authorization) {
+        fault_set(fault, FAULT_UNAUTHORIZED, NULL, "this gateway asks for a token: send it as Authorization: Bearer …");
+        return NULL;
+    }
+    if (strncasecmp(authorization, "Bearer ", 7) != 0) {
+        fault_set(fault, FAULT_UNAUTHORIZED, NULL, "the Authorization header has to begin with Bearer");
+        return NULL;
+    }
+    char digest[HEX_LEN + 1];
+    digest_sha256_hex(text_trim(text_of(authorization + 7)), digest);
+    for (size_t i = 0; i < callers->count; i++) /* all of them, wherever it is found */
+        if (callers->items[i].token_sha256 && digest_same(callers->items[i].token_sha256, digest, HEX_LEN))
+            found = &callers->items[i];
+    if (!found) fault_set(fault, FAULT_UNAUTHORIZED, NULL, "the token is nobody's");
+    return found;
+}
+
+static bool matches(const char *pattern, const char *stage) {
+    size_t n = strlen(pattern);
+    if (n && pattern[n - 1] == '*') return strncmp(pattern, stage, n - 1) == 0;
+    return strcmp(pattern, stage) == 0;
+}
+
+bool caller_may(const struct caller *caller, enum caller_right right, const char *stage) {
+    if (!caller) return true;
+    const struct names *names = &caller->rights[right];
+    for (size_t i = 0; i < names->count; i++)
+        if (matches(names->items[i], stage)) return true;
+    return false;
+}
+
+bool caller_sees_all(const struct caller *caller) {
+    if (!caller) return true;
+    const struct names *names = &caller->rights[RIGHT_SEE];
+    for (size_t i = 0; i < names->count; i++)
+        if (strcmp(names->items[i], "*") == 0) return true;
+    return false;
+}

@@ -1,0 +1,36 @@
+/* Listening sockets, and the addresses they are written as. */
+#ifndef FRONT_LISTEN_SOCKET_H
+#define FRONT_LISTEN_SOCKET_H
+
+#include <stdbool.h>
+
+#include "base/fault.h"
+#include "base/text.h"
+
+#define LISTEN_BACKLOG 1024
+
+/* "127.0.0.1:8095", "[::1]:8095", "*:8095" (all IPv4), "[::]:8095" (IPv6 only), "unix:/run/stagedoor.sock", each also
+ * with a "tls:" in front. */
+struct listen_address {
+    const char *text; /* borrowed from what was parsed, and not NUL-terminated unless that is */
+    bool tls;
+    bool loopback; /* only reachable from this machine */
+};
+bool listen_address_parse(struct text t, struct listen_address *ret_address,
+                          struct fault *fault); /* names are not looked up */
+
+/* Opened once, before loops run; every loop listens on a dup of each. A stale unix socket file is replaced, a live one
+ * is a fault. */
+struct listen_socket;
+struct listen_socket *listen_socket_open(const char *address, struct fault *fault);
+void listen_socket_close(struct listen_socket *socket);
+const char *listen_socket_address(const struct listen_socket *socket); /* with the port the system chose for ":0" */
+
+/* ---- for the listener ---- */
+struct sockaddr;
+int listen_socket_dup(const struct listen_socket *socket); /* GIVES a descriptor of the same socket; -1: none left */
+bool listen_socket_is_unix(const struct listen_socket *socket);
+bool listen_socket_wants_tls(const struct listen_socket *socket);
+bool sockaddr_is_loopback(const struct sockaddr *address); /* 127.0.0.0/8, ::1, or a unix socket */
+
+#endif

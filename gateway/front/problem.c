@@ -1,0 +1,80 @@
+/* From faults to problem documents.
+ *
+ * `detail` begins with what is wrong, since orca shows its users little more than the beginning of an error's body. */
+#include "front/problem.h"
+
+#include <string.h>
+
+int problem_status(enum fault_kind kind) {
+    static const int statuses[] = {
+        [FAULT_NONE] = 500,      [FAULT_SYNTAX] = 400,      [FAULT_INVALID] = 422,      [FAULT_UNDEFINED] = 422,
+        [FAULT_TOO_LARGE] = 413, [FAULT_UNSUPPORTED] = 415, [FAULT_UNAUTHORIZED] = 401, [FAULT_FORBIDDEN] = 403,
+        [FAULT_NOT_FOUND] = 404, [FAULT_CONFLICT] = 409,    [FAULT_GONE] = 410,         [FAULT_BUSY] = 503,
+        [FAULT_IO] = 503,        [FAULT_UPSTREAM] = 502,    [FAULT_INTERNAL] = 500,
+    };
+    return (size_t)kind < sizeof statuses / sizeof *statuses ? statuses[kind] : 500;
+}
+
+const char *problem_title(int status) {
+    static const struct {
+        int status;
+        const char *title;
+    } titles[] = {
+        {400, "Bad Request"},
+        {401, "Unauthorized"},
+        {403, "Forbidden"},
+        {404, "Not Found"},
+        {405, "Method Not Allowed"},
+        {408, "Request Timeout"},
+        {409, "Conflict"},
+        {410, "Gone"},
+        {413, "Content Too Large"},
+        {414, "URI Too Long"},
+        {415, "Unsupported Media Type"},
+        {417, "Expectation Failed"},
+        {422, "Unprocessable Content"},
+        {429, "Too Many Requests"},
+        {431, "Request Header Fields Too Large"},
+        {500, "Internal Server Error"},
+        {501, "Not Implemented"},
+        {502, "Bad Gateway"},
+        {503, "Service Unavailable"},
+        {505, "HTTP Version Not Supported"},
+    };
+    for (size_t i = 0; i < sizeof titles / sizeof *titles; i++)
+        if (titles[i].status == status) return titles[i].title;
+    return "Error";
+}
+
+/* What a client sent may stand in a sentence: not as something that orca would evaluate, and not as bytes that are no
+ * text. */
+static void add_text(struct buf *out, const char *name, const char *value) {
+    buf_addf(out, ",\"%s\":\"", name);
+    for (const char *at = value; *at;) {
+        size_t n = strcspn(at, "$");
+        struct text piece = {at, n};
+        if (text_utf8_check(piece)) buf_add_json_inner(out, piece);
+        else buf_adds(out, "?");
+        at += n;
+        if (*at) buf_adds(out, at[1] == '{' ? "$ " : "$"), at++;
+    }
+    buf_addc(out, '"');
+}
+
+void problem_write(struct buf *out, int status, const char *kind, const char *detail, const struct fault *faults,
+                   size_t count) {
+    buf_addf(out, "{\"type\":\"about:blank\",\"title\":\"%s\",\"status\":%d", problem_title(status), status);
+    add_text(out, "detail", detail);
+    if (kind) add_text(out, "kind", kind);
+    bool any = false;
+    for (size_t i = 0; i < count; i++) {
+        if (!faults[i].where[0]) continue;
+        buf_adds(out, any ? "},{" : ",\"errors\":[{");
+        size_t begin = out->len;
+        add_text(out, "pointer", faults[i].where);
+        add_text(out, "detail", faults[i].what);
+        if (out->len > begin) memmove(out->at + begin, out->at + begin + 1, out->len - begin), out->len--;
+        any = true;
+    }
+    buf_adds(out, any ? "}]}" : "}");
+}

@@ -1,0 +1,175 @@
+/* Routing: from an exchange to the handler that answers it, and the answers that all handlers share.
+ *
+ * One table says everything about a route: method, pattern, handler, and whether a caller has to say who it is. A path
+ * that is known with another method gets 405 with Allow; HEAD is GET without its body; OPTIONS says what is allowed. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/count.h"
+#include "base/log.h"
+#include "front/api.h"
+#include "front/problem.h"
+
+#define BODY_MAX (64 * 1024 * 1024)
+
+struct route {
+    enum http_method method;
+    const char *pattern; /* segments; {stage} and {id} match any one */
+    void (*handle)(struct api_call *call);
+    bool anybody; /* no token is asked for, also where there are callers */
+};
+
+static const struct route routes[] = {
+    {HTTP_GET, "", api_ops_index, true},
+    {HTTP_GET, "health", api_ops_health, true},
+    {HTTP_GET, "ready", api_ops_ready, true},
+    {HTTP_GET, "metrics", api_ops_metrics, false},
+    {HTTP_GET, "stages", api_stages_list, false},
+    {HTTP_GET, "stages/{stage}", api_stages_show, false},
+    {HTTP_POST, "stages/{stage}", api_runs_start, false},
+    {HTTP_POST, "stages/{stage}/cancel", api_runs_cancel_key, false},
+    {HTTP_GET, "runs", api_runs_list, false},
+    {HTTP_GET, "runs/{id}", api_runs_show, false},
+    {HTTP_DELETE, "runs/{id}", api_runs_cancel, false},
+    {HTTP_POST, "runs/{id}/cancel", api_runs_cancel, false},
+    {HTTP_GET, "webhooks/preconfigured", api_stages_preconfigured, false},
+};
+#define ROUTES (sizeof routes / sizeof *routes)
+
+/* ---- answers ---- */
+
+static void count_answer(const struct api_call *call, int status) {
+    const struct exchange *exchange = call->exchange;
+    char code[8];
+    snprintf(code, sizeof code, "%d", status);
+    int64_t ms = loop_mono_ms(call->api->loop) - exchange->began_mono_ms;
+    count_add_labelled(COUNT_FAMILY_REQUESTS, call->route, code, 1);
+    count_observe(COUNT_HISTOGRAM_REQUEST_MS, ms);
+    struct log_context ctx = {.caller = caller_name(call->caller)};
+    char target[512];
+    snprintf(target, sizeof target, "%.*s", TEXT_ARG(exchange->target));
+    log_put(status >= 500   ? LOG_WARN
+            : status >= 400 ? LOG_INFO
+                            : LOG_DEBUG,
+            "request", &ctx, LOG_STR("method", http_method_word(exchange->method)), LOG_STR("target", target),
+            LOG_INT("code", status), LOG_INT("ms", ms), LOG_STR("peer", exchange->peer));
+}
+
+void api_answer(struct api_call *call, struct answer *answer) {
+    count_answer(call, answer->status);
+    struct callers *callers = call->callers; /* the call lives in the exchange's arena */
+    exchange_answer(call->exchange, answer);
+    callers_unref(callers);
+}
+
+void api_answer_json(struct api_call *call, int status, const struct buf *body) {
+    struct answer answer = {.status = status, .content_type = "application/json", .body = buf_text(body)};
+    api_answer(call, &answer);
+}
+
+static void add_header(struct answer *answer, const char *name, const char *value) {
+    answer->headers[answer->header_count++] = (struct answer_header){name, value};
+}
+
+static void answer_problem(struct api_call *call, int status, const char *kind, const char *detail,
+                           const struct fault *faults, size_t count, const char *allow) {
+    struct buf body;
+    buf_init(&body, BODY_MAX);
+    problem_write(&body, status, kind, detail, faults, count);
+    struct answer answer = {.status = status, .content_type = PROBLEM_TYPE, .body = buf_text(&body)};
+    if (allow) add_header(&answer, "Allow", allow);
+    if (status == 401) add_header(&answer, "WWW-Authenticate", "Bearer realm=\"stagedoor\"");
+    if (status == 503) add_header(&answer, "Retry-After", "5");
+    api_answer(call, &answer);
+    buf_fini(&body);
+}
+
+void api_problem(struct api_call *call, int status, const char *kind, const char *detail, const struct faults *faults) {
+    answer_problem(call, status, kind, detail, faults ? faults->items : NULL, faults ? faults->count : 0, NULL);
+}
+
+void api_fault(struct api_call *call, const struct fault *fault) {
+    answer_problem(call, problem_status(fault->kind), fault_word(fault->kind), fault->what, fault, 1, NULL);
+}
+
+void api_refuse(int status, const char *what, struct buf *ret_body, const char **ret_content_type) {
+    problem_write(ret_body, status, "refused", what, NULL, 0);
+    *ret_content_type = PROBLEM_TYPE;
+}
+
+/* ---- matching ---- */
+
+static bool match(const char *pattern, const struct exchange *exchange, struct api_call *call) {
+    struct text rest = text_of(pattern), part;
+    size_t i = 0;
+    if (rest.len == 0) return exchange->segment_count == 0;
+    while (text_cut(&rest, '/', &part)) {
+        if (i == exchange->segment_count) return false;
+        struct text segment = exchange->segments[i++];
+        if (text_is(part, "{stage}")) call->stage = arena_strndup(exchange->arena, segment.at, segment.len);
+        else if (text_is(part, "{id}")) call->id = arena_strndup(exchange->arena, segment.at, segment.len);
+        else if (!text_same(part, segment)) return false;
+    }
+    return i == exchange->segment_count;
+}
+
+static const struct route *find(struct api_call *call, struct buf *allow) {
+    enum http_method method = call->exchange->method == HTTP_HEAD ? HTTP_GET : call->exchange->method;
+    const struct route *found = NULL;
+    for (size_t i = 0; i < ROUTES; i++) {
+        if (!match(routes[i].pattern, call->exchange, call)) continue;
+        call->route = routes[i].pattern;
+        if (routes[i].method == method) found = &routes[i];
+        buf_addf(allow, "%s%s", allow->len ? ", " : "", http_method_word(routes[i].method));
+        if (routes[i].method == HTTP_GET) buf_adds(allow, ", HEAD");
+    }
+    return found;
+}
+
+static void answer_no_route(struct api_call *call, const char *allow) {
+    const struct exchange *exchange = call->exchange;
+    char detail[256];
+    if (!*allow) {
+        api_problem(call, 404, "not_found", "there is nothing at this path; GET / lists what there is", NULL);
+    } else if (exchange->method == HTTP_OPTIONS) {
+        struct answer answer = {.status = 204};
+        add_header(&answer, "Allow", allow);
+        api_answer(call, &answer);
+    } else {
+        snprintf(detail, sizeof detail, "%s is not allowed here; %s is", http_method_word(exchange->method), allow);
+        answer_problem(call, 405, "unsupported", detail, NULL, 0, allow);
+    }
+}
+
+/* ---- handling ---- */
+
+static const char *base_url_of(const struct api *api, const struct exchange *exchange) {
+    if (api->public_url[0]) return api->public_url;
+    const char *host = exchange_header(exchange, "Host");
+    return arena_printf(exchange->arena, "%s://%s", exchange->tls ? "https" : "http",
+                        host && *host ? host : "localhost");
+}
+
+static bool identify(struct api_call *call, struct fault *fault) {
+    if (!call->api->callers) return true;
+    call->callers = callers_ref(call->api->callers);
+    call->caller = callers_find(call->callers, exchange_header(call->exchange, "Authorization"),
+                                call->exchange->client_name, fault);
+    return call->caller != NULL;
+}
+
+void api_handle(struct exchange *exchange) {
+    struct api_call *call = arena_new_of(exchange->arena, struct api_call);
+    call->api = exchange->server;
+    call->exchange = exchange;
+    call->route = "none";
+    call->base_url = base_url_of(call->api, exchange);
+    struct buf allow;
+    struct fault fault;
+    buf_init(&allow, 256);
+    const struct route *route = find(call, &allow);
+    if (!route) answer_no_route(call, buf_cstr(&allow));
+    else if (!route->anybody && !identify(call, &fault)) api_fault(call, &fault);
+    else route->handle(call);
+    buf_fini(&allow);
+}

@@ -1,0 +1,189 @@
+"""Cancel at every moment of a run, and time running out.
+
+Reasons: `canceled` where the upstream was told and agreed (or had nothing to stop), `cancel_unconfirmed` where it did
+not or could not be told, `canceled_before_start` where nothing had been sent."""
+
+import time
+
+import pytest
+from helpers.jobs import Jobs, call_stage, job_stage, script_job
+from helpers.upstream import Gate, Reset, Stall, reply
+
+
+@pytest.fixture
+def gw(gateway, upstream):
+    return gateway(stages={"job": job_stage(upstream.url), "call": call_stage(upstream.url)})
+
+
+@pytest.mark.parametrize("how", ["post", "delete"])
+def test_cancel_while_polling(gw, upstream, how):
+    Jobs(upstream, hold=True)
+    client = gw.client()
+    report = client.started("job")
+    upstream.wait_for(2, "GET", "/jobs/1")
+    answer = client.cancel(report["id"]) if how == "post" else client.request("DELETE", f"/runs/{report['id']}")
+    assert answer.status in (200, 202)
+    ended = client.wait_end(report["id"])
+    assert (ended["status"], ended["reason"], ended["error"]) == ("CANCELED", "canceled", None)
+    assert upstream.count("DELETE", "/jobs/1") == 1
+    assert gw.wait_log(event="run_ended", run=report["id"], status="CANCELED")
+    # Nothing follows a run that has ended.
+    polls = upstream.count("GET", "/jobs/1")
+    time.sleep(0.5)
+    assert upstream.count("GET", "/jobs/1") == polls
+
+
+def test_cancel_before_the_post_has_been_answered(gw, upstream):
+    """It is taken at once, and carried out when the reply says what there is to cancel."""
+    gate = Gate(reply(201, {"links": {"self": f"{upstream.url}/jobs/1"}}))
+    script_job(upstream, "running")
+    upstream.on("POST", "/jobs", gate)
+    client = gw.client()
+    report = client.started("job")
+    assert gate.reached.wait(10)
+    answer = client.cancel(report["id"])
+    assert answer.status == 202 and answer.json()["status"] == "RUNNING"
+    assert upstream.count("DELETE") == 0
+    gate.open()
+    assert client.wait_end(report["id"])["status"] == "CANCELED"
+    assert upstream.count("DELETE", "/jobs/1") == 1 and upstream.count("POST", "/jobs") == 1
+
+
+def test_cancel_while_a_poll_hangs(gw, upstream):
+    script_job(upstream, Stall())
+    client = gw.client()
+    report = client.started("job")
+    upstream.wait_for(1, "GET", "/jobs/1")
+    began = time.monotonic()
+    client.cancel(report["id"])
+    assert client.wait_end(report["id"])["status"] == "CANCELED"
+    assert time.monotonic() - began < 3, "it does not wait for the poll"
+
+
+def test_cancel_call_that_fails_first(gw, upstream):
+    script_job(upstream, "running")
+    upstream.on("DELETE", "/jobs/1", reply(503, "x"), Reset(), reply(202, {}))
+    client = gw.client()
+    report = client.started("job")
+    upstream.wait_for(1, "GET", "/jobs/1")
+    client.cancel(report["id"])
+    ended = client.wait_end(report["id"])
+    assert (ended["status"], ended["reason"]) == ("CANCELED", "canceled")
+    assert upstream.count("DELETE", "/jobs/1") == 3
+
+
+@pytest.mark.parametrize("code", [404, 405, 409, 410])
+def test_cancel_of_what_is_over_already(gw, upstream, code):
+    script_job(upstream, "running")
+    upstream.on("DELETE", "/jobs/1", reply(code, {}))
+    client = gw.client()
+    report = client.started("job")
+    upstream.wait_for(1, "GET", "/jobs/1")
+    client.cancel(report["id"])
+    assert client.wait_end(report["id"])["status"] == "CANCELED"
+    assert upstream.count("DELETE", "/jobs/1") == 1
+
+
+def test_cancel_that_the_upstream_refuses(gw, upstream):
+    script_job(upstream, "running")
+    upstream.on("DELETE", "/jobs/1", reply(403, {}))
+    client = gw.client()
+    report = client.started("job")
+    upstream.wait_for(1, "GET", "/jobs/1")
+    client.cancel(report["id"])
+    ended = client.wait_end(report["id"])
+    assert (ended["status"], ended["reason"]) == ("CANCELED", "cancel_unconfirmed")
+    assert "403" in ended["progress"], ended
+
+
+def test_cancel_without_a_cancel_call(gateway, upstream):
+    script_job(upstream, "running")
+    client = gateway(stages={"job": job_stage(upstream.url, cancel=None)}).client()
+    report = client.started("job")
+    upstream.wait_for(1, "GET", "/jobs/1")
+    client.cancel(report["id"])
+    ended = client.wait_end(report["id"])
+    assert (ended["status"], ended["reason"]) == ("CANCELED", "cancel_unconfirmed")
+    assert "not told" in ended["progress"] or "no cancel" in ended["progress"], ended
+
+
+def test_cancel_many_times_from_many_sides(gw, upstream):
+    from helpers.gateway import Background
+
+    Jobs(upstream, hold=True)
+    report = gw.client().started("job")
+    upstream.wait_for(1, "GET", "/jobs/1")
+    clients = [gw.client() for _ in range(20)]
+    answers = Background(*[lambda client=client: client.cancel(report["id"]) for client in clients]).results()
+    assert {answer.status for answer in answers} <= {200, 202}
+    assert gw.client().wait_end(report["id"])["status"] == "CANCELED"
+    assert upstream.count("DELETE", "/jobs/1") == 1
+
+
+def test_cancel_answers_who_waits(gw, upstream):
+    from helpers.gateway import Background
+
+    Jobs(upstream, hold=True)
+    report = gw.client().started("job")
+    upstream.wait_for(1, "GET", "/jobs/1")
+    waiting = Background(lambda: gw.client().get(f"/runs/{report['id']}", headers={"Prefer": "wait=30"}))
+    gw.client().cancel(report["id"])
+    (answer,) = waiting.results(10)
+    assert answer.json()["status"] == "CANCELED"
+
+
+# ---- time ----
+
+
+def test_time_of_a_step(gateway, upstream):
+    """The work is canceled upstream: nobody waits for it any more."""
+    script_job(upstream, "running")
+    client = gateway(stages={"job": job_stage(upstream.url, status={"timeout": "1s"})}).client()
+    began = time.monotonic()
+    report = client.run("job")
+    assert 0.8 < time.monotonic() - began < 5
+    assert (report["status"], report["reason"]) == ("TERMINAL", "timeout")
+    assert "time" in report["error"], report
+    assert upstream.count("DELETE", "/jobs/1") == 1
+
+
+def test_time_of_a_step_while_a_poll_hangs(gateway, upstream):
+    script_job(upstream, Stall())
+    client = gateway(stages={"job": job_stage(upstream.url, status={"timeout": "1s"})}).client()
+    began = time.monotonic()
+    report = client.run("job")
+    assert time.monotonic() - began < 5
+    assert (report["status"], report["reason"]) == ("TERMINAL", "timeout")
+
+
+def test_time_of_the_run(gateway, upstream):
+    script_job(upstream, "running")
+    client = gateway(stages={"job": job_stage(upstream.url, timeout="1s")}).client()
+    report = client.run("job")
+    assert (report["status"], report["reason"]) == ("TERMINAL", "timeout")
+
+
+def test_connect_timeout(gateway):
+    """A listener whose queue is full never completes the handshake."""
+    import socket
+
+    full = socket.socket()
+    full.bind(("127.0.0.1", 0))
+    full.listen(0)
+    fillers = []
+    try:
+        for _ in range(4):
+            filler = socket.socket()
+            filler.setblocking(False)
+            filler.connect_ex(full.getsockname())
+            fillers.append(filler)
+        url = f"http://127.0.0.1:{full.getsockname()[1]}"
+        text = call_stage(url, connect_timeout="500ms", retry={"attempts": 0})
+        began = time.monotonic()
+        report = gateway(stages={"call": text}).client().run("call")
+        assert time.monotonic() - began < 5
+        assert (report["status"], report["reason"]) == ("TERMINAL", "upstream_unreachable")
+        assert "500ms" in report["error"], report
+    finally:
+        for one in (full, *fillers):
+            one.close()
