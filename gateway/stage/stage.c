@@ -117,7 +117,7 @@ static void compile_step(struct compile *c, const struct plan *plan, size_t inde
     step->name = plan->names[index];
     step->every_ms = 5000;
     step->timeout_ms = repeats ? HOUR_MS : 0;
-    compile_call_defaults(&step->call, repeats);
+    compile_call_defaults(&step->call);
     fields_read(c, group, of, places, plan->general ? 3 : 2);
     c->scope.steps = index;
     compile_call(c, group, of, kind, &step->call);
@@ -130,7 +130,7 @@ static void compile_cancel(struct compile *c, const struct conf *group) {
     if (!group || group->kind != CONF_GROUP) return;
     struct stage_call *call = arena_new_of(c->arena, struct stage_call);
     struct field_place place = {&fields_call, call};
-    compile_call_defaults(call, false);
+    compile_call_defaults(call);
     fields_read(c, group, "cancel", &place, 1);
     c->steps_used = 0;
     c->scope.steps = c->stage->step_count;
