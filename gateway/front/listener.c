@@ -241,7 +241,7 @@ static void connection_refuse(struct connection *connection, int status, const c
     log_put(LOG_INFO, "request_refused", NULL, LOG_STR("peer", connection->peer), LOG_INT("status", status),
             LOG_STR("what", what));
     connection->close_after = true;
-    connection->head_only = false;
+    if (connection->guard.request) connection->head_only = connection->guard.request->method == HTTP_HEAD;
     write_answer(connection, &answer);
     connection->unwritten = evbuffer_get_length(output_of(connection));
     connection_enter(connection, WRITING);
@@ -365,6 +365,7 @@ static void on_read(struct bufferevent *bev, void *arg) {
 static void answer_written(struct connection *connection) {
     if (connection->request) connection->evhtp_write(connection->evhtp->bev, connection->evhtp);
     connection->request = NULL;
+    connection->head_only = false;
     if (connection->dead) return;
     if (connection->close_after || connection->listener->draining) {
         connection_linger(connection);
