@@ -33,6 +33,7 @@
 #include "base/count.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "front/answer.h"
 #include "front/guard.h"
 
 #define FED_HEAD "GET / HTTP/1.1\r\n\r\n"
@@ -452,7 +453,7 @@ static void peer_write(struct connection *connection) {
         buf_addf(&text, "%s:%d", inet_ntop(AF_INET, &four.sin_addr, ip, sizeof ip), ntohs(four.sin_port));
     }
     memcpy(connection->peer, buf_cstr(&text), text.len + 1);
-    connection->loopback = connection->port->is_unix || sockaddr_is_loopback(from);
+    connection->loopback = connection->port->is_unix || listen_address_is_loopback(from);
     buf_fini(&text);
 }
 
