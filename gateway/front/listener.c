@@ -33,6 +33,7 @@
 #include "base/count.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "front/answer.h"
 #include "front/guard.h"
 
 #define FED_HEAD "GET / HTTP/1.1\r\n\r\n"
@@ -241,7 +242,7 @@ static void connection_refuse(struct connection *connection, int status, const c
     log_put(LOG_INFO, "request_refused", NULL, LOG_STR("peer", connection->peer), LOG_INT("status", status),
             LOG_STR("what", what));
     connection->close_after = true;
-    connection->head_only = false;
+    if (connection->guard.request) connection->head_only = connection->guard.request->method == HTTP_HEAD;
     write_answer(connection, &answer);
     connection->unwritten = evbuffer_get_length(output_of(connection));
     connection_enter(connection, WRITING);
@@ -365,6 +366,7 @@ static void on_read(struct bufferevent *bev, void *arg) {
 static void answer_written(struct connection *connection) {
     if (connection->request) connection->evhtp_write(connection->evhtp->bev, connection->evhtp);
     connection->request = NULL;
+    connection->head_only = false;
     if (connection->dead) return;
     if (connection->close_after || connection->listener->draining) {
         connection_linger(connection);
@@ -451,7 +453,7 @@ static void peer_write(struct connection *connection) {
         buf_addf(&text, "%s:%d", inet_ntop(AF_INET, &four.sin_addr, ip, sizeof ip), ntohs(four.sin_port));
     }
     memcpy(connection->peer, buf_cstr(&text), text.len + 1);
-    connection->loopback = connection->port->is_unix || sockaddr_is_loopback(from);
+    connection->loopback = connection->port->is_unix || listen_address_is_loopback(from);
     buf_fini(&text);
 }
 

@@ -211,13 +211,13 @@ static struct seen see(struct budget *budget, const struct operand *operand, con
 
 /* A pattern that a document brings is compiled for this one match; one that does not compile matches nothing (RFC 9535,
  * 2.4.6). */
-static bool matches_text(const struct operand *call, struct text subject, struct text source) {
-    if (call->pattern) return pattern_match(call->pattern, subject) == PATTERN_YES;
+static enum pattern_result match_text(const struct operand *call, struct text subject, struct text source) {
+    if (call->pattern) return pattern_match(call->pattern, subject);
     struct arena *arena = arena_new();
     const struct pattern *pattern = jsonpath_pattern(arena, source, call->function == FUNCTION_MATCH, NULL);
-    bool yes = pattern && pattern_match(pattern, subject) == PATTERN_YES;
+    enum pattern_result result = pattern ? pattern_match(pattern, subject) : PATTERN_NO;
     arena_free(arena);
-    return yes;
+    return result;
 }
 
 static bool is_text(struct seen value) {
@@ -229,7 +229,9 @@ static bool matches(struct budget *budget, const struct operand *call, const str
     if (!is_text(subject) || !is_text(source)) return false;
     for (int i = 0; i < 100; i++) /* matching is dearer than visiting */
         if (!visit(budget)) return false;
-    return matches_text(call, json_text(subject.node), json_text(source.node));
+    enum pattern_result result = match_text(call, json_text(subject.node), json_text(source.node));
+    if (result == PATTERN_TOO_HARD) budget->spent = true; /* no answer is better than a wrong one */
+    return result == PATTERN_YES;
 }
 
 static bool is_integer(struct seen value) {

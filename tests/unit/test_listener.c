@@ -418,6 +418,18 @@ static void test_refusals(void **state) {
     one("POST /echo HTTP/1.1\r\n" H "Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
         "HTTP/1.1 400 Bad Request\r\n", NULL);
     assert_int_equal(count_read(COUNT_REQUESTS_REFUSED) - before, 6);
+    static const char *const heads[] = {"HEAD /%2f HTTP/1.1\r\n" H "\r\n", "HEAD / HTTP/1.1\r\n\r\n"};
+    for (size_t i = 0; i < 2; i++) { /* a refusal has no body either where it answers a HEAD */
+        struct server server;
+        struct client client;
+        server_start(&server, &usual, "127.0.0.1:0", NULL);
+        client_open(&client, &server);
+        say(&client, heads[i]);
+        expect_reply(&client, "HTTP/1.1 400 Bad Request\r\n", NULL, true);
+        expect_end(&client);
+        client_close(&client);
+        server_stop(&server);
+    }
 }
 
 /* The client is still sending when it is refused; the refusal must reach it, not a reset. */
