@@ -38,9 +38,10 @@ def test_run_as_json(gw, upstream):
 
 @pytest.mark.parametrize("state, status", [("failed", 1), ("aborted", 3)])
 def test_run_that_ends_otherwise(gw, upstream, state, status):
+    word = {"failed": "TERMINAL", "aborted": "CANCELED"}[state]
     script_job(upstream, state)
     done = tool(gw, "run", "job")
-    assert done.returncode == status and state in done.stdout, done
+    assert done.returncode == status and word in done.stdout, done
 
 
 def test_run_with_mistakes(gw):
@@ -54,7 +55,7 @@ def test_run_with_mistakes(gw):
 def test_gateway_that_is_not_there():
     for words in (["run", "job"], ["list"], ["runs"], ["watch", "01HZZZZZZZZZZZZZZZZZZZZZZZ"]):
         done = command(*words, "--url", f"http://127.0.0.1:{free_port()}")
-        assert done.returncode == 4 and "refused" in done.stderr, done
+        assert done.returncode == 4 and "connect" in done.stderr, done
 
 
 def test_same_key_same_run(gw, upstream):
