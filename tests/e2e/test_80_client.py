@@ -207,7 +207,9 @@ def test_check_of_what_is_broken(tmp_path):
     said = done.stdout + done.stderr
     assert "bad.conf:2" in said and "expct" in said and "expect" in said and "bad.conf:3" in said, said
     done = command("check", "--json", cwd=tmp_path)
-    assert "bad.conf:2" in json.dumps(json.loads(done.stdout))
+    (definition,) = json.loads(done.stdout)["definitions"]
+    lines = {mistake["line"] for mistake in definition["mistakes"]}
+    assert definition["ok"] is False and {2, 3} <= lines, definition
 
 
 def test_version():
