@@ -1,9 +1,12 @@
 """JSON as strangers write it (RFC 8259): what is not acceptable is 400, with the place, and starts nothing."""
 
+import json
+
 import pytest
 from helpers.client import check_problem
+from helpers.gateway import Gateway
 from helpers.jobs import call_stage
-from helpers.upstream import reply
+from helpers.upstream import Upstream, reply
 
 REFUSED = {
     "text": b"hello",
@@ -64,9 +67,6 @@ SHAPE = {
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory):
-    from helpers.gateway import Gateway
-    from helpers.upstream import Upstream
-
     upstream = Upstream()
     upstream.on("POST", "/call", reply(200, {}))
     text = call_stage(upstream.url, body="{{ parameters.any }}", content_type="application/json")
@@ -121,8 +121,6 @@ def test_accepted_and_passed_on_as_it_was(shared, name):
     assert answer.status == 200 and answer.json()["status"] == "SUCCEEDED", answer
     sent = upstream.got("POST", "/call")[-1].json()
     if name == "deep enough":
-        import json
-
         value = json.loads(source)
     assert sent == value and type(sent) is type(value)
 

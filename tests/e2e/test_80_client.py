@@ -1,12 +1,13 @@
 """The commands against a real gateway: exit statuses, --json, what is printed. (test_79 has them against a played one.)"""
 
+import hashlib
 import json
 import os
 import signal
 import subprocess
 
 import pytest
-from helpers.gateway import BINARY, command
+from helpers.gateway import BINARY, ROOT, command
 from helpers.jobs import Jobs, call_stage, job_stage, script_job
 from helpers.services import shipped, templates
 from helpers.upstream import reply
@@ -133,8 +134,6 @@ def test_load_test_from_the_command_line(gateway, loadtest, target):
 
 
 def test_token_from_environment_and_file(gateway, upstream, tmp_path):
-    import hashlib
-
     token = "a-good-token"
     rights = {"start": ["*"], "see": ["*"], "cancel": ["*"]}
     callers = [{"name": "kim", "token_sha256": hashlib.sha256(token.encode()).hexdigest(), **rights}]
@@ -189,8 +188,6 @@ def test_eval_jsonpath_that_finds_nothing_or_is_none():
 
 
 def test_check_of_what_ships():
-    from helpers.services import ROOT
-
     done = command("check", cwd=ROOT)
     assert done.returncode == 0, done
 
