@@ -49,6 +49,9 @@ def errors(answer):
         ("i", 50, 50),
         ("i", "50", 50),
         ("i", 50.0, 50),
+        ("i", " 50 ", 50),
+        ("i", "", 7),  # orca sends "" for a field that was left empty
+        ("u", "", None),
         ("f", 1, 1),
         ("f", "1.5", 1.5),
         ("f", "1e2", 100.0),

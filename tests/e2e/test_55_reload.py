@@ -1,10 +1,11 @@
 """Definitions come and go while the gateway runs: all good, or the old one stays, per stage."""
 
+import hashlib
 import shutil
 import time
 
 from helpers.client import check_problem
-from helpers.gateway import Background
+from helpers.gateway import Background, conf
 from helpers.jobs import Jobs, call_stage, job_stage, script_job
 from helpers.upstream import reply
 from helpers.wait import wait_until
@@ -143,8 +144,6 @@ def test_sighup_reads_anew(gateway, upstream):
 
 
 def test_sighup_takes_new_secrets_and_callers(gateway, upstream):
-    import hashlib
-
     upstream.on("POST", "/call", reply(200, {}))
     text = call_stage(upstream.url, auth={"type": "bearer", "token": "{{ secret.token }}"})
     rights = {"start": ["*"], "see": ["*"], "cancel": ["*"]}
@@ -156,8 +155,6 @@ def test_sighup_takes_new_secrets_and_callers(gateway, upstream):
     old = gw.client(token="old-token")
     old.run("call")
     (gw.secrets_dir / "token").write_text("new-secret\n")
-    from helpers.gateway import conf
-
     (gw.directory / "callers.conf").write_text(conf({"callers": caller("new-token")}))
     gw.reload()
     wait_until(lambda: gw.client(token="new-token").get("/stages").status == 200, "the new token")

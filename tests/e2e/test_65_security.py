@@ -6,6 +6,7 @@ neither see nor start is not there for it."""
 import base64
 import hashlib
 import json
+import socket
 import ssl
 import urllib.parse
 
@@ -271,8 +272,6 @@ def test_certificate_is_renewed_by_sighup(tls_gateway, authority):
 
     def serial():
         context = trusting(authority)
-        import socket
-
         with context.wrap_socket(socket.create_connection(("127.0.0.1", gw.tls_port)), server_hostname="127.0.0.1") as one:
             return one.getpeercert()["serialNumber"]
 

@@ -4,6 +4,9 @@ import re
 
 import pytest
 from helpers.gateway import command, conf
+from helpers.jobs import call_stage
+from helpers.upstream import reply
+from helpers.wait import wait_until
 
 
 def sample():
@@ -21,42 +24,27 @@ def test_sample_is_commented_and_loads_back(gateway):
     text = sample()
     assert {"listen", "stages", "templates", "store", "loops", "retention", "log_format"} <= set(options_of(text))
     gw = gateway(started=False)
-    config = gw.directory / "all.conf"
+    # With every default said aloud it serves as it does without a file; only the address has to be a free one.
     uncommented = re.sub(r"^#\s?([a-z_]+\s*=)", r"\1", text, flags=re.M)
-    config.write_text(uncommented)
-    done = command("serve", "--config", config, "--print-options")
-    assert done.returncode == 0, done
-    # It serves with the whole sample in force, but for what two of them cannot share.
-    text = re.sub(r"^listen\s*=.*$", f'listen = [ "127.0.0.1:{gw.port}" ];', uncommented, flags=re.M)
-    gw.options = {}
-    (gw.directory / "stagedoor.conf").write_text(text)
-    gw.conf_text = text
-    config.write_text(text)
+    config = gw.directory / "all.conf"
+    config.write_text(re.sub(r"^listen\s*=.*$", f'listen = [ "127.0.0.1:{gw.port}" ];', uncommented, flags=re.M))
     gw.start("--config", str(config))
     assert gw.client().get("/stages").status == 200
 
 
-def test_flags_win_over_environment_over_file(gateway):
+def test_flags_win_over_environment_over_file(gateway, upstream):
     gw = gateway(started=False, options={"user_agent": "from-file", "public_url": "http://file.example"})
     gw.env = {"STAGEDOOR_PUBLIC_URL": "http://environment.example"}
     gw.start()
-    from helpers.upstream import Upstream, reply
-    from helpers.jobs import call_stage
-    from helpers.wait import wait_until
-
-    upstream = Upstream()
-    try:
-        upstream.on("POST", "/call", reply(200, {}))
-        gw.put_stage("call", call_stage(upstream.url))
-        wait_until(lambda: gw.client().get("/stages/call").status == 200, "the stage")
-        report = gw.client().run("call")
-        assert report["statusUrl"].startswith("http://environment.example/")
-        assert upstream.got()[-1].header("User-Agent") == "from-file"
-        gw.stop()
-        gw.start("--public_url", "http://flag.example")
-        assert gw.client().run("call")["statusUrl"].startswith("http://flag.example/")
-    finally:
-        upstream.close()
+    upstream.on("POST", "/call", reply(200, {}))
+    gw.put_stage("call", call_stage(upstream.url))
+    wait_until(lambda: gw.client().get("/stages/call").status == 200, "the stage")
+    report = gw.client().run("call")
+    assert report["statusUrl"].startswith("http://environment.example/")
+    assert upstream.got()[-1].header("User-Agent") == "from-file"
+    gw.stop()
+    gw.start("--public_url", "http://flag.example")
+    assert gw.client().run("call")["statusUrl"].startswith("http://flag.example/")
 
 
 @pytest.mark.parametrize(
@@ -74,7 +62,6 @@ def test_flags_win_over_environment_over_file(gateway):
         ({"listen": []}, ["listen"]),
         ({"listen": ["nonsense"]}, ["nonsense"]),
         ({"listen": ["127.0.0.1:99999"]}, ["99999"]),
-        ({"listen": "127.0.0.1:1"}, ["listen"]),
         ({"store": "mysql://x"}, ["mysql"]),
         ({"store": "sqlite::memory:"}, ["memory"]),
         ({"open": "yes"}, ["open"]),
