@@ -53,7 +53,7 @@ void compile_params(struct compile *c, const struct conf *list); /* into stage->
 enum compile_call_kind { COMPILE_REQUEST, COMPILE_STATUS, COMPILE_STEP, COMPILE_CANCEL };
 void compile_call(struct compile *c, const struct conf *group, const char *of, enum compile_call_kind kind,
                   struct stage_call *call);
-void compile_call_defaults(struct stage_call *call, bool repeats); /* before fields_read */
+void compile_call_defaults(struct stage_call *call); /* before fields_read */
 void compile_rules(struct compile *c, const struct conf *group, const char *of, bool must, struct stage_step *step);
 void compile_outputs(struct compile *c, const struct conf *group, const struct stage_output **ret_outputs,
                      size_t *ret_count);

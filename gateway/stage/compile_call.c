@@ -248,7 +248,7 @@ static void read_url(struct compile *c, const struct conf *group, const char *of
     else if (at->kind == CONF_STRING) call->url = compile_template(c, at, PLACE_URL);
 }
 
-static void set_defaults(struct stage_call *call) {
+void compile_call_defaults(struct stage_call *call) {
     code_set_parse(TEXT("2xx"), &call->expect, NULL);
     call->connect_timeout_ms = 5000;
     call->call_timeout_ms = 30000;
@@ -256,11 +256,6 @@ static void set_defaults(struct stage_call *call) {
     call->retry_attempts = 2;
     call->retry_delay_ms = 1000;
     call->retry_max_delay_ms = 30000;
-}
-
-void compile_call_defaults(struct stage_call *call, bool repeats) {
-    set_defaults(call);
-    if (repeats) call->retry_attempts = 10; /* an upstream that restarts under a poll must not end the run */
 }
 
 void compile_call(struct compile *c, const struct conf *group, const char *of, enum compile_call_kind kind,

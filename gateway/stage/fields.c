@@ -110,7 +110,8 @@ static const struct field tls_fields[] = {
 };
 
 static const struct field retry_fields[] = {
-    ROW(COUNT, attempts, HAND, "0..1000", "2; 10 for a step that repeats", "Further tries."),
+    ROW(COUNT, attempts, HAND, "0..1000", "2",
+        "Further tries of a call. A step that repeats goes on trying until its timeout."),
     ROW(DURATION, delay, IN(stage_call, retry_delay_ms), "0s..1d", "1s",
         "Before the first of them; it doubles each time."),
     ROW(DURATION, max_delay, IN(stage_call, retry_max_delay_ms), "0s..1d", "30s", "The longest delay."),
