@@ -1,4 +1,6 @@
-/* What operators ask: is it alive, may it get work, what has it counted, what is there. */
+/* What operators ask: is it alive, may it get work, what has it counted, what is there.
+ *
+ * Nothing here starts, changes or waits for anything; the router calls it, like every api_ file. */
 #include "base/count.h"
 #include "front/api.h"
 

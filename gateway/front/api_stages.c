@@ -1,4 +1,6 @@
-/* What is offered: the stages of the catalog, for people, for programs, and for whoever reads orca's own list. */
+/* What is offered: the stages of the catalog, for people, for programs, and for whoever reads orca's own list.
+ *
+ * Only reads: a stage is started in api_runs. The router calls it, like every api_ file. */
 #include <stdio.h>
 #include <string.h>
 

@@ -1,4 +1,6 @@
-/* A hash table of links that grows by doubling; it owns its slots, never its entries. */
+/* A hash table of links that grows by doubling; it owns its slots, never its entries.
+ *
+ * The engine finds its runs by it. An entry has to be taken out before its memory goes. */
 #include "run/index.h"
 
 #include "base/mem.h"
