@@ -1,6 +1,8 @@
 /* What is offered: the stages of the catalog, for people, for programs, and for whoever reads orca's own list.
  *
- * Only reads: a stage is started in api_runs. The router calls it, like every api_ file. */
+ * Everything comes from the generation that the loop holds, so an answer never mixes two. A stage that the caller has
+ * no right to is not there for it. Broken definitions are shown with their mistakes: that is how whoever dropped one in
+ * finds out. */
 #include <stdio.h>
 #include <string.h>
 

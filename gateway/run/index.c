@@ -1,6 +1,8 @@
 /* A hash table of links that grows by doubling; it owns its slots, never its entries.
  *
- * The engine finds its runs by it. An entry has to be taken out before its memory goes. */
+ * Chained, so that removing is cheap and an entry never moves. Keys are ids and what callers send: the hash is not
+ * keyed, but a loop holds no more runs than `max_runs`, and a caller who collides on purpose slows down nobody but the
+ * loop it was given. */
 #include "run/index.h"
 
 #include "base/mem.h"
