@@ -32,7 +32,8 @@ struct log_field {
 #define log_put(level, event, ctx, ...) \
     log_put_fields((level), (event), (ctx), (const struct log_field[]){__VA_ARGS__ __VA_OPT__(, ){0}})
 
-/* Any thread. Never blocks: past 4 MiB waiting, lines are dropped and counted, and the count is logged later. */
+/* Any thread. Never blocks: past 4 MiB waiting, lines are dropped and counted, and the count is logged later.
+ * Of a value, at most 4 KiB are shown. */
 void log_put_fields(enum log_level level, const char *event, const struct log_context *ctx,
                     const struct log_field *fields);
 void log_fault(enum log_level level, const char *event, const struct log_context *ctx, const struct fault *fault);

@@ -237,7 +237,7 @@ static void block_signals(struct server *server) {
     sigaddset(&set, SIGINT);
     sigaddset(&set, SIGHUP);
     sigaddset(&set, SIGUSR1);
-    sigprocmask(SIG_BLOCK, &set, NULL); /* before there are threads: all inherit it */
+    sigprocmask(SIG_BLOCK, &set, NULL); /* every thread inherits it */
     server->signal_fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
 }
 
@@ -367,8 +367,8 @@ static bool start_workers(struct server *server, struct fault *fault) {
 static bool start(struct server *server, struct fault *fault) {
     const struct settings *settings = &server->settings;
     struct faults faults;
+    block_signals(server); /* before the first thread, the log's */
     if (!check_exposure(server, fault) || !begin_log(settings, fault)) return false;
-    block_signals(server);
     raise_descriptors();
     upstream_global_init();
     server->loop = loop_new(UINT16_MAX);

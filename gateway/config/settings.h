@@ -27,14 +27,13 @@
  * struct settings is called as the option, with _ms behind a duration and _bytes behind a size. */
 #define SETTINGS(X)                                                                                                   \
     X(LIST, listen, "127.0.0.1:8095", "", RESTART, "Listening",                                                       \
-      "Addresses to listen on: host:port, [IPv6]:port, or unix:/path. A name may stand for several addresses. "       \
-      "Anything "                                                                                                     \
-      "but loopback and unix needs callers, or open = true.")                                                         \
+      "Addresses to listen on: IPv4:port, [IPv6]:port, *:port or unix:/path, each with tls: in front for TLS "        \
+      "(tls:*:8443). Anything but loopback and unix needs callers, tls_client_ca, or open = true.")                   \
     X(STRING, public_url, "", "", RELOAD, "Listening",                                                                \
       "The URL by which clients reach the gateway; links in reports begin with it. Empty: made from the first "       \
       "address of listen.")                                                                                           \
     X(PATH, tls_certificate, "", "", RELOAD, "Listening",                                                             \
-      "PEM file with the certificate and its chain. With it every TCP address speaks TLS only.")                      \
+      "PEM file with the certificate and its chain. Used by the tls: addresses of listen.")                           \
     X(PATH, tls_key, "", "", RELOAD, "Listening",                                                                     \
       "PEM file with the certificate's key. Empty: it is in the file of tls_certificate.")                            \
     X(PATH, tls_client_ca, "", "", RELOAD, "Listening",                                                               \
@@ -111,16 +110,17 @@ struct settings_input {
     const char *const *environment; /* as environ: "NAME=value" …, NULL at the end; NULL: none */
 };
 
-/* Reads all places, and reports every mistake: `where` is "file:line", "--name" or "STAGEDOOR_NAME". Everything lives
- * in `arena`. */
+/* Reads all places, and reports every mistake: `where` is "file:line", "--name" or "STAGEDOOR_NAME". Everything
+ * lives in `arena`. */
 bool settings_load(struct arena *arena, const struct settings_input *input, struct settings *ret_settings,
                    struct faults *faults);
 
-/* Whether args[0] is the flag of an option, and how many arguments it takes (1 or 2); else 0. For commands that have
- * flags of their own: they sort theirs out first. */
+/* Whether args[0] is the flag of an option, and how many arguments it takes (1 or 2); else 0. For commands that
+ * have flags of their own: they sort theirs out first. */
 size_t settings_flag_length(const char *const *args, size_t count);
 
-/* Calls fn for each option in which the two differ; `reload` tells whether a change takes effect without a restart. */
+/* Calls fn for each option in which the two differ; `reload` tells whether a change takes effect without a
+ * restart. */
 void settings_each_difference(const struct settings *a, const struct settings *b,
                               void (*fn)(void *arg, const char *name, bool reload), void *arg);
 

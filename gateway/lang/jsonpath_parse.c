@@ -455,7 +455,7 @@ static bool read_basic(struct parser *p, const struct condition **ret) {
     return read_bracket_or_test(p, inner, false);
 }
 
-/* Reads `next` once or more, with `sign` between. Chains lean to the left; the walker follows them in a loop. */
+/* Reads `next` once or more, with `sign` between. Chains lean to the left, as long as the source allows. */
 static bool read_chain(struct parser *p, const char *sign, enum condition_kind kind,
                        bool (*next)(struct parser *, const struct condition **), const struct condition **ret) {
     if (!next(p, ret)) return false;

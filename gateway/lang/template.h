@@ -42,8 +42,9 @@ struct template_rules {
 
 struct template;
 
-/* Lives in `arena`, `source` is copied. Every mistake is SYNTAX or UNDEFINED with `where` = "file:line" and the column
- * in the sentence. */
+/* Lives in `arena`, `source` is copied. Every mistake has `where` = "file:line" and the column in the sentence: SYNTAX,
+ * UNDEFINED (a name, a filter), INVALID (a place that takes no expression, a secret), UNSUPPORTED, TOO_LARGE (1 MiB of
+ * source, nesting of 64). */
 const struct template *template_compile(struct arena *arena, struct text source, const struct template_rules *rules,
                                         struct fault *fault);
 
@@ -52,9 +53,11 @@ bool template_uses(const struct template *t, size_t root);
 /* PLACE_URL: the whole URL is one expression; *ret_root is the root it comes from (a step's reply). */
 bool template_is_whole_url(const struct template *t, size_t *ret_root);
 
-/* roots[i] is the value of names->roots[i]; NULL where there is none yet (its use is then UNDEFINED).
+/* roots[i] is the value of names->roots[i]; NULL where there is none yet (its use is then UNDEFINED). JSON null is
+ * UNDEFINED as well, but for a bare hole of PLACE_JSON. `default` catches both: an upstream that has no value leaves it
+ * out or sends null, and nobody can know which (Jinja's own catches only the absent).
  * Appends to `out`. Faults: UNDEFINED (name and line), INVALID (a value that the place refuses), TOO_LARGE (`out` is
- * full). */
+ * full). After a fault `out` has what it had before. */
 bool template_render(const struct template *t, const struct json *const *roots, struct buf *out, struct fault *fault);
 
 /* For outputs: a template that is one expression gives its value as it is, any other its text. */

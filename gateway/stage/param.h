@@ -50,6 +50,12 @@ struct param {
 
 const char *param_type_word(enum param_type type);
 
+/* One value against one parameter: coerces and checks; the rules are in docs/definitions.md. *ret_value is NULL where
+ * the value counts as not given (null, and "" for every type but string). The sentence of the fault names neither the
+ * parameter nor, for a secret, the value. */
+bool param_check(struct arena *arena, const struct param *param, const struct json *given,
+                 const struct json **ret_value, struct fault *fault);
+
 /* `given` is the object that the caller sent (NULL: none). On success *ret_values is an object with a member for each
  * parameter, in the order of the definition: given, else default, else null. Faults: one a mistake, `where` a JSON
  * Pointer ("/parameters/users"), with the nearest name for an unknown parameter; a `${` left in any string (also

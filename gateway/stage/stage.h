@@ -131,9 +131,11 @@ struct stage {
     const char *const *roots; /* names by root index, ROOT_STEPS + step_count of them */
     /* What a run pins: the definition's text and every template it read, so that it can be compiled again after a
      * restart. */
-    const char *source; /* JSON: {"file": …, "text": …, "templates": {name: text, …}} */
+    const char *source; /* JSON: {"file": …, "text": …, "includes": {path: text, …}, "templates": {name: text, …}} */
     char hash[65];      /* SHA-256 of source, hex */
-    int references;     /* private; atomic */
+    const struct fault *warnings; /* what is allowed, and should be looked at: unverified TLS, … */
+    size_t warning_count;
+    int references; /* private; atomic */
 };
 
 /* What compiling needs from outside. */
@@ -148,6 +150,9 @@ struct stage_context {
 struct stage *stage_load(const char *path, const struct stage_context *context, struct faults *faults);
 /* The same from what a run pinned; nothing is read from disk but CA and certificate files. */
 struct stage *stage_load_source(const char *source, const struct stage_context *context, struct faults *faults);
+
+/* The name that a file declares, also a broken one, as long as its syntax is right; else NULL. In `arena`. */
+const char *stage_peek_name(struct arena *arena, const char *path);
 
 struct stage *stage_ref(struct stage *stage);
 void stage_unref(struct stage *stage); /* NULL is allowed; any thread */

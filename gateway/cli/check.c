@@ -1,0 +1,248 @@
+/* `stagedoor check`: compiles definitions as the gateway would, and shows every mistake with its file, its line, and
+ * the line itself.
+ *
+ * Without files it reads the whole directory of definitions, which also finds two files of one name. It starts nothing
+ * and asks no gateway. Where secrets are not at hand, as on a build machine, --any-secret takes every one as known. */
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "back/secrets.h"
+#include "cli/args.h"
+#include "cli/command.h"
+#include "cli/report.h"
+#include "cli/screen.h"
+#include "config/conf_file.h"
+#include "config/settings.h"
+#include "stage/catalog.h"
+
+struct check_options {
+    const char *config, *stages, *templates, *secrets;
+    bool any_secret, json;
+};
+
+static const struct args_option options[] = {
+    {'c', "config", ARGS_TEXT, "FILE", offsetof(struct check_options, config),
+     "take the directories from this file (default: stagedoor.conf, where it exists)", 0, 0},
+    {0, "stages", ARGS_TEXT, "DIR", offsetof(struct check_options, stages), "check the definitions of this directory",
+     0, 0},
+    {0, "templates", ARGS_TEXT, "DIR", offsetof(struct check_options, templates), "where template files are", 0, 0},
+    {0, "secrets", ARGS_TEXT, "DIR", offsetof(struct check_options, secrets), "where files with secrets are", 0, 0},
+    {0, "any-secret", ARGS_FLAG, NULL, offsetof(struct check_options, any_secret), "take every secret as known", 0, 0},
+    {0, "json", ARGS_FLAG, NULL, offsetof(struct check_options, json), "print what was found as JSON", 0, 0},
+};
+
+static const struct args_command command = {"check",
+                                            "[FILE]...",
+                                            "Checks definitions, all of a directory or the files named: every mistake "
+                                            "with file and line.\n\n"
+                                            "exit status: 0 no mistakes, 1 mistakes, 2 usage or configuration\n",
+                                            options,
+                                            sizeof options / sizeof *options,
+                                            0,
+                                            10000};
+
+struct found {
+    const char *file, *name; /* name: NULL where it is not known */
+    const struct fault *mistakes, *warnings;
+    size_t mistake_count, warning_count;
+};
+
+struct check {
+    struct arena *arena;
+    const struct check_options *given;
+    struct settings settings;
+    struct stage_context context;
+    struct found *found;
+    size_t count;
+};
+
+/* ---- finding ---- */
+
+static void check_files(struct check *c, const struct args_words *files) {
+    c->found = arena_array_of(c->arena, struct found, files->count);
+    for (size_t i = 0; i < files->count; i++) {
+        struct found *found = &c->found[c->count++];
+        struct faults faults;
+        faults_init(&faults);
+        struct stage *stage = stage_load(files->items[i], &c->context, &faults);
+        found->file = files->items[i];
+        found->name = stage ? arena_strdup(c->arena, stage->name) : stage_peek_name(c->arena, found->file);
+        found->mistake_count = faults.count;
+        found->mistakes = arena_copy(c->arena, faults.items, faults.count * sizeof *faults.items);
+        if (stage) {
+            found->warning_count = stage->warning_count;
+            found->warnings = arena_copy(c->arena, stage->warnings, stage->warning_count * sizeof *stage->warnings);
+        }
+        stage_unref(stage);
+        faults_fini(&faults);
+    }
+}
+
+static void drop_catalog(void *catalog) {
+    catalog_unref(catalog);
+}
+
+static bool check_directory(struct check *c, struct fault *fault) {
+    struct catalog *catalog = catalog_load(c->settings.stages, &c->context, NULL, 0, fault);
+    if (!catalog) return false;
+    arena_defer(c->arena, drop_catalog, catalog);
+    c->found = arena_array_of(c->arena, struct found, catalog->count);
+    for (; c->count < catalog->count; c->count++) {
+        const struct catalog_entry *entry = &catalog->entries[c->count];
+        struct found *found = &c->found[c->count];
+        *found = (struct found){.file = entry->file, .name = entry->name};
+        found->mistakes = entry->faults;
+        found->mistake_count = entry->fault_count;
+        if (!entry->stage) continue;
+        found->warnings = entry->stage->warnings;
+        found->warning_count = entry->stage->warning_count;
+    }
+    return true;
+}
+
+/* ---- showing ---- */
+
+/* "stages.d/x.conf:14" apart; line 0 where there is none. */
+static struct text split_where(const char *where, int64_t *ret_line) {
+    const char *colon = strrchr(where, ':');
+    *ret_line = 0;
+    if (!colon || !text_to_int(text_of(colon + 1), ret_line)) return text_of(where);
+    return (struct text){where, (size_t)(colon - where)};
+}
+
+static void print_source_line(struct check *c, const struct screen *screen, const char *where) {
+    int64_t number;
+    struct text file = split_where(where, &number), rest, line = {0};
+    const char *path = arena_strndup(c->arena, file.at, file.len);
+    if (number < 1 || !conf_disk.read(conf_disk.arg, c->arena, path, &rest, NULL)) return;
+    for (int64_t i = 0; i < number; i++)
+        if (!text_cut(&rest, '\n', &line)) return;
+    struct buf shown;
+    buf_init(&shown, 64 * 1024);
+    buf_addf(&shown, "%6lld | ", (long long)number);
+    screen_fit(&shown, screen, line, screen_width(screen) > 20 ? screen_width(screen) - 10 : 10);
+    fprintf(screen->to, "%s\n", buf_cstr(&shown));
+    buf_fini(&shown);
+}
+
+static void print_finding(struct check *c, const struct screen *screen, const struct fault *fault, bool mistake) {
+    struct buf line;
+    buf_init(&line, 16 * 1024);
+    screen_clean(&line, screen, text_of(fault->where));
+    buf_adds(&line, ": ");
+    screen_paint(&line, screen, mistake ? COLOUR_RED : COLOUR_YELLOW, mistake ? "mistake" : "warning");
+    buf_adds(&line, ": ");
+    screen_clean(&line, screen, text_of(fault->what));
+    fprintf(screen->to, "%s\n", buf_cstr(&line));
+    buf_fini(&line);
+    print_source_line(c, screen, fault->where);
+}
+
+static void print_found(struct check *c) {
+    struct screen screen;
+    size_t mistakes = 0, warnings = 0;
+    screen_init(&screen, stdout);
+    for (size_t i = 0; i < c->count; i++) {
+        const struct found *found = &c->found[i];
+        for (size_t j = 0; j < found->mistake_count; j++) print_finding(c, &screen, &found->mistakes[j], true);
+        for (size_t j = 0; j < found->warning_count; j++) print_finding(c, &screen, &found->warnings[j], false);
+        mistakes += found->mistake_count;
+        warnings += found->warning_count;
+    }
+    printf("%zu definition%s, %zu mistake%s, %zu warning%s\n", c->count, c->count == 1 ? "" : "s", mistakes,
+           mistakes == 1 ? "" : "s", warnings, warnings == 1 ? "" : "s");
+}
+
+static const struct json *findings_json(struct arena *arena, const struct fault *faults, size_t count) {
+    struct json *list = json_new_array(arena);
+    for (size_t i = 0; i < count; i++) {
+        struct json *one = json_new_object(arena);
+        int64_t line;
+        json_set(one, "file", json_new_text(arena, split_where(faults[i].where, &line)));
+        json_set(one, "line", line > 0 ? json_new_int(arena, line) : json_new_null(arena));
+        json_set(one, "kind", json_new_string(arena, fault_word(faults[i].kind)));
+        json_set(one, "message", json_new_text(arena, text_of(faults[i].what)));
+        json_push(list, one);
+    }
+    return list;
+}
+
+static void print_json(const struct check *c, bool ok) {
+    struct arena *arena = c->arena;
+    struct json *all = json_new_object(arena), *files = json_new_array(arena);
+    for (size_t i = 0; i < c->count; i++) {
+        const struct found *found = &c->found[i];
+        struct json *one = json_new_object(arena);
+        json_set(one, "file", json_new_text(arena, text_of(found->file)));
+        json_set(one, "stage", json_new_string(arena, found->name));
+        json_set(one, "ok", json_new_bool(arena, found->mistake_count == 0));
+        json_set(one, "mistakes", findings_json(arena, found->mistakes, found->mistake_count));
+        json_set(one, "warnings", findings_json(arena, found->warnings, found->warning_count));
+        json_push(files, one);
+    }
+    json_set(all, "ok", json_new_bool(arena, ok));
+    json_set(all, "definitions", files);
+    report_print_json(stdout, all);
+}
+
+static int show(struct check *c) {
+    bool ok = true;
+    for (size_t i = 0; i < c->count; i++) ok = ok && c->found[i].mistake_count == 0;
+    if (c->given->json) print_json(c, ok);
+    else print_found(c);
+    return ok ? EXIT_DONE : EXIT_FAILED;
+}
+
+/* ---- the command ---- */
+
+static bool read_settings(struct check *c) {
+    const struct check_options *given = c->given;
+    const char *flags[6];
+    struct settings_input input = {
+        .config = given->config, .flags = flags, .environment = (const char *const *)environ};
+    struct faults faults;
+    const char *const values[][2] = {
+        {"--stages", given->stages}, {"--templates", given->templates}, {"--secrets", given->secrets}};
+    for (size_t i = 0; i < 3; i++) {
+        if (!values[i][1]) continue;
+        flags[input.flag_count++] = values[i][0];
+        flags[input.flag_count++] = values[i][1];
+    }
+    faults_init(&faults);
+    bool ok = settings_load(c->arena, &input, &c->settings, &faults);
+    for (size_t i = 0; i < faults.count; i++) screen_fault("check", &faults.items[i]);
+    faults_fini(&faults);
+    return ok;
+}
+
+static int check(struct check *c, const struct args_words *files) {
+    struct fault fault;
+    if (!read_settings(c)) return EXIT_USAGE;
+    c->context.templates = c->settings.templates;
+    if (!c->given->any_secret) {
+        c->context.secret_known = secrets_known;
+        if (!secrets_load(c->settings.secrets[0] ? c->settings.secrets : NULL, &fault)) {
+            screen_fault("check", &fault);
+            return EXIT_USAGE;
+        }
+    }
+    if (files->count) check_files(c, files);
+    else if (!check_directory(c, &fault)) {
+        screen_fault("check", &fault);
+        return EXIT_USAGE;
+    }
+    return show(c);
+}
+
+int command_check(int argc, char **argv) {
+    struct check_options given = {0};
+    struct args_words files;
+    int status;
+    if (!args_parse(&command, argc, argv, &given, &files, &status)) return status;
+    struct check c = {.arena = arena_new(), .given = &given};
+    status = check(&c, &files);
+    arena_free(c.arena);
+    return status;
+}

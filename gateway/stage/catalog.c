@@ -1,0 +1,223 @@
+/* Reads the directory of definitions into one immutable generation, and holds the one that is in force.
+ *
+ * A file that compiles puts its new stage in force. One that does not keeps the stage which the same file gave last,
+ * and carries its faults. A file that is gone takes its stage along. Where two files claim one name, neither is
+ * believed: which of them came first would depend on the directory's order. A file whose text is unchanged keeps the
+ * very stage that was in force, so that a reload costs no memory.
+ *
+ * Taking the generation in force costs a lock that is held for two instructions; reading a directory happens outside
+ * of it. */
+#include "stage/catalog.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define CATALOG_FILES_MAX 10000
+
+struct generation {
+    struct catalog catalog; /* first, so that a pointer to it is one to this */
+    struct arena *arena;
+    int references;
+};
+
+struct loading {
+    struct arena *arena;
+    const struct stage_context *context;
+    struct catalog *previous;
+};
+
+static struct generation *generation_of(struct catalog *catalog) {
+    return (struct generation *)(void *)catalog;
+}
+
+/* ---- the directory ---- */
+
+static bool is_definition(const char *name) {
+    size_t len = strlen(name);
+    return name[0] != '.' && len > 5 && strcmp(name + len - 5, ".conf") == 0;
+}
+
+static int by_text(const void *a, const void *b) {
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+static bool list_directory(struct arena *arena, const char *directory, const char ***ret_files, size_t *ret_count,
+                           struct fault *fault) {
+    DIR *dir = opendir(directory);
+    if (!dir)
+        return fault_set(fault, FAULT_IO, directory, "the directory of definitions cannot be read: %s",
+                         strerror(errno));
+    const char **files = arena_array_of(arena, const char *, CATALOG_FILES_MAX);
+    size_t count = 0;
+    for (const struct dirent *entry; (entry = readdir(dir));) {
+        if (!is_definition(entry->d_name)) continue;
+        if (count == CATALOG_FILES_MAX) {
+            closedir(dir);
+            return fault_set(fault, FAULT_TOO_LARGE, directory, "more than %d definitions", CATALOG_FILES_MAX);
+        }
+        files[count++] = arena_printf(arena, "%s/%s", directory, entry->d_name);
+    }
+    closedir(dir);
+    qsort(files, count, sizeof *files, by_text);
+    *ret_files = files;
+    *ret_count = count;
+    return true;
+}
+
+/* ---- one file ---- */
+
+static const struct catalog_entry *previous_of(const struct loading *l, const char *file) {
+    for (size_t i = 0; l->previous && i < l->previous->count; i++)
+        if (strcmp(l->previous->entries[i].file, file) == 0) return &l->previous->entries[i];
+    return NULL;
+}
+
+static const char *bare_name(struct arena *arena, const char *file) {
+    const char *slash = strrchr(file, '/');
+    const char *name = slash ? slash + 1 : file;
+    return arena_strndup(arena, name, strlen(name) - strlen(".conf"));
+}
+
+static void keep_faults(struct loading *l, struct catalog_entry *entry, const struct faults *faults) {
+    entry->faults = arena_copy(l->arena, faults->items, faults->count * sizeof *faults->items);
+    entry->fault_count = faults->count;
+}
+
+static void load_entry(struct loading *l, const char *file, struct catalog_entry *entry) {
+    const struct catalog_entry *before = previous_of(l, file);
+    struct stage *old = before ? before->stage : NULL;
+    struct faults faults;
+    faults_init(&faults);
+    entry->file = file;
+    entry->stage = stage_load(file, l->context, &faults);
+    if (entry->stage) {
+        entry->name = arena_strdup(l->arena, entry->stage->name);
+        if (old && strcmp(stage_hash(old), stage_hash(entry->stage)) == 0) {
+            stage_unref(entry->stage);
+            entry->stage = stage_ref(old);
+        }
+    } else {
+        const char *name = stage_peek_name(l->arena, file);
+        keep_faults(l, entry, &faults);
+        if (old) entry->stage = stage_ref(old);
+        entry->name = arena_strdup(l->arena, old ? old->name : name ? name : bare_name(l->arena, file));
+    }
+    faults_fini(&faults);
+}
+
+/* ---- two files with one name ---- */
+
+static int by_name(const void *a, const void *b) {
+    const struct catalog_entry *x = a, *y = b;
+    int order = strcmp(x->name, y->name);
+    return order ? order : strcmp(x->file, y->file);
+}
+
+static void break_twin(struct loading *l, struct catalog_entry *entry, const char *other) {
+    const struct catalog_entry *before = previous_of(l, entry->file);
+    struct fault *faults = arena_array_of(l->arena, struct fault, entry->fault_count + 1);
+    for (size_t i = 0; i < entry->fault_count; i++) faults[i] = entry->faults[i];
+    fault_set(&faults[entry->fault_count], FAULT_CONFLICT, entry->file, "the name \"%s\" is also that of %s",
+              entry->name, other);
+    entry->faults = faults;
+    entry->fault_count++;
+    struct stage *old = before ? before->stage : NULL;
+    bool keeps = old && strcmp(old->name, entry->name) == 0;
+    stage_unref(entry->stage);
+    entry->stage = keeps ? stage_ref(old) : NULL;
+}
+
+static void break_twins(struct loading *l, struct catalog_entry *entries, size_t count) {
+    for (size_t i = 0; i < count;) {
+        size_t end = i + 1;
+        while (end < count && strcmp(entries[end].name, entries[i].name) == 0) end++;
+        for (size_t j = i; end - i > 1 && j < end; j++) break_twin(l, &entries[j], entries[j == i ? i + 1 : i].file);
+        i = end;
+    }
+}
+
+/* ---- generations ---- */
+
+struct catalog *catalog_load(const char *directory, const struct stage_context *context, struct catalog *previous,
+                             int64_t now_wall_ms, struct fault *fault) {
+    struct arena *arena = arena_new();
+    struct loading l = {.arena = arena, .context = context, .previous = previous};
+    const char **files = NULL;
+    size_t count = 0;
+    if (!list_directory(arena, directory, &files, &count, fault)) {
+        arena_free(arena);
+        return NULL;
+    }
+    struct catalog_entry *entries = arena_array_of(arena, struct catalog_entry, count);
+    for (size_t i = 0; i < count; i++) load_entry(&l, files[i], &entries[i]);
+    qsort(entries, count, sizeof *entries, by_name);
+    break_twins(&l, entries, count);
+    struct generation *g = arena_new_of(arena, struct generation);
+    g->catalog = (struct catalog){.entries = entries, .count = count, .loaded_wall_ms = now_wall_ms};
+    g->arena = arena;
+    g->references = 1;
+    return &g->catalog;
+}
+
+struct catalog *catalog_ref(struct catalog *catalog) {
+    __atomic_add_fetch(&generation_of(catalog)->references, 1, __ATOMIC_RELAXED);
+    return catalog;
+}
+
+void catalog_unref(struct catalog *catalog) {
+    if (!catalog || __atomic_sub_fetch(&generation_of(catalog)->references, 1, __ATOMIC_ACQ_REL) != 0) return;
+    for (size_t i = 0; i < catalog->count; i++) stage_unref(catalog->entries[i].stage);
+    arena_free(generation_of(catalog)->arena);
+}
+
+static int compare_name(struct text name, const char *other) {
+    size_t len = strlen(other), least = name.len < len ? name.len : len;
+    int order = least ? memcmp(name.at, other, least) : 0;
+    return order ? order : name.len < len ? -1 : name.len > len;
+}
+
+/* The first entry of that name, or of two files with one name the one that has a stage in force. */
+const struct catalog_entry *catalog_find(const struct catalog *catalog, struct text name) {
+    size_t low = 0, high = catalog->count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (compare_name(name, catalog->entries[middle].name) <= 0) high = middle;
+        else low = middle + 1;
+    }
+    const struct catalog_entry *found = NULL;
+    for (; low < catalog->count && text_is(name, catalog->entries[low].name); low++)
+        if (!found || (!found->stage && catalog->entries[low].stage)) found = &catalog->entries[low];
+    return found;
+}
+
+const char *catalog_nearest(const struct catalog *catalog, struct text name) {
+    if (name.len > STAGE_NAME_MAX) return NULL;
+    const char **names = mem_alloc(catalog->count * sizeof *names);
+    char *word = mem_strndup(name.at, name.len);
+    for (size_t i = 0; i < catalog->count; i++) names[i] = catalog->entries[i].name;
+    const char *near = text_nearest(word, names, catalog->count);
+    mem_free(word);
+    mem_free(names);
+    return near;
+}
+
+static pthread_mutex_t current_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct catalog *current; /* the generation in force; the one reference is ours */
+
+struct catalog *catalog_current(void) {
+    pthread_mutex_lock(&current_lock);
+    struct catalog *catalog = current ? catalog_ref(current) : NULL;
+    pthread_mutex_unlock(&current_lock);
+    return catalog;
+}
+
+void catalog_publish(struct catalog *catalog) {
+    pthread_mutex_lock(&current_lock);
+    struct catalog *before = current;
+    current = catalog;
+    pthread_mutex_unlock(&current_lock);
+    catalog_unref(before); /* outside the lock: it may free a whole generation */
+}

@@ -1,0 +1,61 @@
+/* What the parts of the definition compiler share. Private to stage/. */
+#ifndef STAGE_COMPILE_H
+#define STAGE_COMPILE_H
+
+#include "config/conf_file.h"
+#include "stage/fields.h"
+#include "stage/source.h"
+#include "stage/stage.h"
+
+/* What the templates at hand may speak of. */
+struct compile_scope {
+    size_t steps; /* of so many steps the replies are known */
+    bool reply;   /* body, headers, code of the reply at hand */
+    bool secrets;
+};
+
+struct compile {
+    struct arena *arena; /* the stage's */
+    struct faults *faults;
+    const struct stage_context *context;
+    struct source source;
+    struct stage *stage;
+    struct compile_scope scope;
+    struct template_names names;
+    size_t steps_used;   /* 1 + the highest step that a template compiled since this was zeroed speaks of */
+    struct buf warnings; /* of struct fault */
+};
+
+/* Both at the line of `at`. */
+void compile_fault(struct compile *c, const struct conf *at, enum fault_kind kind, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+void compile_warn(struct compile *c, const struct conf *at, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* "; did you mean \"x\"?" or "" */
+const char *compile_hint(struct compile *c, struct text word, const char *const *names, size_t count);
+size_t compile_fault_count(const struct compile *c);
+
+/* NULL after a fault. */
+const struct template *compile_template(struct compile *c, const struct conf *at, enum template_place place);
+const struct template *compile_template_text(struct compile *c, const struct conf *at, struct text source,
+                                             enum template_place place);
+const struct template *compile_template_file(struct compile *c, const struct conf *at, enum template_place place);
+const struct jsonpath *compile_path(struct compile *c, const struct conf *at);
+bool compile_number(struct text t, double *ret_number); /* as JSON writes one */
+const struct json *compile_json(struct arena *arena, const struct conf *conf);
+
+enum compile_name_kind { COMPILE_STAGE_NAME, COMPILE_PARAM_NAME, COMPILE_STEP_NAME };
+bool compile_name_check(struct compile *c, const struct conf *at, const char *what, enum compile_name_kind kind);
+
+void compile_params(struct compile *c, const struct conf *list); /* into stage->params */
+
+enum compile_call_kind { COMPILE_REQUEST, COMPILE_STATUS, COMPILE_STEP, COMPILE_CANCEL };
+void compile_call(struct compile *c, const struct conf *group, const char *of, enum compile_call_kind kind,
+                  struct stage_call *call);
+void compile_call_defaults(struct stage_call *call); /* before fields_read */
+void compile_rules(struct compile *c, const struct conf *group, const char *of, bool must, struct stage_step *step);
+void compile_outputs(struct compile *c, const struct conf *group, const struct stage_output **ret_outputs,
+                     size_t *ret_count);
+
+#endif

@@ -1,0 +1,395 @@
+/* The tables of a definition's settings, and the one loop that reads a group by them.
+ *
+ * A row whose value needs no more than its type is stored right here (its offset says where); the others are checked
+ * for their type here, and compiled by who knows more: compile_params, compile_call, compile_rules. Settings that
+ * DESIGN names and that this version does not do have rows of their own type, so that nobody is told that `callback`
+ * was perhaps meant to be `cancel`. */
+#include "stage/fields.h"
+
+#include <string.h>
+
+#include "lang/units.h"
+#include "stage/compile.h"
+
+#define ROW(type, name, offset, allowed, preset, help) \
+    { #name, FIELD_##type, offset, allowed, preset, help }
+#define LATER(name) \
+    { #name, FIELD_LATER, FIELD_BY_HAND, "", "", "" }
+#define HAND FIELD_BY_HAND
+#define IN(type, member) offsetof(struct type, member)
+
+static const struct field stage_fields[] = {
+    ROW(STRING, name, IN(stage, name), "", "",
+        "The stage's name, and the end of its URL: POST /stages/NAME. Letters, digits, `-`, `_`, `.`; at most 64. "
+        "Required."),
+    ROW(STRING, label, IN(stage, label), "", "the name", "What people see."),
+    ROW(STRING, description, IN(stage, description), "", "", "One sentence for people."),
+    ROW(GROUPS, parameters, HAND, "", "none", "What a caller may give; see below."),
+    ROW(GROUP, request, HAND, "", "", "The call that starts the work."),
+    ROW(GROUP, status, HAND, "", "none",
+        "The call that is repeated until a rule decides. Without it the run succeeds with the reply to `request`."),
+    ROW(GROUPS, steps, HAND, "", "", "In place of `request` and `status`: up to 32 steps, one after the other."),
+    ROW(GROUP, cancel, HAND, "", "none", "The call that stops the work."),
+    ROW(GROUP, outputs, HAND, "", "none",
+        "What the run gives, by name: a JSONPath into the body of the last reply (`\"$.links.report\"`) or a template "
+        "(`\"{{ request.body.id }}\"`)."),
+    ROW(WORDS, hosts, HAND, "", "none",
+        "Further hosts that URLs from replies may lead to: `\"host\"`, `\"host:port\"` or `\"https://host\"`. The "
+        "origin of the call that a URL came from is always allowed."),
+    ROW(DURATION, timeout, IN(stage, timeout_ms), "0s..365d", "none", "Of the whole run."),
+    LATER(limits),
+    LATER(artifacts),
+    LATER(callback),
+};
+
+static const struct field param_fields[] = {
+    ROW(STRING, name, HAND, "", "",
+        "As callers and templates say it: `parameters.NAME`. A letter or `_`, then letters, digits, `_`, `-`; at most "
+        "64. Required."),
+    ROW(STRING, type, HAND, "string|integer|number|boolean|choice|url|list|json|secret", "string",
+        "What values it takes; see below."),
+    ROW(STRING, label, IN(param, label), "", "the name", "What people see."),
+    ROW(STRING, description, IN(param, description), "", "", "One sentence for people."),
+    ROW(BOOL, required, IN(param, required), "", "false", "A start without it is refused."),
+    ROW(ANY, default, HAND, "", "null",
+        "The value where none is given; checked as a given one would be. Not for a secret."),
+    ROW(NUMBER, minimum, HAND, "", "none", "Of an integer or number."),
+    ROW(NUMBER, maximum, HAND, "", "none", "Of an integer or number."),
+    ROW(COUNT, min_length, HAND, "0..1000000", "0", "Characters of a string, url or secret; elements of a list."),
+    ROW(COUNT, max_length, HAND, "1..1000000", "none", "Characters of a string, url or secret; elements of a list."),
+    ROW(STRING, pattern, HAND, "", "none", "A regular expression (PCRE2) that a string must match as a whole."),
+    ROW(WORDS, choices, HAND, "", "", "The values of a choice."),
+};
+
+static const struct field call_fields[] = {
+    ROW(STRING, method, HAND, "GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS",
+        "`request`, `cancel`: POST; `status` and steps: GET, or POST with a body", "The HTTP method."),
+    ROW(TEMPLATE, url, HAND, "", "",
+        "An http or https URL. Scheme, host and port stand as text, or all of it is one expression: `\"{{ "
+        "request.body.links.self }}\"`. Required."),
+    ROW(PAIRS, headers, HAND, "", "none",
+        "Further headers; values are templates. The list form is for names that libconfig cannot spell."),
+    ROW(STRING, template, HAND, "", "none", "The body: a file below the directory of templates."),
+    ROW(TEMPLATE, body, HAND, "", "none", "The body, in place."),
+    ROW(PAIRS, form, HAND, "", "none", "The body: an HTML form, urlencoded; values are templates."),
+    ROW(STRING, content_type, HAND, "", "application/json; text/plain for a template file *.txt",
+        "Of the body. Of JSON types (also `…+json`) every value is escaped for its place."),
+    ROW(GROUP, auth, HAND, "", "none", "Credentials: they go to the URL's own origin only."),
+    ROW(GROUP, tls, HAND, "", "the system's authorities", "How the upstream is verified, and what it is shown."),
+    ROW(CODES, expect, IN(stage_call, expect), "", "2xx",
+        "Status codes that are an answer; with any other the call has failed."),
+    ROW(DURATION, connect_timeout, IN(stage_call, connect_timeout_ms), "10ms..10m", "5s",
+        "Until the connection stands, TLS included."),
+    ROW(DURATION, call_timeout, IN(stage_call, call_timeout_ms), "10ms..1d", "30s", "Of one call as a whole."),
+    ROW(SIZE, max_reply, IN(stage_call, max_reply_bytes), "1..256MiB", "1MiB", "A larger reply is a failure."),
+    ROW(REDIRECTS, follow_redirects, HAND, "0..20", "false", "true follows up to 5."),
+    ROW(BOOL, idempotent, HAND, "", "by the method: all but POST and PATCH",
+        "The call may be sent again when nobody knows whether it was acted on."),
+    ROW(GROUP, retry, HAND, "", "", "How often a call is tried again that failed in a way that allows it."),
+    LATER(on_in_doubt),
+    LATER(probe),
+    LATER(error_when),
+    LATER(error),
+    LATER(limits),
+};
+
+static const struct field auth_fields[] = {
+    ROW(STRING, type, HAND, "basic|bearer", "", "Required."),
+    ROW(TEMPLATE, user, HAND, "", "", "Of type basic."),
+    ROW(TEMPLATE, password, HAND, "", "", "Of type basic; `\"{{ secret.NAME }}\"`."),
+    ROW(TEMPLATE, token, HAND, "", "", "Of type bearer; `\"{{ secret.NAME }}\"`."),
+};
+
+static const struct field tls_fields[] = {
+    ROW(STRING, ca, HAND, "", "the system's",
+        "PEM file with the authorities to trust. Relative paths lie beside the definition."),
+    ROW(STRING, certificate, HAND, "", "none", "PEM file with the certificate to show."),
+    ROW(STRING, key, HAND, "", "in the file of certificate", "PEM file with its key."),
+    ROW(BOOL, insecure, IN(stage_tls, insecure), "", "false",
+        "Do not verify the upstream. Warned about at every load."),
+};
+
+static const struct field retry_fields[] = {
+    ROW(COUNT, attempts, HAND, "0..1000", "2",
+        "Further tries of a call. A step that repeats goes on trying until its timeout."),
+    ROW(DURATION, delay, IN(stage_call, retry_delay_ms), "0s..1d", "1s",
+        "Before the first of them; it doubles each time."),
+    ROW(DURATION, max_delay, IN(stage_call, retry_max_delay_ms), "0s..1d", "30s", "The longest delay."),
+    LATER(budget),
+    LATER(on),
+};
+
+static const struct field repeat_fields[] = {
+    ROW(DURATION, every, IN(stage_step, every_ms), "10ms..7d", "5s", "From the end of one call to the next."),
+    ROW(DURATION, timeout, IN(stage_step, timeout_ms), "0s..365d", "1h for a step that repeats, else none",
+        "Of the whole step; `\"0s\"` is none."),
+    ROW(DURATION, not_found_grace, IN(stage_step, not_found_grace_ms), "0s..1d", "0s",
+        "So long after the step began, a 404 means \"not there yet\"."),
+    ROW(PATH, value, IN(stage_step, rules.value), "", "",
+        "What the rules look at, in the reply's body. Absent or null: still running."),
+    ROW(WORDS, success, IN(stage_step, rules.success), "", "",
+        "Values with which the step has succeeded. Compared without case."),
+    ROW(WORDS, failure, IN(stage_step, rules.failure), "", "none", "Values with which it has failed."),
+    ROW(WORDS, canceled, IN(stage_step, rules.canceled), "", "none", "Values with which it was canceled."),
+    ROW(WORDS, running, IN(stage_step, rules.running), "", "none",
+        "Values with which it goes on. Others do too, but are counted and warned about."),
+    ROW(WORDS, warn, IN(stage_step, rules.warn), "", "none",
+        "Values with which the step has succeeded, but should be looked at."),
+    ROW(STRING, unknown, HAND, "running|fail", "running", "What a value means that no list names."),
+    ROW(LIMIT, at_most, HAND, "", "none",
+        "Instead of lists: `value` gives a number, and the step succeeds once it is this or less."),
+    ROW(LIMIT, at_least, HAND, "", "none", "Instead of lists: the step succeeds once the number is this or more."),
+    ROW(PATH, progress, IN(stage_step, rules.progress), "", "none", "A number from 0 to 100, or a text, for people."),
+    ROW(PATH, message, IN(stage_step, rules.message), "", "none", "A text for people."),
+    ROW(GROUP, outputs, HAND, "", "none", "As at the top, from this step's last reply."),
+    LATER(max_every),
+    LATER(backoff),
+    LATER(follow),
+    LATER(success_when),
+    LATER(failure_when),
+    LATER(canceled_when),
+    LATER(running_when),
+    LATER(warn_when),
+    LATER(success_for),
+    LATER(callback),
+    LATER(capture),
+    LATER(artifacts),
+    LATER(when),
+};
+
+static const struct field step_fields[] = {
+    ROW(STRING, name, HAND, "", "",
+        "As later templates say it: `NAME.body`, `NAME.headers`, `NAME.code`. A letter or `_`, then letters, digits, "
+        "`_`. Required."),
+};
+
+static const struct field pair_fields[] = {
+    ROW(STRING, name, HAND, "", "", "Required."),
+    ROW(TEMPLATE, value, HAND, "", "", "Required."),
+};
+
+#define TABLE(name, title) \
+    const struct field_table fields_##name = {title, name##_fields, sizeof name##_fields / sizeof *name##_fields}
+TABLE(stage, "At the top of the file");
+TABLE(param, "A parameter");
+TABLE(call, "A call: `request`, `status`, `cancel`, and each of `steps`");
+TABLE(auth, "`auth`");
+TABLE(tls, "`tls`");
+TABLE(retry, "`retry`");
+TABLE(repeat, "Repeating and judging: `status`, and each of `steps`");
+TABLE(step, "Each of `steps`, besides a call's and a repeating step's settings");
+TABLE(pair, "Each of `headers` and `form` in the list form");
+
+static const char *expected(enum field_type type) {
+    static const char *const words[] = {
+#define X(id, expected) expected,
+        FIELD_TYPES(X)
+#undef X
+    };
+    return words[type];
+}
+
+static bool is_list(const struct conf *conf) {
+    return conf->kind == CONF_ARRAY || conf->kind == CONF_LIST;
+}
+
+static bool list_of(const struct conf *conf, bool groups) {
+    for (size_t i = 0; i < conf->count; i++) {
+        enum conf_kind kind = conf->items[i].kind;
+        if (groups ? kind != CONF_GROUP : kind != CONF_STRING && kind != CONF_INT && kind != CONF_BOOL) return false;
+    }
+    return true;
+}
+
+bool fields_type_fits(const struct conf *conf, enum field_type type) {
+    enum conf_kind kind = conf->kind;
+    switch (type) {
+    case FIELD_BOOL: return kind == CONF_BOOL;
+    case FIELD_COUNT: return kind == CONF_INT;
+    case FIELD_NUMBER: return kind == CONF_INT || kind == CONF_REAL;
+    case FIELD_SIZE: return kind == CONF_INT || kind == CONF_STRING;
+    case FIELD_CODES: return kind == CONF_INT || kind == CONF_STRING;
+    case FIELD_WORDS: return kind == CONF_STRING || (is_list(conf) && list_of(conf, false));
+    case FIELD_LIMIT: return kind == CONF_INT || kind == CONF_REAL || kind == CONF_STRING;
+    case FIELD_REDIRECTS: return kind == CONF_BOOL || kind == CONF_INT;
+    case FIELD_PAIRS: return kind == CONF_GROUP || (is_list(conf) && list_of(conf, true));
+    case FIELD_GROUP: return kind == CONF_GROUP;
+    case FIELD_GROUPS: return is_list(conf) && list_of(conf, true);
+    case FIELD_ANY:
+    case FIELD_LATER: return true;
+    default: return kind == CONF_STRING;
+    }
+}
+
+static bool number_parse(enum field_type type, struct text t, int64_t *ret_value, struct fault *fault) {
+    if (type == FIELD_DURATION) return duration_parse(t, ret_value, fault);
+    if (type == FIELD_SIZE) return size_parse(t, ret_value, fault);
+    return text_to_int(t, ret_value) || fault_set(fault, FAULT_INVALID, NULL, "not a whole number");
+}
+
+static bool read_number(struct compile *c, const struct conf *at, const struct field *f, int64_t *ret_value) {
+    struct fault fault;
+    int64_t low, high;
+    if (at->kind == CONF_INT) *ret_value = at->integer;
+    else if (!number_parse(f->type, at->string, ret_value, &fault)) {
+        compile_fault(c, at, FAULT_INVALID, "%s: %s", f->name, fault.what);
+        return false;
+    }
+    const char *dots = strstr(f->allowed, "..");
+    struct text first = {f->allowed, (size_t)(dots - f->allowed)};
+    number_parse(f->type, first, &low, NULL);
+    number_parse(f->type, text_of(dots + 2), &high, NULL);
+    if (*ret_value >= low && *ret_value <= high) return true;
+    const char *shown = at->kind == CONF_INT ? arena_printf(c->arena, "%lld", (long long)at->integer)
+                                             : arena_printf(c->arena, "%.*s", TEXT_ARG(at->string));
+    compile_fault(c, at, FAULT_INVALID, "%s: %s is out of range: %.*s to %s are possible", f->name, shown,
+                  TEXT_ARG(first), dots + 2);
+    return false;
+}
+
+static void read_codes(struct compile *c, const struct conf *at, const struct field *f, struct code_set *to) {
+    struct fault fault;
+    struct text t = at->string;
+    if (at->kind == CONF_INT) t = text_of(arena_printf(c->arena, "%lld", (long long)at->integer));
+    if (!code_set_parse(t, to, &fault)) compile_fault(c, at, FAULT_INVALID, "%s: %s", f->name, fault.what);
+}
+
+static const char *word_of(struct compile *c, const struct conf *item) {
+    if (item->kind == CONF_INT) return arena_printf(c->arena, "%lld", (long long)item->integer);
+    if (item->kind == CONF_BOOL) return item->truth ? "true" : "false";
+    return item->string.at;
+}
+
+void fields_read_words(struct compile *c, const struct conf *at, struct stage_words *to) {
+    const struct conf *items = at->kind == CONF_STRING ? at : at->items;
+    size_t count = at->kind == CONF_STRING ? 1 : at->count;
+    const char **words = arena_array_of(c->arena, const char *, count);
+    for (size_t i = 0; i < count; i++) {
+        words[i] = word_of(c, &items[i]);
+        if (!words[i][0]) compile_fault(c, &items[i], FAULT_INVALID, "%s holds an empty word", at->name);
+    }
+    if (at->kind == CONF_STRING && memchr(at->string.at, ',', at->string.len))
+        compile_fault(c, at, FAULT_INVALID, "%s is one word with commas in it; write a list: [ \"…\", \"…\" ]",
+                      at->name);
+    if (count == 0) compile_fault(c, at, FAULT_INVALID, "%s is empty", at->name);
+    *to = (struct stage_words){words, count};
+}
+
+static void read_string(struct compile *c, const struct conf *at, const char **to) {
+    *to = at->string.at;
+    if (!at->string.len) compile_fault(c, at, FAULT_INVALID, "%s is empty", at->name);
+}
+
+static void store(struct compile *c, const struct conf *at, const struct field *f, void *to) {
+    int64_t number;
+    switch (f->type) {
+    case FIELD_STRING: read_string(c, at, to); break;
+    case FIELD_BOOL: *(bool *)to = at->truth; break;
+    case FIELD_DURATION:
+    case FIELD_SIZE:
+        if (read_number(c, at, f, &number)) *(int64_t *)to = number;
+        break;
+    case FIELD_CODES: read_codes(c, at, f, to); break;
+    case FIELD_WORDS: fields_read_words(c, at, to); break;
+    case FIELD_PATH: *(const struct jsonpath **)to = compile_path(c, at); break;
+    default: break;
+    }
+}
+
+static const struct field *field_find(const struct field_table *table, const char *name) {
+    for (size_t i = 0; i < table->count; i++)
+        if (strcmp(table->fields[i].name, name) == 0) return &table->fields[i];
+    return NULL;
+}
+
+static void refuse_unknown(struct compile *c, const struct conf *at, const char *of, const struct field_place *places,
+                           size_t count) {
+    const char *names[128];
+    size_t n = 0;
+    for (size_t i = 0; i < count; i++)
+        for (size_t j = 0; j < places[i].table->count && n < 128; j++)
+            if (places[i].table->fields[j].type != FIELD_LATER) names[n++] = places[i].table->fields[j].name;
+    compile_fault(c, at, FAULT_UNDEFINED, "unknown setting \"%s\" in %s%s", at->name, of,
+                  compile_hint(c, text_of(at->name), names, n));
+}
+
+static const char *element_hint(struct compile *c, const struct conf *at, const struct field *f) {
+    bool lists = f->type == FIELD_WORDS || f->type == FIELD_GROUPS || f->type == FIELD_PAIRS;
+    if (!lists || !is_list(at)) return conf_shown(c->arena, at);
+    for (size_t i = 0; i < at->count; i++) {
+        enum conf_kind kind = at->items[i].kind;
+        bool fits = f->type == FIELD_WORDS ? kind == CONF_STRING || kind == CONF_INT || kind == CONF_BOOL
+                                           : kind == CONF_GROUP;
+        if (!fits) return arena_printf(c->arena, "%s in it", conf_shown(c->arena, &at->items[i]));
+    }
+    return conf_shown(c->arena, at);
+}
+
+static bool allowed_check(struct compile *c, const struct conf *at, const struct field *f) {
+    if (!strchr(f->allowed, '|')) return true;
+    const char *words[16];
+    size_t count = 0;
+    bool upper = f->allowed[0] >= 'A' && f->allowed[0] <= 'Z'; /* methods, which many write in lower case */
+    struct text rest = text_of(f->allowed), word;
+    while (count < 16 && text_cut(&rest, '|', &word)) {
+        words[count] = arena_strndup(c->arena, word.at, word.len);
+        if (upper ? text_is_nocase(at->string, words[count]) : text_is(at->string, words[count])) return true;
+        count++;
+    }
+    compile_fault(c, at, FAULT_INVALID, "%s: \"%.*s\" is not one of %s%s", f->name, TEXT_ARG(at->string), f->allowed,
+                  compile_hint(c, at->string, words, count));
+    return false;
+}
+
+static void read_one(struct compile *c, const struct conf *at, const char *of, const struct field_place *places,
+                     size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        const struct field *f = field_find(places[i].table, at->name);
+        if (!f) continue;
+        int64_t number;
+        if (f->type == FIELD_LATER)
+            compile_fault(c, at, FAULT_UNSUPPORTED, "%s in %s is not supported by this version", f->name, of);
+        else if (!fields_type_fits(at, f->type))
+            compile_fault(c, at, FAULT_INVALID, "%s must be %s, and here is %s", f->name, expected(f->type),
+                          element_hint(c, at, f));
+        else if (!allowed_check(c, at, f)) return;
+        else if (f->offset != FIELD_BY_HAND && places[i].base) store(c, at, f, (char *)places[i].base + f->offset);
+        else if (f->type == FIELD_COUNT || (f->type == FIELD_REDIRECTS && at->kind == CONF_INT))
+            read_number(c, at, f, &number);
+        return;
+    }
+    refuse_unknown(c, at, of, places, count);
+}
+
+void fields_read(struct compile *c, const struct conf *group, const char *of, const struct field_place *places,
+                 size_t count) {
+    for (size_t i = 0; i < group->count; i++) read_one(c, &group->items[i], of, places, count);
+}
+
+/* ---- the reference ---- */
+
+static void add_allowed(struct buf *out, const char *allowed) {
+    const char *dots = strstr(allowed, "..");
+    if (dots) buf_addf(out, " %.*s to %s.", (int)(dots - allowed), allowed, dots + 2);
+    struct text rest = text_of(allowed), word;
+    for (bool first = true; !dots && allowed[0] && text_cut(&rest, '|', &word); first = false)
+        buf_addf(out, "%s`%.*s`", first ? " One of " : ", ", TEXT_ARG(word));
+    if (!dots && allowed[0]) buf_addc(out, '.');
+}
+
+void fields_print_reference(struct buf *out) {
+    static const struct field_table *const tables[] = {&fields_stage, &fields_param,  &fields_call,
+                                                       &fields_pair,  &fields_auth,   &fields_tls,
+                                                       &fields_retry, &fields_repeat, &fields_step};
+    for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) {
+        buf_addf(out, "%s### %s\n\n| setting | is | default | meaning |\n|---|---|---|---|\n", i ? "\n" : "",
+                 tables[i]->title);
+        for (size_t j = 0; j < tables[i]->count; j++) {
+            const struct field *f = &tables[i]->fields[j];
+            if (f->type == FIELD_LATER) continue;
+            buf_addf(out, "| `%s` | %s | %s | %s", f->name, expected(f->type), f->preset, f->help);
+            add_allowed(out, f->allowed);
+            buf_adds(out, " |\n");
+        }
+    }
+}

@@ -1,0 +1,264 @@
+/* Compiles a definition file into a stage.
+ *
+ * The order is: settings at the top, parameters, the names of the steps (templates speak of them), then each step, the
+ * cancel call, and outputs. `request` and `status` become two steps called so; from there on nobody knows in which form
+ * a definition was written. Mistakes do not stop the compiler; a stage comes out only where there were none.
+ *
+ * What was read is kept in the stage as one JSON text. Compiled again from that, the same stage comes out, whatever has
+ * become of the files: a run pins it. */
+#include "stage/stage.h"
+
+#include <string.h>
+
+#include "base/digest.h"
+#include "stage/compile.h"
+
+#define HOUR_MS (60 * 60 * 1000)
+
+static const char *const root_words[] = {
+#define X(id, word) word,
+    STAGE_ROOTS(X)
+#undef X
+};
+
+/* Words of the template language, which cannot name a step. */
+static const char *const language_words[] = {"and",   "or",   "not",  "in",   "is",    "if",    "elif",
+                                             "else",  "for",  "set",  "true", "false", "none",  "True",
+                                             "False", "None", "loop", "null", "endif", "endfor"};
+
+struct plan {
+    const struct conf *groups[STAGE_STEPS_MAX];
+    const char *names[STAGE_STEPS_MAX]; /* never NULL; "" where the name is bad */
+    size_t count;
+    bool general; /* written with `steps` */
+};
+
+static void plan_add(struct plan *plan, const struct conf *group, const char *name) {
+    plan->groups[plan->count] = group;
+    plan->names[plan->count++] = name;
+}
+
+static bool word_is_one_of(const char *word, const char *const *words, size_t count) {
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(word, words[i]) == 0) return true;
+    return false;
+}
+
+static const char *step_name(struct compile *c, const struct plan *plan, const struct conf *group) {
+    const struct conf *at = conf_find(group, "name");
+    if (!at) compile_fault(c, group, FAULT_INVALID, "a step needs a name");
+    if (!at || at->kind != CONF_STRING || !compile_name_check(c, at, "step", COMPILE_STEP_NAME)) return "";
+    const char *name = at->string.at;
+    if (word_is_one_of(name, root_words, ROOT_STEPS))
+        compile_fault(c, at, FAULT_INVALID, "a step cannot be called \"%s\": templates mean something else by it",
+                      name);
+    else if (word_is_one_of(name, language_words, sizeof language_words / sizeof *language_words))
+        compile_fault(c, at, FAULT_INVALID, "a step cannot be called \"%s\": it is a word of the template language",
+                      name);
+    else if (word_is_one_of(name, plan->names, plan->count))
+        compile_fault(c, at, FAULT_INVALID, "there are two steps \"%s\"", name);
+    return name;
+}
+
+static void plan_steps(struct compile *c, const struct conf *list, struct plan *plan) {
+    plan->general = true;
+    if (!fields_type_fits(list, FIELD_GROUPS)) return;
+    if (list->count == 0) compile_fault(c, list, FAULT_INVALID, "steps is empty");
+    if (list->count > STAGE_STEPS_MAX)
+        compile_fault(c, list, FAULT_TOO_LARGE, "%zu steps are more than %d", list->count, STAGE_STEPS_MAX);
+    for (size_t i = 0; i < list->count && i < STAGE_STEPS_MAX; i++)
+        plan_add(plan, &list->items[i], step_name(c, plan, &list->items[i]));
+}
+
+static void plan_two(struct compile *c, const struct conf *top, struct plan *plan) {
+    const struct conf *request = conf_find(top, "request"), *status = conf_find(top, "status");
+    if (!request)
+        compile_fault(c, status ? status : top, FAULT_INVALID,
+                      status ? "status needs a request before it"
+                             : "a definition needs request = { … } or steps = ( … )");
+    if (request && request->kind == CONF_GROUP) plan_add(plan, request, "request");
+    if (status && status->kind == CONF_GROUP) plan_add(plan, status, "status");
+}
+
+static void make_plan(struct compile *c, const struct conf *top, struct plan *plan) {
+    const struct conf *steps = conf_find(top, "steps"), *request = conf_find(top, "request");
+    const struct conf *status = conf_find(top, "status");
+    if (steps && (request || status))
+        compile_fault(c, steps, FAULT_INVALID,
+                      "steps stands in place of request and status; use one form or the other");
+    if (steps) plan_steps(c, steps, plan);
+    else plan_two(c, top, plan);
+}
+
+static void make_roots(struct compile *c, const struct plan *plan) {
+    const char **roots = arena_array_of(c->arena, const char *, ROOT_STEPS + plan->count);
+    for (size_t i = 0; i < ROOT_STEPS; i++) roots[i] = root_words[i];
+    for (size_t i = 0; i < plan->count; i++) roots[ROOT_STEPS + i] = plan->names[i];
+    c->stage->roots = roots;
+    c->names = (struct template_names){.roots = roots, .count = ROOT_STEPS + plan->count};
+}
+
+/* In the two-step form with a status, the request runs once: rules in it are misplaced. */
+static bool misplaced_rules(struct compile *c, const struct plan *plan, size_t index, const struct conf *group) {
+    const struct conf *value = conf_find(group, "value");
+    if (plan->general || index != 0 || plan->count < 2 || !value) return false;
+    compile_fault(c, value, FAULT_INVALID,
+                  "request runs once, so it has no rules; put value and its lists into status");
+    return true;
+}
+
+static void compile_step(struct compile *c, const struct plan *plan, size_t index, struct stage_step *step) {
+    const struct conf *group = plan->groups[index];
+    bool is_status = !plan->general && index == 1, repeats = is_status || conf_find(group, "value");
+    const char *of = !plan->general ? plan->names[index]
+                                    : arena_printf(c->arena, "the step \"%s\"", plan->names[index]);
+    struct field_place places[] = {{&fields_call, &step->call}, {&fields_repeat, step}, {&fields_step, NULL}};
+    enum compile_call_kind kind = plan->general ? COMPILE_STEP : is_status ? COMPILE_STATUS : COMPILE_REQUEST;
+    step->name = plan->names[index];
+    step->every_ms = 5000;
+    step->timeout_ms = repeats ? HOUR_MS : 0;
+    compile_call_defaults(&step->call);
+    fields_read(c, group, of, places, plan->general ? 3 : 2);
+    c->scope.steps = index;
+    compile_call(c, group, of, kind, &step->call);
+    if (!misplaced_rules(c, plan, index, group)) compile_rules(c, group, of, is_status, step);
+    c->scope.steps = index + 1;
+    compile_outputs(c, conf_find(group, "outputs"), &step->outputs, &step->output_count);
+}
+
+static void compile_cancel(struct compile *c, const struct conf *group) {
+    if (!group || group->kind != CONF_GROUP) return;
+    struct stage_call *call = arena_new_of(c->arena, struct stage_call);
+    struct field_place place = {&fields_call, call};
+    compile_call_defaults(call);
+    fields_read(c, group, "cancel", &place, 1);
+    c->steps_used = 0;
+    c->scope.steps = c->stage->step_count;
+    compile_call(c, group, "cancel", COMPILE_CANCEL, call);
+    c->stage->cancel = call;
+    c->stage->cancel_needs = c->steps_used;
+}
+
+static bool host_check(struct compile *c, const char *host) {
+    bool whole = strstr(host, "://") != NULL;
+    struct url url;
+    const char *text = whole ? host : arena_printf(c->arena, "https://%s", host);
+    if (!url_parse(text_of(text), &url, NULL)) return false;
+    return url.path.len == 0 && !url.query.at && !url.fragment.at;
+}
+
+static void compile_hosts(struct compile *c, const struct conf *at) {
+    struct stage_words hosts = {0};
+    if (!at || !fields_type_fits(at, FIELD_WORDS)) return;
+    fields_read_words(c, at, &hosts);
+    for (size_t i = 0; i < hosts.count; i++)
+        if (hosts.items[i][0] && !host_check(c, hosts.items[i]))
+            compile_fault(c, at, FAULT_INVALID, "hosts: \"%s\" is not of the form host, host:port or https://host",
+                          hosts.items[i]);
+    c->stage->hosts = hosts.items;
+    c->stage->host_count = hosts.count;
+}
+
+static void compile_top(struct compile *c, const struct conf *top) {
+    const struct conf *name = conf_find(top, "name"), *params = conf_find(top, "parameters");
+    struct stage *stage = c->stage;
+    struct field_place place = {&fields_stage, stage};
+    struct plan plan = {0};
+    fields_read(c, top, "a definition", &place, 1);
+    if (!name) compile_fault(c, top, FAULT_INVALID, "a definition needs a name: name = \"…\"");
+    else if (name->kind == CONF_STRING && name->string.len) compile_name_check(c, name, "stage", COMPILE_STAGE_NAME);
+    if (params && fields_type_fits(params, FIELD_GROUPS)) compile_params(c, params);
+    make_plan(c, top, &plan);
+    make_roots(c, &plan);
+    struct stage_step *steps = arena_array_of(c->arena, struct stage_step, plan.count);
+    for (size_t i = 0; i < plan.count; i++) compile_step(c, &plan, i, &steps[i]);
+    stage->steps = steps;
+    stage->step_count = plan.count;
+    compile_cancel(c, conf_find(top, "cancel"));
+    c->scope.steps = plan.count;
+    compile_outputs(c, conf_find(top, "outputs"), &stage->outputs, &stage->output_count);
+    compile_hosts(c, conf_find(top, "hosts"));
+}
+
+static void finish(struct compile *c) {
+    struct stage *stage = c->stage;
+    stage->file = c->source.file;
+    stage->source = source_write(&c->source);
+    digest_sha256_hex(text_of(stage->source), stage->hash);
+    stage->warning_count = c->warnings.len / sizeof(struct fault);
+    stage->warnings = arena_copy(c->arena, buf_text(&c->warnings).at, c->warnings.len);
+    stage->references = 1;
+}
+
+/* The line of a fault in the definition itself; those of its templates and of files that it includes come behind. */
+static int64_t line_of(const struct compile *c, const struct fault *fault) {
+    size_t len = strlen(c->source.file);
+    int64_t line;
+    if (strncmp(fault->where, c->source.file, len) != 0) return INT64_MAX;
+    return fault->where[len] == ':' && text_to_int(text_of(fault->where + len + 1), &line) ? line : 0;
+}
+
+/* The compiler goes by topics, a reader by lines. Those of one line stay in their order. */
+static void sort_faults(const struct compile *c, size_t from) {
+    struct fault *items = c->faults->items;
+    for (size_t i = from + 1; i < c->faults->count; i++) {
+        struct fault moving = items[i];
+        size_t to = i;
+        for (; to > from && line_of(c, &items[to - 1]) > line_of(c, &moving); to--) items[to] = items[to - 1];
+        items[to] = moving;
+    }
+}
+
+/* TAKES the arena that c->source was made in. */
+static struct stage *compile_source(struct compile *c) {
+    struct conf_reader reader = {source_read, &c->source};
+    size_t before = compile_fault_count(c), first = c->faults->count;
+    c->stage = arena_new_of(c->arena, struct stage);
+    c->stage->arena = c->arena;
+    buf_init(&c->warnings, FAULTS_MAX * sizeof(struct fault));
+    const struct conf *top = conf_file_read(c->arena, c->source.file, &reader, c->faults);
+    if (top) compile_top(c, top);
+    bool ok = compile_fault_count(c) == before;
+    if (ok) finish(c);
+    buf_fini(&c->warnings);
+    if (ok) return c->stage;
+    sort_faults(c, first);
+    arena_free(c->arena);
+    return NULL;
+}
+
+struct stage *stage_load(const char *path, const struct stage_context *context, struct faults *faults) {
+    struct compile c = {.arena = arena_new(), .faults = faults, .context = context};
+    source_init_disk(&c.source, c.arena, path, context->templates);
+    return compile_source(&c);
+}
+
+struct stage *stage_load_source(const char *source, const struct stage_context *context, struct faults *faults) {
+    struct compile c = {.arena = arena_new(), .faults = faults, .context = context};
+    struct fault fault;
+    if (source_init_pinned(&c.source, c.arena, source, &fault)) return compile_source(&c);
+    faults_add(faults, &fault);
+    arena_free(c.arena);
+    return NULL;
+}
+
+const char *stage_peek_name(struct arena *arena, const char *path) {
+    struct faults faults;
+    faults_init(&faults);
+    const struct conf *name = conf_find(conf_file_read(arena, path, NULL, &faults), "name");
+    faults_fini(&faults);
+    return name && name->kind == CONF_STRING && name->string.len ? name->string.at : NULL;
+}
+
+struct stage *stage_ref(struct stage *stage) {
+    __atomic_add_fetch(&stage->references, 1, __ATOMIC_RELAXED);
+    return stage;
+}
+
+void stage_unref(struct stage *stage) {
+    if (stage && __atomic_sub_fetch(&stage->references, 1, __ATOMIC_ACQ_REL) == 0) arena_free(stage->arena);
+}
+
+const char *stage_hash(const struct stage *stage) {
+    return stage->hash;
+}

@@ -1,0 +1,411 @@
+/* Templates: what they make in each place, what they refuse when they are compiled and when they are rendered. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "lang/template.h"
+
+#define COUNT(array) (sizeof(array) / sizeof *(array))
+static const struct json_limits LIMITS = {.max_bytes = 1 << 20, .max_depth = 100, .max_items = 100000};
+
+static const char *const ROOTS[] = {"parameters", "secret", "request", "absent"};
+static const char *const VALUES[] = {
+    "{\"users\":50,\"name\":\"O'Neil \\\"x\\\" "
+    "<\\n>\",\"ratio\":0.25,\"big\":1e20,\"flag\":true,\"list\":[1,\"b\",null],"
+    "\"empty\":\"\",\"none\":null,\"path\":\"a/b c\",\"dots\":\"..\",\"dot\":\".\",\"o\":{\"a-b\":{\"c\":\"deep\"}},"
+    "\"crlf\":\"a\\r\\nX: y\",\"q\":\"a&b=c+d#e\",\"utf\":\"\\u00e9\",\"text\":\"Abc\",\"no\":[],\"key\":\"text\","
+    "\"digits\":\" 42 \",\"pi\":3.14159,\"repo\":\"library/app\",\"up\":\"a/../b\",\"nul\":\"\\u0001\\u007f\"}",
+    "{\"token\":\"s3cret\"}",
+    "{\"body\":{\"links\":{\"self\":\"https://h.example/runs/1\",\"bad\":\"https://h.example/a b\",\"n\":5}}}",
+};
+
+static bool check_name(void *arg, const char *root, const struct text *names, size_t count, struct fault *fault) {
+    (void)arg;
+    if (strcmp(root, "parameters") != 0 || count == 0 || !text_is(names[0], "usres")) return true;
+    return fault_set(fault, FAULT_UNDEFINED, NULL, "no parameter \"usres\"; did you mean \"users\"?");
+}
+
+static const struct template_names NAMES = {.roots = ROOTS, .count = COUNT(ROOTS), .check = check_name};
+
+static struct template_rules rules_of(enum template_place place) {
+    return (struct template_rules){.place = place, .names = &NAMES, .file = "t.json", .line = 1};
+}
+
+static void read_values(struct arena *arena, const struct json **roots) {
+    for (size_t i = 0; i < COUNT(VALUES); i++) {
+        roots[i] = json_parse(arena, text_of(VALUES[i]), &LIMITS, NULL);
+        assert_non_null(roots[i]);
+    }
+}
+
+static void templates_that_render(void **state) {
+    (void)state;
+    static const struct {
+        enum template_place place;
+        const char *source, *made;
+    } cases[] = {
+        {PLACE_TEXT, "", ""},
+        {PLACE_TEXT, "plain } }} { text", "plain } }} { text"},
+        {PLACE_TEXT, "{{ parameters.users }} users", "50 users"},
+        {PLACE_TEXT, "{{parameters['users']}}{{ parameters[\"o\"]['a-b'].c }}", "50deep"},
+        {PLACE_TEXT, "{{ parameters.list[0] }}{{ parameters.list[-2] }}", "1b"},
+        {PLACE_TEXT, "{{ parameters[parameters.key] }}", "Abc"},
+        {PLACE_TEXT, "{{ parameters.nope | default('d') }}", "d"},
+        {PLACE_TEXT, "{{ parameters.none | default(7) }}", "7"},
+        {PLACE_TEXT, "{{ absent.x.y | default('gone') }}", "gone"},
+        {PLACE_TEXT, "{{ parameters.empty | default('d') }}", ""},
+        {PLACE_TEXT, "{{ parameters.nope | default(parameters.none) | default('e') }}", "e"},
+        {PLACE_TEXT, "{{ 'it''s' }}", NULL},
+        {PLACE_TEXT, "{{ 'it\\'s }}' }}", "it's }}"},
+        {PLACE_TEXT, "{{ -5 }} {{ 1.5 }} {{ true }} {{ 'a' ~ 1 ~ parameters.flag }}", "-5 1.5 true a1true"},
+        {PLACE_TEXT, "a{# {{ not.this }} #}b", "ab"},
+        {PLACE_TEXT, "{% raw %}{{ x }}{% y %}{% endraw %}!", "{{ x }}{% y %}!"},
+        {PLACE_TEXT, "a  {{- ' b ' -}}  c  {#- x -#}  d", "a b cd"},
+        {PLACE_TEXT, "{{ 'y' if parameters.flag else 'n' }}{{ 'y' if parameters.empty else 'n' }}", "yn"},
+        {PLACE_TEXT, "{{ 'y' if parameters.users > 49 and not parameters.none is defined else 'n' }}", "n"},
+        {PLACE_TEXT, "{{ parameters.x is defined }} {{ parameters.x is not defined }} {{ parameters.none is none }}",
+         "false true true"},
+        {PLACE_TEXT, "{{ 1 == 1.0 }} {{ 'a' < 'b' }} {{ 2 >= 3 }} {{ 'b' in parameters.list }} {{ 'x' not in 'abc' }}",
+         "true true false true true"},
+        {PLACE_TEXT, "{{ parameters.nope or 1 }}", NULL},
+        {PLACE_TEXT, "{{ parameters.empty or 'or' }} {{ (parameters.o)['a-b'].c }}", "or deep"},
+        {PLACE_TEXT, "{{ parameters.text|upper }}{{ parameters.text|lower }}{{ ' x '|trim }}", "ABCabcx"},
+        {PLACE_TEXT, "{{ parameters.list | join('-') }} {{ parameters.list | length }} {{ parameters.utf | length }}",
+         "1-b- 3 1"},
+        {PLACE_TEXT, "{{ parameters.o | tojson }}", "{\"a-b\":{\"c\":\"deep\"}}"},
+        {PLACE_TEXT, "{{ parameters.pi | round(2) }} {{ parameters.pi | int }} {{ parameters.digits | int }}",
+         "3.14 3 42"},
+        {PLACE_TEXT, "{{ parameters.list | first }}{{ 'aXbX' | replace('X', '--') }}", "1a--b--"},
+        {PLACE_TEXT, "{{ 'a b/c' | urlencode }} {{ 'user:pass' | b64encode }} {{ 'a' | b64encode }}",
+         "a%20b%2Fc dXNlcjpwYXNz YQ=="},
+        {PLACE_JSON, "{\"n\": {{ parameters.users }}, \"s\": \"{{ parameters.name }}\", \"v\": {{ parameters.name }}}",
+         "{\"n\": 50, \"s\": \"O'Neil \\\"x\\\" <\\n>\", \"v\": \"O'Neil \\\"x\\\" <\\n>\"}"},
+        {PLACE_JSON, "[{{ parameters.none }}, {{ parameters.list }}, {{ parameters.o | tojson }}]",
+         "[null, [1,\"b\",null], {\"a-b\":{\"c\":\"deep\"}}]"},
+        {PLACE_JSON, "{\"k{{ parameters.users }}\": \"\\\"{{ parameters.list }}\"}",
+         "{\"k50\": \"\\\"[1,\\\"b\\\",null]\"}"},
+        {PLACE_JSON, "{{ parameters.big }}", "1e+20"},
+        {PLACE_JSON, "{# a body #}{\"a\":{\"b\":{{ parameters.users }}}}", "{\"a\":{\"b\":50}}"},
+        {PLACE_URL,
+         "https://h.example/a/{{ parameters.path }}/b?q={{ parameters.q }}&{{ parameters.text }}=1#{{ "
+         "parameters.q }}",
+         "https://h.example/a/a%2Fb%20c/b?q=a%26b%3Dc%2Bd%23e&Abc=1#a%26b%3Dc%2Bd%23e"},
+        {PLACE_URL, "https://h.example/v2/{{ parameters.repo | segments }}/tags",
+         "https://h.example/v2/library/app/tags"},
+        {PLACE_URL, "https://h.example/?n={{ parameters.big }}&e={{ parameters.empty }}&d={{ parameters.dots }}",
+         "https://h.example/?n=1e%2B20&e=&d=.."},
+        {PLACE_URL, "{{ request.body.links.self }}", "https://h.example/runs/1"},
+        {PLACE_HEADER, "Bearer {{ secret.token }}", "Bearer s3cret"},
+        {PLACE_FORM, "a b {{ parameters.q }}", "a%20b%20a%26b%3Dc%2Bd%23e"},
+    };
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct arena *arena = arena_new();
+        struct fault fault = {0};
+        const struct json *roots[COUNT(ROOTS)] = {NULL};
+        struct template_rules rules = rules_of(cases[i].place);
+        struct buf out;
+        buf_init(&out, 4096);
+        read_values(arena, roots);
+        const struct template *t = template_compile(arena, text_of(cases[i].source), &rules, &fault);
+        bool good = t && template_render(t, roots, &out, &fault);
+        if (good != (cases[i].made != NULL)) fail_msg("%s: %s", cases[i].source, fault.what);
+        if (good) assert_string_equal(buf_cstr(&out), cases[i].made);
+        if (good && cases[i].place == PLACE_JSON) assert_non_null(json_parse(arena, buf_text(&out), &LIMITS, &fault));
+        buf_fini(&out);
+        arena_free(arena);
+    }
+}
+
+static void templates_that_do_not_compile(void **state) {
+    (void)state;
+    static const struct {
+        enum template_place place;
+        const char *source;
+        enum fault_kind kind;
+        const char *where, *what;
+    } cases[] = {
+        {PLACE_TEXT, "{{ }}", FAULT_SYNTAX, "t.json:1", "no expression"},
+        {PLACE_TEXT, "a\n{{ parameters.users", FAULT_SYNTAX, "t.json:2", "}} is missing"},
+        {PLACE_TEXT, "a\n\n  {{ paramters.users }}", FAULT_UNDEFINED, "t.json:3",
+         "column 6: nothing is called \"paramters\" here; did you mean \"parameters\"?"},
+        {PLACE_TEXT, "{{ parameters.usres }}", FAULT_UNDEFINED, "t.json:1", "column 4: no parameter \"usres\""},
+        {PLACE_TEXT, "{{ parameters.users | uper }}", FAULT_UNDEFINED, "t.json:1", "did you mean \"upper\"?"},
+        {PLACE_TEXT, "{{ parameters.users | defualt(1) }}", FAULT_UNDEFINED, "t.json:1", "did you mean \"default\"?"},
+        {PLACE_TEXT, "{{ parameters.users | default }}", FAULT_SYNTAX, "t.json:1", "default takes 1 argument, not 0"},
+        {PLACE_TEXT, "{{ 'a' | replace('b') }}", FAULT_SYNTAX, "t.json:1", "replace takes 2 arguments, not 1"},
+        {PLACE_TEXT, "{{ parameters. }}", FAULT_SYNTAX, "t.json:1", "expected a name behind the dot"},
+        {PLACE_TEXT, "{{ parameters.users users }}", FAULT_SYNTAX, "t.json:1", "expected }} or an operator"},
+        {PLACE_TEXT, "{{ 'abc }}", FAULT_SYNTAX, "t.json:1", "no closing quote"},
+        {PLACE_TEXT, "{{ 'a\\q' }}", FAULT_SYNTAX, "t.json:1", "unknown escape"},
+        {PLACE_TEXT, "{{ a ? b }}", FAULT_UNDEFINED, "t.json:1", "nothing is called \"a\""},
+        {PLACE_TEXT, "{{ 1 ? 2 }}", FAULT_SYNTAX, "t.json:1", "means nothing"},
+        {PLACE_TEXT, "{{ 1 + 2 }}", FAULT_UNSUPPORTED, "t.json:1", "arithmetic is not supported yet"},
+        {PLACE_TEXT, "{{ [1] }}", FAULT_UNSUPPORTED, "t.json:1", "not supported yet"},
+        {PLACE_TEXT, "{{ parameters.items() }}", FAULT_UNSUPPORTED, "t.json:1", "calls"},
+        {PLACE_TEXT, "{{ 1 < 2 < 3 }}", FAULT_SYNTAX, "t.json:1", "chained"},
+        {PLACE_TEXT, "{% if x %}{% endif %}", FAULT_UNSUPPORTED, "t.json:1", "{% if %} is not supported yet"},
+        {PLACE_TEXT, "\n{%- for x in y %}", FAULT_UNSUPPORTED, "t.json:2", "{% for %} is not supported yet"},
+        {PLACE_TEXT, "{% iff %}", FAULT_SYNTAX, "t.json:1", "no tag \"iff\""},
+        {PLACE_TEXT, "{% if", FAULT_SYNTAX, "t.json:1", "not closed by %}"},
+        {PLACE_TEXT, "{# a", FAULT_SYNTAX, "t.json:1", "not closed by #}"},
+        {PLACE_TEXT, "{% raw %} {{ a", FAULT_SYNTAX, "t.json:1", "has no {% endraw %}"},
+        {PLACE_TEXT, "a\xFF", FAULT_SYNTAX, "t.json:1", "UTF-8"},
+        {PLACE_TEXT, "{{ ((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((1", FAULT_TOO_LARGE,
+         "t.json:1", "nested deeper than 64"},
+        {PLACE_JSON, "", FAULT_SYNTAX, "t.json:1", "the template makes no JSON"},
+        {PLACE_JSON, "{\n\"a\": {{ parameters.users }},\n}", FAULT_SYNTAX, "t.json:3", "line 3"},
+        {PLACE_JSON, "{# a\n b #}{\n\"a\": }", FAULT_SYNTAX, "t.json:3", "line 3"},
+        {PLACE_JSON, "{{ parameters.users }}{{ parameters.users }}", FAULT_SYNTAX, "t.json:1", "makes no JSON"},
+        {PLACE_JSON, "-{{ parameters.users }}", FAULT_SYNTAX, "t.json:1", "makes no JSON"},
+        {PLACE_JSON, "{ {{ parameters.text }}: 1}", FAULT_SYNTAX, "t.json:1", "makes no JSON"},
+        {PLACE_JSON, "\"\\{{ parameters.users }}\"", FAULT_INVALID, "t.json:1", "behind a backslash"},
+        {PLACE_JSON, "{\"a\":1,\"a\":2}", FAULT_SYNTAX, "t.json:1", "twice"},
+        {PLACE_URL, "https://{{ parameters.text }}/", FAULT_INVALID, "t.json:1", "column 12: scheme, host and port"},
+        {PLACE_URL, "{{ parameters.text }}://h/", FAULT_INVALID, "t.json:1", "scheme, host and port"},
+        {PLACE_URL, "https://h:{{ parameters.users }}/", FAULT_INVALID, "t.json:1", "scheme, host and port"},
+        {PLACE_URL, "https://h{{ parameters.path }}", FAULT_INVALID, "t.json:1", "scheme, host and port"},
+        {PLACE_URL, "{{ request.body.links.self }}/x", FAULT_INVALID, "t.json:1", "scheme, host and port"},
+        {PLACE_URL, "{{ request.body.links.self | lower }}", FAULT_INVALID, "t.json:1", "a plain path"},
+        {PLACE_URL, "ftp://h/{{ parameters.path }}", FAULT_INVALID, "t.json:1", "http://"},
+        {PLACE_URL, "https://u@h/{{ parameters.path }}", FAULT_INVALID, "t.json:1", "user name"},
+        {PLACE_URL, "https://h/a b", FAULT_INVALID, "t.json:1", "not allowed"},
+        {PLACE_URL, "https://h/../{{ parameters.path }}", FAULT_INVALID, "t.json:1", ". or .."},
+        {PLACE_URL, "https://h/?{{ parameters.path | segments }}", FAULT_INVALID, "t.json:1", "only for the path"},
+        {PLACE_HEADER, "a\r\nb: {{ parameters.text }}", FAULT_INVALID, "t.json:1", "control"},
+    };
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct arena *arena = arena_new();
+        struct fault fault = {0};
+        struct template_rules rules = rules_of(cases[i].place);
+        if (template_compile(arena, text_of(cases[i].source), &rules, &fault)) fail_msg("taken: %s", cases[i].source);
+        if (!strstr(fault.what, cases[i].what)) fail_msg("%s: %s", cases[i].source, fault.what);
+        assert_int_equal(fault.kind, cases[i].kind);
+        assert_string_equal(fault.where, cases[i].where);
+        arena_free(arena);
+    }
+}
+
+static void templates_that_do_not_render(void **state) {
+    (void)state;
+    static const struct {
+        enum template_place place;
+        const char *source;
+        enum fault_kind kind;
+        const char *what;
+    } cases[] = {
+        {PLACE_TEXT, "\n{{ parameters.nope }}", FAULT_UNDEFINED, "parameters.nope is undefined"},
+        {PLACE_TEXT, "\n{{ parameters.users.x[0] }}", FAULT_UNDEFINED, "parameters.users.x[0] is undefined"},
+        {PLACE_TEXT, "\n{{ absent }}", FAULT_UNDEFINED, "absent is undefined"},
+        {PLACE_TEXT, "\n{{ parameters.none }}", FAULT_UNDEFINED, "parameters.none is null"},
+        {PLACE_TEXT, "\n{{ 'a' ~ parameters.none }}", FAULT_UNDEFINED, "parameters.none is null"},
+        {PLACE_TEXT, "\n{{ parameters.list[3] }}", FAULT_UNDEFINED, "parameters.list[3] is undefined"},
+        {PLACE_TEXT, "\n{{ 1 if parameters.empty }}", FAULT_UNDEFINED, "has no else"},
+        {PLACE_TEXT, "\n{{ parameters.no | first }}", FAULT_UNDEFINED, "is empty"},
+        {PLACE_TEXT, "\n{{ parameters.o | upper }}", FAULT_INVALID,
+         "upper takes text, but parameters.o is of type object"},
+        {PLACE_TEXT, "\n{{ parameters.text | int }}", FAULT_INVALID, "not an integer"},
+        {PLACE_TEXT, "\n{{ parameters.text | int | default(1) }}", FAULT_INVALID, "not an integer"},
+        {PLACE_TEXT, "\n{{ parameters.text < 1 }}", FAULT_INVALID, "have no order"},
+        {PLACE_JSON, "\n\"{{ parameters.none }}\"", FAULT_UNDEFINED, "parameters.none is null"},
+        {PLACE_URL, "https://h/{{\nparameters.empty }}/x", FAULT_INVALID, "parameters.empty is empty"},
+        {PLACE_URL, "https://h/{{\nparameters.dots }}/x", FAULT_INVALID, "parameters.dots is . or .."},
+        {PLACE_URL, "https://h/{{\nparameters.dot }}", FAULT_INVALID, "parameters.dot is . or .."},
+        {PLACE_URL, "https://h/.{{\nparameters.dot }}", FAULT_INVALID, "parameters.dot is . or .."},
+        {PLACE_URL, "https://h/{{\nparameters.dot }}./x", FAULT_INVALID, "parameters.dot is . or .."},
+        {PLACE_URL, "https://h/.{{\nparameters.empty }}", FAULT_INVALID, "parameters.empty is empty"},
+        {PLACE_URL, "https://h/{{\nparameters.up | segments }}", FAULT_INVALID, "is . or .."},
+        {PLACE_URL, "https://h/{{\nparameters.list }}", FAULT_INVALID, "array or object"},
+        {PLACE_URL, "{{\nrequest.body.links.bad }}", FAULT_INVALID, "no URL"},
+        {PLACE_URL, "{{\nrequest.body.links.n }}", FAULT_INVALID, "is no text"},
+        {PLACE_URL, "{{\nrequest.body.links.gone }}", FAULT_UNDEFINED, "request.body.links.gone is undefined"},
+        {PLACE_HEADER, "{{\nparameters.crlf }}", FAULT_INVALID, "parameters.crlf holds a control character"},
+        {PLACE_HEADER, "{{\nparameters.nul }}", FAULT_INVALID, "control character"},
+    };
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct arena *arena = arena_new();
+        struct fault fault = {0};
+        const struct json *roots[COUNT(ROOTS)] = {NULL};
+        struct template_rules rules = rules_of(cases[i].place);
+        struct buf out;
+        buf_init(&out, 4096);
+        buf_adds(&out, "kept");
+        read_values(arena, roots);
+        const struct template *t = template_compile(arena, text_of(cases[i].source), &rules, &fault);
+        if (!t) fail_msg("%s: %s", cases[i].source, fault.what);
+        if (template_render(t, roots, &out, &fault)) fail_msg("%s: %s", cases[i].source, buf_cstr(&out));
+        if (!strstr(fault.what, cases[i].what)) fail_msg("%s: %s", cases[i].source, fault.what);
+        assert_int_equal(fault.kind, cases[i].kind);
+        assert_string_equal(fault.where, "t.json:2");
+        assert_string_equal(buf_cstr(&out), "kept");
+        assert_null(strstr(fault.what, "s3cret"));
+        buf_fini(&out);
+        arena_free(arena);
+    }
+}
+
+/* The examples of docs/templates.md. */
+static void the_examples_of_the_docs(void **state) {
+    (void)state;
+    static const struct {
+        enum template_place place;
+        const char *source, *made;
+    } cases[] = {
+        {PLACE_URL, "https://ci.example.com/jobs/{{ parameters.job }}/runs?branch={{ parameters.branch }}",
+         "https://ci.example.com/jobs/nightly%2Ffull/runs?branch=a%26b"},
+        {PLACE_JSON,
+         "{\"text\": \"{{ parameters.users }} for {{ parameters.name }}\", \"users\": {{ parameters.users }}, "
+         "\"tags\": "
+         "{{ parameters.tags }}}",
+         "{\"text\": \"50 for a \\\"b\\\"\", \"users\": 50, \"tags\": [\"x\",\"y\"]}"},
+        {PLACE_URL, "https://hub.example/v2/{{ parameters.image | segments }}/tags/list",
+         "https://hub.example/v2/library/nginx/tags/list"},
+        {PLACE_TEXT, "{{ parameters.note | default('none') }}", "none"},
+    };
+    struct arena *arena = arena_new();
+    const struct json *roots[COUNT(ROOTS)] = {
+        json_parse(arena,
+                   TEXT("{\"job\":\"nightly/full\",\"branch\":\"a&b\",\"users\":50,\"name\":\"a \\\"b\\\"\","
+                        "\"tags\":[\"x\",\"y\"],\"image\":\"library/nginx\"}"),
+                   &LIMITS, NULL)};
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct fault fault = {0};
+        struct template_rules rules = rules_of(cases[i].place);
+        struct buf out;
+        buf_init(&out, 4096);
+        const struct template *t = template_compile(arena, text_of(cases[i].source), &rules, &fault);
+        if (!t || !template_render(t, roots, &out, &fault)) fail_msg("%s: %s", cases[i].source, fault.what);
+        assert_string_equal(buf_cstr(&out), cases[i].made);
+        buf_fini(&out);
+    }
+    arena_free(arena);
+}
+
+static void questions(void **state) {
+    (void)state;
+    struct arena *arena = arena_new();
+    struct fault fault = {0};
+    size_t root = 99;
+    const struct json *roots[COUNT(ROOTS)] = {NULL};
+    struct template_rules url = rules_of(PLACE_URL), text = rules_of(PLACE_TEXT);
+    read_values(arena, roots);
+    const struct template *whole = template_compile(arena, TEXT("{{ request.body.links.self }}"), &url, &fault);
+    assert_true(template_is_whole_url(whole, &root));
+    assert_int_equal(root, 2);
+    assert_true(template_uses(whole, 2));
+    assert_false(template_uses(whole, 0));
+    assert_false(template_is_constant(whole));
+    const struct template *fixed = template_compile(arena, TEXT("https://h/"), &url, &fault);
+    assert_true(template_is_constant(fixed));
+    assert_false(template_is_whole_url(fixed, &root));
+    const struct template *list = template_compile(arena, TEXT("{{ parameters.list }}"), &text, &fault);
+    assert_true(json_same(template_value(list, roots, arena, &fault), json_gets(roots[0], "list")));
+    const struct template *mixed = template_compile(arena, TEXT("n={{ parameters.users }}"), &text, &fault);
+    assert_true(text_is(json_text(template_value(mixed, roots, arena, &fault)), "n=50"));
+    const struct template *made = template_compile(arena, TEXT("{{ parameters.text | upper }}"), &text, &fault);
+    assert_true(text_is(json_text(template_value(made, roots, arena, &fault)), "ABC"));
+    const struct template *none = template_compile(arena, TEXT("{{ parameters.nope }}"), &text, &fault);
+    assert_null(template_value(none, roots, arena, &fault));
+    assert_int_equal(fault.kind, FAULT_UNDEFINED);
+    text.no_secrets = true;
+    text.line = 14;
+    assert_null(template_compile(arena, TEXT("a\n{{ secret.token }}"), &text, &fault));
+    assert_string_equal(fault.where, "t.json:15");
+    assert_int_equal(fault.kind, FAULT_INVALID);
+    assert_null(template_compile(arena, TEXT("{{ parameters.x | default(secret.token) }}"), &text, &fault));
+    arena_free(arena);
+}
+
+static void output_is_bounded(void **state) {
+    (void)state;
+    struct arena *arena = arena_new();
+    struct fault fault = {0};
+    const struct json *roots[COUNT(ROOTS)] = {NULL};
+    struct template_rules rules = rules_of(PLACE_TEXT);
+    struct buf out;
+    read_values(arena, roots);
+    const struct template *t = template_compile(arena, TEXT("{{ parameters.text }}{{ parameters.text }}"), &rules,
+                                                &fault);
+    buf_init(&out, 6);
+    assert_true(template_render(t, roots, &out, &fault));
+    buf_fini(&out);
+    buf_init(&out, 5);
+    assert_false(template_render(t, roots, &out, &fault));
+    assert_int_equal(fault.kind, FAULT_TOO_LARGE);
+    buf_fini(&out);
+    size_t size = (1 << 20) + 1;
+    char *large = mem_alloc(size);
+    memset(large, 'x', size);
+    assert_null(template_compile(arena, (struct text){large, size}, &rules, &fault));
+    assert_int_equal(fault.kind, FAULT_TOO_LARGE);
+    assert_non_null(template_compile(arena, (struct text){large, size - 1}, &rules, &fault));
+    mem_free(large);
+    arena_free(arena);
+}
+
+/* Whatever text a value holds, a JSON body parses and gives the value back, and a URL keeps its host and its shape. */
+static void no_value_breaks_out(void **state) {
+    (void)state;
+    static const char alphabet[] = "\"\\/?#&=%{}[]:@.,; \n\r\t<>'+~$\x01\x7f"
+                                   "aZ0";
+    uint64_t seed = 88172645463325252u;
+    struct fault fault = {0};
+    struct template_rules json_rules = rules_of(PLACE_JSON), url_rules = rules_of(PLACE_URL);
+    struct arena *outer = arena_new();
+    const struct template *body = template_compile(outer, TEXT("{\"a\":\"{{ parameters }}\",\"b\":{{ parameters }}}"),
+                                                   &json_rules, &fault);
+    const struct template *url = template_compile(
+        outer, TEXT("https://h.example/p/{{ parameters }}/q?x={{ parameters }}#f"), &url_rules, &fault);
+    for (int i = 0; i < 5000; i++) {
+        struct arena *arena = arena_new();
+        char text[12];
+        size_t len = 1 + (size_t)(i % 11);
+        for (size_t j = 0; j < len; j++) {
+            seed ^= seed << 13, seed ^= seed >> 7, seed ^= seed << 17;
+            text[j] = alphabet[seed % (sizeof alphabet - 1)];
+        }
+        const struct json *value = json_new_text(arena, (struct text){text, len}), *roots[COUNT(ROOTS)] = {value};
+        struct buf out;
+        buf_init(&out, 4096);
+        assert_true(template_render(body, roots, &out, &fault));
+        const struct json *parsed = json_parse(arena, buf_text(&out), &LIMITS, &fault);
+        assert_int_equal(json_size(parsed), 2);
+        assert_true(json_same(json_gets(parsed, "a"), value));
+        assert_true(json_same(json_gets(parsed, "b"), value));
+        buf_clear(&out);
+        if (template_render(url, roots, &out, &fault)) {
+            size_t slashes = 0, questions = 0, hashes = 0;
+            for (size_t j = 0; j < out.len; j++) {
+                slashes += out.at[j] == '/';
+                questions += out.at[j] == '?';
+                hashes += out.at[j] == '#';
+            }
+            assert_true(text_starts(buf_text(&out), "https://h.example/p/"));
+            assert_int_equal(slashes, 5);
+            assert_int_equal(questions, 1);
+            assert_int_equal(hashes, 1);
+        } else {
+            assert_true(text_is(json_text(value), ".") || text_is(json_text(value), ".."));
+        }
+        buf_fini(&out);
+        arena_free(arena);
+    }
+    arena_free(outer);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(templates_that_render),
+        cmocka_unit_test(templates_that_do_not_compile),
+        cmocka_unit_test(templates_that_do_not_render),
+        cmocka_unit_test(the_examples_of_the_docs),
+        cmocka_unit_test(questions),
+        cmocka_unit_test(output_is_bounded),
+        cmocka_unit_test(no_value_breaks_out),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
