@@ -53,7 +53,7 @@ struct exchange {
     bool loopback;           /* the client is on this machine: loopback address or unix socket */
     bool tls;
     int64_t began_mono_ms;
-    bool gone; /* the client has left */
+    bool gone; /* the client has left, or at least sends no more: an answer is still tried */
     void (*on_gone)(
         struct exchange *exchange);     /* set by the handler if it wants to know; not called after the answer */
     void *context;                      /* the handler's */
