@@ -1,12 +1,14 @@
 # stagedoor: a preconfigured-webhook gateway.
 #
 #   make run        install what is missing, build, serve the sample stages on 127.0.0.1:8095
-#   make test       install what is missing, build, lint, unit tests, end-to-end tests (plain, and under ASan + UBSan)
+#   make test       install what is missing, build, lint, unit tests (plain, ASan + UBSan, tiny limits), fuzz corpora,
+#                   end-to-end tests (plain, and under ASan + UBSan)
 #   make            build build/stagedoor
 #   make deps       install what building and testing need (Debian 12 packages)
-#   make lint       layers, banned functions, format, generated files
+#   make lint       layers, libraries, banned functions, names, stories, format; gateway/LAYERS says what is allowed
 #   make unit       unit tests only          make e2e       end-to-end tests only (T="-k name" picks)
 #   make bench      figures, beside what a user would use instead
+#   make fuzz-replay  every fuzzer over its corpus, once
 #   make fuzz       search with every fuzzer for FUZZ_SECONDS each (default 60)
 #   make soak       a long run under load; looks for growth
 #   make format     put the sources into form
@@ -50,7 +52,7 @@ BENCHES := $(sort $(wildcard tests/bench/*.c))
 BENCH_BINARIES = $(BENCHES:tests/bench/%.c=$(BUILD)/bench/%)
 FORMATTED := $(sort $(wildcard gateway/*.c gateway/*/*.[ch] tests/*/*.[ch]))
 
-.PHONY: all help deps run test lint unit fuzz-replay e2e e2e-asan bench fuzz soak format install clean
+.PHONY: all help deps run test lint unit fuzz-replay e2e bench fuzz soak format install clean FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -73,7 +75,12 @@ $(OUT)/obj/%.o: %.c Makefile VERSION
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) $(WARNINGS) -MMD -MP -c -o $@ $<
 
-$(OUT)/libgateway.a: $(OBJECTS)
+# Written only when it changes: a source that is gone has to leave the library too.
+$(OUT)/sources: FORCE
+	@mkdir -p $(@D)
+	@echo '$(SOURCES)' | cmp -s - $@ || echo '$(SOURCES)' > $@
+
+$(OUT)/libgateway.a: $(OBJECTS) $(OUT)/sources
 	@rm -f $@
 	@ar rcs $@ $(OBJECTS)
 
@@ -102,7 +109,7 @@ fuzz: $(FUZZ_BINARIES)
 	@FUZZ_SECONDS=$(FUZZ_SECONDS) tests/run-fuzz search $(FUZZ_BINARIES)
 
 e2e: $(OUT)/stagedoor
-	@STAGEDOOR=$(abspath $(OUT)/stagedoor) $(PYTHON) -m pytest -q -rs tests/e2e $(T)
+	@STAGEDOOR=$(abspath $(OUT)/stagedoor) PYTHONDONTWRITEBYTECODE=1 $(PYTHON) -m pytest -q -rs tests/e2e $(T)
 
 lint: $(OUT)/libgateway.a $(OUT)/obj/gateway/main.o
 	@tests/lint/lint $(OUT)
@@ -115,10 +122,10 @@ $(BUILD)/bench/%: tests/bench/%.c $(OUT)/libgateway.a
 	$(CC) $(CPPFLAGS) $(CFLAGS) $(WARNINGS) -Wno-missing-prototypes $(LDFLAGS) -o $@ $< $(OUT)/libgateway.a $(LIBS)
 
 bench: $(OUT)/stagedoor $(BENCH_BINARIES)
-	@tests/bench/run
+	@STAGEDOOR=$(abspath $(OUT)/stagedoor) tests/bench/run
 
 soak: $(OUT)/stagedoor
-	@tests/soak/run
+	@STAGEDOOR=$(abspath $(OUT)/stagedoor) tests/soak/run
 
 install: $(OUT)/stagedoor
 	install -D -m 755 $(OUT)/stagedoor $(DESTDIR)$(PREFIX)/bin/stagedoor

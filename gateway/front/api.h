@@ -44,6 +44,9 @@ void api_answer(struct api_call *call, struct answer *answer);
 void api_fault(struct api_call *call, const struct fault *fault);
 void api_problem(struct api_call *call, int status, const char *kind, const char *detail, const struct faults *faults);
 
+/* The entry of call->stage, if the caller may do that with it, or see it; else the call has been answered, and NULL. */
+const struct catalog_entry *api_entry(struct api_call *call, enum caller_right right);
+
 /* Handlers; the table of front/router.c names them. */
 void api_stages_list(struct api_call *call);
 void api_stages_show(struct api_call *call);

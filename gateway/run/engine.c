@@ -7,6 +7,7 @@
  * still change; a question is in one list at a time. */
 #include "run/engine.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "back/secrets.h"
@@ -138,8 +139,10 @@ static bool fits(struct ask *ask, const struct run *run) {
         return false;
     }
     if (ask->kind == ASK_START && run->fingerprint && strcmp(run->fingerprint, ask->fingerprint) != 0) {
-        answer_fault(ask, FAULT_CONFLICT, "key",
-                     "this key was used before, with other parameters; a new piece of work needs a new key");
+        char what[160];
+        snprintf(what, sizeof what,
+                 "the run %s has this key, with other parameters; a new piece of work needs a new key", run->id);
+        answer_fault(ask, FAULT_CONFLICT, "/key", what);
         return false;
     }
     return true;

@@ -142,8 +142,10 @@ static void end_failed(struct move *m, enum reason reason, const char *what) {
     struct run *run = m->run;
     run->steps[run->step].status = RUN_TERMINAL;
     const char *name = step_of(run)->name;
-    if (run->upstream_word && reason == REASON_UPSTREAM_FAILED)
-        say(m, "%s: the upstream says \"%s\"%s%s", name, run->upstream_word, what ? " - " : "", what ? what : "");
+    const char *unknown = reason == REASON_UNKNOWN_STATUS ? ", a word that no list of the definition names" : "";
+    if (run->upstream_word && (reason == REASON_UPSTREAM_FAILED || *unknown))
+        say(m, "%s: the upstream says \"%s\"%s%s%s", name, run->upstream_word, unknown, what ? " - " : "",
+            what ? what : "");
     else say(m, "%s: %s", name, what ? what : reason_word(reason));
     char *sentence = mem_strdup(run->progress);
     end(m, RUN_TERMINAL, reason, sentence);
@@ -246,12 +248,10 @@ static const struct json *masked(struct move *m, const struct json *value) {
     return m->world->mask ? m->world->mask(m->world->arg, m->run->arena, value) : value;
 }
 
-/* The reply decided the step: keep what later templates and the caller may ask for. */
-static void keep_reply(struct move *m, const struct verdict *verdict, struct arena *scratch) {
+/* The reply decided the step: take the outputs from it. Gives those of the step itself. */
+static const struct json *take_outputs(struct move *m, const struct json *value, bool warned, struct arena *scratch) {
     struct run *run = m->run;
     const struct stage_step *step = step_of(run);
-    struct run_step *state = &run->steps[run->step];
-    const struct json *value = reply_value(scratch, m->event->reply);
     const struct json *own = run_outputs_of(run, scratch, step->outputs, step->output_count, m->world->now_ms, value);
     bool last = run->step + 1 == run->step_count;
     const struct json *whole = last ? run_outputs_of(run, scratch, run->stage->outputs, run->stage->output_count,
@@ -262,9 +262,17 @@ static void keep_reply(struct move *m, const struct verdict *verdict, struct are
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
         for (struct json_member o = json_first(parts[i]); o.name.at; o = json_next(parts[i], o))
             json_set_text(outputs, o.name, i == 0 ? o.value : masked(m, o.value));
-    if (verdict->warned) json_set(outputs, "result", json_new_string(run->arena, "WARN"));
+    if (warned) json_set(outputs, "result", json_new_string(run->arena, "WARN"));
     run->outputs = outputs;
+    return own;
+}
 
+/* The step is done: keep what later templates may ask for. */
+static void keep_reply(struct move *m, const struct verdict *verdict, struct arena *scratch) {
+    struct run *run = m->run;
+    struct run_step *state = &run->steps[run->step];
+    const struct json *value = reply_value(scratch, m->event->reply);
+    const struct json *own = take_outputs(m, value, verdict->warned, scratch);
     struct json *kept = json_new_object(run->arena);
     for (struct json_member v = json_first(value); v.name.at; v = json_next(value, v))
         json_set_text(kept, v.name, v.value);
@@ -353,8 +361,12 @@ static void replied(struct move *m) {
     if (!bounds_good) end_failed(m, REASON_INVALID_REQUEST, "the threshold (at_most, at_least) is not a number");
     else if (run->cancel_wanted && verdict.kind != VERDICT_SUCCEEDED) cancel_begin(m);
     else if (verdict.kind == VERDICT_SUCCEEDED) succeeded(m, &verdict, scratch);
-    else if (verdict.kind == VERDICT_FAILED) end_failed(m, verdict.reason, verdict.message);
-    else if (verdict.kind == VERDICT_CANCELED) {
+    else if (verdict.kind == VERDICT_FAILED) {
+        if (verdict.word)
+            take_outputs(m, reply_value(scratch, m->event->reply), false, scratch); /* they help to find out why */
+        end_failed(m, verdict.reason, verdict.message);
+    } else if (verdict.kind == VERDICT_CANCELED) {
+        take_outputs(m, reply_value(scratch, m->event->reply), false, scratch);
         run->steps[run->step].status = RUN_CANCELED;
         say(m, "%s: the upstream says \"%s\"", step_of(run)->name, verdict.word);
         end(m, RUN_CANCELED, verdict.reason, NULL);

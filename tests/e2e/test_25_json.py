@@ -6,8 +6,6 @@ from helpers.jobs import call_stage
 from helpers.upstream import reply
 
 REFUSED = {
-    "empty": b"",
-    "blanks": b"  \n ",
     "text": b"hello",
     "XML": b"<a/>",
     "cut": b'{"parameters": {"any": [1, 2',

@@ -196,7 +196,7 @@ def test_store_that_is_damaged(gateway, upstream, damage):
     gw.process = None
 
 
-@pytest.mark.slow
+@pytest.mark.no_asan
 def test_fifty_kills_at_random_moments(gateway, upstream):
     seed = random.randrange(1 << 30)
     print(f"seed {seed}")

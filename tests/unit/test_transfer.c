@@ -632,8 +632,8 @@ static void test_large_body(void **state) {
     request->body = (struct text){body, len};
     world_run(&world);
     assert_phase(world.replies[0], REPLY_ANSWERED);
-    assert_true(world.replies[0]->took_ms < 900); /* no second of waiting for 100 Continue */
     script_stop(&script);
+    assert_lacks(buf_cstr(&script.got), "Expect"); /* else curl waits a second for 100 Continue */
     assert_int_equal(strlen(strstr(buf_cstr(&script.got), "\r\n\r\n") + 4), len);
     world_fini(&world);
     script_fini(&script);
