@@ -372,6 +372,9 @@ static bool start(struct server *server, struct fault *fault) {
     raise_descriptors();
     upstream_global_init();
     server->loop = loop_new(UINT16_MAX);
+    /* Watched before it is read, so that no change can fall between the two. */
+    const char *const directories[] = {settings->stages, settings->templates};
+    server->watchdir = watchdir_new(server->loop, directories, 2, on_directory_changed, server);
     if (!secrets_load(secrets_directory(server), fault) || !read_certificates(server, &server->tls, fault) ||
         !open_sockets(server, fault) || !read_catalog(server, fault))
         return false;
@@ -387,9 +390,7 @@ static bool start(struct server *server, struct fault *fault) {
 }
 
 static void keep_house(struct server *server) {
-    const char *const directories[] = {server->settings.stages, server->settings.templates};
     server->signals = loop_watch_new(server->loop, server->signal_fd, LOOP_READ, "signal", on_signal, server);
-    server->watchdir = watchdir_new(server->loop, directories, 2, on_directory_changed, server);
     loop_timer_init(&server->prune_timer, server->loop, "retention", on_prune_due, server);
     loop_timer_init(&server->drain_timer, server->loop, "drain", on_drain_timeout, server);
     loop_timer_set(&server->prune_timer, PRUNE_SOON_MS);
