@@ -51,8 +51,8 @@ enum redirect redirect_judge(struct arena *arena, const struct request *request,
     }
     if (!request_may_go(&home, &next, request->hosts, request->host_count)) {
         fault_set(fault, FAULT_FORBIDDEN, NULL,
-                  "a redirect leads to %.*s://%.*s:%d, which is not allowed; to allow it: hosts = [ \"%.*s:%d\" ]",
-                  TEXT_ARG(next.scheme), TEXT_ARG(next.host), url_port(&next), TEXT_ARG(next.host), url_port(&next));
+                  "a redirect leads to another origin; to allow it: hosts = [ \"%.*s://%.*s:%d\" ]",
+                  TEXT_ARG(next.scheme), TEXT_ARG(next.host), url_port(&next));
         return REDIRECT_REFUSED;
     }
     *ret_next = (struct hop){.method = method,

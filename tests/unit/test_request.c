@@ -119,7 +119,7 @@ static const struct url_case {
     {"{{ request.body.next }}", "{}", "{\"next\":\"http://plain.example.com/7\"}", "http://plain.example.com/7", 0,
      NULL},
     {"{{ request.body.next }}", "{}", "{\"next\":\"https://evil.example/7?k=sesame\"}", NULL, FAULT_FORBIDDEN,
-     "hosts = [ \"evil.example:443\" ]"},
+     "hosts = [ \"https://evil.example:443\" ]"},
     {"{{ request.body.next }}", "{}", "{\"next\":\"http://api.example.com/7\"}", NULL, FAULT_FORBIDDEN,
      "http://api.example.com:80"},
     {"{{ request.body.next }}", "{}", "{\"next\":\"https://api.example.com:8443/7\"}", NULL, FAULT_FORBIDDEN, ":8443"},
@@ -139,7 +139,9 @@ static const struct url_case {
     {"{{ parameters.target }}", "{\"target\":\"http://plain.example.com/\"}", "{}", "http://plain.example.com/", 0,
      NULL},
     {"{{ parameters.target }}", "{\"target\":\"https://api.example.com/x\"}", "{}", NULL, FAULT_FORBIDDEN,
-     "hosts = [ \"api.example.com:443\" ]"},
+     "hosts = [ \"https://api.example.com:443\" ]"},
+    {"{{ parameters.target }}", "{\"target\":\"http://ci.example.com/x\"}", "{}", NULL, FAULT_FORBIDDEN,
+     "hosts = [ \"http://ci.example.com:80\" ]"},
     {"{{ parameters.target }}", "{\"target\":\"/x\"}", "{}", NULL, FAULT_INVALID, ""},
 };
 

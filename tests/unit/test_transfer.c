@@ -743,6 +743,55 @@ static void test_reused_connection_dies(void **state) {
     }
 }
 
+struct gap {
+    struct world world;
+    struct script *script;
+    struct loop_timer timer;
+    int64_t closed_cpu_us; /* of this thread, when the peer had closed; 0: not yet */
+};
+
+static int64_t cpu_us(void) {
+    struct timespec spent;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &spent);
+    return spent.tv_sec * 1000000 + spent.tv_nsec / 1000;
+}
+
+static void look_at_gap(void *arg) {
+    struct gap *gap = arg;
+    if (gap->closed_cpu_us) {
+        assert_true(cpu_us() - gap->closed_cpu_us < 100000); /* of 200 ms: it did not spin on the closed descriptor */
+        world_begin(&gap->world);
+    } else if (atomic_load(&gap->script->closed)) {
+        gap->closed_cpu_us = cpu_us();
+        loop_timer_set(&gap->timer, 200);
+    } else loop_timer_set(&gap->timer, 1);
+}
+
+static void on_first_done(void *arg, const struct reply *reply) {
+    struct gap *gap = arg;
+    assert_int_equal(reply->code, 200);
+    loop_timer_set(&gap->timer, 1);
+}
+
+/* A connection that the peer has closed between two calls is not used, and costs nothing meanwhile. */
+static void test_closed_between_calls(void **state) {
+    (void)state;
+    struct script script = {.reply = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi", .after = AFTER_CLOSE};
+    struct gap gap = {.script = &script};
+    script_start(&script);
+    world_init(&gap.world);
+    loop_timer_init(&gap.timer, gap.world.loop, "gap", look_at_gap, &gap);
+    world_add_to(&gap.world, "POST", &script, "/");
+    transfer_begin(gap.world.upstream, &gap.world.requests[0], gap.world.arena, on_first_done, &gap);
+    loop_run(gap.world.loop);
+    assert_phase(gap.world.replies[0], REPLY_ANSWERED);
+    script_stop(&script);
+    assert_int_equal(atomic_load(&script.requests), 2);
+    assert_int_equal(atomic_load(&script.connections), 2);
+    world_fini(&gap.world);
+    script_fini(&script);
+}
+
 /* ---- redirects ---- */
 
 static void script_redirect(struct script *script, char *reply, size_t size, int code, const char *location) {
@@ -865,9 +914,9 @@ static void test_redirect_broken(void **state) {
         enum fault_kind kind;
         unsigned requests;
     } cases[] = {
-        {"/x?k=sesame", "more than 3 redirects", FAULT_UPSTREAM, 4},
-        {"file:///etc/passwd", "not a http or https URL", FAULT_UPSTREAM, 1},
-        {"http://u:sesame@127.0.0.1/", "not a http or https URL", FAULT_UPSTREAM, 1},
+        {"/x?k=sesame", "more than 3 redirects", FAULT_UNSUPPORTED, 4},
+        {"file:///etc/passwd", "not a http or https URL", FAULT_UNSUPPORTED, 1},
+        {"http://u:sesame@127.0.0.1/", "not a http or https URL", FAULT_UNSUPPORTED, 1},
         {"http://169.254.169.254/latest?k=sesame", "169.254.169.254:80", FAULT_FORBIDDEN, 1},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -1220,6 +1269,7 @@ int main(void) {
         cmocka_unit_test(test_proxies_of_the_environment),
         cmocka_unit_test(test_reuse),
         cmocka_unit_test(test_reused_connection_dies),
+        cmocka_unit_test(test_closed_between_calls),
         cmocka_unit_test(test_redirect_elsewhere),
         cmocka_unit_test(test_redirect_here),
         cmocka_unit_test(test_redirect_broken),
