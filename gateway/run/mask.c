@@ -12,31 +12,48 @@
 #define SHORTEST 4 /* bytes: what is shorter occurs everywhere */
 #define TEXT_MAX (64 * 1024 * 1024)
 
-static bool mask_parameter(struct text secret, struct buf *text) {
-    if (secret.len < SHORTEST || !memmem(text->at, text->len, secret.at, secret.len)) return false;
-    struct buf made;
-    buf_init(&made, TEXT_MAX);
-    const char *at = text->at, *end = text->at + text->len, *found;
-    while ((found = memmem(at, (size_t)(end - at), secret.at, secret.len))) {
-        buf_add(&made, at, (size_t)(found - at));
-        buf_adds(&made, MASK);
-        at = found + secret.len;
-    }
-    buf_add(&made, at, (size_t)(end - at));
-    buf_fini(text);
-    *text = made;
-    return true;
+static struct text secret_of(const struct run *run, size_t param) {
+    const struct param *p = &run->stage->params[param];
+    struct text value = {0};
+    if (p->type == PARAM_SECRET) value = json_text(json_gets(run->parameters, p->name));
+    return value.len < SHORTEST ? (struct text){0} : value;
 }
 
-static bool mask_text(const struct run *run, struct text text, struct buf *ret_masked) {
-    buf_init(ret_masked, TEXT_MAX);
-    bool changed = secrets_mask_text(text, ret_masked);
-    if (!changed) buf_addt(ret_masked, text);
-    for (size_t i = 0; run && run->stage && i < run->stage->param_count; i++) {
-        const struct param *param = &run->stage->params[i];
-        if (param->type == PARAM_SECRET)
-            changed |= mask_parameter(json_text(json_gets(run->parameters, param->name)), ret_masked);
+/* The longest secret that stands at `at`, since one may be the beginning of another; 0: none. */
+static size_t secret_at(const struct run *run, const char *at, size_t left) {
+    size_t longest = 0;
+    for (size_t i = 0; i < run->stage->param_count; i++) {
+        struct text secret = secret_of(run, i);
+        if (secret.len > longest && secret.len <= left && memcmp(at, secret.at, secret.len) == 0) longest = secret.len;
     }
+    return longest;
+}
+
+static bool mask_parameters(const struct run *run, struct text text, struct buf *out) {
+    bool changed = false;
+    for (size_t i = 0; i < text.len;) {
+        size_t n = secret_at(run, text.at + i, text.len - i);
+        if (n) buf_adds(out, MASK), changed = true, i += n;
+        else buf_addc(out, text.at[i++]);
+    }
+    return changed;
+}
+
+static bool has_secrets(const struct run *run) {
+    for (size_t i = 0; run && run->stage && i < run->stage->param_count; i++)
+        if (secret_of(run, i).len) return true;
+    return false;
+}
+
+/* The run's own secrets first: those of the gateway may be parts of them. */
+static bool mask_text(const struct run *run, struct text text, struct buf *ret_masked) {
+    struct buf own;
+    buf_init(&own, TEXT_MAX);
+    bool changed = has_secrets(run) && mask_parameters(run, text, &own);
+    buf_init(ret_masked, TEXT_MAX);
+    if (secrets_mask_text(changed ? buf_text(&own) : text, ret_masked)) changed = true;
+    else buf_addt(ret_masked, changed ? buf_text(&own) : text);
+    buf_fini(&own);
     return changed;
 }
 
@@ -64,8 +81,12 @@ const struct json *mask_value(void *arg, struct arena *arena, const struct json 
     }
     case JSON_OBJECT: {
         struct json *made = json_new_object(arena);
-        for (struct json_member m = json_first(value); m.name.at; m = json_next(value, m))
-            json_set_text(made, m.name, mask_value(arg, arena, m.value));
+        for (struct json_member m = json_first(value); m.name.at; m = json_next(value, m)) {
+            struct buf name;
+            bool changed = mask_text(run, m.name, &name);
+            json_set_text(made, changed ? buf_text(&name) : m.name, mask_value(arg, arena, m.value));
+            buf_fini(&name);
+        }
         return made;
     }
     default: return value;

@@ -29,7 +29,7 @@ static const struct json *steps_of(const struct run *run, const struct run_world
     for (size_t i = 0; i < run->step_count; i++) {
         const struct run_step *from = &run->steps[i];
         struct json *to = json_new_object(arena);
-        set_text(to, arena, "name", run->stage ? run->stage->steps[i].name : NULL);
+        set_text(to, arena, "name", run->stage ? run->stage->steps[i].name : from->name);
         set_text(to, arena, "status", run_status_word(from->status));
         set_int(to, arena, "calls", from->calls);
         set_int(to, arena, "code", from->code);

@@ -12,6 +12,8 @@
 #include "call/pace.h"
 
 #define CANCEL_TRIES 5
+#define SAID_MAX 1000               /* bytes of one text that came from outside */
+#define DUE_MAX_MS (60 * 60 * 1000) /* nothing is put off for longer */
 
 struct move {
     struct run *run;
@@ -67,10 +69,18 @@ static void put_text(char **to, const struct run_world *world, const char *text)
     *to = made;
 }
 
+/* What came from outside may be of any length; only its beginning is told. */
+static int told(const char *text) {
+    size_t n = strnlen(text, SAID_MAX + 1);
+    if (n > SAID_MAX)
+        for (n = SAID_MAX; n > 0 && ((unsigned char)text[n] & 0xC0) == 0x80;) n--; /* between two characters */
+    return (int)n;
+}
+
 static void say(struct move *m, const char *format, ...) __attribute__((format(printf, 2, 3)));
 static void say(struct move *m, const char *format, ...) {
     struct buf text;
-    buf_init(&text, 2048);
+    buf_init(&text, 4 * SAID_MAX);
     va_list args;
     va_start(args, format);
     buf_addv(&text, format, args);
@@ -84,8 +94,10 @@ static void say_polling(struct move *m, const struct verdict *verdict) {
     const char *word = verdict->word ? verdict->word : "running";
     const char *message = verdict->message ? verdict->message : "";
     const char *between = *message ? " - " : "";
-    if (run->percent >= 0) say(m, "%s: %s (%d %%)%s%s", step_of(run)->name, word, run->percent, between, message);
-    else say(m, "%s: %s%s%s", step_of(run)->name, word, between, message);
+    if (run->percent >= 0)
+        say(m, "%s: %.*s (%d %%)%s%.*s", step_of(run)->name, told(word), word, run->percent, between, told(message),
+            message);
+    else say(m, "%s: %.*s%s%.*s", step_of(run)->name, told(word), word, between, told(message), message);
 }
 
 /* ---- orders ---- */
@@ -141,12 +153,13 @@ static void end(struct move *m, enum run_status status, enum reason reason, cons
 static void end_failed(struct move *m, enum reason reason, const char *what) {
     struct run *run = m->run;
     run->steps[run->step].status = RUN_TERMINAL;
-    const char *name = step_of(run)->name;
-    const char *unknown = reason == REASON_UNKNOWN_STATUS ? ", a word that no list of the definition names" : "";
-    if (run->upstream_word && (reason == REASON_UPSTREAM_FAILED || *unknown))
-        say(m, "%s: the upstream says \"%s\"%s%s%s", name, run->upstream_word, unknown, what ? " - " : "",
-            what ? what : "");
-    else say(m, "%s: %s", name, what ? what : reason_word(reason));
+    const char *name = step_of(run)->name, *word = run->upstream_word;
+    bool unknown = reason == REASON_UNKNOWN_STATUS;
+    if (!what) what = "";
+    if (word && (reason == REASON_UPSTREAM_FAILED || unknown))
+        say(m, "%s: the upstream says \"%.*s\"%s%s%.*s", name, told(word), word,
+            unknown ? ", which no list of the definition names" : "", *what ? " - " : "", told(what), what);
+    else say(m, "%s: %.*s", name, told(what), what);
     char *sentence = mem_strdup(run->progress);
     end(m, RUN_TERMINAL, reason, sentence);
     mem_free(sentence);
@@ -169,6 +182,11 @@ static void end_canceled(struct move *m, enum reason reason, const char *what) {
     end(m, RUN_CANCELED, reason, NULL);
 }
 
+/* Nothing can have begun at the upstream: no call was made, or only calls that were never sent or were refused. */
+static bool nothing_began(const struct run *run) {
+    return run->step == 0 && !run->sending && !step_of(run)->rules.exist;
+}
+
 static bool nothing_was_sent(const struct run *run) {
     return run->step == 0 && run->steps[0].calls == 0 && !run->sending;
 }
@@ -177,14 +195,13 @@ static void cancel_begin(struct move *m) {
     struct run *run = m->run;
     if (nothing_was_sent(run)) {
         end_canceled(m, REASON_CANCELED_BEFORE_START, "no call had been made");
+    } else if (nothing_began(run)) {
+        end_canceled(m, REASON_CANCELED_BEFORE_START, "nothing had begun at the upstream");
     } else if (!run->stage->cancel) {
-        bool stopped = run->step == 0 && !run->sending && !step_of(run)->rules.exist;
-        end_canceled(m, stopped ? REASON_CANCELED_BEFORE_START : REASON_CANCEL_UNCONFIRMED,
-                     "the definition has no cancel call, so the upstream was not told");
+        end_canceled(m, REASON_CANCEL_UNCONFIRMED, "the definition has no cancel call, so the upstream was not told");
     } else if (run->step < run->stage->cancel_needs) {
-        end_canceled(m, run->sending ? REASON_CANCEL_UNCONFIRMED : REASON_CANCELED_BEFORE_START,
-                     run->sending ? "the upstream's answer, which the cancel call needs, is not known"
-                                  : "nothing had begun at the upstream");
+        end_canceled(m, REASON_CANCEL_UNCONFIRMED,
+                     "the upstream was not told: the cancel call needs an answer that has not come");
     } else {
         run->state = RUN_CANCELING;
         say(m, "canceling");
@@ -199,13 +216,20 @@ static void want_cancel(struct move *m) {
     say(m, "cancel asked for");
 }
 
+/* The cancel call begins when the wish, and what is known of the call before it, is durable. */
+static void stop_now(struct move *m) {
+    m->run->state = RUN_STOPPING;
+    m->orders->store = true;
+}
+
 static void stop(struct move *m) {
     want_cancel(m);
-    m->run->state = RUN_STOPPING;
+    stop_now(m);
 }
 
 static void stop_call(struct move *m) {
-    if (!step_of(m->run)->call.idempotent) { /* its reply says what there is to cancel */
+    const struct stage_step *step = step_of(m->run);
+    if (!step->call.idempotent || !step->rules.exist) { /* its reply says what there is to cancel */
         want_cancel(m);
         return;
     }
@@ -286,8 +310,8 @@ static void succeeded(struct move *m, const struct verdict *verdict, struct aren
     keep_reply(m, verdict, scratch);
     run->sending = false;
     if (run->step + 1 == run->step_count) {
-        if (verdict->warned) say(m, "succeeded with a warning: %s", verdict->word);
-        else say(m, "succeeded%s%s", verdict->message ? ": " : "", verdict->message ? verdict->message : "");
+        const char *what = verdict->warned ? verdict->word : verdict->message ? verdict->message : "";
+        say(m, "succeeded%s%s%.*s", verdict->warned ? " with a warning" : "", *what ? ": " : "", told(what), what);
         end(m, RUN_SUCCEEDED, REASON_NONE, NULL);
         return;
     }
@@ -312,9 +336,9 @@ static void again(struct move *m, const struct verdict *verdict) {
         end_failed(m, verdict->reason, verdict->message);
         return;
     }
-    run->sending = false; /* AGAIN is given only where nothing was done, or where doing it twice does no harm */
     m->orders->store = !step->call.idempotent; /* or a restart would find it in doubt */
-    say(m, "%s: %s; trying again", step->name, verdict->message ? verdict->message : "no verdict");
+    const char *what = verdict->message ? verdict->message : "no verdict";
+    say(m, "%s: %.*s; trying again", step->name, told(what), what);
     wait_until(m,
                m->world->now_ms + pace_retry_ms(&step->call, run->attempt, verdict->retry_after_ms, m->world->random));
 }
@@ -322,6 +346,7 @@ static void again(struct move *m, const struct verdict *verdict) {
 static void still_running(struct move *m, const struct verdict *verdict) {
     struct run *run = m->run;
     run->attempt = 0;
+    m->orders->store = !step_of(run)->call.idempotent; /* it was answered: a restart has to know that */
     say_polling(m, verdict);
     wait_until(m, m->world->now_ms + pace_poll_ms(step_of(run), run->step_began_ms, m->world->now_ms));
 }
@@ -331,10 +356,17 @@ static void note_upstream(struct move *m, const struct verdict *verdict) {
     const struct reply *reply = m->event->reply;
     run->updated_ms = m->world->now_ms;
     run->upstream_code = run->steps[run->step].code = reply->phase == REPLY_ANSWERED ? reply->code : 0;
-    if (reply->url) run->steps[run->step].url = arena_strdup(run->arena, reply->url);
+    const char **url = &run->steps[run->step].url;
+    if (reply->url && (!*url || strcmp(*url, reply->url) != 0)) *url = arena_strdup(run->arena, reply->url);
     if (verdict->word) put_text(&run->upstream_word, m->world, verdict->word);
     if (verdict->percent >= 0) run->percent = verdict->percent;
     if (verdict->unknown_word && !run->warned_unknown) run->warned_unknown = m->orders->unknown_word = true;
+}
+
+/* Of several tries of an idempotent call, one that may have been acted on counts until an answer has come. */
+static void note_phase(struct run *run, enum reply_phase phase) {
+    if (phase == REPLY_MAYBE_ACTED_ON) run->sending = true;
+    else if (phase == REPLY_ANSWERED || !step_of(run)->call.idempotent) run->sending = false;
 }
 
 static bool bound(struct move *m, struct arena *scratch, const struct template *t, const struct json *reply,
@@ -357,9 +389,9 @@ static void replied(struct move *m) {
                        bound(m, scratch, rules->at_least, NULL, &bounds.at_least);
     verdict_judge(scratch, step_of(run), m->event->reply, &bounds, m->world->now_ms - run->step_began_ms, &verdict);
     note_upstream(m, &verdict);
-    if (m->event->reply->phase == REPLY_ANSWERED) run->sending = false;
+    note_phase(run, m->event->reply->phase);
     if (!bounds_good) end_failed(m, REASON_INVALID_REQUEST, "the threshold (at_most, at_least) is not a number");
-    else if (run->cancel_wanted && verdict.kind != VERDICT_SUCCEEDED) cancel_begin(m);
+    else if (run->cancel_wanted && verdict.kind != VERDICT_SUCCEEDED) stop_now(m);
     else if (verdict.kind == VERDICT_SUCCEEDED) succeeded(m, &verdict, scratch);
     else if (verdict.kind == VERDICT_FAILED) {
         if (verdict.word)
@@ -368,7 +400,7 @@ static void replied(struct move *m) {
     } else if (verdict.kind == VERDICT_CANCELED) {
         take_outputs(m, reply_value(scratch, m->event->reply), false, scratch);
         run->steps[run->step].status = RUN_CANCELED;
-        say(m, "%s: the upstream says \"%s\"", step_of(run)->name, verdict.word);
+        say(m, "%s: the upstream says \"%.*s\"", step_of(run)->name, told(verdict.word), verdict.word);
         end(m, RUN_CANCELED, verdict.reason, NULL);
     } else if (verdict.kind == VERDICT_AGAIN) again(m, &verdict);
     else still_running(m, &verdict);
@@ -379,10 +411,26 @@ static void call_refused(struct move *m) {
     const struct fault *fault = m->event->fault;
     struct run *run = m->run;
     run->updated_ms = m->world->now_ms;
-    run->sending = false;
+    if (!step_of(run)->call.idempotent) run->sending = false;
     run->steps[run->step].calls--;
-    if (run->cancel_wanted) cancel_begin(m);
+    if (run->cancel_wanted) stop_now(m);
     else end_failed(m, fault->kind == FAULT_FORBIDDEN ? REASON_REFUSED_EGRESS : REASON_INVALID_REQUEST, fault->what);
+}
+
+/* After the restart it begins anew: in no doubt, since it was not sent. */
+static void call_held(struct move *m) {
+    struct run *run = m->run;
+    bool harmless = step_of(run)->call.idempotent;
+    if (!harmless) run->sending = false;
+    run->steps[run->step].calls--;
+    m->orders->store = !harmless;
+    wait_until(m, m->world->now_ms);
+}
+
+/* The wish is in the store, and the call is made when the run is resumed. */
+static void cancel_held(struct move *m) {
+    m->run->state = RUN_CANCEL_WAITING;
+    m->orders->wait_until = m->world->now_ms;
 }
 
 /* ---- time ---- */
@@ -394,17 +442,15 @@ static bool time_is_up(const struct move *m) {
 
 /* The upstream is told to stop, so that what nobody waits for does not go on. */
 static void time_out(struct move *m) {
-    m->run->timed_out = m->run->cancel_wanted = true;
+    if (!m->run->cancel_wanted) m->run->timed_out = m->run->cancel_wanted = true;
     m->run->updated_ms = m->world->now_ms;
-    m->run->state = RUN_STOPPING;
     say(m, "%s: not done within its time", step_of(m->run)->name);
-    m->orders->store = true;
+    stop_now(m);
 }
 
 static void due(struct move *m) {
     if (time_is_up(m)) time_out(m);
-    else if (m->world->now_ms < m->run->due_ms) m->orders->wait_until = m->run->due_ms; /* the clock was set back */
-    else begin_call(m);
+    else begin_call(m); /* also where the clock was set back meanwhile: the timer knows better */
 }
 
 static void due_in_call(struct move *m) {
@@ -412,6 +458,7 @@ static void due_in_call(struct move *m) {
         m->orders->wait_until = deadline_of(m->run);
         return;
     }
+    m->run->sending = true; /* whatever it is: it may have been acted on */
     m->orders->abort_call = true;
     time_out(m);
 }
@@ -474,18 +521,18 @@ static void came_late(struct move *m) { /* a timer of the state before */
 }
 
 static void (*const moves[RUN_STATE_END][RUN_EVENT_END])(struct move *) = {
-    /*                       STORED        UNSTORED    REPLY           REFUSED         DUE           CANCEL */
-    [RUN_ACCEPTING] = {accepted, dropped, cannot_be, cannot_be, came_late, want_cancel},
-    [RUN_INTENDING] = {intended, cannot_be, cannot_be, cannot_be, came_late, want_cancel},
-    [RUN_CALLING] = {is_durable, cannot_be, replied, call_refused, due_in_call, stop_call},
-    [RUN_RECORDING] = {recorded, cannot_be, cannot_be, cannot_be, came_late, want_cancel},
-    [RUN_WAITING] = {is_durable, cannot_be, cannot_be, cannot_be, due, stop},
-    [RUN_STOPPING] = {cancel_begin, cannot_be, cannot_be, cannot_be, came_late, is_known},
-    [RUN_CANCELING] = {is_durable, cannot_be, cancel_replied, cancel_refused, came_late, is_known},
-    [RUN_CANCEL_WAITING] = {is_durable, cannot_be, cannot_be, cannot_be, cancel_again, is_known},
-    [RUN_ENDING] = {ended, cannot_be, cannot_be, cannot_be, came_late, is_over},
-    [RUN_ENDED] = {is_over, is_over, is_over, is_over, is_over, is_over},
-    [RUN_DROPPED] = {is_over, is_over, is_over, is_over, is_over, is_over},
+    /*                       STORED        UNSTORED    REPLY           REFUSED    HELD     DUE           CANCEL */
+    [RUN_ACCEPTING] = {accepted, dropped, cannot_be, cannot_be, cannot_be, came_late, want_cancel},
+    [RUN_INTENDING] = {intended, cannot_be, cannot_be, cannot_be, cannot_be, came_late, want_cancel},
+    [RUN_CALLING] = {is_durable, cannot_be, replied, call_refused, call_held, due_in_call, stop_call},
+    [RUN_RECORDING] = {recorded, cannot_be, cannot_be, cannot_be, cannot_be, came_late, want_cancel},
+    [RUN_WAITING] = {is_durable, cannot_be, cannot_be, cannot_be, cannot_be, due, stop},
+    [RUN_STOPPING] = {cancel_begin, cannot_be, cannot_be, cannot_be, cannot_be, came_late, is_known},
+    [RUN_CANCELING] = {is_durable, cannot_be, cancel_replied, cancel_refused, cancel_held, came_late, is_known},
+    [RUN_CANCEL_WAITING] = {is_durable, cannot_be, cannot_be, cannot_be, cannot_be, cancel_again, is_known},
+    [RUN_ENDING] = {ended, dropped, cannot_be, cannot_be, cannot_be, came_late, is_over},
+    [RUN_ENDED] = {is_over, is_over, is_over, is_over, is_over, is_over, is_over},
+    [RUN_DROPPED] = {is_over, is_over, is_over, is_over, is_over, is_over, is_over},
 };
 
 void run_move(struct run *run, const struct run_event *event, const struct run_world *world,
@@ -508,8 +555,10 @@ void run_resume(struct run *run, const struct run_world *world, struct run_order
             "the gateway was stopped while the call was being sent; whether the upstream acted on it is not known");
     } else {
         const struct stage_step *step = step_of(run);
-        int64_t due_ms = run->due_ms > world->now_ms ? run->due_ms : world->now_ms;
-        if (step->rules.exist && world->now_ms - run->step_began_ms >= step->every_ms && run->due_ms <= world->now_ms)
+        bool ahead = run->due_ms > world->now_ms && run->due_ms <= world->now_ms + DUE_MAX_MS;
+        int64_t due_ms = ahead ? run->due_ms : world->now_ms;
+        if (run->step == 0 && !step->rules.exist && step->call.idempotent) run->sending = true; /* nobody knows */
+        if (step->rules.exist && world->now_ms - run->step_began_ms >= step->every_ms && !ahead)
             due_ms += pace_poll_ms(step, run->step_began_ms, world->now_ms); /* each at its own phase: no herd */
         wait_until(&m, due_ms);
     }

@@ -68,6 +68,7 @@ enum run_state {
     X(UNSTORED) /* the first record could not be written (later ones the engine repeats) */ \
     X(REPLY)    /* the call that was ordered has ended */                                   \
     X(REFUSED)  /* the call that was ordered could not be rendered; nothing was sent */     \
+    X(HELD)     /* the call that was ordered is not begun: the gateway is being stopped */  \
     X(DUE)      /* the time that was ordered has come */                                    \
     X(CANCEL)   /* somebody wants it stopped */
 
@@ -89,7 +90,8 @@ enum run_call { RUN_CALL_NONE, RUN_CALL_STEP, RUN_CALL_CANCEL };
 /* What the engine is to do next. Several may be set. */
 struct run_orders {
     bool store;         /* write the record; STORED when durable */
-    enum run_call call; /* render and send; REPLY or REFUSED. Never together with `store`, but after its STORED */
+    enum run_call call; /* render and send; REPLY or REFUSED. Never together with `store`, but after its STORED. HELD
+                           where the gateway is being stopped */
     bool abort_call;    /* end the call that is under way; no REPLY comes */
     int64_t wait_until; /* wall ms; DUE then, in place of an earlier time. 0: as it was */
     bool ended;         /* the run is over: tell who waits, let it go */

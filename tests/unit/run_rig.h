@@ -1,0 +1,371 @@
+/* A run and a world for it: a store, an upstream and a clock that are plain data, so that a test drives the whole life
+ * of a run by hand. After every event the rig checks what run.h promises (its numbered invariants), and that a run that
+ * has not ended waits for something. Header only, since each unit test is one file; include cmocka.h before it. */
+#ifndef TESTS_RUN_RIG_H
+#define TESTS_RUN_RIG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "run/mask.h"
+#include "run/run.h"
+
+#define RIG_ID "01KAW00000ABCDEFGHJKMNPQRS"
+#define RIG_BEGAN 1763880000000
+
+/* A record as the store holds it: everything is a copy. */
+struct rig_image {
+    bool exists;
+    char *body;
+    enum run_status status;
+    int64_t created_ms, updated_ms, ended_ms;
+};
+
+struct rig {
+    struct stage *stage;
+    struct run *run;
+    int64_t now_ms;
+    uint64_t random;
+    /* the store: one record is written at a time, what changes meanwhile is written after it */
+    struct rig_image durable, writing;
+    bool changed;
+    /* the upstream */
+    enum run_call under_way;
+    unsigned sends[STAGE_STEPS_MAX], cancel_sends; /* calls begun, over all lives */
+    bool may_have_acted[STAGE_STEPS_MAX];          /* the last call of the step that nobody may repeat */
+    /* the rest of the world */
+    int64_t timer_ms; /* 0: none */
+    bool over, accepted, hold_calls;
+    unsigned unknown_words, undone;
+    char *end_text; /* the record of the end */
+};
+
+static const char rig_two_steps[] =
+    "name = \"job\"; request = { url = \"http://up.test/jobs\"; };"
+    "status = { url = \"http://up.test/jobs/1\"; every = \"5s\"; timeout = \"60s\"; value = \"$.state\";"
+    " success = [ \"passed\" ]; failure = [ \"failed\" ]; canceled = [ \"aborted\" ]; running = [ \"running\" ];"
+    " warn = [ \"unstable\" ]; progress = \"$.percent\"; message = \"$.message\"; };"
+    "cancel = { method = \"DELETE\"; url = \"http://up.test/jobs/{{ request.body.id }}\"; };"
+    "outputs = { report = \"$.report\"; };";
+
+static struct stage *rig_stage(const char *definition) {
+    struct arena *arena = arena_new();
+    struct json *source = json_new_object(arena);
+    json_set(source, "file", json_new_string(arena, "stages.d/rig.conf"));
+    json_set(source, "text", json_new_string(arena, definition));
+    json_set(source, "templates", json_new_object(arena));
+    struct buf text;
+    struct faults faults;
+    buf_init(&text, 1 << 20);
+    json_write(&text, source);
+    faults_init(&faults);
+    struct stage_context context = {.templates = "templates"};
+    struct stage *stage = stage_load_source(buf_cstr(&text), &context, &faults);
+    for (size_t i = 0; i < faults.count; i++)
+        print_message("%s: %s\n%s\n", faults.items[i].where, faults.items[i].what, definition);
+    assert_non_null(stage);
+    faults_fini(&faults);
+    buf_fini(&text);
+    arena_free(arena);
+    return stage;
+}
+
+static uint32_t rig_chance(struct rig *rig) { /* splitmix64 */
+    uint64_t z = rig->random += 0x9E3779B97F4A7C15u;
+    z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9u;
+    z = (z ^ z >> 27) * 0x94D049BB133111EBu;
+    return (uint32_t)(z >> 32);
+}
+
+static struct run_world rig_world(struct rig *rig) {
+    return (struct run_world){.now_ms = rig->now_ms, .random = rig_chance(rig), .mask = mask_value, .arg = rig->run};
+}
+
+static struct run_new rig_new(struct rig *rig, const struct json *parameters) {
+    return (struct run_new){.stage = rig->stage,
+                            .id = RIG_ID,
+                            .key = "build-7",
+                            .fingerprint = "f",
+                            .traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+                            .caller_name = "orca",
+                            .parameters = parameters,
+                            .now_ms = rig->now_ms};
+}
+
+/* ---- the store ---- */
+
+static void rig_image_take(struct rig *rig, struct rig_image *image) {
+    struct run_world world = rig_world(rig);
+    struct buf text;
+    buf_init(&text, 64 << 20);
+    run_record_write(rig->run, &world, &text);
+    assert_false(text.full);
+    const struct run *run = rig->run;
+    *image = (struct rig_image){true, buf_take(&text), run->status, run->created_ms, run->updated_ms, run->ended_ms};
+}
+
+static void rig_image_drop(struct rig_image *image) {
+    mem_free(image->body);
+    *image = (struct rig_image){0};
+}
+
+static int64_t rig_durable_int(const struct rig *rig, const char *name) {
+    if (!rig->durable.exists) return -1;
+    struct arena *arena = arena_new();
+    struct json_limits limits = {64 << 20, 256, 1000000};
+    struct fault fault;
+    const struct json *record = json_parse(arena, text_of(rig->durable.body), &limits, &fault);
+    assert_non_null(record);
+    int64_t value = json_int(json_gets(record, name));
+    arena_free(arena);
+    return value;
+}
+
+/* Does the durable record hold the reply that decided this step? */
+static bool rig_durable_decided(const struct rig *rig, size_t step) {
+    struct arena *arena = arena_new();
+    struct json_limits limits = {64 << 20, 256, 1000000};
+    struct fault fault;
+    const struct json *record = json_parse(arena, text_of(rig->durable.body), &limits, &fault);
+    bool decided = json_kind(json_gets(json_at(json_gets(record, "steps"), step), "value")) == JSON_OBJECT;
+    arena_free(arena);
+    return decided;
+}
+
+static void rig_check_report(const struct rig *rig) {
+    struct arena *arena = arena_new();
+    struct json_limits limits = {64 << 20, 256, 1000000};
+    struct fault fault;
+    struct buf text;
+    buf_init(&text, 64 << 20);
+    run_report_write(rig->run, "http://gw.test", &text);
+    const struct json *report = json_parse(arena, buf_text(&text), &limits, &fault);
+    if (!report) fail_msg("the report is no JSON: %s: %s", fault.what, buf_cstr(&text));
+    const char *status = json_gets_text(report, "status"), *progress = json_gets_text(report, "progress");
+    assert_non_null(progress);
+    bool told = rig->run->state == RUN_ENDED;
+    assert_int_equal(strcmp(status, "RUNNING") != 0, told);
+    if (told) { /* invariant 3 */
+        assert_true(rig->durable.ended_ms);
+        assert_string_equal(status, run_status_word(rig->durable.status));
+        assert_true(rig->durable.status == RUN_SUCCEEDED || rig->durable.status == RUN_TERMINAL ||
+                    rig->durable.status == RUN_CANCELED);
+        assert_int_equal(json_kind(json_gets(report, "reason")) == JSON_NULL, rig->durable.status == RUN_SUCCEEDED);
+    }
+    buf_fini(&text);
+    arena_free(arena);
+}
+
+/* ---- carrying out orders, and checking them ---- */
+
+static void rig_carry_out(struct rig *rig, const struct run_orders *orders);
+
+static void rig_move(struct rig *rig, const struct run_event *event) {
+    struct run_world world = rig_world(rig);
+    struct run_orders orders;
+    run_move(rig->run, event, &world, &orders);
+    rig_carry_out(rig, &orders);
+}
+
+static void rig_begin_call(struct rig *rig, enum run_call call) {
+    struct run *run = rig->run;
+    assert_int_equal(rig->under_way, RUN_CALL_NONE);
+    assert_false(rig->durable.ended_ms);
+    if (rig->hold_calls) {
+        rig_move(rig, &(struct run_event){.kind = RUN_EVENT_HELD});
+        return;
+    }
+    rig->under_way = call;
+    if (call == RUN_CALL_CANCEL) {
+        assert_non_null(rig->stage->cancel);
+        assert_true(rig_durable_int(rig, "cancel_wanted"));
+        rig->cancel_sends++;
+        return;
+    }
+    const struct stage_step *step = &rig->stage->steps[run->step];
+    assert_true(rig->durable.exists);
+    assert_int_equal(rig_durable_int(rig, "step"), run->step);
+    for (size_t i = 0; i < run->step; i++) assert_true(rig_durable_decided(rig, i)); /* invariant 2 */
+    if (!step->call.idempotent) {
+        assert_true(rig_durable_int(rig, "sending")); /* invariant 1 */
+        assert_false(rig->may_have_acted[run->step]); /* invariant 4 */
+    }
+    assert_false(run->cancel_wanted);
+    rig->may_have_acted[run->step] = true; /* until its reply says otherwise */
+    rig->sends[run->step]++;
+}
+
+static void rig_store(struct rig *rig) {
+    if (rig->writing.exists) rig->changed = true;
+    else rig_image_take(rig, &rig->writing);
+}
+
+static void rig_check(struct rig *rig) {
+    const struct run *run = rig->run;
+    rig_check_report(rig);
+    if (rig->over) return;
+    bool waits = rig->writing.exists || rig->under_way || rig->hold_calls;
+    if (run->state == RUN_WAITING || run->state == RUN_CANCEL_WAITING) waits = waits || rig->timer_ms;
+    if (!waits) fail_msg("a run in state %s waits for nothing", run_state_word(run->state));
+    assert_true((run->state == RUN_CALLING || run->state == RUN_CANCELING) == (rig->under_way != RUN_CALL_NONE));
+}
+
+static void rig_carry_out(struct rig *rig, const struct run_orders *orders) {
+    assert_false(orders->store && orders->call);
+    if (orders->unknown_word) rig->unknown_words++;
+    if (orders->undone) rig->undone++;
+    if (orders->abort_call) {
+        assert_int_not_equal(rig->under_way, RUN_CALL_NONE);
+        rig->under_way = RUN_CALL_NONE;
+    }
+    if (orders->wait_until) rig->timer_ms = orders->wait_until;
+    if (orders->store) rig_store(rig);
+    if (orders->ended) rig->over = true;
+    if (orders->call) rig_begin_call(rig, orders->call);
+    rig_check(rig);
+}
+
+/* ---- events ---- */
+
+static void rig_begin(struct rig *rig, const char *definition, uint64_t seed) {
+    *rig = (struct rig){.now_ms = RIG_BEGAN, .random = seed};
+    rig->stage = rig_stage(definition);
+}
+
+static void rig_start_with(struct rig *rig, const struct json *parameters) {
+    struct run_new from = rig_new(rig, parameters);
+    rig->run = run_new(&from);
+    rig_store(rig);
+    rig_check(rig);
+}
+
+/* The record that is being written is durable; what changed meanwhile is written next. */
+static void rig_written(struct rig *rig) {
+    assert_true(rig->writing.exists);
+    rig_image_drop(&rig->durable);
+    rig->durable = rig->writing;
+    rig->writing = (struct rig_image){0};
+    rig->accepted = true;
+    if (rig->changed) {
+        rig->changed = false;
+        rig_store(rig);
+        return;
+    }
+    rig_move(rig, &(struct run_event){.kind = RUN_EVENT_STORED});
+}
+
+static void rig_stored(struct rig *rig) {
+    while (rig->writing.exists) rig_written(rig);
+}
+
+static void rig_unstored(struct rig *rig) {
+    rig_image_drop(&rig->writing);
+    rig->changed = false;
+    rig_move(rig, &(struct run_event){.kind = RUN_EVENT_UNSTORED});
+}
+
+static void rig_reply(struct rig *rig, const struct reply *reply) {
+    assert_int_not_equal(rig->under_way, RUN_CALL_NONE);
+    const struct run *run = rig->run;
+    if (rig->under_way == RUN_CALL_STEP) {
+        const struct stage_step *step = &rig->stage->steps[run->step];
+        bool answered = reply->phase == REPLY_ANSWERED;
+        if (reply->phase == REPLY_NEVER_SENT || (answered && reply->code == 429) || (answered && step->rules.exist))
+            rig->may_have_acted[run->step] = false;
+    }
+    rig->under_way = RUN_CALL_NONE;
+    rig_move(rig, &(struct run_event){.kind = RUN_EVENT_REPLY, .reply = reply});
+}
+
+static void rig_answer(struct rig *rig, int code, const char *body) {
+    struct reply reply = {.phase = REPLY_ANSWERED, .code = code, .body = text_of(body), .url = "http://up.test/jobs/1"};
+    rig_reply(rig, &reply);
+}
+
+static void rig_fail(struct rig *rig, enum reply_phase phase) {
+    struct reply reply = {.phase = phase};
+    fault_set(&reply.fault, FAULT_UPSTREAM, NULL, phase == REPLY_NEVER_SENT ? "connection refused" : "cut short");
+    rig_reply(rig, &reply);
+}
+
+static void rig_refuse(struct rig *rig, enum fault_kind kind) {
+    struct fault fault;
+    fault_set(&fault, kind, NULL, "request.body.id is not there");
+    if (rig->under_way == RUN_CALL_STEP) {
+        rig->may_have_acted[rig->run->step] = false;
+        rig->sends[rig->run->step]--;
+    } else {
+        rig->cancel_sends--;
+    }
+    rig->under_way = RUN_CALL_NONE;
+    rig_move(rig, &(struct run_event){.kind = RUN_EVENT_REFUSED, .fault = &fault});
+}
+
+static void rig_cancel(struct rig *rig) {
+    rig_move(rig, &(struct run_event){.kind = RUN_EVENT_CANCEL});
+}
+
+static void rig_due(struct rig *rig) {
+    assert_true(rig->timer_ms);
+    if (rig->now_ms < rig->timer_ms) rig->now_ms = rig->timer_ms;
+    rig->timer_ms = 0;
+    rig_move(rig, &(struct run_event){.kind = RUN_EVENT_DUE});
+}
+
+static struct store_record rig_record(const struct rig *rig, const struct rig_image *image) {
+    struct store_record record = {.stage = rig->stage->name,
+                                  .key = "build-7",
+                                  .status = run_status_word(image->status),
+                                  .definition = rig->stage->hash,
+                                  .created_ms = image->created_ms,
+                                  .updated_ms = image->updated_ms,
+                                  .ended_ms = image->ended_ms,
+                                  .body = text_of(image->body)};
+    memcpy(record.id, RIG_ID, sizeof record.id);
+    return record;
+}
+
+/* kill -9: what is not durable is lost, or not (a write that was under way). */
+static void rig_crash(struct rig *rig, bool write_made_it) {
+    if (rig->writing.exists && write_made_it) {
+        rig_image_drop(&rig->durable);
+        rig->durable = rig->writing;
+        rig->writing = (struct rig_image){0};
+    }
+    rig_image_drop(&rig->writing);
+    rig->changed = rig->hold_calls = false;
+    rig->under_way = RUN_CALL_NONE;
+    rig->timer_ms = 0;
+    run_free(rig->run);
+    rig->run = NULL;
+}
+
+/* The start after that. Only for a run that the store has, and that has not ended. */
+static void rig_resume(struct rig *rig) {
+    struct fault fault;
+    struct store_record record = rig_record(rig, &rig->durable);
+    rig->run = run_load(&record, rig->stage, &fault);
+    rig->accepted = true;
+    if (!rig->run) fail_msg("%s", fault.what);
+    struct run_world world = rig_world(rig);
+    struct run_orders orders;
+    run_resume(rig->run, &world, &orders);
+    rig_carry_out(rig, &orders);
+}
+
+static void rig_restart(struct rig *rig) {
+    rig_crash(rig, false);
+    rig_resume(rig);
+}
+
+static void rig_end(struct rig *rig) {
+    run_free(rig->run);
+    stage_unref(rig->stage);
+    rig_image_drop(&rig->durable);
+    rig_image_drop(&rig->writing);
+    mem_free(rig->end_text);
+}
+
+#endif

@@ -1,0 +1,1191 @@
+/* The life of a run, driven by hand through each of its paths; run_rig.h checks the invariants at every step. Then the
+ * same with chance: small definitions, an upstream that does what it likes, crashes, cancels and clocks that jump. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "run_rig.h"
+
+#define S 1000
+
+/* ---- helpers ---- */
+
+static void begin(struct rig *rig, const char *definition) {
+    rig_begin(rig, definition, 1);
+    rig_start_with(rig, NULL);
+}
+
+/* … accepted, submitted, answered, and the first poll under way. */
+static void begin_polling(struct rig *rig) {
+    begin(rig, rig_two_steps);
+    rig_stored(rig);
+    rig_answer(rig, 201, "{\"id\": 5}");
+    rig_stored(rig);
+    assert_int_equal(rig->run->state, RUN_CALLING);
+    assert_int_equal(rig->run->step, 1);
+}
+
+static void assert_ends(struct rig *rig, enum run_status status, enum reason reason) {
+    rig_stored(rig);
+    assert_true(rig->over);
+    assert_int_equal(rig->run->state, RUN_ENDED);
+    assert_string_equal(run_status_word(rig->run->status), run_status_word(status));
+    if (rig->run->reason != reason) fail_msg("the reason is %s: %s", reason_word(rig->run->reason), rig->run->progress);
+    assert_int_equal(rig->undone > 0, status != RUN_SUCCEEDED);
+}
+
+static const char *output(const struct rig *rig, const char *name) {
+    return json_gets_text(rig->run->outputs, name);
+}
+
+/* ---- the paths without trouble ---- */
+
+static void test_two_steps_succeed(void **state) {
+    (void)state;
+    struct rig rig;
+    begin(&rig, rig_two_steps);
+    assert_int_equal(rig.run->state, RUN_ACCEPTING);
+    assert_int_equal(rig.sends[0], 0); /* nothing before the record */
+    rig_stored(&rig);
+    assert_int_equal(rig.sends[0], 1);
+    rig_answer(&rig, 201, "{\"id\": 5}");
+    assert_int_equal(rig.run->state, RUN_RECORDING);
+    rig_stored(&rig);
+    rig_answer(&rig, 200, "{\"state\": \"running\", \"percent\": 40, \"message\": \"warming up\"}");
+    assert_int_equal(rig.run->state, RUN_WAITING);
+    assert_int_equal(rig.timer_ms, RIG_BEGAN + 5 * S);
+    assert_string_equal(rig.run->progress, "status: running (40 %) - warming up");
+    rig_due(&rig);
+    rig_answer(&rig, 200, "{\"state\": \"PASSED\", \"report\": \"http://r\"}");
+    assert_ends(&rig, RUN_SUCCEEDED, REASON_NONE);
+    assert_string_equal(output(&rig, "report"), "http://r");
+    assert_int_equal(rig.run->percent, 100);
+    assert_int_equal(rig.run->upstream_code, 200);
+    assert_int_equal(rig.run->steps[1].calls, 2);
+    assert_null(rig.run->error);
+    rig_end(&rig);
+}
+
+static void test_words(void **state) {
+    (void)state;
+    static const struct {
+        const char *body;
+        enum run_status status; /* RUNNING: it goes on */
+        enum reason reason;
+        const char *progress;
+    } rows[] = {
+        {"{\"state\": \"passed\"}", RUN_SUCCEEDED, REASON_NONE, "succeeded"},
+        {"{\"state\": \"Passed\", \"message\": \"all green\"}", RUN_SUCCEEDED, REASON_NONE, "succeeded: all green"},
+        {"{\"state\": \"unstable\"}", RUN_SUCCEEDED, REASON_NONE, "succeeded with a warning: unstable"},
+        {"{\"state\": \"failed\"}", RUN_TERMINAL, REASON_UPSTREAM_FAILED, "status: the upstream says \"failed\""},
+        {"{\"state\": \"failed\", \"message\": \"p99\"}", RUN_TERMINAL, REASON_UPSTREAM_FAILED,
+         "status: the upstream says \"failed\" - p99"},
+        {"{\"state\": \"aborted\"}", RUN_CANCELED, REASON_UPSTREAM_CANCELED, "status: the upstream says \"aborted\""},
+        {"{\"state\": \"queued\"}", RUN_RUNNING, REASON_NONE, "status: queued"},
+        {"{\"state\": null}", RUN_RUNNING, REASON_NONE, "status: running"},
+        {"{}", RUN_RUNNING, REASON_NONE, "status: running"},
+        {"", RUN_RUNNING, REASON_NONE, "status: running"},
+        {"<html>", RUN_RUNNING, REASON_NONE, "status: running"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct rig rig;
+        begin_polling(&rig);
+        rig_answer(&rig, 200, rows[i].body);
+        if (rows[i].status == RUN_RUNNING) assert_int_equal(rig.run->state, RUN_WAITING);
+        else assert_ends(&rig, rows[i].status, rows[i].reason);
+        assert_string_equal(rig.run->progress, rows[i].progress);
+        if (rows[i].status == RUN_TERMINAL) assert_string_equal(rig.run->error, rows[i].progress);
+        rig_end(&rig);
+    }
+}
+
+static void test_warn_gives_an_output(void **state) {
+    (void)state;
+    struct rig rig;
+    begin_polling(&rig);
+    rig_answer(&rig, 200, "{\"state\": \"unstable\", \"report\": \"http://r\"}");
+    assert_ends(&rig, RUN_SUCCEEDED, REASON_NONE);
+    assert_string_equal(output(&rig, "result"), "WARN");
+    assert_string_equal(output(&rig, "report"), "http://r");
+    rig_end(&rig);
+}
+
+static void test_unknown_word_is_told_once(void **state) {
+    (void)state;
+    struct rig rig;
+    begin_polling(&rig);
+    for (int i = 0; i < 3; i++) {
+        rig_answer(&rig, 200, "{\"state\": \"queued\"}");
+        assert_int_equal(rig.unknown_words, 1);
+        rig_due(&rig);
+    }
+    assert_string_equal(rig.run->upstream_word, "queued");
+    rig_end(&rig);
+}
+
+static void test_unknown_word_may_fail(void **state) {
+    (void)state;
+    struct rig rig;
+    begin(&rig,
+          "name = \"s\"; request = { url = \"http://up.test/\"; }; status = { url = \"http://up.test/1\"; value = "
+          "\"$.state\"; success = [ \"ok\" ]; unknown = \"fail\"; };");
+    rig_stored(&rig);
+    rig_answer(&rig, 200, "");
+    rig_stored(&rig);
+    rig_answer(&rig, 200, "{\"state\": \"odd\"}");
+    assert_ends(&rig, RUN_TERMINAL, REASON_UNKNOWN_STATUS);
+    assert_non_null(strstr(rig.run->error, "odd"));
+    rig_end(&rig);
+}
+
+static void test_threshold_gates(void **state) {
+    (void)state;
+    static const char gate[] = "name = \"gate\"; parameters = ( { name = \"limit\"; type = \"string\"; } );"
+                               "request = { method = \"GET\"; url = \"http://up.test/\"; value = \"$.v\"; %s = \"{{ "
+                               "parameters.limit }}\"; every = \"1s\"; timeout = \"10s\"; };";
+    static const struct {
+        const char *bound, *limit, *body;
+        bool met;
+    } rows[] = {
+        {"at_most", "0.5", "{\"v\": 0.5}", true},       {"at_most", "0.5", "{\"v\": \"0.25\"}", true},
+        {"at_most", "0.5", "{\"v\": 0.51}", false},     {"at_most", "0.5", "{\"v\": \"NaN\"}", false},
+        {"at_most", "0.5", "{\"v\": \"-Inf\"}", false}, {"at_most", "0.5", "{}", false},
+        {"at_least", "10", "{\"v\": 10}", true},        {"at_least", "10", "{\"v\": 9}", false},
+        {"at_least", "10", "{\"v\": \"\"}", false},     {"at_least", "10", "{\"v\": true}", false},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct rig rig;
+        char definition[512];
+        snprintf(definition, sizeof definition, gate, rows[i].bound);
+        rig_begin(&rig, definition, 1);
+        struct arena *arena = arena_new();
+        struct json *parameters = json_new_object(arena);
+        json_set(parameters, "limit", json_new_string(arena, rows[i].limit));
+        rig_start_with(&rig, parameters);
+        rig_stored(&rig);
+        rig_answer(&rig, 200, rows[i].body);
+        if (rows[i].met) assert_ends(&rig, RUN_SUCCEEDED, REASON_NONE);
+        else if (rig.run->state != RUN_WAITING) fail_msg("row %zu: %s", i, rig.run->progress);
+        rig_end(&rig);
+        arena_free(arena);
+    }
+}
+
+static void test_threshold_that_is_no_number(void **state) {
+    (void)state;
+    struct rig rig;
+    rig_begin(&rig,
+              "name = \"gate\"; parameters = ( { name = \"limit\"; } ); request = { method = \"GET\"; url = "
+              "\"http://up.test/\"; value = \"$.v\"; at_most = \"{{ parameters.limit }}\"; };",
+              1);
+    struct arena *arena = arena_new();
+    struct json *parameters = json_new_object(arena);
+    json_set(parameters, "limit", json_new_string(arena, "fast"));
+    rig_start_with(&rig, parameters);
+    rig_stored(&rig);
+    rig_answer(&rig, 200, "{\"v\": 1}");
+    assert_ends(&rig, RUN_TERMINAL, REASON_INVALID_REQUEST);
+    rig_end(&rig);
+    arena_free(arena);
+}
+
+static void test_outputs(void **state) {
+    (void)state;
+    struct rig rig;
+    begin(&rig,
+          "name = \"s\"; steps = ( { name = \"a\"; method = \"POST\"; url = \"http://up.test/\"; outputs = { "
+          "first = \"$.id\"; shared = \"$.id\"; }; }, { name = \"b\"; url = \"http://up.test/\"; outputs = { "
+          "shared = \"$.x\"; }; } ); outputs = { all = \"$.list[*]\"; missing = \"$.none\"; code = \"{{ code }}\"; "
+          "from_a = \"{{ a.body.id }}-{{ b.code }}\"; };");
+    rig_stored(&rig);
+    rig_answer(&rig, 200, "{\"id\": 7}");
+    rig_stored(&rig);
+    rig_restart(&rig); /* what the first step gave outlives a restart */
+    rig_due(&rig);
+    rig_answer(&rig, 200, "{\"x\": \"new\", \"list\": [1, 2]}");
+    assert_ends(&rig, RUN_SUCCEEDED, REASON_NONE);
+    struct buf text;
+    buf_init(&text, 4096);
+    json_write(&text, rig.run->outputs);
+    assert_string_equal(
+        buf_cstr(&text),
+        "{\"first\":7,\"shared\":\"new\",\"all\":[1,2],\"missing\":null,\"code\":200,\"from_a\":\"7-200\"}");
+    buf_fini(&text);
+    rig_end(&rig);
+}
+
+/* A text without end from the upstream is cut, not lost. */
+static void test_long_messages(void **state) {
+    (void)state;
+    static const char *const states[] = {"running", "passed", "failed"};
+    for (size_t i = 0; i < 3; i++) {
+        struct rig rig;
+        begin_polling(&rig);
+        struct buf body;
+        buf_init(&body, 1 << 20);
+        buf_addf(&body, "{\"state\": \"%s\", \"message\": \"disk: ", states[i]);
+        for (int n = 0; n < 20000; n++) buf_adds(&body, "\u20ac");
+        buf_adds(&body, "\"}");
+        rig_answer(&rig, 200, buf_cstr(&body));
+        assert_non_null(strstr(rig.run->progress, "disk: \u20ac\u20ac"));
+        assert_true(strlen(rig.run->progress) <= 4096);
+        assert_null(strstr(rig.run->progress, "\xEF\xBF\xBD")); /* cut between characters */
+        buf_fini(&body);
+        rig_end(&rig);
+    }
+}
+
+static void test_polling_holds_no_more_memory(void **state) {
+    (void)state;
+    struct rig rig;
+    begin_polling(&rig);
+    rig_answer(&rig, 200, "{\"state\": \"running\"}");
+    size_t before = arena_bytes(rig.run->arena);
+    rig.run->created_ms = rig.run->step_began_ms = rig.now_ms;
+    for (int i = 0; i < 5000; i++) {
+        rig_due(&rig);
+        rig.run->step_began_ms = rig.now_ms; /* no time-out here */
+        rig_answer(&rig, 200, "{\"state\": \"running\", \"message\": \"still at it\"}");
+    }
+    assert_true(arena_bytes(rig.run->arena) <= before + 4096);
+    rig_end(&rig);
+}
+
+/* ---- calls that fail ---- */
+
+static void test_never_sent_is_tried_again(void **state) {
+    (void)state;
+    struct rig rig;
+    begin(&rig, rig_two_steps);
+    rig_stored(&rig);
+    rig_fail(&rig, REPLY_NEVER_SENT);
+    assert_int_equal(rig.run->state, RUN_WAITING);
+    rig_stored(&rig);
+    assert_false(rig_durable_int(&rig, "sending")); /* a restart here is in no doubt */
+    rig_due(&rig);
+    assert_int_equal(rig.run->state, RUN_INTENDING);
+    rig_stored(&rig);
+    rig_fail(&rig, REPLY_NEVER_SENT);
+    rig_due(&rig); /* before its record is durable */
+    rig_stored(&rig);
+    assert_int_equal(rig.sends[0], 3);
+    rig_fail(&rig, REPLY_NEVER_SENT);
+    assert_ends(&rig, RUN_TERMINAL, REASON_UPSTREAM_UNREACHABLE);
+    assert_string_equal(rig.run->error, "request: connection refused");
+    rig_end(&rig);
+}
+
+static void test_lost_reply_is_in_doubt(void **state) {
+    (void)state;
+    struct rig rig;
+    begin(&rig, rig_two_steps);
+    rig_stored(&rig);
+    rig_fail(&rig, REPLY_MAYBE_ACTED_ON);
+    assert_ends(&rig, RUN_TERMINAL, REASON_IN_DOUBT);
+    assert_int_equal(rig.sends[0], 1);
+    rig_end(&rig);
+}
+
+static void test_submit_answers(void **state) {
+    (void)state;
+    static const struct {
+        int code;
+        enum run_state state;
+        enum reason reason;
+    } rows[] = {
+        {201, RUN_RECORDING, REASON_NONE},          {204, RUN_RECORDING, REASON_NONE},
+        {400, RUN_ENDING, REASON_UPSTREAM_REFUSED}, {302, RUN_ENDING, REASON_UPSTREAM_REFUSED},
+        {500, RUN_ENDING, REASON_UPSTREAM_REFUSED}, {503, RUN_ENDING, REASON_UPSTREAM_REFUSED},
+        {408, RUN_ENDING, REASON_UPSTREAM_REFUSED}, {429, RUN_WAITING, REASON_NONE},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct rig rig;
+        begin(&rig, rig_two_steps);
+        rig_stored(&rig);
+        rig_answer(&rig, rows[i].code, "{\"state\": \"passed\"}");
+        assert_int_equal(rig.run->state, rows[i].state);
+        assert_int_equal(rig.run->reason, rows[i].reason);
+        rig_end(&rig);
+    }
+}
+
+static void test_poll_errors_go_on_until_the_time_is_up(void **state) {
+    (void)state;
+    struct rig rig;
+    begin_polling(&rig);
+    int64_t began = rig.run->step_began_ms;
+    for (int i = 0; rig.run->state == RUN_CALLING; i++) {
+        if (i % 3 == 0) rig_answer(&rig, 503, "down");
+        else rig_fail(&rig, i % 3 == 1 ? REPLY_NEVER_SENT : REPLY_MAYBE_ACTED_ON);
+        assert_int_equal(rig.run->state, RUN_WAITING);
+        rig_due(&rig);
+    }
+    assert_int_equal(rig.run->state, RUN_STOPPING);
+    assert_int_equal(rig.now_ms, began + 60 * S);
+    assert_true(rig.sends[1] > 2);
+    rig_stored(&rig);
+    assert_int_equal(rig.run->state, RUN_CANCELING); /* the upstream is told to stop */
+    rig_answer(&rig, 204, "");
+    assert_ends(&rig, RUN_TERMINAL, REASON_TIMEOUT);
+    assert_int_equal(rig.cancel_sends, 1);
+    rig_end(&rig);
+}
+
+static void test_retry_after_is_obeyed(void **state) {
+    (void)state;
+    struct rig rig;
+    begin_polling(&rig);
+    struct reply_header header = {"retry-after", "17"};
+    struct reply reply = {.phase = REPLY_ANSWERED, .code = 429, .headers = &header, .header_count = 1};
+    rig_reply(&rig, &reply);
+    assert_int_equal(rig.timer_ms, RIG_BEGAN + 17 * S);
+    rig_due(&rig);
+    header.value = "90"; /* past the time of the step */
+    rig_reply(&rig, &reply);
+    assert_int_equal(rig.timer_ms, RIG_BEGAN + 60 * S);
+    rig_end(&rig);
+}
+
+static void test_time_is_up_during_a_call(void **state) {
+    (void)state;
+    struct rig rig;
+    begin_polling(&rig);
+    assert_int_equal(rig.timer_ms, RIG_BEGAN + 60 * S);
+    rig_due(&rig);
+    assert_int_equal(rig.under_way, RUN_CALL_NONE);
+    rig_stored(&rig);
+    rig_answer(&rig, 500, "");
+    assert_int_equal(rig.run->state, RUN_CANCEL_WAITING);
+    rig_due(&rig);
+    rig_answer(&rig, 204, "");
+    assert_ends(&rig, RUN_TERMINAL, REASON_TIMEOUT);
+    rig_end(&rig);
+}
+
+/* Asked for first, so the end is what was asked for. */
+static void test_cancel_then_time_is_up(void **state) {
+    (void)state;
+    struct rig rig;
+    begin(&rig, "name = \"s\"; timeout = \"10s\"; request = { url = \"http://up.test/\"; }; cancel = { url = "
+                "\"http://up.test/stop\"; };");
+    rig_stored(&rig);
+    rig_cancel(&rig);
+    rig_stored(&rig);
+    assert_int_equal(rig.run->state, RUN_CALLING);
+    rig_due(&rig);
+    rig_stored(&rig);
+    assert_int_equal(rig.run->state, RUN_CANCELING);
+    rig_answer(&rig, 200, "");
+    assert_ends(&rig, RUN_CANCELED, REASON_CANCELED);
+    rig_end(&rig);
+}
+
+static void test_whole_run_has_a_time(void **state) {
+    (void)state;
+    struct rig rig;
+    begin(&rig, "name = \"s\"; timeout = \"8s\"; request = { url = \"http://up.test/\"; }; status = { url = "
+                "\"http://up.test/1\"; value = \"$.state\"; success = [ \"ok\" ]; every = \"5s\"; };");
+    rig_stored(&rig);
+    rig.now_ms += 2 * S;
+    rig_answer(&rig, 200, "");
+    rig_stored(&rig);
+    rig_answer(&rig, 200, "{\"state\": \"busy\"}");
+    rig_due(&rig);
+    assert_int_equal(rig.now_ms, RIG_BEGAN + 7 * S);
+    rig_answer(&rig, 200, "{\"state\": \"busy\"}");
+    rig_due(&rig);
+    assert_int_equal(rig.now_ms, RIG_BEGAN + 8 * S);
+    rig_stored(&rig);
+    assert_int_equal(rig.run->reason, REASON_TIMEOUT);
+    rig_end(&rig);
+}
+
+static void test_refused_requests(void **state) {
+    (void)state;
+    static const struct {
+        enum fault_kind kind;
+        enum reason reason;
+    } rows[] = {{FAULT_UNDEFINED, REASON_INVALID_REQUEST},
+                {FAULT_INVALID, REASON_INVALID_REQUEST},
+                {FAULT_FORBIDDEN, REASON_REFUSED_EGRESS}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct rig rig;
+        begin(&rig, rig_two_steps);
+        rig_stored(&rig);
+        rig_refuse(&rig, rows[i].kind);
+        assert_ends(&rig, RUN_TERMINAL, rows[i].reason);
+        assert_int_equal(rig.run->steps[0].calls, 0);
+        rig_end(&rig);
+    }
+}
+
+static void test_not_found_at_first(void **state) {
+    (void)state;
+    struct rig rig;
+    begin(&rig,
+          "name = \"s\"; request = { url = \"http://up.test/\"; }; status = { url = \"http://up.test/1\"; value = "
+          "\"$.state\"; success = [ \"ok\" ]; every = \"5s\"; not_found_grace = \"8s\"; };");
+    rig_stored(&rig);
+    rig_answer(&rig, 200, "");
+    rig_stored(&rig);
+    rig_answer(&rig, 404, "");
+    rig_due(&rig);
+    rig_answer(&rig, 404, "");
+    rig_due(&rig);
+    rig_answer(&rig, 404, "");
+    assert_ends(&rig, RUN_TERMINAL, REASON_UPSTREAM_REFUSED);
+    rig_end(&rig);
+}
+
+static void test_first_record_cannot_be_written(void **state) {
+    (void)state;
+    struct rig rig;
+    begin(&rig, rig_two_steps);
+    rig_unstored(&rig);
+    assert_int_equal(rig.run->state, RUN_DROPPED);
+    assert_true(rig.over);
+    assert_int_equal(rig.sends[0], 0);
+    rig_end(&rig);
+}
+
+/* ---- cancel, in every state ---- */
+
+static void test_cancel_before_the_first_record(void **state) {
+    (void)state;
+    struct rig rig;
+    begin(&rig, rig_two_steps);
+    rig_cancel(&rig);
+    rig_stored(&rig);
+    assert_ends(&rig, RUN_CANCELED, REASON_CANCELED_BEFORE_START);
+    assert_int_equal(rig.sends[0] + rig.cancel_sends, 0);
+    rig_end(&rig);
+}
+
+/* Its reply says what there is to cancel, so it is waited for. */
+static void test_cancel_during_the_submit_call(void **state) {
+    (void)state;
+    struct rig rig;
+    begin(&rig, rig_two_steps);
+    rig_stored(&rig);
+    rig_cancel(&rig);
+    assert_int_equal(rig.under_way, RUN_CALL_STEP);
+    rig_stored(&rig);
+    assert_true(rig_durable_int(&rig, "cancel_wanted"));
+    rig_cancel(&rig);
+    rig_answer(&rig, 201, "{\"id\": 5}");
+    rig_stored(&rig);
+    assert_int_equal(rig.under_way, RUN_CALL_CANCEL);
+    rig_answer(&rig, 204, "");
+    assert_ends(&rig, RUN_CANCELED, REASON_CANCELED);
+    assert_int_equal(rig.sends[1], 0);
+    rig_end(&rig);
+}
+
+/* The same where the submit call is idempotent: a PUT may start work too. */
+static void test_cancel_during_an_idempotent_submit_call(void **state) {
+    (void)state;
+    struct rig rig;
+    begin(&rig, "name = \"s\"; request = { method = \"PUT\"; url = \"http://up.test/\"; }; status = { url = "
+                "\"http://up.test/1\"; value = \"$.state\"; success = [ \"ok\" ]; }; cancel = { url = "
+                "\"http://up.test/{{ request.body.id }}\"; };");
+    rig_stored(&rig);
+    rig_cancel(&rig);
+    assert_int_equal(rig.under_way, RUN_CALL_STEP);
+    rig_answer(&rig, 200, "{\"id\": 5}");
+    rig_stored(&rig);
+    assert_int_equal(rig.under_way, RUN_CALL_CANCEL);
+    rig_answer(&rig, 204, "");
+    assert_ends(&rig, RUN_CANCELED, REASON_CANCELED);
+    rig_end(&rig);
+}
+
+/* What became of the submit call that a cancel waited for, and how sure the end may be. */
+static void test_cancel_then_how_the_submit_call_ends(void **state) {
+    (void)state;
+    static const char put[] =
+        "name = \"s\"; request = { method = \"PUT\"; url = \"http://up.test/\"; }; status = { url = "
+        "\"http://up.test/1\"; value = \"$.state\"; success = [ \"ok\" ]; }; cancel = { url = "
+        "\"http://up.test/{{ request.body.id }}\"; };";
+    static const struct {
+        const char *definition;
+        int code; /* 0: no answer, as `phase` says */
+        enum reply_phase phase;
+        enum reason reason;
+    } rows[] = {
+        {rig_two_steps, 0, REPLY_NEVER_SENT, REASON_CANCELED_BEFORE_START},
+        {rig_two_steps, 0, REPLY_MAYBE_ACTED_ON, REASON_CANCEL_UNCONFIRMED},
+        {rig_two_steps, 400, REPLY_ANSWERED, REASON_CANCELED_BEFORE_START},
+        {rig_two_steps, 429, REPLY_ANSWERED, REASON_CANCELED_BEFORE_START},
+        {put, 0, REPLY_NEVER_SENT, REASON_CANCELED_BEFORE_START},
+        {put, 0, REPLY_MAYBE_ACTED_ON, REASON_CANCEL_UNCONFIRMED},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct rig rig;
+        begin(&rig, rows[i].definition);
+        rig_stored(&rig);
+        rig_cancel(&rig);
+        rig_stored(&rig);
+        if (rows[i].code) rig_answer(&rig, rows[i].code, "");
+        else rig_fail(&rig, rows[i].phase);
+        assert_ends(&rig, RUN_CANCELED, rows[i].reason);
+        rig_end(&rig);
+    }
+}
+
+static void test_cancel_during_the_last_call(void **state) {
+    (void)state;
+    struct rig rig;
+    begin(&rig, "name = \"s\"; request = { url = \"http://up.test/\"; };");
+    rig_stored(&rig);
+    rig_cancel(&rig);
+    rig_answer(&rig, 200, ""); /* done before it could be stopped */
+    assert_ends(&rig, RUN_SUCCEEDED, REASON_NONE);
+    rig_end(&rig);
+}
+
+static void test_cancel_while_waiting(void **state) {
+    (void)state;
+    struct rig rig;
+    begin_polling(&rig);
+    rig_answer(&rig, 200, "{}");
+    rig_cancel(&rig);
+    assert_int_equal(rig.run->state, RUN_STOPPING);
+    assert_int_equal(rig.cancel_sends, 0); /* not before it is durable */
+    rig_cancel(&rig);
+    rig_stored(&rig);
+    rig_cancel(&rig);
+    assert_int_equal(rig.cancel_sends, 1);
+    rig_answer(&rig, 204, "");
+    rig_cancel(&rig);
+    assert_ends(&rig, RUN_CANCELED, REASON_CANCELED);
+    rig_end(&rig);
+}
+
+static void test_cancel_during_a_poll(void **state) {
+    (void)state;
+    struct rig rig;
+    begin_polling(&rig);
+    rig_cancel(&rig);
+    assert_int_equal(rig.under_way, RUN_CALL_NONE); /* it is given up */
+    rig_stored(&rig);
+    rig_answer(&rig, 204, "");
+    assert_ends(&rig, RUN_CANCELED, REASON_CANCELED);
+    rig_end(&rig);
+}
+
+static void test_cancel_while_the_reply_is_written(void **state) {
+    (void)state;
+    struct rig rig;
+    begin(&rig, rig_two_steps);
+    rig_stored(&rig);
+    rig_answer(&rig, 201, "{\"id\": 5}");
+    rig_cancel(&rig);
+    assert_int_equal(rig.run->state, RUN_RECORDING);
+    rig_written(&rig); /* the reply, without the wish */
+    assert_int_equal(rig.cancel_sends, 0);
+    rig_stored(&rig);
+    assert_int_equal(rig.cancel_sends, 1);
+    assert_int_equal(rig.sends[1], 0);
+    rig_answer(&rig, 204, "");
+    assert_ends(&rig, RUN_CANCELED, REASON_CANCELED);
+    rig_end(&rig);
+}
+
+static void test_cancel_while_the_intent_is_written(void **state) {
+    (void)state;
+    struct rig rig;
+    begin(&rig, rig_two_steps);
+    rig_stored(&rig);
+    rig_fail(&rig, REPLY_NEVER_SENT);
+    rig_due(&rig);
+    assert_int_equal(rig.run->state, RUN_INTENDING);
+    rig_cancel(&rig);
+    assert_int_equal(rig.run->state, RUN_INTENDING);
+    assert_ends(&rig, RUN_CANCELED, REASON_CANCELED_BEFORE_START);
+    assert_int_equal(rig.sends[0], 1);
+    rig_end(&rig);
+}
+
+static void test_cancel_while_the_end_is_written_and_after(void **state) {
+    (void)state;
+    struct rig rig;
+    begin_polling(&rig);
+    rig_answer(&rig, 200, "{\"state\": \"passed\"}");
+    rig_cancel(&rig);
+    assert_ends(&rig, RUN_SUCCEEDED, REASON_NONE);
+    struct buf before, after;
+    buf_init(&before, 1 << 20);
+    buf_init(&after, 1 << 20);
+    run_report_write(rig.run, "", &before);
+    rig_cancel(&rig);
+    rig_move(&rig, &(struct run_event){.kind = RUN_EVENT_DUE});
+    rig_move(&rig, &(struct run_event){.kind = RUN_EVENT_STORED});
+    run_report_write(rig.run, "", &after);
+    assert_string_equal(buf_cstr(&before), buf_cstr(&after));
+    assert_false(rig.writing.exists);
+    buf_fini(&before);
+    buf_fini(&after);
+    rig_end(&rig);
+}
+
+static void test_cancel_without_a_cancel_call(void **state) {
+    (void)state;
+    struct rig rig;
+    begin(&rig,
+          "name = \"s\"; request = { url = \"http://up.test/\"; }; status = { url = \"http://up.test/1\"; value = "
+          "\"$.state\"; success = [ \"ok\" ]; };");
+    rig_stored(&rig);
+    rig_answer(&rig, 200, "");
+    rig_stored(&rig);
+    rig_cancel(&rig);
+    assert_int_equal(rig.run->state, RUN_STOPPING);
+    rig_written(&rig);
+    assert_ends(&rig, RUN_CANCELED, REASON_CANCEL_UNCONFIRMED);
+    rig_end(&rig);
+}
+
+/* Work has begun, but not so far that the cancel call could be made: nobody may say that nothing had begun. */
+static void test_cancel_between_the_steps(void **state) {
+    (void)state;
+    struct rig rig;
+    begin(&rig,
+          "name = \"s\"; steps = ( { name = \"dispatch\"; method = \"POST\"; url = \"http://up.test/\"; }, { name = "
+          "\"find\"; url = \"http://up.test/f\"; value = \"$.state\"; success = [ \"found\" ]; }, { name = "
+          "\"watch\"; url = \"http://up.test/w\"; value = \"$.state\"; success = [ \"ok\" ]; } ); cancel = { url "
+          "= \"http://up.test/{{ find.body.id }}\"; };");
+    rig_stored(&rig);
+    rig_answer(&rig, 204, "");
+    rig_stored(&rig);
+    rig_answer(&rig, 200, "{\"state\": \"not yet\"}");
+    rig_cancel(&rig);
+    rig_written(&rig);
+    assert_ends(&rig, RUN_CANCELED, REASON_CANCEL_UNCONFIRMED);
+    rig_end(&rig);
+}
+
+static void test_cancel_call_answers(void **state) {
+    (void)state;
+    static const struct {
+        int codes[6]; /* 0: the call fails; -1: none any more */
+        enum reason reason;
+    } rows[] = {
+        {{200, -1}, REASON_CANCELED},
+        {{404, -1}, REASON_CANCELED},
+        {{409, -1}, REASON_CANCELED},
+        {{410, -1}, REASON_CANCELED},
+        {{405, -1}, REASON_CANCELED},
+        {{400, -1}, REASON_CANCEL_UNCONFIRMED},
+        {{403, -1}, REASON_CANCEL_UNCONFIRMED},
+        {{503, 204, -1}, REASON_CANCELED},
+        {{0, 429, 204, -1}, REASON_CANCELED},
+        {{0, 0, 0, 0, 0, -1}, REASON_CANCEL_UNCONFIRMED},
+        {{0, 0, 0, 0, 404, -1}, REASON_CANCELED},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct rig rig;
+        begin_polling(&rig);
+        rig_cancel(&rig);
+        rig_stored(&rig);
+        for (size_t n = 0; rows[i].codes[n] >= 0; n++) {
+            if (n) rig_due(&rig);
+            if (rows[i].codes[n]) rig_answer(&rig, rows[i].codes[n], "");
+            else rig_fail(&rig, REPLY_NEVER_SENT);
+        }
+        assert_ends(&rig, RUN_CANCELED, rows[i].reason);
+        rig_end(&rig);
+    }
+}
+
+static void test_cancel_call_cannot_be_rendered(void **state) {
+    (void)state;
+    struct rig rig;
+    begin_polling(&rig);
+    rig_cancel(&rig);
+    rig_stored(&rig);
+    rig_refuse(&rig, FAULT_UNDEFINED);
+    assert_ends(&rig, RUN_CANCELED, REASON_CANCEL_UNCONFIRMED);
+    assert_string_equal(rig.run->progress, "canceled: request.body.id is not there");
+    rig_end(&rig);
+}
+
+static void test_canceled_in_advance(void **state) {
+    (void)state;
+    for (int written = 0; written <= 1; written++) {
+        struct rig rig;
+        rig_begin(&rig, rig_two_steps, 1);
+        struct run_new from = rig_new(&rig, NULL);
+        from.stage = NULL;
+        rig.run = run_new_canceled(&from, "job");
+        rig_store(&rig);
+        rig_cancel(&rig);
+        if (written) {
+            rig_stored(&rig);
+            assert_int_equal(rig.run->state, RUN_ENDED);
+            assert_int_equal(rig.run->status, RUN_CANCELED);
+        } else {
+            rig_unstored(&rig); /* nobody was told of it */
+            assert_int_equal(rig.run->state, RUN_DROPPED);
+        }
+        assert_true(rig.over);
+        rig_end(&rig);
+    }
+}
+
+/* ---- restarts ---- */
+
+static void test_restart_before_the_call_is_known_to_have_left(void **state) {
+    (void)state;
+    struct rig rig;
+    begin(&rig, rig_two_steps);
+    rig_stored(&rig);
+    rig_restart(&rig);
+    assert_ends(&rig, RUN_TERMINAL, REASON_IN_DOUBT);
+    assert_int_equal(rig.sends[0], 1);
+    rig_end(&rig);
+}
+
+static void test_restart_during_an_idempotent_call(void **state) {
+    (void)state;
+    struct rig rig;
+    begin(&rig, "name = \"s\"; request = { method = \"PUT\"; url = \"http://up.test/\"; };");
+    rig_stored(&rig);
+    rig_restart(&rig);
+    assert_int_equal(rig.timer_ms, rig.now_ms);
+    rig_due(&rig);
+    assert_int_equal(rig.sends[0], 2);
+    rig_answer(&rig, 200, "");
+    assert_ends(&rig, RUN_SUCCEEDED, REASON_NONE);
+    rig_end(&rig);
+}
+
+/* Whether the call had been made before the restart is not known. */
+static void test_cancel_after_a_restart_during_an_idempotent_call(void **state) {
+    (void)state;
+    struct rig rig;
+    begin(&rig, "name = \"s\"; request = { method = \"PUT\"; url = \"http://up.test/\"; };");
+    rig_stored(&rig);
+    rig_restart(&rig);
+    rig_cancel(&rig);
+    rig_written(&rig);
+    assert_ends(&rig, RUN_CANCELED, REASON_CANCEL_UNCONFIRMED);
+    rig_end(&rig);
+}
+
+static void test_restart_while_polling_keeps_the_phase(void **state) {
+    (void)state;
+    struct rig rig;
+    begin_polling(&rig);
+    rig_answer(&rig, 200, "{}");
+    rig_crash(&rig, false);
+    rig.now_ms = RIG_BEGAN + 12 * S;
+    rig_resume(&rig);
+    assert_int_equal(rig.run->state, RUN_WAITING);
+    assert_int_equal(rig.timer_ms, RIG_BEGAN + 15 * S);
+    rig_due(&rig);
+    rig_answer(&rig, 200, "{\"state\": \"passed\"}");
+    assert_ends(&rig, RUN_SUCCEEDED, REASON_NONE);
+    assert_int_equal(rig.sends[0], 1);
+    rig_end(&rig);
+}
+
+static void test_restart_after_the_time_is_up(void **state) {
+    (void)state;
+    struct rig rig;
+    begin_polling(&rig);
+    rig_crash(&rig, false);
+    rig.now_ms += 3600 * S;
+    rig_resume(&rig);
+    rig_due(&rig);
+    assert_int_equal(rig.run->state, RUN_STOPPING);
+    rig_stored(&rig);
+    rig_restart(&rig); /* it is known, so the cancel call goes out */
+    rig_answer(&rig, 204, "");
+    assert_ends(&rig, RUN_TERMINAL, REASON_TIMEOUT);
+    rig_end(&rig);
+}
+
+static void test_restart_while_canceling(void **state) {
+    (void)state;
+    struct rig rig;
+    begin_polling(&rig);
+    rig_cancel(&rig);
+    rig_stored(&rig);
+    assert_int_equal(rig.cancel_sends, 1);
+    rig_restart(&rig);
+    assert_int_equal(rig.cancel_sends, 2);
+    rig_answer(&rig, 404, "");
+    assert_ends(&rig, RUN_CANCELED, REASON_CANCELED);
+    rig_end(&rig);
+}
+
+static void test_restart_with_a_cancel_wish_during_the_submit_call(void **state) {
+    (void)state;
+    struct rig rig;
+    begin(&rig, rig_two_steps);
+    rig_stored(&rig);
+    rig_cancel(&rig);
+    rig_stored(&rig);
+    rig_restart(&rig);
+    assert_ends(&rig, RUN_CANCELED, REASON_CANCEL_UNCONFIRMED);
+    rig_end(&rig);
+}
+
+static void test_restart_while_the_end_is_written(void **state) {
+    (void)state;
+    for (int made_it = 0; made_it <= 1; made_it++) {
+        struct rig rig;
+        begin_polling(&rig);
+        rig_answer(&rig, 200, "{\"state\": \"passed\", \"report\": \"r\"}");
+        rig_crash(&rig, made_it);
+        if (made_it) {
+            assert_true(rig.durable.ended_ms);
+        } else {
+            rig_resume(&rig);
+            rig_due(&rig);
+            rig_answer(&rig, 200, "{\"state\": \"passed\", \"report\": \"r\"}");
+            assert_ends(&rig, RUN_SUCCEEDED, REASON_NONE);
+        }
+        rig_end(&rig);
+    }
+}
+
+static const char polled_by_post[] =
+    "name = \"s\"; request = { url = \"http://up.test/\"; }; status = { method = \"POST\"; url = \"http://up.test/q\"; "
+    "value = \"$.state\"; success = [ \"ok\" ]; every = \"5s\"; retry = { delay = \"10s\"; max_delay = \"10s\"; }; };";
+
+/* A poll by POST that was answered is in no doubt, whenever the gateway stops. */
+static void test_restart_between_polls_that_are_not_idempotent(void **state) {
+    (void)state;
+    struct rig rig;
+    begin(&rig, polled_by_post);
+    rig_stored(&rig);
+    rig_answer(&rig, 200, "");
+    rig_stored(&rig);
+    for (int i = 0; i < 3; i++) {
+        rig_answer(&rig, 200, "{\"state\": \"busy\"}");
+        rig_stored(&rig);
+        rig_restart(&rig);
+        assert_int_equal(rig.run->state, RUN_WAITING);
+        rig_due(&rig);
+        rig_stored(&rig);
+    }
+    rig_answer(&rig, 200, "{\"state\": \"ok\"}");
+    assert_ends(&rig, RUN_SUCCEEDED, REASON_NONE);
+    rig_end(&rig);
+}
+
+/* A drain: the call is ordered when nothing may begin any more. It was never sent, so a restart is in no doubt. */
+static void test_restart_with_a_call_held_back(void **state) {
+    (void)state;
+    struct rig rig;
+    begin(&rig, rig_two_steps);
+    rig.hold_calls = true;
+    rig_stored(&rig);
+    assert_int_equal(rig.run->state, RUN_WAITING);
+    assert_false(rig_durable_int(&rig, "sending"));
+    rig_restart(&rig);
+    rig_due(&rig);
+    rig_stored(&rig);
+    assert_int_equal(rig.sends[0], 1);
+    rig_answer(&rig, 201, "{\"id\": 5}");
+    rig.hold_calls = true;
+    rig_stored(&rig);
+    rig_restart(&rig);
+    rig_due(&rig);
+    rig_cancel(&rig);
+    rig.hold_calls = true;
+    rig_stored(&rig);
+    assert_int_equal(rig.cancel_sends, 0);
+    rig_restart(&rig);
+    assert_int_equal(rig.cancel_sends, 1);
+    rig_answer(&rig, 204, "");
+    assert_ends(&rig, RUN_CANCELED, REASON_CANCELED);
+    rig_end(&rig);
+}
+
+static void test_clock_set_back_holds_nobody_up(void **state) {
+    (void)state;
+    struct rig rig;
+    begin_polling(&rig);
+    rig_answer(&rig, 200, "{}");
+    rig.now_ms -= 3600 * S;
+    rig.timer_ms = rig.now_ms; /* timers run by another clock, so it comes in time */
+    rig_due(&rig);
+    assert_int_equal(rig.run->state, RUN_CALLING);
+    rig_answer(&rig, 200, "{}");
+    assert_true(rig.timer_ms <= rig.now_ms + 5 * S);
+    rig_end(&rig);
+
+    begin(&rig, polled_by_post); /* the time of the next try is in its record */
+    rig_stored(&rig);
+    rig_answer(&rig, 200, "");
+    rig_stored(&rig);
+    rig_fail(&rig, REPLY_NEVER_SENT);
+    rig_stored(&rig);
+    rig_crash(&rig, false);
+    rig.now_ms -= 24 * 3600 * S;
+    rig_resume(&rig);
+    assert_true(rig.timer_ms <= rig.now_ms + 3600 * S);
+    rig_end(&rig);
+}
+
+static void test_definition_that_is_no_use_any_more(void **state) {
+    (void)state;
+    struct rig rig;
+    begin_polling(&rig);
+    rig_crash(&rig, false);
+    struct store_record record = rig_record(&rig, &rig.durable);
+    struct fault fault;
+    rig.run = run_load(&record, NULL, &fault);
+    assert_non_null(rig.run);
+    struct run_world world = rig_world(&rig);
+    struct run_orders orders;
+    run_give_up(rig.run, &world, "the file ca.pem is gone", &orders);
+    rig_carry_out(&rig, &orders);
+    rig_cancel(&rig);
+    assert_ends(&rig, RUN_TERMINAL, REASON_BROKEN_DEFINITION);
+    assert_non_null(strstr(rig.run->error, "ca.pem"));
+    assert_non_null(strstr(rig.durable.body, "\"name\":\"status\"")); /* what steps there were is still told */
+    rig_end(&rig);
+}
+
+/* ---- secrets ---- */
+
+static void test_secrets_do_not_come_back(void **state) {
+    (void)state;
+    struct rig rig;
+    rig_begin(&rig,
+              "name = \"s\"; parameters = ( { name = \"pin\"; type = \"secret\"; }, { name = \"longer\"; type = "
+              "\"secret\"; } ); request = { url = \"http://up.test/?pin={{ parameters.pin }}\"; }; status = { url = "
+              "\"http://up.test/1\"; value = \"$.state\"; success = [ \"ok\" ]; failure = [ \"failed\" ]; message = "
+              "\"$.message\"; }; outputs = { seen = \"$.seen\"; };",
+              1);
+    struct arena *arena = arena_new();
+    struct json *parameters = json_new_object(arena);
+    json_set(parameters, "pin", json_new_string(arena, "hunter22"));
+    json_set(parameters, "longer", json_new_string(arena, "hunter22-and-more"));
+    rig_start_with(&rig, parameters);
+    rig_stored(&rig);
+    assert_non_null(strstr(rig.durable.body, "hunter22")); /* in flight: the next calls need it */
+    rig_answer(&rig, 200, "");
+    rig_stored(&rig);
+    rig_answer(&rig, 200, "{\"state\": \"hunter22\", \"message\": \"hello hunter22-and-more\"}");
+    assert_string_equal(rig.run->progress, "status: *** - hello ***");
+    assert_string_equal(rig.run->upstream_word, "***");
+    rig_due(&rig);
+    rig_answer(&rig, 200,
+               "{\"state\": \"ok\", \"message\": \"hunter22!\", \"seen\": [{\"a\": \"xhunter22x\", \"hunter22\": 1}]}");
+    assert_ends(&rig, RUN_SUCCEEDED, REASON_NONE);
+    assert_null(strstr(rig.durable.body, "hunter22"));
+    struct buf report;
+    buf_init(&report, 1 << 20);
+    run_report_write(rig.run, "", &report);
+    assert_null(strstr(buf_cstr(&report), "hunter22"));
+    assert_non_null(strstr(buf_cstr(&report), "{\"seen\":[{\"a\":\"x***x\",\"***\":1}]}"));
+    buf_fini(&report);
+    rig_end(&rig);
+    arena_free(arena);
+}
+
+/* ---- the table ---- */
+
+static void test_words_and_back(void **state) {
+    (void)state;
+    for (int i = REASON_NONE + 1; reason_word((enum reason)i); i++)
+        assert_int_equal(reason_parse(reason_word((enum reason)i)), i);
+    assert_null(reason_word(REASON_NONE));
+    assert_null(reason_word((enum reason)1000));
+    assert_int_equal(reason_parse(NULL), REASON_NONE);
+    assert_int_equal(reason_parse("no such reason"), REASON_NONE);
+    for (int i = 0; i < RUN_STATE_END; i++) assert_non_null(run_state_word((enum run_state)i));
+}
+
+/* ---- chance ---- */
+
+#ifdef MEM_SINGLE
+#define SCENARIOS 5000 /* under ASan each costs ten times as much; SCENARIOS=n in the environment asks for more */
+#else
+#define SCENARIOS 20000
+#endif
+
+static uint32_t below(struct rig *rig, uint32_t n) {
+    return (uint32_t)((uint64_t)rig_chance(rig) * n >> 32);
+}
+
+static bool one_in(struct rig *rig, uint32_t n) {
+    return below(rig, n) == 0;
+}
+
+static void random_definition(struct rig *rig, struct buf *out) {
+    static const char *const methods[] = {"GET", "POST", "PUT"};
+    uint32_t steps = 1 + below(rig, 3);
+    buf_adds(out, "name = \"s\";");
+    if (one_in(rig, 4)) buf_addf(out, "timeout = \"%us\";", 1 + below(rig, 60));
+    buf_adds(out, "steps = (");
+    for (uint32_t i = 0; i < steps; i++) {
+        buf_addf(out, "%s{ name = \"s%u\"; url = \"http://up.test/%u\"; method = \"%s\"; ", i ? "," : "", i, i,
+                 methods[below(rig, 3)]);
+        buf_addf(out, "retry = { attempts = %u; delay = \"1s\"; max_delay = \"5s\"; };", below(rig, 4));
+        if (one_in(rig, 2)) buf_adds(out, "outputs = { o = \"$.state\"; };");
+        if (one_in(rig, 2))
+            buf_addf(out,
+                     "every = \"%us\"; timeout = \"%us\"; value = \"$.state\"; success = [ \"ok\" ]; failure = [ "
+                     "\"bad\" ]; canceled = [ \"gone\" ]; warn = [ \"hm\" ]; not_found_grace = \"3s\"; %s",
+                     1 + below(rig, 10), 5 + below(rig, 60), one_in(rig, 4) ? "unknown = \"fail\";" : "");
+        buf_adds(out, "}");
+    }
+    buf_adds(out, ");");
+    if (one_in(rig, 3)) return;
+    if (one_in(rig, 3)) buf_adds(out, "cancel = { url = \"http://up.test/stop\"; };");
+    else buf_addf(out, "cancel = { url = \"http://up.test/{{ s%u.body.state }}\"; };", below(rig, steps));
+}
+
+static void random_reply(struct rig *rig) {
+    static const char *const bodies[] = {
+        "{\"state\": \"ok\"}",   "{\"state\": \"ok\"}", "{\"state\": \"busy\"}", "{\"state\": \"bad\"}", "{}", "<html>",
+        "{\"state\": \"gone\"}", "{\"state\": \"hm\"}"};
+    static const int codes[] = {200, 200, 200, 200, 200, 200, 404, 429, 500, 400};
+    switch (below(rig, 8)) {
+    case 0: rig_fail(rig, REPLY_NEVER_SENT); return;
+    case 1: rig_fail(rig, REPLY_MAYBE_ACTED_ON); return;
+    case 2:
+        if (one_in(rig, 4)) {
+            rig_refuse(rig, one_in(rig, 2) ? FAULT_FORBIDDEN : FAULT_UNDEFINED);
+            return;
+        } /* fall through */
+    default: rig_answer(rig, codes[below(rig, 10)], bodies[below(rig, 8)]);
+    }
+}
+
+static void random_step(struct rig *rig) {
+    switch (below(rig, 16)) {
+    case 0: /* crash; a drain before it, sometimes */
+        if (one_in(rig, 2)) {
+            rig->hold_calls = true;
+            rig_stored(rig);
+            if (rig->over) return;
+        }
+        rig_crash(rig, one_in(rig, 2));
+        if (rig->durable.exists && !rig->durable.ended_ms) rig_resume(rig);
+        return;
+    case 1: rig_cancel(rig); return;
+    case 2: rig->now_ms += (int64_t)below(rig, 20 * S) - 10 * S; return; /* the clock is set */
+    case 3:
+        if (rig->timer_ms) rig_due(rig);
+        return;
+    default: break;
+    }
+    bool time = rig->timer_ms && (rig->run->state == RUN_WAITING || rig->run->state == RUN_CANCEL_WAITING);
+    if (rig->writing.exists && one_in(rig, 2)) rig_written(rig);
+    else if (rig->under_way && one_in(rig, 2)) random_reply(rig);
+    else if (time && one_in(rig, 2)) rig_due(rig);
+    else if (rig->writing.exists && !rig->accepted && one_in(rig, 8)) rig_unstored(rig);
+}
+
+static const char *scenario_of; /* for the message of a failure */
+
+static void scenario(uint64_t seed, unsigned *ends) {
+    struct rig rig = {.random = seed};
+    struct buf definition;
+    buf_init(&definition, 8192);
+    random_definition(&rig, &definition);
+    scenario_of = buf_cstr(&definition);
+    rig_begin(&rig, scenario_of, seed * 2 + 1);
+    rig_start_with(&rig, NULL);
+    for (unsigned steps = 0; rig.run && !rig.over; steps++) {
+        if (steps > 20000) fail_msg("it does not end: %s, %s", run_state_word(rig.run->state), rig.run->progress);
+        random_step(&rig);
+    }
+    if (rig.durable.exists) { /* it was accepted, so it has an end, in the store */
+        assert_true(rig.durable.ended_ms);
+        ends[rig.durable.status]++;
+    } else {
+        assert_true(!rig.run || rig.run->state == RUN_DROPPED);
+    }
+    rig_end(&rig);
+    buf_fini(&definition);
+}
+
+static uint64_t seed_of_failure;
+
+static void say_seed(void) {
+    if (seed_of_failure)
+        print_message("# seed %llu (SEED=… runs it alone): %s\n", (unsigned long long)seed_of_failure, scenario_of);
+}
+
+static void test_chance(void **state) {
+    (void)state;
+    const char *alone = getenv("SEED"), *wanted = getenv("SCENARIOS");
+    uint64_t first = alone ? strtoull(alone, NULL, 10) : 1;
+    uint64_t count = alone ? 1 : wanted ? strtoull(wanted, NULL, 10) : SCENARIOS;
+    unsigned ends[RUN_CANCELED + 1] = {0};
+    atexit(say_seed);
+    for (uint64_t seed = first; seed < first + count; seed++) {
+        seed_of_failure = seed;
+        scenario(seed, ends);
+    }
+    seed_of_failure = 0;
+    if (alone) return;
+    assert_true(ends[RUN_SUCCEEDED] && ends[RUN_TERMINAL] && ends[RUN_CANCELED]); /* each end is met */
+    assert_int_equal(ends[RUN_RUNNING] + ends[RUN_NOT_STARTED], 0);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_two_steps_succeed),
+        cmocka_unit_test(test_words),
+        cmocka_unit_test(test_warn_gives_an_output),
+        cmocka_unit_test(test_unknown_word_is_told_once),
+        cmocka_unit_test(test_unknown_word_may_fail),
+        cmocka_unit_test(test_threshold_gates),
+        cmocka_unit_test(test_threshold_that_is_no_number),
+        cmocka_unit_test(test_outputs),
+        cmocka_unit_test(test_long_messages),
+        cmocka_unit_test(test_polling_holds_no_more_memory),
+        cmocka_unit_test(test_never_sent_is_tried_again),
+        cmocka_unit_test(test_lost_reply_is_in_doubt),
+        cmocka_unit_test(test_submit_answers),
+        cmocka_unit_test(test_poll_errors_go_on_until_the_time_is_up),
+        cmocka_unit_test(test_retry_after_is_obeyed),
+        cmocka_unit_test(test_time_is_up_during_a_call),
+        cmocka_unit_test(test_cancel_then_time_is_up),
+        cmocka_unit_test(test_whole_run_has_a_time),
+        cmocka_unit_test(test_refused_requests),
+        cmocka_unit_test(test_not_found_at_first),
+        cmocka_unit_test(test_first_record_cannot_be_written),
+        cmocka_unit_test(test_cancel_before_the_first_record),
+        cmocka_unit_test(test_cancel_during_the_submit_call),
+        cmocka_unit_test(test_cancel_during_an_idempotent_submit_call),
+        cmocka_unit_test(test_cancel_then_how_the_submit_call_ends),
+        cmocka_unit_test(test_cancel_during_the_last_call),
+        cmocka_unit_test(test_cancel_while_waiting),
+        cmocka_unit_test(test_cancel_during_a_poll),
+        cmocka_unit_test(test_cancel_while_the_reply_is_written),
+        cmocka_unit_test(test_cancel_while_the_intent_is_written),
+        cmocka_unit_test(test_cancel_while_the_end_is_written_and_after),
+        cmocka_unit_test(test_cancel_without_a_cancel_call),
+        cmocka_unit_test(test_cancel_between_the_steps),
+        cmocka_unit_test(test_cancel_call_answers),
+        cmocka_unit_test(test_cancel_call_cannot_be_rendered),
+        cmocka_unit_test(test_canceled_in_advance),
+        cmocka_unit_test(test_restart_before_the_call_is_known_to_have_left),
+        cmocka_unit_test(test_restart_during_an_idempotent_call),
+        cmocka_unit_test(test_cancel_after_a_restart_during_an_idempotent_call),
+        cmocka_unit_test(test_restart_while_polling_keeps_the_phase),
+        cmocka_unit_test(test_restart_after_the_time_is_up),
+        cmocka_unit_test(test_restart_while_canceling),
+        cmocka_unit_test(test_restart_with_a_cancel_wish_during_the_submit_call),
+        cmocka_unit_test(test_restart_while_the_end_is_written),
+        cmocka_unit_test(test_restart_between_polls_that_are_not_idempotent),
+        cmocka_unit_test(test_restart_with_a_call_held_back),
+        cmocka_unit_test(test_clock_set_back_holds_nobody_up),
+        cmocka_unit_test(test_definition_that_is_no_use_any_more),
+        cmocka_unit_test(test_secrets_do_not_come_back),
+        cmocka_unit_test(test_words_and_back),
+        cmocka_unit_test(test_chance),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
