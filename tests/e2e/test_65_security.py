@@ -236,6 +236,7 @@ def test_plain_http_to_a_tls_port(tls_gateway):
     assert gw.client().get("/health").status == 200
 
 
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion")
 def test_old_tls_is_refused(tls_gateway, authority):
     gw = tls_gateway()
     gw.start()
