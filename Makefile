@@ -15,6 +15,7 @@
 #   make install    to PREFIX (default /usr/local), under DESTDIR
 #   make clean
 #
+# V=1 shows every command as it is run.
 # Variants, each with objects of its own: make VARIANT=asan (ASan + UBSan, one heap block an arena allocation),
 # make VARIANT=tiny (every limit shrunk), VARIANT=release (the default).
 
@@ -32,6 +33,9 @@ OUT.tiny = $(BUILD)/tiny
 OUT = $(or $(OUT.$(VARIANT)),$(error VARIANT is release, asan or tiny))
 
 VERSION := $(shell cat VERSION)
+
+# say(what, target): one line for a command, or the command itself with V=1
+say = $(if $(V),,@printf '  %-5s %s\n' $(1) $(2);)
 
 WARNINGS = -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wpointer-arith -Wcast-qual -Wformat=2 -Wundef -Werror
 CPPFLAGS += -D_GNU_SOURCE -DSTAGEDOOR_VERSION='"$(VERSION)"' -Igateway
@@ -73,7 +77,7 @@ test: deps
 
 $(OUT)/obj/%.o: %.c Makefile VERSION
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) $(WARNINGS) -MMD -MP -c -o $@ $<
+	$(call say,CC,$@)$(CC) $(CPPFLAGS) $(CFLAGS) $(WARNINGS) -MMD -MP -c -o $@ $<
 
 # Written only when it changes: a source that is gone has to leave the library too.
 $(OUT)/sources: FORCE
@@ -85,11 +89,11 @@ $(OUT)/libgateway.a: $(OBJECTS) $(OUT)/sources
 	@ar rcs $@ $(OBJECTS)
 
 $(OUT)/stagedoor: $(OUT)/obj/gateway/main.o $(OUT)/libgateway.a
-	$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
+	$(call say,LINK,$@)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
 
 $(OUT)/unit/%: tests/unit/%.c $(OUT)/libgateway.a
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) -Itests/unit $(CFLAGS) $(WARNINGS) -Wno-missing-prototypes -MMD -MP -MF $@.d $(LDFLAGS) -o $@ $< $(OUT)/libgateway.a $(LIBS) -lcmocka
+	$(call say,TEST,$@)$(CC) $(CPPFLAGS) -Itests/unit $(CFLAGS) $(WARNINGS) -Wno-missing-prototypes -MMD -MP -MF $@.d $(LDFLAGS) -o $@ $< $(OUT)/libgateway.a $(LIBS) -lcmocka
 
 unit: $(UNIT_BINARIES)
 	@tests/run-unit $(UNIT_BINARIES)
@@ -97,10 +101,10 @@ unit: $(UNIT_BINARIES)
 # Fuzzers are built with clang from the sources, since coverage has to be compiled in.
 $(BUILD)/fuzz/obj/%.o: %.c Makefile VERSION
 	@mkdir -p $(@D)
-	$(FUZZ_CC) $(CPPFLAGS) -std=gnu11 -pthread -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -DMEM_SINGLE -MMD -MP -c -o $@ $<
+	$(call say,FUZZ,$@)$(FUZZ_CC) $(CPPFLAGS) -std=gnu11 -pthread -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -DMEM_SINGLE -MMD -MP -c -o $@ $<
 
 $(BUILD)/fuzz/fuzz_%: tests/fuzz/fuzz_%.c $(SOURCES:%.c=$(BUILD)/fuzz/obj/%.o)
-	$(FUZZ_CC) $(CPPFLAGS) -std=gnu11 -pthread -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -o $@ $^ $(LIBS)
+	$(call say,LINK,$@)$(FUZZ_CC) $(CPPFLAGS) -std=gnu11 -pthread -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -o $@ $^ $(LIBS)
 
 fuzz-replay: $(FUZZ_BINARIES)
 	@tests/run-fuzz replay $(FUZZ_BINARIES)
@@ -119,7 +123,7 @@ format:
 
 $(BUILD)/bench/%: tests/bench/%.c $(OUT)/libgateway.a
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) $(WARNINGS) -Wno-missing-prototypes $(LDFLAGS) -o $@ $< $(OUT)/libgateway.a $(LIBS)
+	$(call say,BENCH,$@)$(CC) $(CPPFLAGS) $(CFLAGS) $(WARNINGS) -Wno-missing-prototypes $(LDFLAGS) -o $@ $< $(OUT)/libgateway.a $(LIBS)
 
 bench: $(OUT)/stagedoor $(BENCH_BINARIES)
 	@STAGEDOOR=$(abspath $(OUT)/stagedoor) tests/bench/run

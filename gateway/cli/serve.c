@@ -80,6 +80,8 @@ static void tell_entries(const struct catalog *catalog) {
         struct log_context ctx = {.stage = entry->name};
         for (size_t j = 0; j < entry->fault_count; j++)
             log_fault(LOG_ERROR, "definition_broken", &ctx, &entry->faults[j]);
+        for (size_t j = 0; entry->stage && j < entry->stage->warning_count; j++)
+            log_fault(LOG_WARN, "definition_warning", &ctx, &entry->stage->warnings[j]);
         broken += entry->fault_count > 0;
         count_set_labelled(COUNT_FAMILY_STAGE_STATE, entry->name, NULL, entry->fault_count > 0);
     }

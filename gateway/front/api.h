@@ -21,6 +21,7 @@ struct api {
     struct callers *callers; /* a reference; NULL: whoever can connect may do everything */
     const char *public_url;  /* without a slash at its end; "": links begin with the scheme and Host of the request */
     struct json_limits json;
+    bool open;     /* any address may be listened on without callers: reached by whatever name */
     bool draining; /* /ready says no; new starts are refused by the engine */
 };
 

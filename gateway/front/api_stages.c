@@ -37,13 +37,13 @@ const struct catalog_entry *api_entry(struct api_call *call, enum caller_right r
     return entry;
 }
 
-static const struct json *faults_of(struct arena *arena, const struct catalog_entry *entry) {
+static const struct json *faults_of(struct arena *arena, const struct fault *faults, size_t count) {
     struct json *list = json_new_array(arena);
-    for (size_t i = 0; i < entry->fault_count; i++) {
+    for (size_t i = 0; i < count; i++) {
         struct json *fault = json_new_object(arena);
-        json_set(fault, "kind", json_new_string(arena, fault_word(entry->faults[i].kind)));
-        json_set(fault, "where", json_new_string(arena, entry->faults[i].where));
-        json_set(fault, "what", json_new_string(arena, entry->faults[i].what));
+        json_set(fault, "kind", json_new_string(arena, fault_word(faults[i].kind)));
+        json_set(fault, "where", json_new_string(arena, faults[i].where));
+        json_set(fault, "what", json_new_string(arena, faults[i].what));
         json_push(list, fault);
     }
     return list;
@@ -62,7 +62,8 @@ static struct json *summary_of(struct arena *arena, const struct catalog_entry *
     json_set(made, "description", json_new_string(arena, stage ? stage->description : NULL));
     json_set(made, "state", json_new_string(arena, state_of(entry)));
     json_set(made, "file", json_new_string(arena, entry->file));
-    json_set(made, "errors", faults_of(arena, entry));
+    json_set(made, "errors", faults_of(arena, entry->faults, entry->fault_count));
+    json_set(made, "warnings", faults_of(arena, stage ? stage->warnings : NULL, stage ? stage->warning_count : 0));
     return made;
 }
 
