@@ -709,6 +709,10 @@ void engine_drain(struct engine *engine, void (*done)(void *arg), void *arg) {
     look_drained(engine);
 }
 
+void engine_limit(struct engine *engine, size_t max_runs) {
+    engine->settings.max_runs = max_runs;
+}
+
 void engine_detach(struct engine *engine) {
     engine->draining = true;
     engine->store = NULL;
