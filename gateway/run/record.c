@@ -1,7 +1,8 @@
 /* The record of a run: what the store keeps of it, as JSON, and the way back.
  *
  * A record of a run in flight holds what its next calls need (parameters, the replies that decided steps); a record of
- * an ended one only what a report shows. Secrets are masked in both. Unknown members are ignored, absent ones have
+ * an ended one only what a report shows. The gateway's secrets are masked in both, those among the parameters once the
+ * run has ended. Unknown members are ignored, absent ones have
  * their neutral value, so that records of an older version can be read. */
 #include <string.h>
 
@@ -34,12 +35,19 @@ static const struct json *steps_of(const struct run *run, const struct run_world
         set_int(to, arena, "calls", from->calls);
         set_int(to, arena, "code", from->code);
         if (!run->ended_ms) {
-            set_text(to, arena, "url", from->url);
+            json_set(to, "url", masked(world, arena, json_new_string(arena, from->url)));
             if (from->value) json_set(to, "value", masked(world, arena, from->value));
         }
         json_push(steps, to);
     }
     return steps;
+}
+
+/* Calls need them as they are. After the end nobody does; and without the definition nobody knows which are secret. */
+static const struct json *parameters_of(const struct run *run, struct arena *arena) {
+    if (!run->ended_ms) return run->parameters;
+    if (!run->stage) return run->state == RUN_ENDED ? run->parameters : NULL;
+    return params_masked(arena, run->stage->params, run->stage->param_count, run->parameters);
 }
 
 void run_record_write(const struct run *run, const struct run_world *world, struct buf *out) {
@@ -51,10 +59,7 @@ void run_record_write(const struct run *run, const struct run_world *world, stru
     set_text(record, arena, "traceparent", run->traceparent);
     set_text(record, arena, "caller_name", run->caller_name);
     json_set(record, "caller", run->caller);
-    json_set(record, "parameters",
-             run->ended_ms && run->stage
-                 ? params_masked(arena, run->stage->params, run->stage->param_count, run->parameters)
-                 : run->parameters);
+    json_set(record, "parameters", parameters_of(run, arena));
     set_int(record, arena, "step", (int64_t)run->step);
     set_int(record, arena, "sending", run->sending);
     set_int(record, arena, "cancel_wanted", run->cancel_wanted);
@@ -119,9 +124,11 @@ static void load_members(struct run *run, const struct json *record) {
     run->error = mem_strdup(json_gets_text(record, "error"));
     run->upstream_word = mem_strdup(json_gets_text(record, "upstream_word"));
     run->upstream_code = (int)int_of(record, "upstream_code");
-    run->percent = (int)int_of(record, "percent");
+    run->percent = json_kind(json_gets(record, "percent")) == JSON_INT ? (int)int_of(record, "percent") : -1;
     run->outputs = json_gets(record, "outputs");
     run->artifacts = json_gets(record, "artifacts");
+    if (json_kind(run->outputs) != JSON_OBJECT) run->outputs = json_new_object(run->arena);
+    if (json_kind(run->artifacts) != JSON_ARRAY) run->artifacts = json_new_array(run->arena);
     load_steps(run, json_gets(record, "steps"));
 }
 

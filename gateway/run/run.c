@@ -12,8 +12,10 @@
 #include "call/pace.h"
 
 #define CANCEL_TRIES 5
-#define SAID_MAX 1000               /* bytes of one text that came from outside */
-#define DUE_MAX_MS (60 * 60 * 1000) /* nothing is put off for longer */
+#define SAID_MAX 1000                 /* bytes of one text that came from outside */
+#define OUTPUTS_MAX (4 * 1024 * 1024) /* bytes; what Spinnaker would have to keep */
+#define KEPT_MAX (8 * 1024 * 1024)    /* bytes of a reply that later steps may speak of */
+#define DUE_MAX_MS (60 * 60 * 1000)   /* nothing is put off for longer */
 
 struct move {
     struct run *run;
@@ -272,6 +274,15 @@ static const struct json *masked(struct move *m, const struct json *value) {
     return m->world->mask ? m->world->mask(m->world->arg, m->run->arena, value) : value;
 }
 
+static bool is_small(const struct json *value, size_t max) {
+    struct buf text;
+    buf_init(&text, max);
+    json_write(&text, value);
+    bool small = !text.full;
+    buf_fini(&text);
+    return small;
+}
+
 /* The reply decided the step: take the outputs from it. Gives those of the step itself. */
 static const struct json *take_outputs(struct move *m, const struct json *value, bool warned, struct arena *scratch) {
     struct run *run = m->run;
@@ -287,7 +298,8 @@ static const struct json *take_outputs(struct move *m, const struct json *value,
         for (struct json_member o = json_first(parts[i]); o.name.at; o = json_next(parts[i], o))
             json_set_text(outputs, o.name, i == 0 ? o.value : masked(m, o.value));
     if (warned) json_set(outputs, "result", json_new_string(run->arena, "WARN"));
-    run->outputs = outputs;
+    run->outputs_left_out = run->outputs_left_out || !is_small(outputs, OUTPUTS_MAX);
+    run->outputs = run->outputs_left_out ? json_new_object(run->arena) : outputs;
     return own;
 }
 
@@ -307,9 +319,19 @@ static void keep_reply(struct move *m, const struct verdict *verdict, struct are
 
 static void succeeded(struct move *m, const struct verdict *verdict, struct arena *scratch) {
     struct run *run = m->run;
+    bool last = run->step + 1 == run->step_count;
+    if (!last && m->event->reply->body.len > KEPT_MAX) {
+        end_failed(m, REASON_BAD_REPLY, "the reply is larger than the 8 MiB that are kept for the steps behind it");
+        return;
+    }
     keep_reply(m, verdict, scratch);
     run->sending = false;
-    if (run->step + 1 == run->step_count) {
+    if (last && run->outputs_left_out) {
+        say(m, "succeeded; outputs are left out, since they are larger than 4 MiB");
+        end(m, RUN_SUCCEEDED, REASON_NONE, NULL);
+        return;
+    }
+    if (last) {
         const char *what = verdict->warned ? verdict->word : verdict->message ? verdict->message : "";
         say(m, "succeeded%s%s%.*s", verdict->warned ? " with a warning" : "", *what ? ": " : "", told(what), what);
         end(m, RUN_SUCCEEDED, REASON_NONE, NULL);
@@ -547,6 +569,8 @@ void run_resume(struct run *run, const struct run_world *world, struct run_order
     *ret_orders = (struct run_orders){0};
     struct move m = {.run = run, .world = world, .orders = ret_orders};
     run->status = RUN_RUNNING;
+    bool called = run->steps[run->step].calls > 0 || !run->cancel_wanted; /* as far as one can know */
+    if (called && step_of(run)->call.idempotent && !step_of(run)->rules.exist) run->sending = true;
     if (run->cancel_wanted) {
         cancel_begin(&m);
     } else if (run->sending && !step_of(run)->call.idempotent) {
@@ -557,7 +581,6 @@ void run_resume(struct run *run, const struct run_world *world, struct run_order
         const struct stage_step *step = step_of(run);
         bool ahead = run->due_ms > world->now_ms && run->due_ms <= world->now_ms + DUE_MAX_MS;
         int64_t due_ms = ahead ? run->due_ms : world->now_ms;
-        if (run->step == 0 && !step->rules.exist && step->call.idempotent) run->sending = true; /* nobody knows */
         if (step->rules.exist && world->now_ms - run->step_began_ms >= step->every_ms && !ahead)
             due_ms += pace_poll_ms(step, run->step_began_ms, world->now_ms); /* each at its own phase: no herd */
         wait_until(&m, due_ms);

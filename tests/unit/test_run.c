@@ -833,6 +833,19 @@ static void test_restart_with_a_cancel_wish_during_the_submit_call(void **state)
     rig_end(&rig);
 }
 
+/* The same with a PUT, which is made without a word in the record. */
+static void test_restart_with_a_cancel_wish_during_an_idempotent_call(void **state) {
+    (void)state;
+    struct rig rig;
+    begin(&rig, "name = \"s\"; request = { method = \"PUT\"; url = \"http://up.test/\"; };");
+    rig_stored(&rig);
+    rig_cancel(&rig);
+    rig_stored(&rig);
+    rig_restart(&rig);
+    assert_ends(&rig, RUN_CANCELED, REASON_CANCEL_UNCONFIRMED);
+    rig_end(&rig);
+}
+
 static void test_restart_while_the_end_is_written(void **state) {
     (void)state;
     for (int made_it = 0; made_it <= 1; made_it++) {
@@ -1178,6 +1191,7 @@ int main(void) {
         cmocka_unit_test(test_restart_after_the_time_is_up),
         cmocka_unit_test(test_restart_while_canceling),
         cmocka_unit_test(test_restart_with_a_cancel_wish_during_the_submit_call),
+        cmocka_unit_test(test_restart_with_a_cancel_wish_during_an_idempotent_call),
         cmocka_unit_test(test_restart_while_the_end_is_written),
         cmocka_unit_test(test_restart_between_polls_that_are_not_idempotent),
         cmocka_unit_test(test_restart_with_a_call_held_back),
