@@ -193,6 +193,7 @@ static bool nothing_was_sent(const struct run *run) {
     return run->step == 0 && run->steps[0].calls == 0 && !run->sending;
 }
 
+/* Makes the cancel call, or ends the run where there is nothing to stop or no way to. */
 static void cancel_begin(struct move *m) {
     struct run *run = m->run;
     if (nothing_was_sent(run)) {
@@ -211,6 +212,7 @@ static void cancel_begin(struct move *m) {
     }
 }
 
+/* The wish is recorded; what is being written comes first. */
 static void want_cancel(struct move *m) {
     m->run->cancel_wanted = true;
     m->run->updated_ms = m->world->now_ms;
@@ -224,14 +226,16 @@ static void stop_now(struct move *m) {
     m->orders->store = true;
 }
 
+/* The cancel call comes when the wish is durable. */
 static void stop(struct move *m) {
     want_cancel(m);
     stop_now(m);
 }
 
+/* A poll is given up. A call that may begin work is waited for: its reply says what there is to cancel. */
 static void stop_call(struct move *m) {
     const struct stage_step *step = step_of(m->run);
-    if (!step->call.idempotent || !step->rules.exist) { /* its reply says what there is to cancel */
+    if (!step->call.idempotent || !step->rules.exist) {
         want_cancel(m);
         return;
     }
@@ -239,6 +243,7 @@ static void stop_call(struct move *m) {
     stop(m);
 }
 
+/* Canceled, as far as the upstream confirmed it; or another try. */
 static void cancel_replied(struct move *m) {
     struct run *run = m->run;
     const struct reply *reply = m->event->reply;
@@ -259,10 +264,12 @@ static void cancel_replied(struct move *m) {
     }
 }
 
+/* It cannot be made, so the upstream was not told. */
 static void cancel_refused(struct move *m) {
     end_canceled(m, REASON_CANCEL_UNCONFIRMED, m->event->fault->what);
 }
 
+/* The next try. */
 static void cancel_again(struct move *m) {
     m->run->state = RUN_CANCELING;
     m->orders->call = RUN_CALL_CANCEL;
@@ -401,6 +408,7 @@ static bool bound(struct move *m, struct arena *scratch, const struct template *
     return value && verdict_number(value, ret_bound);
 }
 
+/* The reply is judged: the next step, another poll or try, the end, or the cancel call that waited for it. */
 static void replied(struct move *m) {
     struct run *run = m->run;
     struct arena *scratch = arena_new();
@@ -429,6 +437,7 @@ static void replied(struct move *m) {
     arena_free(scratch);
 }
 
+/* Nothing was sent, and rendering it again would fail again: the run ends. */
 static void call_refused(struct move *m) {
     const struct fault *fault = m->event->fault;
     struct run *run = m->run;
@@ -470,11 +479,13 @@ static void time_out(struct move *m) {
     stop_now(m);
 }
 
+/* The next poll or try; or the time of the step or the run is up. */
 static void due(struct move *m) {
     if (time_is_up(m)) time_out(m);
     else begin_call(m); /* also where the clock was set back meanwhile: the timer knows better */
 }
 
+/* The time is up: the call is given up, and the upstream told to stop. */
 static void due_in_call(struct move *m) {
     if (!time_is_up(m)) {
         m->orders->wait_until = deadline_of(m->run);
@@ -487,11 +498,13 @@ static void due_in_call(struct move *m) {
 
 /* ---- records ---- */
 
+/* The run is durable: the first call may go out, or, if a cancel came meanwhile, none does. */
 static void accepted(struct move *m) {
     if (m->run->cancel_wanted) m->run->sending = false, cancel_begin(m); /* no byte has left yet */
     else begin_call(m);
 }
 
+/* Now the call may leave; or the wish to cancel, which came meanwhile, stops it. */
 static void intended(struct move *m) {
     if (m->run->cancel_wanted) {
         m->run->sending = false; /* nothing had been sent */
@@ -501,6 +514,7 @@ static void intended(struct move *m) {
     }
 }
 
+/* What decided the step is durable: the next one begins, or the cancel call. */
 static void recorded(struct move *m) {
     if (m->run->cancel_wanted) {
         m->run->sending = false;
@@ -510,11 +524,13 @@ static void recorded(struct move *m) {
     }
 }
 
+/* The end is durable, so it may be told. */
 static void ended(struct move *m) {
     m->run->state = RUN_ENDED;
     m->orders->ended = true;
 }
 
+/* Nobody was told of it, so it is let go without a trace. */
 static void dropped(struct move *m) {
     m->run->state = RUN_DROPPED;
     m->orders->ended = true;

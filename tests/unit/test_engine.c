@@ -546,7 +546,7 @@ static void test_restart_while_polling(void **state) {
     atomic_store(&gw.word, BUSY);
     char ids[6][STORE_ID_SIZE];
     for (int i = 0; i < 6; i++) {
-        char key[8];
+        char key[16];
         snprintf(key, sizeof key, "k%d", i);
         start(&gw, i % 2 ? key : NULL, ids[i]);
         await_requests(&gw, atomic_load(&gw.script.requests) + 2);
@@ -582,7 +582,7 @@ static void test_questions_travel(void **state) {
     begin(&gw, 2);
     enum { COUNT = 40 };
     static struct question starts[COUNT], gets[COUNT];
-    static char keys[COUNT][8];
+    static char keys[COUNT][16];
     unsigned owners[2] = {0};
     for (unsigned i = 0; i < COUNT; i++) {
         snprintf(keys[i], sizeof keys[i], "k%u", i);
