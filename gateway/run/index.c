@@ -1,4 +1,6 @@
-/* A hash table of links that grows by doubling; it owns its slots, never its entries. */
+/* A hash table of links that grows by doubling; it owns its slots, never its entries.
+ *
+ * The engine finds its runs in it, by id and by key. Links that share a hash are told apart by the caller's `same`. */
 #include "run/index.h"
 
 #include "base/mem.h"
