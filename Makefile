@@ -1,18 +1,21 @@
 # stagedoor: a preconfigured-webhook gateway.
 #
 #   make run        install what is missing, build, serve the sample stages on 127.0.0.1:8095
-#   make test       install what is missing, build, lint, unit tests, end-to-end tests (plain, and under ASan + UBSan)
+#   make test       install what is missing, build, lint, unit tests (plain, ASan + UBSan, tiny limits), fuzz corpora,
+#                   end-to-end tests (plain, and under ASan + UBSan)
 #   make            build build/stagedoor
 #   make deps       install what building and testing need (Debian 12 packages)
-#   make lint       layers, banned functions, format, generated files
+#   make lint       layers, libraries, banned functions, names, stories, format; gateway/LAYERS says what is allowed
 #   make unit       unit tests only          make e2e       end-to-end tests only (T="-k name" picks)
 #   make bench      figures, beside what a user would use instead
+#   make fuzz-replay  every fuzzer over its corpus, once
 #   make fuzz       search with every fuzzer for FUZZ_SECONDS each (default 60)
 #   make soak       a long run under load; looks for growth
 #   make format     put the sources into form
 #   make install    to PREFIX (default /usr/local), under DESTDIR
 #   make clean
 #
+# V=1 shows every command as it is run.
 # Variants, each with objects of its own: make VARIANT=asan (ASan + UBSan, one heap block an arena allocation),
 # make VARIANT=tiny (every limit shrunk), VARIANT=release (the default).
 
@@ -30,6 +33,9 @@ OUT.tiny = $(BUILD)/tiny
 OUT = $(or $(OUT.$(VARIANT)),$(error VARIANT is release, asan or tiny))
 
 VERSION := $(shell cat VERSION)
+
+# say(what, target): one line for a command, or the command itself with V=1
+say = $(if $(V),,@printf '  %-5s %s\n' $(1) $(2);)
 
 WARNINGS = -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wpointer-arith -Wcast-qual -Wformat=2 -Wundef -Werror
 CPPFLAGS += -D_GNU_SOURCE -DSTAGEDOOR_VERSION='"$(VERSION)"' -Igateway
@@ -50,7 +56,7 @@ BENCHES := $(sort $(wildcard tests/bench/*.c))
 BENCH_BINARIES = $(BENCHES:tests/bench/%.c=$(BUILD)/bench/%)
 FORMATTED := $(sort $(wildcard gateway/*.c gateway/*/*.[ch] tests/*/*.[ch]))
 
-.PHONY: all help deps run test lint unit fuzz-replay e2e e2e-asan bench fuzz soak format install clean
+.PHONY: all help deps run test lint unit fuzz-replay e2e bench fuzz soak format install clean FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -71,18 +77,23 @@ test: deps
 
 $(OUT)/obj/%.o: %.c Makefile VERSION
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) $(WARNINGS) -MMD -MP -c -o $@ $<
+	$(call say,CC,$@)$(CC) $(CPPFLAGS) $(CFLAGS) $(WARNINGS) -MMD -MP -c -o $@ $<
 
-$(OUT)/libgateway.a: $(OBJECTS)
+# Written only when it changes: a source that is gone has to leave the library too.
+$(OUT)/sources: FORCE
+	@mkdir -p $(@D)
+	@echo '$(SOURCES)' | cmp -s - $@ || echo '$(SOURCES)' > $@
+
+$(OUT)/libgateway.a: $(OBJECTS) $(OUT)/sources
 	@rm -f $@
 	@ar rcs $@ $(OBJECTS)
 
 $(OUT)/stagedoor: $(OUT)/obj/gateway/main.o $(OUT)/libgateway.a
-	$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
+	$(call say,LINK,$@)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
 
 $(OUT)/unit/%: tests/unit/%.c $(OUT)/libgateway.a
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) -Itests/unit $(CFLAGS) $(WARNINGS) -Wno-missing-prototypes -MMD -MP -MF $@.d $(LDFLAGS) -o $@ $< $(OUT)/libgateway.a $(LIBS) -lcmocka
+	$(call say,TEST,$@)$(CC) $(CPPFLAGS) -Itests/unit $(CFLAGS) $(WARNINGS) -Wno-missing-prototypes -MMD -MP -MF $@.d $(LDFLAGS) -o $@ $< $(OUT)/libgateway.a $(LIBS) -lcmocka
 
 unit: $(UNIT_BINARIES)
 	@tests/run-unit $(UNIT_BINARIES)
@@ -90,10 +101,10 @@ unit: $(UNIT_BINARIES)
 # Fuzzers are built with clang from the sources, since coverage has to be compiled in.
 $(BUILD)/fuzz/obj/%.o: %.c Makefile VERSION
 	@mkdir -p $(@D)
-	$(FUZZ_CC) $(CPPFLAGS) -std=gnu11 -pthread -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -DMEM_SINGLE -MMD -MP -c -o $@ $<
+	$(call say,FUZZ,$@)$(FUZZ_CC) $(CPPFLAGS) -std=gnu11 -pthread -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -DMEM_SINGLE -MMD -MP -c -o $@ $<
 
 $(BUILD)/fuzz/fuzz_%: tests/fuzz/fuzz_%.c $(SOURCES:%.c=$(BUILD)/fuzz/obj/%.o)
-	$(FUZZ_CC) $(CPPFLAGS) -std=gnu11 -pthread -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -o $@ $^ $(LIBS)
+	$(call say,LINK,$@)$(FUZZ_CC) $(CPPFLAGS) -std=gnu11 -pthread -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -o $@ $^ $(LIBS)
 
 fuzz-replay: $(FUZZ_BINARIES)
 	@tests/run-fuzz replay $(FUZZ_BINARIES)
@@ -102,7 +113,7 @@ fuzz: $(FUZZ_BINARIES)
 	@FUZZ_SECONDS=$(FUZZ_SECONDS) tests/run-fuzz search $(FUZZ_BINARIES)
 
 e2e: $(OUT)/stagedoor
-	@STAGEDOOR=$(abspath $(OUT)/stagedoor) $(PYTHON) -m pytest -q -rs tests/e2e $(T)
+	@STAGEDOOR=$(abspath $(OUT)/stagedoor) PYTHONDONTWRITEBYTECODE=1 $(PYTHON) -m pytest -q -rs tests/e2e $(T)
 
 lint: $(OUT)/libgateway.a $(OUT)/obj/gateway/main.o
 	@tests/lint/lint $(OUT)
@@ -112,16 +123,17 @@ format:
 
 $(BUILD)/bench/%: tests/bench/%.c $(OUT)/libgateway.a
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) $(WARNINGS) -Wno-missing-prototypes $(LDFLAGS) -o $@ $< $(OUT)/libgateway.a $(LIBS)
+	$(call say,BENCH,$@)$(CC) $(CPPFLAGS) $(CFLAGS) $(WARNINGS) -Wno-missing-prototypes $(LDFLAGS) -o $@ $< $(OUT)/libgateway.a $(LIBS)
 
 bench: $(OUT)/stagedoor $(BENCH_BINARIES)
-	@tests/bench/run
+	@STAGEDOOR=$(abspath $(OUT)/stagedoor) tests/bench/run
 
 soak: $(OUT)/stagedoor
-	@tests/soak/run
+	@STAGEDOOR=$(abspath $(OUT)/stagedoor) tests/soak/run
 
 install: $(OUT)/stagedoor
 	install -D -m 755 $(OUT)/stagedoor $(DESTDIR)$(PREFIX)/bin/stagedoor
+	install -D -m 644 packaging/man/stagedoor.1 $(DESTDIR)$(PREFIX)/share/man/man1/stagedoor.1
 
 clean:
 	rm -rf $(BUILD)

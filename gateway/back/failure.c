@@ -86,6 +86,10 @@ bool failure_explain(CURL *easy, const struct failure *failure, struct fault *fa
         explain_too_large(failure, fault);
         return false;
     }
+    if (failure->too_many_headers) {
+        fault_set(fault, FAULT_UPSTREAM, where, "the reply of %s has too many headers", peer);
+        return false;
+    }
     if (failure->refused_resend) {
         fault_set(fault, FAULT_UPSTREAM, where,
                   "%s closed the connection without replying; whether it acted on the %s is not known, so it is not "

@@ -15,7 +15,7 @@ struct failure {
     const char *method;
     bool sent;     /* this exchange's request was handed to a connection */
     bool answered; /* the head of a reply has come */
-    bool too_large;
+    bool too_large, too_many_headers;
     bool refused_resend; /* curl was about to send once more what may be sent only once */
     const char *detail;  /* curl's own words */
     int64_t connect_timeout_ms, call_timeout_ms, max_reply_bytes;

@@ -39,20 +39,20 @@ enum redirect redirect_judge(struct arena *arena, const struct request *request,
     char *url = url_resolve(arena, text_of(from->url), text_of(location), fault);
     if (!url || !url_parse(text_of(url), &next, fault) || !url_parse(text_of(from->url), &base, fault) ||
         !url_parse(text_of(request->url), &home, fault)) {
-        fault_set(fault, FAULT_UPSTREAM, NULL, "a redirect (%d) leads to something that is not a http or https URL",
+        fault_set(fault, FAULT_UNSUPPORTED, NULL, "a redirect (%d) leads to something that is not a http or https URL",
                   reply->code);
         return REDIRECT_REFUSED;
     }
     if (followed >= request->call->follow_redirects) {
-        fault_set(fault, FAULT_UPSTREAM, NULL,
+        fault_set(fault, FAULT_UNSUPPORTED, NULL,
                   "more than %u redirects (follow_redirects), the last one to %.*s://%.*s:%d: perhaps a loop",
                   request->call->follow_redirects, TEXT_ARG(next.scheme), TEXT_ARG(next.host), url_port(&next));
         return REDIRECT_REFUSED;
     }
     if (!request_may_go(&home, &next, request->hosts, request->host_count)) {
         fault_set(fault, FAULT_FORBIDDEN, NULL,
-                  "a redirect leads to %.*s://%.*s:%d, which is not allowed; to allow it: hosts = [ \"%.*s:%d\" ]",
-                  TEXT_ARG(next.scheme), TEXT_ARG(next.host), url_port(&next), TEXT_ARG(next.host), url_port(&next));
+                  "a redirect leads to another origin; to allow it: hosts = [ \"%.*s://%.*s:%d\" ]",
+                  TEXT_ARG(next.scheme), TEXT_ARG(next.host), url_port(&next));
         return REDIRECT_REFUSED;
     }
     *ret_next = (struct hop){.method = method,

@@ -1,6 +1,7 @@
 /* A transfer: one call to an upstream from its request to its reply, over as many exchanges as redirects ask for.
  *
- *   transfer_begin -> hop_begin -> (curl, in wire.c) -> on_ended -> reply, or the next hop -> finish -> done
+ *   transfer_begin -> hop_begin -> (waits for a lookup) -> hop_send -> (curl, in wire.c) -> on_ended
+ *     -> the next hop, or finish -> done
  *
  * The engine is the only caller. What always holds: `done` is called once, from the loop, when the transfer is out of
  * curl and back in the pool; a request that is not idempotent is handed to a connection once. The second is guarded by
@@ -17,6 +18,7 @@
 #include <strings.h>
 
 #include "back/failure.h"
+#include "back/lookup.h"
 #include "back/redirect.h"
 #include "back/trust.h"
 #include "back/wire.h"
@@ -31,11 +33,19 @@
 #endif
 #define POOL_BODY_MAX 65536   /* a buffer that has grown beyond this is not kept */
 #define HEAD_MAX (512 * 1024) /* curl itself stops at 300 KiB of headers */
+#define HEADERS_MAX 1000
 
 /* How long a connection may have idled and still be used. Most servers keep one for a minute or more; Node.js closes
  * it after 5 s, and a request that crosses with the close is lost. What may be sent only once does not risk that. */
 #define KEPT_OPEN_S 60L
 #define KEPT_OPEN_CAREFUL_S 3L
+
+enum state {
+    WAITING,  /* another transfer looks the host up; the timer is its patience */
+    STARTING, /* the timer, at once: hop_send */
+    SENDING,  /* curl has it */
+    FAILING   /* the timer, at once: tells `fault` */
+};
 
 struct transfer {
     struct transfer *next; /* in the pool */
@@ -53,16 +63,22 @@ struct transfer {
     bool sent_before;    /* in an earlier hop */
     bool refused_resend; /* curl wanted to send twice */
     bool too_large;
-    bool under_way;        /* curl has it */
-    bool head_ended;       /* what comes now are trailers */
+    bool too_many_headers;
+    bool head_ended; /* what comes now are trailers */
+    unsigned head_lines;
     struct buf head, body; /* of the last reply only; its body up to max_reply */
     int64_t began_ms;
-    struct fault fault; /* that it could not even be begun */
+    enum state state;
+    struct loop_timer timer;
+    struct lookup_seat seat;
+    struct fault fault; /* of FAILING */
+    bool timed_out;
 };
 
 struct upstream {
     struct loop *loop;
     struct wire *wire;
+    struct lookups *lookups;
     char *user_agent;
     struct transfer *pool;
     size_t pool_count;
@@ -74,9 +90,24 @@ static bool may_repeat(const struct transfer *transfer) {
     return transfer->request->call->idempotent || transfer->hop.rewritten;
 }
 
+static void start_soon(struct transfer *transfer) {
+    transfer->state = STARTING;
+    loop_timer_set(&transfer->timer, 0);
+}
+
+static void address_found(struct transfer *transfer) {
+    if (!lookup_leads(&transfer->seat)) return;
+    struct lookup_seat *seat = lookup_settle(&transfer->seat, true, loop_mono_ms(transfer->upstream->loop));
+    for (struct lookup_seat *next; seat; seat = next) {
+        next = seat->next;
+        start_soon(seat->owner);
+    }
+}
+
 static int before_sending(void *arg, char *address, char *local, int port, int local_port) {
     (void)address, (void)local, (void)port, (void)local_port;
     struct transfer *transfer = arg;
+    address_found(transfer);
     if (transfer->sent && !may_repeat(transfer)) {
         transfer->refused_resend = true;
         return CURL_PREREQFUNC_ABORT;
@@ -85,17 +116,34 @@ static int before_sending(void *arg, char *address, char *local, int port, int l
     return CURL_PREREQFUNC_OK;
 }
 
+static void add_head_line(struct transfer *transfer, struct text line) {
+    struct buf *head = &transfer->head;
+    bool folded = line.len && (line.at[0] == ' ' || line.at[0] == '\t'); /* RFC 9112, 5.2: one space in its place */
+    if (folded) {
+        while (head->len && (head->at[head->len - 1] == '\r' || head->at[head->len - 1] == '\n')) head->len--;
+        buf_addc(head, ' ');
+        buf_addt(head, text_trim(line));
+        buf_adds(head, "\r\n");
+    } else {
+        buf_addt(head, line);
+        transfer->head_lines++;
+    }
+}
+
 /* One line of a head, or of trailers. Each status line starts a head anew: 1xx are not the reply. */
 static size_t on_header(char *at, size_t size, size_t count, void *arg) {
     struct transfer *transfer = arg;
     struct text line = {at, size * count};
-    if (text_starts(line, "HTTP/") && (transfer->head.len == 0 || transfer->head_ended)) {
-        buf_clear(&transfer->head);
+    struct buf *head = &transfer->head;
+    if (text_starts(line, "HTTP/") && (head->len == 0 || transfer->head_ended)) {
+        buf_clear(head);
         transfer->head_ended = false;
+        transfer->head_lines = 0;
     }
-    if (!transfer->head_ended) buf_addt(&transfer->head, line);
+    if (!transfer->head_ended) add_head_line(transfer, line);
     if (text_trim(line).len == 0) transfer->head_ended = true;
-    return transfer->head.full ? 0 : line.len;
+    transfer->too_many_headers = head->full || transfer->head_lines > HEADERS_MAX;
+    return transfer->too_many_headers ? 0 : line.len;
 }
 
 static size_t on_body(char *at, size_t size, size_t count, void *arg) {
@@ -234,7 +282,25 @@ static void drop_headers(struct transfer *transfer) {
     transfer->headers = NULL;
 }
 
+static void hop_send(struct transfer *transfer) {
+    set_fixed(transfer);
+    set_limits(transfer);
+    set_method(transfer);
+    set_headers(transfer);
+    trust_equip(transfer->easy, &transfer->request->call->tls, transfer->hop.own_origin);
+    curl_easy_setopt(transfer->easy, CURLOPT_URL, transfer->hop.url);
+    transfer->state = SENDING;
+    wire_start(transfer->upstream->wire, transfer->easy);
+}
+
+static int64_t patience_ms(const struct transfer *transfer) {
+    int64_t connect = transfer->request->call->connect_timeout_ms, left = time_left_ms(transfer);
+    if (connect <= 0) connect = 60000;
+    return left > 0 && left < connect ? left : connect;
+}
+
 static void hop_begin(struct transfer *transfer) {
+    struct url url = {0};
     transfer->sent = false;
     transfer->head_ended = false;
     transfer->detail[0] = 0;
@@ -242,14 +308,14 @@ static void hop_begin(struct transfer *transfer) {
     buf_clear(&transfer->body);
     drop_headers(transfer);
     curl_easy_reset(transfer->easy); /* keeps connections, sessions and the DNS cache, which are the multi's */
-    set_fixed(transfer);
-    set_limits(transfer);
-    set_method(transfer);
-    set_headers(transfer);
-    trust_equip(transfer->easy, &transfer->request->call->tls, transfer->hop.own_origin);
-    curl_easy_setopt(transfer->easy, CURLOPT_URL, transfer->hop.url);
-    transfer->under_way = true;
-    wire_start(transfer->upstream->wire, transfer->easy);
+    url_parse(text_of(transfer->hop.url), &url, NULL);
+    transfer->seat.owner = transfer;
+    if (lookups_enter(transfer->upstream->lookups, url.host, &transfer->seat, loop_mono_ms(transfer->upstream->loop))) {
+        hop_send(transfer);
+        return;
+    }
+    transfer->state = WAITING;
+    loop_timer_set(&transfer->timer, patience_ms(transfer));
 }
 
 /* ---- a reply from what came ---- */
@@ -263,28 +329,15 @@ static const char *clean(struct arena *arena, struct text value) {
     return copy;
 }
 
-static size_t count_lines(struct text head) {
-    size_t count = 1;
-    for (size_t i = 0; i < head.len; i++) count += head.at[i] == '\n';
-    return count;
-}
-
 static void read_headers(struct transfer *transfer, struct reply *reply) {
-    struct text head = buf_text(&transfer->head), line;
-    struct reply_header *headers = arena_array_of(transfer->arena, struct reply_header, count_lines(head));
+    struct text head = buf_text(&transfer->head), line, name;
+    struct reply_header *headers = arena_array_of(transfer->arena, struct reply_header, transfer->head_lines + 1);
     text_cut(&head, '\n', &line); /* the status line */
     while (text_cut(&head, '\n', &line)) {
-        bool folded = line.len && (line.at[0] == ' ' || line.at[0] == '\t'); /* RFC 9112, 5.2 */
-        line = text_trim(line);
-        struct text name;
-        if (line.len == 0) continue;
-        if (folded && reply->header_count) {
-            struct reply_header *last = &headers[reply->header_count - 1];
-            last->value = arena_printf(transfer->arena, "%s %s", last->value, clean(transfer->arena, line));
-        } else if (memchr(line.at, ':', line.len) && text_cut(&line, ':', &name)) {
-            headers[reply->header_count++] = (struct reply_header){clean(transfer->arena, text_trim(name)),
-                                                                   clean(transfer->arena, text_trim(line))};
-        }
+        if (line.len == 0 || !memchr(line.at, ':', line.len)) continue;
+        text_cut(&line, ':', &name);
+        headers[reply->header_count++] = (struct reply_header){clean(transfer->arena, text_trim(name)),
+                                                               clean(transfer->arena, text_trim(line))};
     }
     reply->headers = headers;
 }
@@ -318,7 +371,7 @@ static void describe(const char *source, struct peer *peer) {
     buf_fini(&text);
 }
 
-static void read_failure(struct transfer *transfer, CURLcode result, struct reply *reply) {
+static void explain(struct transfer *transfer, CURLcode result) {
     const struct stage_call *call = transfer->request->call;
     struct peer peer;
     describe(transfer->hop.url, &peer);
@@ -329,12 +382,13 @@ static void read_failure(struct transfer *transfer, CURLcode result, struct repl
                               .sent = transfer->sent,
                               .answered = transfer->head.len > 0,
                               .too_large = transfer->too_large,
+                              .too_many_headers = transfer->too_many_headers,
                               .refused_resend = transfer->refused_resend,
                               .detail = transfer->detail,
                               .connect_timeout_ms = call->connect_timeout_ms,
                               .call_timeout_ms = call->call_timeout_ms,
                               .max_reply_bytes = call->max_reply_bytes};
-    reply->timed_out = failure_explain(transfer->easy, &failure, &reply->fault);
+    transfer->timed_out = failure_explain(transfer->easy, &failure, &transfer->fault);
 }
 
 /* ---- the end ---- */
@@ -371,10 +425,53 @@ static void finish(struct transfer *transfer, struct reply *reply) {
     done(arg, reply);
 }
 
-static void finish_failed(struct transfer *transfer, struct reply *reply) {
-    reply->code = 0; /* half a reply is none */
+/* Of `fault`. */
+static void finish_failed(struct transfer *transfer) {
+    struct reply *reply = arena_new_of(transfer->arena, struct reply);
+    reply->fault = transfer->fault;
+    reply->timed_out = transfer->timed_out;
     reply->phase = transfer->sent || transfer->sent_before ? REPLY_MAYBE_ACTED_ON : REPLY_NEVER_SENT;
     finish(transfer, reply);
+}
+
+static void leave_lookup(struct transfer *transfer) {
+    struct lookup_seat *leader = lookup_leave(&transfer->seat);
+    if (leader) start_soon(leader->owner);
+}
+
+/* For a leader that has ended without sending: what it learned is for those who wait. */
+static void settle_lookup(struct transfer *transfer, CURLcode result) {
+    if (!lookup_leads(&transfer->seat)) return;
+    if (result == CURLE_OPERATION_TIMEDOUT) { /* its own time was up; others may have more */
+        leave_lookup(transfer);
+        return;
+    }
+    if (result != CURLE_COULDNT_RESOLVE_HOST) {
+        address_found(transfer);
+        return;
+    }
+    struct lookup_seat *seat = lookup_settle(&transfer->seat, false, loop_mono_ms(transfer->upstream->loop));
+    for (struct lookup_seat *next; seat; seat = next) {
+        next = seat->next;
+        struct transfer *other = seat->owner;
+        explain(other, result);
+        other->state = FAILING;
+        loop_timer_set(&other->timer, 0);
+    }
+}
+
+static void on_timer(void *arg) {
+    struct transfer *transfer = arg;
+    switch (transfer->state) {
+    case STARTING: hop_send(transfer); break;
+    case WAITING:
+        leave_lookup(transfer);
+        explain(transfer, CURLE_OPERATION_TIMEDOUT);
+        finish_failed(transfer);
+        break;
+    case FAILING: finish_failed(transfer); break;
+    case SENDING: break;
+    }
 }
 
 static void follow(struct transfer *transfer, const struct hop *next) {
@@ -384,31 +481,37 @@ static void follow(struct transfer *transfer, const struct hop *next) {
     hop_begin(transfer);
 }
 
-static void on_ended(void *owner, CURLcode result) {
-    struct transfer *transfer = owner;
-    transfer->under_way = false;
+static struct reply *read_reply(struct transfer *transfer) {
     struct reply *reply = arena_new_of(transfer->arena, struct reply);
-    if (result != CURLE_OK) {
-        read_failure(transfer, result, reply);
-        finish_failed(transfer, reply);
-        return;
-    }
     long code = 0;
     curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &code);
     reply->phase = REPLY_ANSWERED;
     reply->code = (int)code;
     read_headers(transfer, reply);
-    struct hop next;
-    switch (redirect_judge(transfer->arena, transfer->request, &transfer->hop, reply, transfer->redirects, &next,
-                           &reply->fault)) {
-    case REDIRECT_FOLLOW: follow(transfer, &next); return;
-    case REDIRECT_REFUSED: {
-        struct peer peer;
-        describe(transfer->hop.url, &peer);
-        fault_place(&reply->fault, "%s", peer.origin);
-        finish_failed(transfer, reply);
+    return reply;
+}
+
+static void refuse_redirect(struct transfer *transfer) {
+    struct peer peer;
+    describe(transfer->hop.url, &peer);
+    fault_place(&transfer->fault, "%s", peer.origin);
+    finish_failed(transfer);
+}
+
+static void on_ended(void *owner, CURLcode result) {
+    struct transfer *transfer = owner;
+    settle_lookup(transfer, result);
+    if (result != CURLE_OK) {
+        explain(transfer, result);
+        finish_failed(transfer);
         return;
     }
+    struct reply *reply = read_reply(transfer);
+    struct hop next;
+    switch (redirect_judge(transfer->arena, transfer->request, &transfer->hop, reply, transfer->redirects, &next,
+                           &transfer->fault)) {
+    case REDIRECT_FOLLOW: follow(transfer, &next); return;
+    case REDIRECT_REFUSED: refuse_redirect(transfer); return;
     case REDIRECT_NONE: break;
     }
     read_body(transfer, reply);
@@ -454,17 +557,6 @@ static bool check(const struct request *request, struct fault *fault) {
     return check_headers(request, peer.origin, fault) && check_credentials(request, peer.origin, fault);
 }
 
-static void tell_refused(void *arg) {
-    struct transfer *transfer = arg;
-    if (!transfer->upstream) { /* canceled meanwhile; the upstream may be gone by now */
-        transfer_free(transfer);
-        return;
-    }
-    struct reply *reply = arena_new_of(transfer->arena, struct reply);
-    reply->fault = transfer->fault;
-    finish_failed(transfer, reply);
-}
-
 static struct transfer *transfer_new(struct upstream *upstream) {
     struct transfer *transfer = upstream->pool;
     if (!transfer) {
@@ -496,18 +588,21 @@ struct transfer *transfer_begin(struct upstream *upstream, const struct request 
     transfer->head.max = HEAD_MAX;
     transfer->body.max = body_max(request);
     count_add(COUNT_CALLS_IN_FLIGHT, 1);
-    if (check(request, &transfer->fault)) hop_begin(transfer);
-    else loop_later(upstream->loop, tell_refused, transfer);
+    loop_timer_init(&transfer->timer, upstream->loop, "transfer", on_timer, transfer);
+    if (check(request, &transfer->fault)) {
+        hop_begin(transfer);
+        return transfer;
+    }
+    transfer->state = FAILING;
+    loop_timer_set(&transfer->timer, 0);
     return transfer;
 }
 
 void transfer_cancel(struct transfer *transfer) {
     count_add(COUNT_CALLS_IN_FLIGHT, -1);
-    if (!transfer->under_way) {
-        transfer->upstream = NULL; /* tell_refused ends it */
-        return;
-    }
-    wire_stop(transfer->upstream->wire, transfer->easy);
+    loop_timer_clear(&transfer->timer);
+    if (transfer->state == SENDING) wire_stop(transfer->upstream->wire, transfer->easy);
+    leave_lookup(transfer);
     pool_put(transfer);
 }
 
@@ -520,6 +615,7 @@ struct upstream *upstream_new(struct loop *loop, const struct upstream_settings 
     struct upstream *upstream = mem_alloc(sizeof *upstream);
     upstream->loop = loop;
     upstream->wire = wire_new(loop, settings->max_connections, on_ended);
+    upstream->lookups = lookups_new();
     upstream->user_agent = mem_strdup(settings->user_agent);
     return upstream;
 }
@@ -532,6 +628,7 @@ void upstream_free(struct upstream *upstream) {
         transfer_free(transfer);
     }
     wire_free(upstream->wire);
+    lookups_free(upstream->lookups);
     mem_free(upstream->user_agent);
     mem_free(upstream);
 }

@@ -7,6 +7,9 @@
 #include <string.h>
 #include <time.h>
 
+#define YEAR_0_MS (-62167219200000)
+#define YEAR_9999_END_MS 253402300799999
+
 static int64_t read_us(clockid_t id) {
     struct timespec at;
     clock_gettime(id, &at);
@@ -26,12 +29,14 @@ int64_t clock_mono_us(void) {
 }
 
 void clock_format(int64_t wall_ms, char out[CLOCK_TEXT_SIZE]) {
+    if (wall_ms < YEAR_0_MS) wall_ms = YEAR_0_MS;
+    if (wall_ms > YEAR_9999_END_MS) wall_ms = YEAR_9999_END_MS;
     int64_t ms = wall_ms % 1000, seconds = wall_ms / 1000;
     if (ms < 0) ms += 1000, seconds--;
     time_t when = (time_t)seconds;
     struct tm parts;
     char made[64];
-    if (!gmtime_r(&when, &parts) || parts.tm_year < -1900 || parts.tm_year > 8099) memset(&parts, 0, sizeof parts);
+    gmtime_r(&when, &parts); /* cannot fail within these years */
     snprintf(made, sizeof made, "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ", parts.tm_year + 1900, parts.tm_mon + 1,
              parts.tm_mday, parts.tm_hour, parts.tm_min, parts.tm_sec, (int)ms);
     snprintf(out, CLOCK_TEXT_SIZE, "%.24s", made);

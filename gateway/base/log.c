@@ -13,6 +13,9 @@
 #include "base/clock.h"
 
 #define LINE_MAX_BYTES (64 * 1024)
+#define LINE_RESERVE_BYTES 1024 /* for the keys behind a value that had to be cut */
+#define VALUE_MAX_BYTES 4096
+#define ESCAPED_MAX_BYTES 6 /* that one byte of a value may become */
 #define QUEUE_MAX_BYTES (4 * 1024 * 1024)
 
 static struct {
@@ -54,6 +57,16 @@ static void add_quoted(struct buf *line, struct text t) {
     buf_addc(line, '"');
 }
 
+/* As much of a value as surely fits when it is escaped: a line that is cut anywhere else would not parse. */
+static struct text fitting(const struct buf *line, struct text t) {
+    size_t room = line->max - line->len;
+    size_t most = room > LINE_RESERVE_BYTES ? (room - LINE_RESERVE_BYTES) / ESCAPED_MAX_BYTES : 0;
+    if (most > VALUE_MAX_BYTES) most = VALUE_MAX_BYTES;
+    if (t.len <= most) return t;
+    for (int i = 0; i < 3 && most > 0 && ((unsigned char)t.at[most] & 0xC0) == 0x80; i++) most--;
+    return (struct text){t.at, most};
+}
+
 static void add_key(struct buf *line, const char *key) {
     bool json = writer.format == LOG_JSON;
     if (line->len > 1) buf_addc(line, json ? ',' : ' ');
@@ -64,7 +77,7 @@ static void add_key(struct buf *line, const char *key) {
 static void add_string(struct buf *line, const char *key, const char *value) {
     if (!value) return;
     add_key(line, key);
-    struct text t = text_of(value);
+    struct text t = fitting(line, text_of(value));
     if (writer.format != LOG_JSON && is_bare(t)) buf_addt(line, t);
     else add_quoted(line, t);
 }
@@ -106,7 +119,7 @@ static void write_all(int fd, const char *at, size_t len) {
 
 void log_put_fields(enum log_level level, const char *event, const struct log_context *ctx,
                     const struct log_field *fields) {
-    if (level < writer.least) return;
+    if (level < __atomic_load_n(&writer.least, __ATOMIC_RELAXED)) return;
     struct buf line;
     buf_init(&line, LINE_MAX_BYTES);
     format_line(&line, level, event, ctx, fields);
@@ -185,6 +198,10 @@ bool log_open(enum log_level least, enum log_format format, const char *path, st
         return fault_set(fault, FAULT_IO, "log", "the log's thread cannot be started");
     writer.running = true;
     return true;
+}
+
+void log_set_least(enum log_level least) {
+    __atomic_store_n(&writer.least, least, __ATOMIC_RELAXED);
 }
 
 void log_close(void) {

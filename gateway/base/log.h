@@ -32,15 +32,17 @@ struct log_field {
 #define log_put(level, event, ctx, ...) \
     log_put_fields((level), (event), (ctx), (const struct log_field[]){__VA_ARGS__ __VA_OPT__(, ){0}})
 
-/* Any thread. Never blocks: past 4 MiB waiting, lines are dropped and counted, and the count is logged later. */
+/* Any thread. Never blocks: past 4 MiB waiting, lines are dropped and counted, and the count is logged later.
+ * Of a value, at most 4 KiB are shown. */
 void log_put_fields(enum log_level level, const char *event, const struct log_context *ctx,
                     const struct log_field *fields);
 void log_fault(enum log_level level, const char *event, const struct log_context *ctx, const struct fault *fault);
 
 /* Starts the writer thread; before that lines go straight to stderr. `path` "-" or NULL is stderr. */
 bool log_open(enum log_level least, enum log_format format, const char *path, struct fault *fault);
-void log_close(void);  /* writes what waits, ends the thread */
-void log_reopen(void); /* after log rotation: opens the path again */
+void log_set_least(enum log_level least); /* any thread */
+void log_close(void);                     /* writes what waits, ends the thread */
+void log_reopen(void);                    /* after log rotation: opens the path again */
 
 /* Called for every line before it is queued, to mask secrets in place; set once, before threads start. */
 void log_set_mask(void (*mask)(struct buf *line));

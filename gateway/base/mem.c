@@ -95,7 +95,7 @@ static struct chunk *chunk_add(struct arena *arena, size_t size) {
 }
 
 void *arena_alloc(struct arena *arena, size_t size) {
-    if (size > SIZE_MAX - ALIGN) die();
+    if (size > PTRDIFF_MAX / 2) die(); /* so that adding our own bytes never wraps */
 #ifdef MEM_SINGLE
     struct chunk *own = chunk_add(arena, size ? size : 1);
     own->used = own->size;

@@ -7,6 +7,7 @@
 
 #include <strings.h>
 
+#define HEADER_MAX_BYTES (1024 * 1024) /* more than a whole head can have */
 #define BODY_MAX_DEPTH 128
 #define BODY_MAX_ITEMS 250000 /* a value takes tens of bytes: a reply of some MiB may not become hundreds */
 
@@ -44,13 +45,24 @@ static const char *lower_case(struct arena *arena, const char *name) {
 }
 
 /* A header that comes several times is one list (RFC 9110, 5.3). */
+static const struct json *joined(struct arena *arena, const struct reply *reply, size_t first) {
+    struct buf list;
+    buf_init(&list, HEADER_MAX_BYTES);
+    for (size_t i = first; i < reply->header_count; i++) {
+        if (strcasecmp(reply->headers[i].name, reply->headers[first].name) != 0) continue;
+        if (i > first) buf_adds(&list, ", ");
+        buf_adds(&list, reply->headers[i].value);
+    }
+    const struct json *value = json_new_text(arena, buf_text(&list));
+    buf_fini(&list);
+    return value;
+}
+
 static const struct json *headers_value(struct arena *arena, const struct reply *reply) {
     struct json *headers = json_new_object(arena);
     for (size_t i = 0; i < reply->header_count; i++) {
-        const char *name = lower_case(arena, reply->headers[i].name), *value = reply->headers[i].value;
-        const char *earlier = json_gets_text(headers, name);
-        json_set(headers, name,
-                 json_new_string(arena, earlier ? arena_printf(arena, "%s, %s", earlier, value) : value));
+        const char *name = lower_case(arena, reply->headers[i].name);
+        if (!json_gets(headers, name)) json_set(headers, name, joined(arena, reply, i));
     }
     return headers;
 }

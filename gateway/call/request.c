@@ -99,10 +99,9 @@ static const char *render_value(const struct rendering *r, const struct template
 
 static bool refuse_origin(const struct rendering *r, const struct url *next) {
     return fault_set(r->fault, FAULT_FORBIDDEN, r->source->stage->file,
-                     "the URL leads to %.*s://%.*s:%d, which is neither where it came from nor in the definition's "
-                     "hosts; to allow it: hosts = [ \"%.*s:%d\" ]",
-                     TEXT_ARG(next->scheme), TEXT_ARG(next->host), url_port(next), TEXT_ARG(next->host),
-                     url_port(next));
+                     "the URL leads to an origin that is neither where it came from nor in the definition's hosts; to "
+                     "allow it: hosts = [ \"%.*s://%.*s:%d\" ]",
+                     TEXT_ARG(next->scheme), TEXT_ARG(next->host), url_port(next));
 }
 
 /* A URL that is one expression over a step's reply: relative to the URL that the step called. */
@@ -126,7 +125,7 @@ static const char *check_listed(const struct rendering *r, const char *url) {
     const struct stage *stage = r->source->stage;
     struct url next;
     if (!url_parse(text_of(url), &next, r->fault)) return NULL;
-    struct url nowhere = {.scheme = next.scheme, .host = TEXT("")};
+    struct url nowhere = {.scheme = TEXT("https"), .host = TEXT("")}; /* so http has to be listed as such */
     if (request_may_go(&nowhere, &next, stage->hosts, stage->host_count)) return url;
     refuse_origin(r, &next);
     return NULL;

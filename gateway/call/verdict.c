@@ -49,19 +49,20 @@ static void fail(struct verdict *verdict, enum reason reason, const char *messag
 static void judge_failed_call(const struct stage_step *step, const struct reply *reply, struct verdict *verdict) {
     verdict->message = reply->fault.what;
     bool may_pass = reply->fault.kind != FAULT_FORBIDDEN && reply->fault.kind != FAULT_TOO_LARGE &&
-                    reply->fault.kind != FAULT_INVALID;
+                    reply->fault.kind != FAULT_INVALID && reply->fault.kind != FAULT_UNSUPPORTED;
     if (may_pass && (reply->phase == REPLY_NEVER_SENT || step->call.idempotent)) {
         verdict->kind = VERDICT_AGAIN;
         verdict->reason = reply->phase == REPLY_NEVER_SENT ? REASON_UPSTREAM_UNREACHABLE : REASON_BAD_REPLY;
         return;
     }
     fail(verdict,
-         reply->fault.kind == FAULT_FORBIDDEN   ? REASON_REFUSED_EGRESS
-         : reply->fault.kind == FAULT_INVALID   ? REASON_INVALID_REQUEST
-         : reply->fault.kind == FAULT_TOO_LARGE ? REASON_BAD_REPLY
-         : step->call.idempotent                ? REASON_BAD_REPLY
-         : reply->phase == REPLY_MAYBE_ACTED_ON ? REASON_IN_DOUBT
-                                                : REASON_UPSTREAM_UNREACHABLE,
+         reply->fault.kind == FAULT_FORBIDDEN     ? REASON_REFUSED_EGRESS
+         : reply->fault.kind == FAULT_INVALID     ? REASON_INVALID_REQUEST
+         : reply->fault.kind == FAULT_TOO_LARGE   ? REASON_BAD_REPLY
+         : reply->fault.kind == FAULT_UNSUPPORTED ? REASON_BAD_REPLY
+         : step->call.idempotent                  ? REASON_BAD_REPLY
+         : reply->phase == REPLY_MAYBE_ACTED_ON   ? REASON_IN_DOUBT
+                                                  : REASON_UPSTREAM_UNREACHABLE,
          reply->fault.what);
 }
 

@@ -45,22 +45,24 @@ static void add_choices(struct buf *out, const struct json *choices) {
     }
 }
 
-/* "required", "default 50", ranges and choices: what a caller has to know to fill it in. */
-static void describe_param(struct buf *out, const struct json *param) {
-    const struct json *preset = json_gets(param, "default");
+/* "required", "default 50", ranges and choices: what a caller has to know to fill it in. Ranges stand in the schema. */
+static void describe_param(struct buf *out, const struct json *param, const struct json *schema) {
+    const struct json *preset = json_gets(param, "default"), *label = json_gets(param, "label");
     if (json_kind(json_gets(param, "required")) == JSON_BOOL && json_truth(json_gets(param, "required")))
         buf_adds(out, "required");
     else if (json_kind(preset) != JSON_NULL) {
         buf_adds(out, "default ");
         json_write(out, preset);
     } else buf_adds(out, "optional");
-    add_member(out, ", at least ", param, "minimum");
-    add_member(out, ", at most ", param, "maximum");
+    const struct json *shape = json_get(json_gets(schema, "properties"), json_text(json_gets(param, "name")));
+    add_member(out, ", at least ", shape, "minimum");
+    add_member(out, ", at most ", shape, "maximum");
     add_choices(out, json_gets(param, "choices"));
-    add_member(out, "  ", param, "label");
+    if (!json_same(label, json_gets(param, "name"))) add_member(out, "  ", param, "label");
 }
 
-static void print_params(const struct screen *screen, struct arena *arena, const struct json *params) {
+static void print_params(const struct screen *screen, struct arena *arena, const struct json *params,
+                         const struct json *schema) {
     struct screen_table table;
     struct buf cell;
     buf_init(&cell, 64 * 1024);
@@ -73,7 +75,7 @@ static void print_params(const struct screen *screen, struct arena *arena, const
         screen_table_add(&table, buf_text(&cell));
         screen_table_add(&table, json_text(json_gets(param, "type")));
         buf_clear(&cell);
-        describe_param(&cell, param);
+        describe_param(&cell, param, schema);
         screen_table_add(&table, buf_text(&cell));
     }
     screen_table_print(&table);
@@ -113,6 +115,7 @@ static void print_head(const struct screen *screen, const struct json *stage, bo
     if (about.len) buf_adds(&line, "  ");
     screen_clean(&line, screen, about);
     fprintf(screen->to, "%s\n", buf_cstr(&line));
+    if (text_is(state, "stale")) fputs("    the version before these mistakes is in force\n", screen->to);
     buf_fini(&line);
     buf_fini(&name);
 }
@@ -123,42 +126,50 @@ static void print_stage(const struct screen *screen, struct arena *arena, const 
     print_head(screen, stage, broken);
     for (size_t i = 0; json_kind(errors) == JSON_ARRAY && i < json_size(errors); i++)
         print_error(screen, json_at(errors, i));
-    if (json_kind(params) == JSON_ARRAY) print_params(screen, arena, params);
-}
-
-static void print_answer(struct arena *arena, const struct json *body) {
-    const struct json *stages = json_gets(body, "stages");
-    struct screen screen;
-    screen_init(&screen, stdout);
-    if (json_kind(stages) != JSON_ARRAY) {
-        print_stage(&screen, arena, body);
-        return;
-    }
-    for (size_t i = 0; i < json_size(stages); i++) print_stage(&screen, arena, json_at(stages, i));
-    if (json_size(stages) == 0) screen_say("list", "the gateway offers no stages");
+    if (json_kind(params) == JSON_ARRAY) print_params(screen, arena, params, json_gets(stage, "schema"));
 }
 
 static bool is_listing(const struct json *body) {
     return json_kind(json_gets(body, "stages")) == JSON_ARRAY || json_kind(json_gets(body, "name")) == JSON_STRING;
 }
 
-static int list(struct client *client, struct arena *arena, const char *stage, bool json) {
+static int fetch(struct client *client, struct arena *arena, struct text stage, struct client_answer *ret_answer) {
     struct buf path;
     buf_init(&path, 64 * 1024);
-    buf_adds(&path, stage ? "/stages/" : "/stages");
-    if (stage) url_encode(&path, text_of(stage));
+    buf_adds(&path, stage.at ? "/stages/" : "/stages");
+    url_encode(&path, stage);
     struct client_request request = {.method = "GET", .path = buf_cstr(&path)};
-    struct client_answer answer;
-    int status = client_ask(client, arena, "list", &request, &answer);
+    int status = client_ask(client, arena, "list", &request, ret_answer);
     buf_fini(&path);
+    if (status != EXIT_DONE || is_listing(ret_answer->body)) return status;
+    client_print_problem("list", client, ret_answer);
+    return EXIT_UNREACHABLE;
+}
+
+/* The listing is a summary; parameters are asked for stage by stage. A stage that goes meanwhile is shown without. */
+static void print_summary(const struct screen *screen, struct client *client, const struct json *stage) {
+    struct text name = json_text(json_gets(stage, "name"));
+    struct client_answer answer = {0};
+    struct arena *arena = arena_new();
+    bool broken = text_is(json_text(json_gets(stage, "state")), "broken");
+    bool more = !broken && name.len && fetch(client, arena, name, &answer) == EXIT_DONE;
+    print_stage(screen, arena, more ? answer.body : stage);
+    arena_free(arena);
+}
+
+static int list(struct client *client, struct arena *arena, const char *stage, bool json) {
+    struct client_answer answer;
+    struct screen screen;
+    int status = fetch(client, arena, text_of(stage), &answer);
     if (status != EXIT_DONE) return status;
-    if (!is_listing(answer.body)) {
-        client_print_problem("list", client, &answer);
-        return EXIT_UNREACHABLE;
-    }
+    const struct json *stages = json_gets(answer.body, "stages");
+    screen_init(&screen, stdout);
     if (json) report_print_json(stdout, answer.body);
-    else print_answer(arena, answer.body);
-    return EXIT_DONE;
+    else if (json_kind(stages) != JSON_ARRAY) print_stage(&screen, arena, answer.body);
+    else if (json_size(stages) == 0) screen_say("list", "the gateway offers no stages");
+    for (size_t i = 0; !json && i < json_size(stages) && !screen_broken(&screen); i++)
+        print_summary(&screen, client, json_at(stages, i));
+    return status;
 }
 
 int command_list(int argc, char **argv) {

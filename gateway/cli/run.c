@@ -5,7 +5,6 @@
  *
  * A start is never sent without a key. Where the user names none we make one, so that a start whose answer was lost can
  * be sent again, and gives the same run instead of a second one. */
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -60,13 +59,11 @@ static const struct args_command command = {
 /* One word NAME=TEXT or NAME:=JSON into the object. */
 static bool add_word(struct arena *arena, struct json *params, struct json *words, const char *word,
                      struct fault *fault) {
-    struct text rest = text_of(word), name;
     const char *equals = strchr(word, '=');
     if (!equals || equals == word || (equals == word + 1 && word[0] == ':'))
         return fault_set(fault, FAULT_SYNTAX, word, "a parameter is given as name=text or name:=JSON");
     bool typed = equals[-1] == ':';
-    name = (struct text){word, (size_t)(equals - word) - typed};
-    rest = text_of(equals + 1);
+    struct text name = {word, (size_t)(equals - word) - typed}, rest = text_of(equals + 1);
     char *where = arena_strndup(arena, name.at, name.len);
     if (!text_utf8_check(text_of(word))) return fault_set(fault, FAULT_SYNTAX, where, "it is not UTF-8");
     if (json_get(words, name)) return fault_set(fault, FAULT_INVALID, where, "it is given twice");

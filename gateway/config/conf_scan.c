@@ -392,37 +392,52 @@ static bool refuse_value(struct walk *w, const char *of) {
 static bool walk_value(struct walk *w, const char *of, int depth);
 static bool walk_settings(struct walk *w, char opener, int opened, int depth);
 
+static bool is_end(const struct walk *w) {
+    return w->token.kind == TOKEN_END || (w->token.kind == TOKEN_SIGN && strchr("})]", w->token.text.at[0]));
+}
+
+/* A setting without braces around it, where an element of a list should stand. */
+static bool is_bare_setting(const struct walk *w) {
+    if (w->token.kind != TOKEN_NAME) return false;
+    struct walk ahead = *w;
+    struct token next = next_token(&ahead);
+    return next.kind == TOKEN_SIGN && next.text.at[0] == '=';
+}
+
+/* `first` is the kind of an array's first element, TOKEN_END where this is it. */
+static bool check_element(struct walk *w, const char *of, bool array, enum token_kind first) {
+    if (array && w->token.kind == TOKEN_SIGN && strchr("{([", w->token.text.at[0]))
+        return refuse(w, "[ ] holds plain values only; write \"%s\" with ( ) to hold groups or lists", of);
+    bool plain = w->token.kind <= TOKEN_STRING && w->token.kind != TOKEN_NAME;
+    if (array && first != TOKEN_END && plain && first != w->token.kind)
+        return refuse(w, "the values of [ ] must be of one kind; write \"%s\" with ( ) to mix them", of);
+    if (!array && is_bare_setting(w))
+        return refuse(w, "settings in a list stand in braces: ( { %.*s = … } )", TEXT_ARG(shown(w->token.text)));
+    return true;
+}
+
+/* At what stands behind an element; afterwards at the next one, or at the closer. */
+static bool check_separator(struct walk *w, char opener, char closer, int opened) {
+    if (is_sign(w, closer)) return true;
+    if (is_sign(w, ';')) return refuse(w, "values in %c %c are separated by commas, not by ;", opener, closer);
+    if (is_end(w)) return refuse_closer(w, opener, opened);
+    if (!is_sign(w, ',')) return refuse(w, "a comma is missing before %.*s", TEXT_ARG(shown(w->token.text)));
+    advance(w);
+    return !is_sign(w, closer) || refuse(w, "there is a comma too many before %c", closer);
+}
+
 static bool walk_elements(struct walk *w, const char *of, char opener, int depth) {
     char closer = opener == '[' ? ']' : ')';
     int opened = w->token.line;
-    enum token_kind kind = TOKEN_END;
+    enum token_kind first = TOKEN_END;
     advance(w);
-    if (is_sign(w, closer)) return true;
-    for (;;) {
-        if (opener == '[' && w->token.kind == TOKEN_SIGN && strchr("{([", w->token.text.at[0]))
-            return refuse(w, "[ ] holds plain values only; write \"%s\" with ( ) to hold groups or lists", of);
-        if (w->token.kind == TOKEN_END || (w->token.kind == TOKEN_SIGN && strchr("})]", w->token.text.at[0])))
-            return refuse_closer(w, opener, opened);
-        if (opener == '[' && kind != TOKEN_END && w->token.kind <= TOKEN_STRING && w->token.kind != TOKEN_NAME &&
-            kind != w->token.kind)
-            return refuse(w, "the values of [ ] must be of one kind; write \"%s\" with ( ) to mix them", of);
-        kind = w->token.kind;
-        bool was_name = kind == TOKEN_NAME;
-        if (was_name) { /* perhaps a setting in place of an element */
-            struct walk ahead = *w;
-            if (next_token(&ahead).text.at[0] == '=' && opener == '(')
-                return refuse(w, "settings in a list stand in braces: ( { %.*s = … } )",
-                              TEXT_ARG(shown(w->token.text)));
-        }
-        if (!walk_value(w, of, depth)) return false;
-        if (is_sign(w, closer)) return true;
-        if (is_sign(w, ';')) return refuse(w, "values in %c %c are separated by commas, not by ;", opener, closer);
-        if (w->token.kind == TOKEN_END || (w->token.kind == TOKEN_SIGN && strchr("})]", w->token.text.at[0])))
-            return refuse_closer(w, opener, opened);
-        if (!is_sign(w, ',')) return refuse(w, "a comma is missing before %.*s", TEXT_ARG(shown(w->token.text)));
-        advance(w);
-        if (is_sign(w, closer)) return refuse(w, "there is a comma too many before %c", closer);
+    while (!is_sign(w, closer)) {
+        if (is_end(w)) return refuse_closer(w, opener, opened);
+        if (!check_element(w, of, opener == '[', first)) return false;
+        if (first == TOKEN_END) first = w->token.kind;
+        if (!walk_value(w, of, depth) || !check_separator(w, opener, closer, opened)) return false;
     }
+    return true;
 }
 
 /* At the first token of a value; afterwards at the one behind it. */

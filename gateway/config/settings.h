@@ -30,8 +30,8 @@
       "Addresses to listen on: IPv4:port, [IPv6]:port, *:port or unix:/path, each with tls: in front for TLS "        \
       "(tls:*:8443). Anything but loopback and unix needs callers, tls_client_ca, or open = true.")                   \
     X(STRING, public_url, "", "", RELOAD, "Listening",                                                                \
-      "The URL by which clients reach the gateway; links in reports begin with it. Empty: made from the first "       \
-      "address of listen.")                                                                                           \
+      "The URL by which clients reach the gateway; links in reports begin with it. Empty: they begin with the "       \
+      "scheme and Host of the request.")                                                                              \
     X(PATH, tls_certificate, "", "", RELOAD, "Listening",                                                             \
       "PEM file with the certificate and its chain. Used by the tls: addresses of listen.")                           \
     X(PATH, tls_key, "", "", RELOAD, "Listening",                                                                     \
@@ -123,6 +123,9 @@ size_t settings_flag_length(const char *const *args, size_t count);
  * restart. */
 void settings_each_difference(const struct settings *a, const struct settings *b,
                               void (*fn)(void *arg, const char *name, bool reload), void *arg);
+
+/* Gives every option of `next` that takes a restart the value that is running. */
+void settings_keep_fixed(const struct settings *running, struct settings *next);
 
 void settings_print_sample(struct buf *out); /* stagedoor.conf with every default, and its help as comments */
 void settings_help(struct buf *out);         /* the flags, for --help */

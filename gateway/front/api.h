@@ -21,6 +21,7 @@ struct api {
     struct callers *callers; /* a reference; NULL: whoever can connect may do everything */
     const char *public_url;  /* without a slash at its end; "": links begin with the scheme and Host of the request */
     struct json_limits json;
+    bool open;     /* any address may be listened on without callers: reached by whatever name */
     bool draining; /* /ready says no; new starts are refused by the engine */
 };
 
@@ -43,6 +44,9 @@ void api_answer_json(struct api_call *call, int status, const struct buf *body);
 void api_answer(struct api_call *call, struct answer *answer);
 void api_fault(struct api_call *call, const struct fault *fault);
 void api_problem(struct api_call *call, int status, const char *kind, const char *detail, const struct faults *faults);
+
+/* The entry of call->stage, if the caller may do that with it, or see it; else the call has been answered, and NULL. */
+const struct catalog_entry *api_entry(struct api_call *call, enum caller_right right);
 
 /* Handlers; the table of front/router.c names them. */
 void api_stages_list(struct api_call *call);

@@ -1,4 +1,7 @@
-/* What operators ask: is it alive, may it get work, what has it counted, what is there. */
+/* What operators ask: is it alive, may it get work, what has it counted, what is there.
+ *
+ * /health says that the process answers, and nothing more, so that a full disk does not get it killed; /ready says that
+ * it may get work. Both ask for no token: a load balancer has none. */
 #include "base/count.h"
 #include "front/api.h"
 

@@ -283,28 +283,6 @@ void api_runs_cancel(struct api_call *call) {
 
 /* ---- starting ---- */
 
-static const struct catalog_entry *entry_of(struct api_call *call, enum caller_right right) {
-    const struct catalog *catalog = call->api->catalog;
-    const struct catalog_entry *entry = catalog_find(catalog, text_of(call->stage));
-    bool seen = entry &&
-                (caller_may(call->caller, RIGHT_SEE, entry->name) || caller_may(call->caller, right, entry->name));
-    char detail[256];
-    if (!seen) {
-        const char *near = caller_sees_all(call->caller) ? catalog_nearest(catalog, text_of(call->stage)) : NULL;
-        snprintf(detail, sizeof detail, "there is no stage of this name%s%s%s", near ? "; did you mean \"" : "",
-                 near ? near : "", near ? "\"?" : "; GET /stages lists them");
-        api_problem(call, 404, "not_found", detail, NULL);
-        return NULL;
-    }
-    if (!caller_may(call->caller, right, entry->name)) {
-        snprintf(detail, sizeof detail, "the caller \"%s\" may not %s this stage", caller_name(call->caller),
-                 right == RIGHT_START ? "start" : "cancel");
-        api_problem(call, 403, "forbidden", detail, NULL);
-        return NULL;
-    }
-    return entry;
-}
-
 static void answer_mistakes(struct api_call *call, const struct faults *faults) {
     char detail[1200];
     const struct fault *first = &faults->items[0];
@@ -338,7 +316,7 @@ static void start(struct api_call *call, struct stage *stage, const struct json 
 }
 
 void api_runs_start(struct api_call *call) {
-    const struct catalog_entry *entry = entry_of(call, RIGHT_START);
+    const struct catalog_entry *entry = api_entry(call, RIGHT_START);
     if (!entry) return;
     if (!entry->stage) {
         api_problem(call, 404, "not_found",
@@ -387,7 +365,7 @@ static void cancel_key(struct api_call *call, const struct json *object, struct 
 }
 
 void api_runs_cancel_key(struct api_call *call) {
-    if (!entry_of(call, RIGHT_CANCEL)) return;
+    if (!api_entry(call, RIGHT_CANCEL)) return;
     const struct json *object = object_of(call);
     if (!object) return;
     struct faults faults;

@@ -1,4 +1,9 @@
-/* What is offered: the stages of the catalog, for people, for programs, and for whoever reads orca's own list. */
+/* What is offered: the stages of the catalog, for people, for programs, and for whoever reads orca's own list.
+ *
+ * Everything comes from the generation that the loop holds, so an answer never mixes two. A stage that the caller has
+ * no right to is not there for it. Broken definitions are shown with their mistakes: that is how whoever dropped one in
+ * finds out. */
+#include <stdio.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -6,17 +11,39 @@
 
 #define BODY_MAX (64 * 1024 * 1024)
 
+/* Whoever may do anything with a stage may know that it is there. */
 static bool visible(const struct api_call *call, const char *stage) {
-    return caller_may(call->caller, RIGHT_SEE, stage) || caller_may(call->caller, RIGHT_START, stage);
+    return caller_may(call->caller, RIGHT_SEE, stage) || caller_may(call->caller, RIGHT_START, stage) ||
+           caller_may(call->caller, RIGHT_CANCEL, stage);
 }
 
-static const struct json *faults_of(struct arena *arena, const struct catalog_entry *entry) {
+const struct catalog_entry *api_entry(struct api_call *call, enum caller_right right) {
+    const struct catalog *catalog = call->api->catalog;
+    const struct catalog_entry *entry = catalog_find(catalog, text_of(call->stage));
+    char detail[256];
+    if (!entry || !visible(call, entry->name)) {
+        const char *near = caller_sees_all(call->caller) ? catalog_nearest(catalog, text_of(call->stage)) : NULL;
+        snprintf(detail, sizeof detail, "there is no stage of this name%s%s%s", near ? "; did you mean \"" : "",
+                 near ? near : "", near ? "\"?" : "; GET /stages lists them");
+        api_problem(call, 404, "not_found", detail, NULL);
+        return NULL;
+    }
+    if (right != RIGHT_SEE && !caller_may(call->caller, right, entry->name)) {
+        snprintf(detail, sizeof detail, "the caller \"%s\" may not %s this stage", caller_name(call->caller),
+                 right == RIGHT_START ? "start" : "cancel");
+        api_problem(call, 403, "forbidden", detail, NULL);
+        return NULL;
+    }
+    return entry;
+}
+
+static const struct json *faults_of(struct arena *arena, const struct fault *faults, size_t count) {
     struct json *list = json_new_array(arena);
-    for (size_t i = 0; i < entry->fault_count; i++) {
+    for (size_t i = 0; i < count; i++) {
         struct json *fault = json_new_object(arena);
-        json_set(fault, "kind", json_new_string(arena, fault_word(entry->faults[i].kind)));
-        json_set(fault, "where", json_new_string(arena, entry->faults[i].where));
-        json_set(fault, "what", json_new_string(arena, entry->faults[i].what));
+        json_set(fault, "kind", json_new_string(arena, fault_word(faults[i].kind)));
+        json_set(fault, "where", json_new_string(arena, faults[i].where));
+        json_set(fault, "what", json_new_string(arena, faults[i].what));
         json_push(list, fault);
     }
     return list;
@@ -35,7 +62,8 @@ static struct json *summary_of(struct arena *arena, const struct catalog_entry *
     json_set(made, "description", json_new_string(arena, stage ? stage->description : NULL));
     json_set(made, "state", json_new_string(arena, state_of(entry)));
     json_set(made, "file", json_new_string(arena, entry->file));
-    json_set(made, "errors", faults_of(arena, entry));
+    json_set(made, "errors", faults_of(arena, entry->faults, entry->fault_count));
+    json_set(made, "warnings", faults_of(arena, stage ? stage->warnings : NULL, stage ? stage->warning_count : 0));
     return made;
 }
 
@@ -96,11 +124,8 @@ void api_stages_list(struct api_call *call) {
 
 void api_stages_show(struct api_call *call) {
     struct arena *arena = call->exchange->arena;
-    const struct catalog_entry *entry = catalog_find(call->api->catalog, text_of(call->stage));
-    if (!entry || !visible(call, entry->name)) {
-        api_problem(call, 404, "not_found", "there is no such stage; GET /stages lists them", NULL);
-        return;
-    }
+    const struct catalog_entry *entry = api_entry(call, RIGHT_SEE);
+    if (!entry) return;
     struct json *made = summary_of(arena, entry);
     json_set(made, "parameters", params_of(arena, entry->stage));
     if (entry->stage) json_set(made, "schema", params_schema(arena, entry->stage->params, entry->stage->param_count));

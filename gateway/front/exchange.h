@@ -53,7 +53,7 @@ struct exchange {
     bool loopback;           /* the client is on this machine: loopback address or unix socket */
     bool tls;
     int64_t began_mono_ms;
-    bool gone; /* the client has left */
+    bool gone; /* the client has left, or at least sends no more: an answer is still tried */
     void (*on_gone)(
         struct exchange *exchange);     /* set by the handler if it wants to know; not called after the answer */
     void *context;                      /* the handler's */
@@ -71,25 +71,10 @@ const char *exchange_query(struct exchange *exchange, const char *name);
 /* HEAD, Content-Length, Date, Server and Connection are seen to here. */
 void exchange_answer(struct exchange *exchange, const struct answer *answer);
 
-/* ---- for the listener, which makes exchanges ---- */
-
-/* Splits at '/', then decodes each segment once, into the arena. False, with a sentence, for what others might read as
- * another path: bad escapes, dot and empty segments, encoded slashes, backslashes, controls, bytes that are not UTF-8.
- * One slash at the end counts for nothing. */
+/* For the listener, which makes exchanges. Splits at '/', then decodes each segment once, into the arena. False, with a
+ * sentence, for what others might read as another path: bad escapes, dot and empty segments, encoded slashes,
+ * backslashes, controls, bytes that are not UTF-8. One slash at the end counts for nothing. */
 bool exchange_split_path(struct arena *arena, struct text path, const struct text **ret_segments, size_t *ret_count,
                          const char **ret_what);
-
-#define ANSWER_DATE_SIZE 30                                    /* "Mon, 23 Nov 2026 06:47:00 GMT" and NUL */
-void answer_date(int64_t wall_ms, char out[ANSWER_DATE_SIZE]); /* IMF-fixdate: RFC 9110, 5.6.7 */
-
-struct answer_wire {
-    const char *date;
-    int minor;       /* of the request's HTTP version */
-    bool head_only;  /* the request was a HEAD */
-    bool keep_alive; /* what to tell the client */
-};
-
-/* The whole answer as bytes. Headers that could split it, or that contradict its framing, are dropped and logged. */
-void answer_write(struct buf *out, const struct answer *answer, const struct answer_wire *wire);
 
 #endif

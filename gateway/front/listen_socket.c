@@ -100,7 +100,7 @@ static struct addrinfo *resolve(const struct place *place, struct fault *fault) 
     return NULL;
 }
 
-bool sockaddr_is_loopback(const struct sockaddr *address) {
+bool listen_address_is_loopback(const struct sockaddr *address) {
     if (address->sa_family == AF_UNIX) return true;
     if (address->sa_family == AF_INET6) {
         struct sockaddr_in6 six;
@@ -119,7 +119,7 @@ bool listen_address_parse(struct text t, struct listen_address *ret_address, str
     if (place.path.at) return true;
     struct addrinfo *found = resolve(&place, fault);
     if (!found) return false;
-    ret_address->loopback = sockaddr_is_loopback(found->ai_addr);
+    ret_address->loopback = listen_address_is_loopback(found->ai_addr);
     freeaddrinfo(found);
     return true;
 }

@@ -31,6 +31,6 @@ struct sockaddr;
 int listen_socket_dup(const struct listen_socket *socket); /* GIVES a descriptor of the same socket; -1: none left */
 bool listen_socket_is_unix(const struct listen_socket *socket);
 bool listen_socket_wants_tls(const struct listen_socket *socket);
-bool sockaddr_is_loopback(const struct sockaddr *address); /* 127.0.0.0/8, ::1, or a unix socket */
+bool listen_address_is_loopback(const struct sockaddr *address); /* 127.0.0.0/8, ::1, or a unix socket */
 
 #endif

@@ -25,18 +25,22 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <evhtp.h>
+#include <linux/sockios.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/count.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "front/answer.h"
 #include "front/guard.h"
 
 #define FED_HEAD "GET / HTTP/1.1\r\n\r\n"
 #define BACKLOG_BYTES 65536
+#define PIECE_BYTES 4096 /* smaller ones are copied where they have to wait */
 #define LINGER_MS 2000
 #define ACCEPT_REST_MS 100     /* after accept found no descriptor left */
 #define ACCEPT_QUIET_MS 5000   /* a burst of such failures is over when none came for so long */
@@ -68,7 +72,7 @@ struct connection {
     struct exchange *exchange;
     enum phase phase;
     struct loop_timer deadline;
-    size_t unwritten; /* output when the write deadline was last looked at */
+    size_t unwritten; /* what the client had not got when the write deadline was last looked at */
     int minor;        /* of the request under way */
     bool head_only, keep_alive;
     bool close_after; /* the answer that is being written is the last one */
@@ -241,7 +245,7 @@ static void connection_refuse(struct connection *connection, int status, const c
     log_put(LOG_INFO, "request_refused", NULL, LOG_STR("peer", connection->peer), LOG_INT("status", status),
             LOG_STR("what", what));
     connection->close_after = true;
-    connection->head_only = false;
+    if (connection->guard.request) connection->head_only = connection->guard.request->method == HTTP_HEAD;
     write_answer(connection, &answer);
     connection->unwritten = evbuffer_get_length(output_of(connection));
     connection_enter(connection, WRITING);
@@ -349,6 +353,18 @@ static void connection_pump(struct connection *connection) {
 
 /* ---- what happens to a connection ---- */
 
+/* Moving a piece moves the block it lies in. Blocks are made for a kilobyte and more, so small pieces are copied when
+ * they have to wait: else a client could make each of its bytes cost that much. */
+static void raw_take(struct evbuffer *raw, struct evbuffer *input) {
+    size_t n = evbuffer_get_length(input);
+    if (n >= PIECE_BYTES || evbuffer_get_length(raw) == 0) {
+        evbuffer_add_buffer(raw, input);
+        return;
+    }
+    evbuffer_add(raw, evbuffer_pullup(input, -1), n);
+    evbuffer_drain(input, n);
+}
+
 static void on_read(struct bufferevent *bev, void *arg) {
     struct connection *connection = arg;
     struct loop *loop = connection->listener->loop;
@@ -356,7 +372,7 @@ static void on_read(struct bufferevent *bev, void *arg) {
     struct evbuffer *input = bufferevent_get_input(bev);
     if (connection->phase == LINGER) evbuffer_drain(input, evbuffer_get_length(input));
     else {
-        evbuffer_add_buffer(connection->raw, input);
+        raw_take(connection->raw, input);
         connection_pump(connection);
     }
     loop_leave(loop, "client_read", entered);
@@ -365,6 +381,7 @@ static void on_read(struct bufferevent *bev, void *arg) {
 static void answer_written(struct connection *connection) {
     if (connection->request) connection->evhtp_write(connection->evhtp->bev, connection->evhtp);
     connection->request = NULL;
+    connection->head_only = false;
     if (connection->dead) return;
     if (connection->close_after || connection->listener->draining) {
         connection_linger(connection);
@@ -411,8 +428,16 @@ static void on_event(struct bufferevent *bev, short events, void *arg) {
     loop_leave(loop, "client_event", entered);
 }
 
+/* What the client has not got yet, here and in the kernel: that takes megabytes, and asks for more only when a third of
+ * them is gone, so our own buffer stands still for long while a slow client reads all the time. */
+static size_t unread_bytes(const struct connection *connection) {
+    int queued = 0;
+    if (ioctl(connection->evhtp->sock, SIOCOUTQ, &queued) < 0) queued = 0;
+    return evbuffer_get_length(output_of(connection)) + (size_t)queued;
+}
+
 static void write_is_late(struct connection *connection) {
-    size_t left = evbuffer_get_length(output_of(connection));
+    size_t left = unread_bytes(connection);
     bool moves = left < connection->unwritten;
     connection->unwritten = left;
     if (moves) {
@@ -451,7 +476,7 @@ static void peer_write(struct connection *connection) {
         buf_addf(&text, "%s:%d", inet_ntop(AF_INET, &four.sin_addr, ip, sizeof ip), ntohs(four.sin_port));
     }
     memcpy(connection->peer, buf_cstr(&text), text.len + 1);
-    connection->loopback = connection->port->is_unix || sockaddr_is_loopback(from);
+    connection->loopback = connection->port->is_unix || listen_address_is_loopback(from);
     buf_fini(&text);
 }
 

@@ -31,15 +31,19 @@ struct listener_settings {
     void *arg; /* exchange->server */
 };
 
-struct listener; /* one loop's end of all sockets */
-struct listener *listener_new(struct loop *loop, const struct listener_settings *settings);
+/* One loop's end of all sockets. Everything here is called on its loop's thread, or before and after the loop runs, and
+ * never from within `handle`. */
+struct listener;
+struct listener *listener_new(struct loop *loop, const struct listener_settings *settings); /* GIVES */
+/* `tls` is given exactly where the address says "tls:"; the listener takes a reference of its own. */
 bool listener_add(struct listener *listener, struct listen_socket *socket, struct tls_context *tls,
                   struct fault *fault);
-void listener_renew_tls(struct listener *listener,
-                        struct tls_context *tls); /* for connections from now on; on its loop */
-void listener_drain(struct listener *listener, void (*drained)(void *arg),
-                    void *arg);                /* accepts no more; idle connections close, the
-                                                 others after their answer */
-void listener_free(struct listener *listener); /* closes what is still open */
+void listener_renew_tls(struct listener *listener, struct tls_context *tls); /* for connections from now on */
+/* Accepts no more; idle connections close, the others after their answer. `drained` is called once, from the loop, when
+ * none is left. A handler that holds its answer back holds this up: the deadline is the caller's. */
+void listener_drain(struct listener *listener, void (*drained)(void *arg), void *arg);
+/* Closes what is still open. Exchanges without an answer are told that their clients are gone; they may be answered as
+ * long as the loop exists. */
+void listener_free(struct listener *listener);
 
 #endif

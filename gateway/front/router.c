@@ -8,6 +8,7 @@
 #include "base/count.h"
 #include "base/log.h"
 #include "front/api.h"
+#include "front/browser.h"
 #include "front/problem.h"
 
 #define BODY_MAX (64 * 1024 * 1024)
@@ -164,11 +165,15 @@ void api_handle(struct exchange *exchange) {
     call->exchange = exchange;
     call->route = "none";
     call->base_url = base_url_of(call->api, exchange);
+    /* Who has a token is nobody's browser, and a gateway that is meant for others is called by their names for it. */
+    struct browser_rules rules = {.public_url = call->api->public_url,
+                                  .any_host = call->api->callers || call->api->open};
     struct buf allow;
     struct fault fault;
     buf_init(&allow, 256);
     const struct route *route = find(call, &allow);
-    if (!route) answer_no_route(call, buf_cstr(&allow));
+    if (!browser_check(exchange, &rules, &fault)) api_fault(call, &fault);
+    else if (!route) answer_no_route(call, buf_cstr(&allow));
     else if (!route->anybody && !identify(call, &fault)) api_fault(call, &fault);
     else route->handle(call);
     buf_fini(&allow);

@@ -180,8 +180,11 @@ const struct json *json_parse(struct arena *arena, struct text source, const str
         fault_set(fault, FAULT_SYNTAX, NULL, "not valid JSON: line 1, column 1: a byte order mark");
         return NULL;
     }
-    if (memchr(source.at, 0, source.len)) { /* behind a number jansson would skip it */
-        fault_set(fault, FAULT_SYNTAX, NULL, "not valid JSON: the text holds a NUL byte");
+    const char *nul = memchr(source.at, 0, source.len);
+    if (nul) { /* behind a number jansson would skip it */
+        int line = 1, column = 1;
+        for (const char *at = source.at; at < nul; at++) column = *at == '\n' ? line++, 1 : column + 1;
+        fault_set(fault, FAULT_SYNTAX, NULL, "not valid JSON: line %d, column %d: a NUL byte", line, column);
         return NULL;
     }
     struct scan scan = {.source = source, .limits = limits};

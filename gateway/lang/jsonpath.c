@@ -4,7 +4,8 @@
  * one is looked at. That gives RFC 9535's order without lists between the segments, so a query allocates nothing but
  * its result, and the tests inside filters, which want to know only whether there is a node, stop at the first.
  *
- * A budget of visited values bounds every walk, filters inside it included. It is checked in one place, `visit`. */
+ * A budget of visited values bounds every walk, filters inside it included. `visit` and
+ * `spend` are the only ones that draw on it. */
 #include "lang/jsonpath.h"
 
 #include <stdlib.h>
@@ -209,15 +210,34 @@ static struct seen see(struct budget *budget, const struct operand *operand, con
     return counts ? (struct seen){SEEN_NUMBER, NULL, (int64_t)walk.count} : see_node(&walk);
 }
 
+static bool spend(struct budget *budget, size_t visits) {
+    if (budget->visits < visits) budget->spent = true;
+    else budget->visits -= visits;
+    return !budget->spent;
+}
+
+/* Matching is dearer than visiting, and pays for it: little as long as it is quick, much where it is not, so that all
+ * matches of a walk together are bounded. No answer is better than a wrong one. */
+static bool match_within(struct budget *budget, const struct pattern *pattern, struct text subject) {
+    if (!spend(budget, 100)) return false;
+    enum pattern_result result = pattern_match_quick(pattern, subject);
+    if (result == PATTERN_TOO_HARD) {
+        if (!spend(budget, 20000)) return false;
+        result = pattern_match(pattern, subject);
+    }
+    if (result == PATTERN_TOO_HARD) budget->spent = true;
+    return result == PATTERN_YES;
+}
+
 /* A pattern that a document brings is compiled for this one match; one that does not compile matches nothing (RFC 9535,
  * 2.4.6). */
-static enum pattern_result match_text(const struct operand *call, struct text subject, struct text source) {
-    if (call->pattern) return pattern_match(call->pattern, subject);
+static bool match_text(struct budget *budget, const struct operand *call, struct text subject, struct text source) {
+    if (call->pattern) return match_within(budget, call->pattern, subject);
     struct arena *arena = arena_new();
     const struct pattern *pattern = jsonpath_pattern(arena, source, call->function == FUNCTION_MATCH, NULL);
-    enum pattern_result result = pattern ? pattern_match(pattern, subject) : PATTERN_NO;
+    bool yes = pattern && match_within(budget, pattern, subject);
     arena_free(arena);
-    return result;
+    return yes;
 }
 
 static bool is_text(struct seen value) {
@@ -227,11 +247,8 @@ static bool is_text(struct seen value) {
 static bool matches(struct budget *budget, const struct operand *call, const struct json *node) {
     struct seen subject = see(budget, call->arguments[0], node), source = see(budget, call->arguments[1], node);
     if (!is_text(subject) || !is_text(source)) return false;
-    for (int i = 0; i < 100; i++) /* matching is dearer than visiting */
-        if (!visit(budget)) return false;
-    enum pattern_result result = match_text(call, json_text(subject.node), json_text(source.node));
-    if (result == PATTERN_TOO_HARD) budget->spent = true; /* no answer is better than a wrong one */
-    return result == PATTERN_YES;
+    size_t compiles = call->pattern ? 0 : 100;
+    return spend(budget, compiles) && match_text(budget, call, json_text(subject.node), json_text(source.node));
 }
 
 static bool is_integer(struct seen value) {

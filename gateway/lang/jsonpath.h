@@ -23,7 +23,8 @@ struct jsonpath_nodes {
     size_t count;
 };
 
-/* All nodes in RFC order. Fails (TOO_LARGE) past 10,000 nodes or 1,000,000 visited values. */
+/* All nodes in RFC order. Fails (TOO_LARGE) past 10,000 nodes or 1,000,000 visited values; match() and search() count
+ * as 100 of them, and as 20,000 where they are hard. A pattern written in the path itself has to compile. */
 bool jsonpath_find(const struct jsonpath *path, const struct json *root, struct arena *arena,
                    struct jsonpath_nodes *ret_nodes, struct fault *fault);
 

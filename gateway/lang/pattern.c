@@ -12,12 +12,13 @@
 
 #define SOURCE_MAX 4096
 #define STEPS_MAX 200000
+#define STEPS_QUICK 2000
 #define DEPTH_MAX 2000
 #define HEAP_MAX_KIB 4096
 
 struct pattern {
     pcre2_code *code;
-    pcre2_match_context *limits;
+    pcre2_match_context *limits, *quick;
 };
 
 static void end_code(void *code) {
@@ -35,6 +36,16 @@ static bool mistake(int number, size_t offset, struct fault *fault) {
                      (const char *)what);
 }
 
+static pcre2_match_context *make_limits(struct arena *arena, uint32_t steps) {
+    pcre2_match_context *limits = pcre2_match_context_create(NULL);
+    if (!limits) abort();
+    arena_defer(arena, end_limits, limits);
+    pcre2_set_match_limit(limits, steps);
+    pcre2_set_depth_limit(limits, DEPTH_MAX);
+    pcre2_set_heap_limit(limits, HEAP_MAX_KIB);
+    return limits;
+}
+
 const struct pattern *pattern_compile(struct arena *arena, struct text source, bool whole, struct fault *fault) {
     if (source.len > SOURCE_MAX) {
         fault_set(fault, FAULT_TOO_LARGE, NULL, "the pattern has more than %d bytes", SOURCE_MAX);
@@ -50,22 +61,15 @@ const struct pattern *pattern_compile(struct arena *arena, struct text source, b
         return NULL;
     }
     arena_defer(arena, end_code, code);
-    pcre2_match_context *limits = pcre2_match_context_create(NULL);
-    if (!limits) abort();
-    arena_defer(arena, end_limits, limits);
-    pcre2_set_match_limit(limits, STEPS_MAX);
-    pcre2_set_depth_limit(limits, DEPTH_MAX);
-    pcre2_set_heap_limit(limits, HEAP_MAX_KIB);
     struct pattern *pattern = arena_new_of(arena, struct pattern);
-    *pattern = (struct pattern){code, limits};
+    *pattern = (struct pattern){code, make_limits(arena, STEPS_MAX), make_limits(arena, STEPS_QUICK)};
     return pattern;
 }
 
-enum pattern_result pattern_match(const struct pattern *pattern, struct text subject) {
+static enum pattern_result match(const struct pattern *pattern, struct text subject, pcre2_match_context *limits) {
     pcre2_match_data *data = pcre2_match_data_create(1, NULL); /* threads may share a pattern, so not kept in it */
     if (!data) abort();
-    int found = pcre2_match(pattern->code, (PCRE2_SPTR)(subject.at ? subject.at : ""), subject.len, 0, 0, data,
-                            pattern->limits);
+    int found = pcre2_match(pattern->code, (PCRE2_SPTR)(subject.at ? subject.at : ""), subject.len, 0, 0, data, limits);
     pcre2_match_data_free(data);
     switch (found) {
     case PCRE2_ERROR_MATCHLIMIT:
@@ -75,4 +79,12 @@ enum pattern_result pattern_match(const struct pattern *pattern, struct text sub
     case PCRE2_ERROR_RECURSELOOP: return PATTERN_TOO_HARD;
     default: return found >= 0 ? PATTERN_YES : PATTERN_NO; /* 0: more groups than room, a match all the same */
     }
+}
+
+enum pattern_result pattern_match(const struct pattern *pattern, struct text subject) {
+    return match(pattern, subject, pattern->limits);
+}
+
+enum pattern_result pattern_match_quick(const struct pattern *pattern, struct text subject) {
+    return match(pattern, subject, pattern->quick);
 }

@@ -7,6 +7,7 @@
  * still change; a question is in one list at a time. */
 #include "run/engine.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "back/secrets.h"
@@ -140,8 +141,10 @@ static bool fits(struct ask *ask, const struct run *run) {
         return false;
     }
     if (ask->kind == ASK_START && run->fingerprint && strcmp(run->fingerprint, ask->fingerprint) != 0) {
-        answer_fault(ask, FAULT_CONFLICT, "key",
-                     "this key was used before, with other parameters; a new piece of work needs a new key");
+        char what[160];
+        snprintf(what, sizeof what,
+                 "the run %s has this key, with other parameters; a new piece of work needs a new key", run->id);
+        answer_fault(ask, FAULT_CONFLICT, "/key", what);
         return false;
     }
     return true;
@@ -714,6 +717,10 @@ void engine_drain(struct engine *engine, void (*done)(void *arg), void *arg) {
         if (life->accepted) answer_all(life);
     }
     look_drained(engine);
+}
+
+void engine_limit(struct engine *engine, size_t max_runs) {
+    engine->settings.max_runs = max_runs;
 }
 
 void engine_detach(struct engine *engine) {

@@ -1,6 +1,8 @@
 /* A hash table of links that grows by doubling; it owns its slots, never its entries.
  *
- * The engine finds its runs in it, by id and by key. Links that share a hash are told apart by the caller's `same`. */
+ * Chained, so that removing is cheap and an entry never moves. Keys are ids and what callers send: the hash is not
+ * keyed, but a loop holds no more runs than `max_runs`, and a caller who collides on purpose slows down nobody but the
+ * loop it was given. */
 #include "run/index.h"
 
 #include "base/mem.h"

@@ -290,12 +290,10 @@ static bool is_small(const struct json *value, size_t max) {
     return small;
 }
 
-/* The reply decided the step: keep what later templates and the caller may ask for. */
-static void keep_reply(struct move *m, const struct verdict *verdict, struct arena *scratch) {
+/* The reply decided the step: take the outputs from it. Gives those of the step itself. */
+static const struct json *take_outputs(struct move *m, const struct json *value, bool warned, struct arena *scratch) {
     struct run *run = m->run;
     const struct stage_step *step = step_of(run);
-    struct run_step *state = &run->steps[run->step];
-    const struct json *value = reply_value(scratch, m->event->reply);
     const struct json *own = run_outputs_of(run, scratch, step->outputs, step->output_count, m->world->now_ms, value);
     bool last = run->step + 1 == run->step_count;
     const struct json *whole = last ? run_outputs_of(run, scratch, run->stage->outputs, run->stage->output_count,
@@ -306,9 +304,18 @@ static void keep_reply(struct move *m, const struct verdict *verdict, struct are
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
         for (struct json_member o = json_first(parts[i]); o.name.at; o = json_next(parts[i], o))
             json_set_text(outputs, o.name, i == 0 ? o.value : masked(m, o.value));
-    if (verdict->warned) json_set(outputs, "result", json_new_string(run->arena, "WARN"));
-    run->outputs = outputs;
+    if (warned) json_set(outputs, "result", json_new_string(run->arena, "WARN"));
+    run->outputs_left_out = run->outputs_left_out || !is_small(outputs, OUTPUTS_MAX);
+    run->outputs = run->outputs_left_out ? json_new_object(run->arena) : outputs;
+    return own;
+}
 
+/* The step is done: keep what later templates may ask for. */
+static void keep_reply(struct move *m, const struct verdict *verdict, struct arena *scratch) {
+    struct run *run = m->run;
+    struct run_step *state = &run->steps[run->step];
+    const struct json *value = reply_value(scratch, m->event->reply);
+    const struct json *own = take_outputs(m, value, verdict->warned, scratch);
     struct json *kept = json_new_object(run->arena);
     for (struct json_member v = json_first(value); v.name.at; v = json_next(value, v))
         json_set_text(kept, v.name, v.value);
@@ -326,10 +333,8 @@ static void succeeded(struct move *m, const struct verdict *verdict, struct aren
     }
     keep_reply(m, verdict, scratch);
     run->sending = false;
-    bool fit = is_small(run->outputs, OUTPUTS_MAX);
-    if (!fit) run->outputs = json_new_object(run->arena);
-    if (last && !fit) {
-        say(m, "succeeded; its outputs are left out, since they are larger than 4 MiB");
+    if (last && run->outputs_left_out) {
+        say(m, "succeeded; outputs are left out, since they are larger than 4 MiB");
         end(m, RUN_SUCCEEDED, REASON_NONE, NULL);
         return;
     }
@@ -418,8 +423,12 @@ static void replied(struct move *m) {
     if (!bounds_good) end_failed(m, REASON_INVALID_REQUEST, "the threshold (at_most, at_least) is not a number");
     else if (run->cancel_wanted && verdict.kind != VERDICT_SUCCEEDED) stop_now(m);
     else if (verdict.kind == VERDICT_SUCCEEDED) succeeded(m, &verdict, scratch);
-    else if (verdict.kind == VERDICT_FAILED) end_failed(m, verdict.reason, verdict.message);
-    else if (verdict.kind == VERDICT_CANCELED) {
+    else if (verdict.kind == VERDICT_FAILED) {
+        if (verdict.word)
+            take_outputs(m, reply_value(scratch, m->event->reply), false, scratch); /* they help to find out why */
+        end_failed(m, verdict.reason, verdict.message);
+    } else if (verdict.kind == VERDICT_CANCELED) {
+        take_outputs(m, reply_value(scratch, m->event->reply), false, scratch);
         run->steps[run->step].status = RUN_CANCELED;
         say(m, "%s: the upstream says \"%.*s\"", step_of(run)->name, told(verdict.word), verdict.word);
         end(m, RUN_CANCELED, verdict.reason, NULL);

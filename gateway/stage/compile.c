@@ -33,7 +33,10 @@ void compile_warn(struct compile *c, const struct conf *at, const char *format, 
 
 const char *compile_hint(struct compile *c, struct text word, const char *const *names, size_t count) {
     if (word.len > 64) return "";
-    const char *near = text_nearest(arena_strndup(c->arena, word.at, word.len), names, count);
+    const char *wanted = arena_strndup(c->arena, word.at, word.len);
+    const char *near = text_nearest(wanted, names, count);
+    for (size_t i = 0; !near && word.len >= 3 && i < count; i++) /* "int", "bool", "desc" */
+        if (strncmp(names[i], wanted, word.len) == 0) near = names[i];
     return near ? arena_printf(c->arena, "; did you mean \"%s\"?", near) : "";
 }
 
@@ -134,7 +137,7 @@ static bool check_used(struct compile *c, const struct template *t, struct fault
 /* ---- templates and paths ---- */
 
 static const struct template *compile_at(struct compile *c, struct text source, enum template_place place,
-                                         const char *file, int line, const char *fixed_where) {
+                                         const char *file, int line, const char *fixed_where, const char *setting) {
     struct template_names names = c->names;
     names.check = check_names;
     names.arg = c;
@@ -144,7 +147,8 @@ static const struct template *compile_at(struct compile *c, struct text source, 
     const struct template *t = template_compile(c->arena, source, &rules, &fault);
     if (t && check_used(c, t, &fault)) return t;
     fault_place(&fault, "%s:%d", file, line);
-    faults_addf(c->faults, fault.kind, fixed_where ? fixed_where : fault.where, "%s", fault.what);
+    faults_addf(c->faults, fault.kind, fixed_where ? fixed_where : fault.where, "%s%s%s", setting,
+                setting[0] ? ": " : "", fault.what);
     return NULL;
 }
 
@@ -153,7 +157,7 @@ const struct template *compile_template_text(struct compile *c, const struct con
     /* \n in the string would be counted as a line of the file; only a value that spans lines has lines of its own */
     bool one_line = at->value_line == at->value_end_line;
     const char *where = one_line ? arena_printf(c->arena, "%s:%d", at->file, at->value_line) : NULL;
-    return compile_at(c, source, place, at->file, at->value_line, where);
+    return compile_at(c, source, place, at->file, at->value_line, where, at->name ? at->name : "");
 }
 
 const struct template *compile_template(struct compile *c, const struct conf *at, enum template_place place) {
@@ -165,7 +169,7 @@ const struct template *compile_template_file(struct compile *c, const struct con
     struct text text;
     struct fault fault;
     if (source_template(&c->source, at->string.at, &file, &text, &fault))
-        return compile_at(c, text, place, file, 1, NULL);
+        return compile_at(c, text, place, file, 1, NULL, "");
     compile_fault(c, at, fault.kind, "%s: %s", at->name, fault.what);
     return NULL;
 }
@@ -173,8 +177,7 @@ const struct template *compile_template_file(struct compile *c, const struct con
 const struct jsonpath *compile_path(struct compile *c, const struct conf *at) {
     struct fault fault;
     const struct jsonpath *path = jsonpath_compile(c->arena, at->string, &fault);
-    const char *hint = at->string.len && at->string.at[0] != '$' ? "; a JSONPath begins with $" : "";
-    if (!path) compile_fault(c, at, FAULT_SYNTAX, "%s: %s%s", at->name, fault.what, hint);
+    if (!path) compile_fault(c, at, FAULT_SYNTAX, "%s: %s", at->name, fault.what);
     return path;
 }
 

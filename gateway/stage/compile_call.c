@@ -173,6 +173,9 @@ static void read_auth(struct compile *c, const struct conf *group, struct stage_
     if (compile_fault_count(c) != before) return;
     bool basic = text_is(type->string, "basic");
     auth->kind = basic ? AUTH_BASIC : AUTH_BEARER;
+    const struct conf *user = conf_find(group, "user");
+    if (user && memchr(user->string.at, ':', user->string.len) && !text_holds(user->string, "{{"))
+        compile_fault(c, user, FAULT_INVALID, "the user of basic authentication cannot hold a colon"); /* RFC 7617, 2 */
     auth->user = credential(c, group, "user", basic, type->string.at);
     auth->password = credential(c, group, "password", basic, type->string.at);
     auth->token = credential(c, group, "token", !basic, type->string.at);

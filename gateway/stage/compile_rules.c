@@ -49,16 +49,19 @@ static const char *const repeating[] = {"every", "not_found_grace"};
 
 static void check_complete(struct compile *c, const struct conf *group, const char *of, bool must) {
     const struct conf *value = conf_find(group, "value");
-    const struct conf *rule = find_first(group, judging, 10), *pace = find_first(group, repeating, 2);
+    const struct conf *rule = find_first(group, judging, 10);
     const struct conf *limit = find_first(group, limits, 2), *list = find_first(group, lists, 5);
     if (!value && rule)
         compile_fault(c, rule, FAULT_INVALID, "%s needs a value to look at: value = \"$.…\"", rule->name);
     else if (!value && must)
         compile_fault(c, group, FAULT_INVALID,
                       "%s has no rule that could end it; add value = \"$.…\" and success = [ \"…\" ]", of);
-    else if (!value && pace)
-        compile_fault(c, pace, FAULT_INVALID, "%s is for a step that repeats, and %s has no rules: value, success, …",
-                      pace->name, of);
+    for (size_t i = 0; !value && !must && i < 2; i++) {
+        const struct conf *pace = conf_find(group, repeating[i]);
+        if (pace)
+            compile_fault(c, pace, FAULT_INVALID,
+                          "%s is for a step that repeats, and %s has no rules: value, success, …", pace->name, of);
+    }
     if (value && !limit && !conf_find(group, "success") && !conf_find(group, "warn"))
         compile_fault(c, value, FAULT_INVALID,
                       "with value, %s needs success = [ \"…\" ], at_most or at_least; without, nothing can end it well",

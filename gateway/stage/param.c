@@ -214,6 +214,15 @@ static const struct json *parse_text(struct arena *arena, struct text t, struct 
     return value;
 }
 
+/* Callers that send strings only send JSON as its text. Text that begins like an array or an object has to be one; any
+ * other that does not parse is a string, which is a JSON value too. */
+static const struct json *take_json_text(struct arena *arena, struct text t, struct fault *fault) {
+    struct text trimmed = text_trim(t);
+    if (text_starts(trimmed, "{") || text_starts(trimmed, "[")) return parse_text(arena, trimmed, fault);
+    const struct json *value = parse_text(arena, trimmed, NULL);
+    return value ? value : json_new_text(arena, t);
+}
+
 static bool check_scalars(const struct json *list, struct fault *fault) {
     for (size_t i = 0; i < json_size(list); i++) {
         enum json_kind kind = json_kind(json_at(list, i));
@@ -277,7 +286,7 @@ bool param_check(struct arena *arena, const struct param *param, const struct js
     case PARAM_URL: value = take_url(arena, param, given, fault); break;
     case PARAM_LIST: value = take_list(arena, param, given, fault); break;
     case PARAM_JSON:
-        value = json_kind(given) == JSON_STRING ? parse_text(arena, json_text(given), fault) : given;
+        value = json_kind(given) == JSON_STRING ? take_json_text(arena, json_text(given), fault) : given;
         break;
     case PARAM_SECRET: value = take_secret(param, given, fault) ? given : NULL; break;
     }
@@ -297,17 +306,18 @@ static void pointer_add(struct buf *out, struct text name) { /* RFC 6901, sectio
     }
 }
 
+static bool add_expression(const struct buf *where, struct faults *faults) {
+    faults_addf(faults, FAULT_INVALID, buf_cstr(where),
+                "holds \"${\": an expression that Spinnaker could not evaluate, and sent as it stands. Is a name in it "
+                "misspelt or without a value? In orca.yml, a \":\" inside ${…} is eaten when orca starts");
+    return true;
+}
+
 /* Puts one fault for every `${` below `value`; `where` is the pointer to it. */
 static bool find_expressions(const struct json *value, struct buf *where, struct faults *faults) {
     bool found = false;
     size_t len = where->len;
-    if (json_kind(value) == JSON_STRING && text_holds(json_text(value), "${")) {
-        faults_addf(
-            faults, FAULT_INVALID, buf_cstr(where),
-            "holds \"${\": an expression that Spinnaker could not evaluate, and sent as it stands. Is a name in it "
-            "misspelt or without a value? In orca.yml, a \":\" inside ${…} is eaten when orca starts");
-        return true;
-    }
+    if (json_kind(value) == JSON_STRING && text_holds(json_text(value), "${")) return add_expression(where, faults);
     for (size_t i = 0; json_kind(value) == JSON_ARRAY && i < json_size(value); i++) {
         buf_addf(where, "/%zu", i);
         found |= find_expressions(json_at(value, i), where, faults);
@@ -316,6 +326,7 @@ static bool find_expressions(const struct json *value, struct buf *where, struct
     if (json_kind(value) != JSON_OBJECT) return found;
     for (struct json_member m = json_first(value); m.name.at; m = json_next(value, m)) {
         pointer_add(where, m.name);
+        if (text_holds(m.name, "${")) found = add_expression(where, faults);
         found |= find_expressions(m.value, where, faults);
         where->len = len;
     }

@@ -190,10 +190,29 @@ static void finish(struct compile *c) {
     stage->references = 1;
 }
 
+/* The line of a fault in the definition itself; those of its templates and of files that it includes come behind. */
+static int64_t line_of(const struct compile *c, const struct fault *fault) {
+    size_t len = strlen(c->source.file);
+    int64_t line;
+    if (strncmp(fault->where, c->source.file, len) != 0) return INT64_MAX;
+    return fault->where[len] == ':' && text_to_int(text_of(fault->where + len + 1), &line) ? line : 0;
+}
+
+/* The compiler goes by topics, a reader by lines. Those of one line stay in their order. */
+static void sort_faults(const struct compile *c, size_t from) {
+    struct fault *items = c->faults->items;
+    for (size_t i = from + 1; i < c->faults->count; i++) {
+        struct fault moving = items[i];
+        size_t to = i;
+        for (; to > from && line_of(c, &items[to - 1]) > line_of(c, &moving); to--) items[to] = items[to - 1];
+        items[to] = moving;
+    }
+}
+
 /* TAKES the arena that c->source was made in. */
 static struct stage *compile_source(struct compile *c) {
     struct conf_reader reader = {source_read, &c->source};
-    size_t before = compile_fault_count(c);
+    size_t before = compile_fault_count(c), first = c->faults->count;
     c->stage = arena_new_of(c->arena, struct stage);
     c->stage->arena = c->arena;
     buf_init(&c->warnings, FAULTS_MAX * sizeof(struct fault));
@@ -203,6 +222,7 @@ static struct stage *compile_source(struct compile *c) {
     if (ok) finish(c);
     buf_fini(&c->warnings);
     if (ok) return c->stage;
+    sort_faults(c, first);
     arena_free(c->arena);
     return NULL;
 }

@@ -7,7 +7,7 @@ import time
 import urllib.parse
 
 import pytest
-from helpers.client import ENDED, REPORT_FIELDS, check_problem, check_report
+from helpers.client import ENDED, REPORT_FIELDS, Client, check_problem, check_report
 from helpers.jobs import Jobs, call_stage, job_stage, script_job
 from helpers.services import fetch, shipped, templates
 from helpers.upstream import Gate, reply
@@ -329,8 +329,6 @@ def test_unix_socket(gateway, upstream, tmp_path):
     gw = gateway(started=False, stages={"call": call_stage(upstream.url)})
     gw.options["listen"] = [f"127.0.0.1:{gw.port}", f"unix:{path}"]
     gw.start()
-    from helpers.client import Client
-
     client = Client(unix=path)
     assert client.run("call")["status"] == "SUCCEEDED"
     client.close()
@@ -343,8 +341,6 @@ def test_unix_socket(gateway, upstream, tmp_path):
 
 
 def test_ipv6(gateway, upstream):
-    from helpers.client import Client
-
     gw = gateway(started=False)
     gw.options["listen"] = [f"127.0.0.1:{gw.port}", f"[::1]:{gw.port}"]
     gw.start()

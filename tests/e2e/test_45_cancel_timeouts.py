@@ -3,9 +3,11 @@
 Reasons: `canceled` where the upstream was told and agreed (or had nothing to stop), `cancel_unconfirmed` where it did
 not or could not be told, `canceled_before_start` where nothing had been sent."""
 
+import socket
 import time
 
 import pytest
+from helpers.gateway import Background
 from helpers.jobs import Jobs, call_stage, job_stage, script_job
 from helpers.upstream import Gate, Reset, Stall, reply
 
@@ -108,8 +110,6 @@ def test_cancel_without_a_cancel_call(gateway, upstream):
 
 
 def test_cancel_many_times_from_many_sides(gw, upstream):
-    from helpers.gateway import Background
-
     Jobs(upstream, hold=True)
     report = gw.client().started("job")
     upstream.wait_for(1, "GET", "/jobs/1")
@@ -121,8 +121,6 @@ def test_cancel_many_times_from_many_sides(gw, upstream):
 
 
 def test_cancel_answers_who_waits(gw, upstream):
-    from helpers.gateway import Background
-
     Jobs(upstream, hold=True)
     report = gw.client().started("job")
     upstream.wait_for(1, "GET", "/jobs/1")
@@ -165,8 +163,6 @@ def test_time_of_the_run(gateway, upstream):
 
 def test_connect_timeout(gateway):
     """A listener whose queue is full never completes the handshake."""
-    import socket
-
     full = socket.socket()
     full.bind(("127.0.0.1", 0))
     full.listen(0)

@@ -468,6 +468,27 @@ def test_usage_is_2_and_nothing_is_sent(played, env, args, says):
     assert gateway.requests == []
 
 
+RUBBISH = [
+    "[]", '"x"', "5", "null", "", "{", "{}", '{"stages": 5}', '{"runs": {}}', '{"name": "x", "parameters": [1, null, {"choices": 5}]}',
+    '{"runs": [5, null, {}, "x", {"id": 5}], "cursor": 7}', '{"runs": [], "cursor": "again"}',
+    '{"stages": [5, null, [], {"errors": 5, "parameters": 7}, {"errors": {"a": 1}}]}', '{"id": "", "status": ""}',
+    '{"id": "a", "status": "TERMINAL", "outputs": 5, "error": [], "percent": "x", "reason": {}}', '{"id": "\\ud800", "status": "x"}',
+    '{"id": "a", "status": "SUCCEEDED", "outputs": [1], "error": {"message": 5}, "percent": 1e300, "created": 5, "ended": "x"}',
+    '{"errors": [null, 5, [], {"detail": null, "pointer": []}], "detail": 7, "title": null}',
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("code", [200, 422])
+@pytest.mark.parametrize("body", RUBBISH)
+def test_no_answer_upsets_a_command(played, env, body, code):
+    gateway = played()
+    gateway.answer = lambda *request: (code, {}, body)
+    for command in (["run", "s"], ["run", "s", "-n"], ["watch", "a"], ["runs"], ["list"], ["cancel", "a"]):
+        done = stagedoor(env, *command, url=gateway.url)
+        assert done.returncode in ((0, 1, 4) if code == 200 else (2,)), done
+        assert done.returncode in (0, 1) or done.stderr.startswith(f"stagedoor {command[0]}: "), done
+
+
 # ---- tokens, sockets, TLS ----
 
 
@@ -690,22 +711,25 @@ def test_runs_filters_pages_and_prints(played, env):
     assert re.search(r"since=20\d\d-", gateway.paths("GET")[0])
 
 
-STAGES = {
-    "stages": [
-        {"name": "load-test", "label": "Load test", "description": "Runs a load test", "state": "ok", "errors": [], "parameters": [
-            {"name": "target", "type": "url", "required": True, "label": "Target URL"},
-            {"name": "users", "type": "integer", "default": 50, "minimum": 1, "maximum": 5000},
-            {"name": "profile", "type": "choice", "choices": ["smoke", "soak"], "default": "smoke"}]},
-        {"name": "odd", "state": "broken", "errors": [
-            {"where": "stages.d/odd.conf:3", "what": 'unknown setting "ulr" (did you mean "url"?)'}]},
-    ]
-}  # fmt: skip
+LOAD_TEST = {"name": "load-test", "label": "Load test", "description": "Runs a load test", "state": "ok", "errors": []}
+OLD = {"name": "old", "state": "stale", "errors": [{"where": "stages.d/old.conf:1", "what": "no url"}]}
+ODD = {"name": "odd", "state": "broken", "errors": [{"where": "stages.d/odd.conf:3", "what": 'unknown setting "ulr" (did you mean "url"?)'}]}
+SHOWN = {
+    "parameters": [
+        {"name": "target", "label": "Target URL", "type": "url", "required": True, "default": None},
+        {"name": "users", "label": "users", "type": "integer", "required": False, "default": 50},
+        {"name": "profile", "label": "profile", "type": "choice", "choices": ["smoke", "soak"], "default": "smoke"},
+    ],
+    "schema": {"properties": {"users": {"type": "integer", "minimum": 1, "maximum": 5000}}},
+}
 
 
 def test_list_shows_parameters_and_broken_stages(played, env):
+    everything = {"loaded": "2026-11-23T06:00:00.000Z", "stages": [LOAD_TEST, OLD, ODD]}
     gateway = played(answers={
-        ("GET", "/stages"): lambda: (200, {}, json.dumps(STAGES)),
-        ("GET", "/stages/load-test"): lambda: (200, {}, json.dumps(STAGES["stages"][0])),
+        ("GET", "/stages"): lambda: (200, {}, json.dumps(everything)),
+        ("GET", "/stages/load-test"): lambda: (200, {}, json.dumps({**LOAD_TEST, **SHOWN})),
+        ("GET", "/stages/old"): lambda: (200, {}, json.dumps({**OLD, "parameters": []})),
     })  # fmt: skip
     done = stagedoor(env, "list", url=gateway.url)
     assert done.returncode == 0
@@ -714,10 +738,14 @@ def test_list_shows_parameters_and_broken_stages(played, env):
         "    target   url      required  Target URL",
         "    users    integer  default 50, at least 1, at most 5000",
         '    profile  choice   default "smoke"  smoke|soak',
+        "old  stale",
+        "    the version before these mistakes is in force",
+        "    stages.d/old.conf:1: no url",
         "odd  broken",
         '    stages.d/odd.conf:3: unknown setting "ulr" (did you mean "url"?)',
     ]
-    assert json.loads(stagedoor(env, "list", "--json", url=gateway.url).stdout) == STAGES
+    assert gateway.paths("GET") == ["/stages", "/stages/load-test", "/stages/old"]
+    assert json.loads(stagedoor(env, "list", "--json", url=gateway.url).stdout) == everything
     assert stagedoor(env, "list", "load-test", url=gateway.url).stdout.splitlines() == done.stdout.splitlines()[:4]
     missing = stagedoor(env, "list", "nope", url=gateway.url)
     assert missing.returncode == 2 and "there is nothing here (404)" in missing.stderr

@@ -278,6 +278,8 @@ static void test_bodies(void **state) {
         ROW(CHUNKED "3\r\nabc\r\n00A\r\n0123456789\r\n0\r\n\r\n" GET "\r\n",
             GOT_CHUNKED " [abc0123456789]; GET / 1.1 keep; "),
         ROW(CHUNKED "3;a=b\r\nabc\r\n1 ; c=\"d;e\"\r\nx\r\n0;z\r\n\r\n", GOT_CHUNKED " [abcx]; "),
+        ROW(CHUNKED "3x\r\nabc\r\n0\r\n\r\n", "400"),
+        ROW(CHUNKED "3 x\r\nabc\r\n0\r\n\r\n", "400"),
         ROW(CHUNKED "3 \r\nabc\r\n0\r\n\r\n", "400"),
         ROW(CHUNKED " 3\r\nabc\r\n0\r\n\r\n", "400"),
         ROW(CHUNKED "3;a\x01\r\nabc\r\n0\r\n\r\n", "400"),
@@ -338,6 +340,8 @@ static void test_ceilings(void **state) {
     expect_long(&limits, "GET /", "a", GUARD_LINE_MAX - 14, " HTTP/1.0\r\n\r\n", buf_cstr(&expected));
     expect_long(&limits, "GET /", "a", GUARD_LINE_MAX - 13, " HTTP/1.0\r\n\r\n", "414");
     expect_long(&limits, "GET /", "a", 100000, "", "414");
+    expect_long(&limits, "GET /", "a", GUARD_LINE_MAX - 4, "", "in head"); /* the last byte could be a CR */
+    expect_long(&limits, "GET /", "a", GUARD_LINE_MAX - 3, "", "414");
     expect_long(&small, "GET /", "a", 51, " HTTP/1.0\r\n\r\n", "414");
     buf_fini(&expected);
     mem_free(path);

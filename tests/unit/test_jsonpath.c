@@ -127,6 +127,24 @@ static void walks_are_bounded(void **state) {
     arena_free(arena);
 }
 
+/* Each of these matches ends within its own limit, but all together took seconds. */
+static void matches_are_bounded_in_sum(void **state) {
+    (void)state;
+    struct arena *arena = arena_new();
+    struct jsonpath_nodes nodes;
+    struct fault fault = {0};
+    struct json *list = json_new_array(arena);
+    const struct json *text = json_new_string(arena, "aaaaaaaaaaaaaaaaaaaaaaaaaa!");
+    for (int i = 0; i < 9000; i++) json_push(list, text);
+    const struct jsonpath *hard = jsonpath_compile(arena, TEXT("$[?match(@, 'a*a*a*a*a*x?')]"), NULL);
+    assert_false(jsonpath_find(hard, list, arena, &nodes, &fault));
+    assert_int_equal(fault.kind, FAULT_TOO_LARGE);
+    const struct jsonpath *easy = jsonpath_compile(arena, TEXT("$[?match(@, 'a*!')]"), NULL);
+    assert_true(jsonpath_find(easy, list, arena, &nodes, &fault));
+    assert_int_equal(nodes.count, 9000);
+    arena_free(arena);
+}
+
 /* ---- the suite ---- */
 
 static char *read_suite(struct text *ret) {
@@ -209,9 +227,8 @@ static void the_compliance_suite(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(paths_that_find),
-        cmocka_unit_test(mistakes_have_their_column),
-        cmocka_unit_test(walks_are_bounded),
+        cmocka_unit_test(paths_that_find),      cmocka_unit_test(mistakes_have_their_column),
+        cmocka_unit_test(walks_are_bounded),    cmocka_unit_test(matches_are_bounded_in_sum),
         cmocka_unit_test(the_compliance_suite),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

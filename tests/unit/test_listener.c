@@ -418,6 +418,29 @@ static void test_refusals(void **state) {
     one("POST /echo HTTP/1.1\r\n" H "Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
         "HTTP/1.1 400 Bad Request\r\n", NULL);
     assert_int_equal(count_read(COUNT_REQUESTS_REFUSED) - before, 6);
+    static const char *const heads[] = {"HEAD /%2f HTTP/1.1\r\n" H "\r\n", "HEAD / HTTP/1.1\r\n\r\n"};
+    for (size_t i = 0; i < 2; i++) { /* a refusal has no body either where it answers a HEAD */
+        struct server server;
+        struct client client;
+        server_start(&server, &usual, "127.0.0.1:0", NULL);
+        client_open(&client, &server);
+        say(&client, heads[i]);
+        expect_reply(&client, "HTTP/1.1 400 Bad Request\r\n", NULL, true);
+        expect_end(&client);
+        client_close(&client);
+        server_stop(&server);
+    }
+    struct server server; /* and has one behind a HEAD that was answered */
+    struct client client;
+    server_start(&server, &usual, "127.0.0.1:0", NULL);
+    client_open(&client, &server);
+    say(&client, "HEAD /echo HTTP/1.1\r\n" H "\r\n");
+    expect_reply(&client, OK, NULL, true);
+    say(&client, "\x01");
+    expect_reply(&client, "HTTP/1.1 400 ", "400 The connection does not begin with an HTTP request", false);
+    expect_end(&client);
+    client_close(&client);
+    server_stop(&server);
 }
 
 /* The client is still sending when it is refused; the refusal must reach it, not a reset. */
@@ -442,7 +465,7 @@ static void test_oversized_body(void **state) {
 static void test_deadlines(void **state) {
     (void)state;
     struct listener_limits limits = usual;
-    limits.head_timeout_ms = limits.body_timeout_ms = limits.idle_timeout_ms = 150;
+    limits.head_timeout_ms = limits.body_timeout_ms = limits.idle_timeout_ms = 300;
     struct server server;
     struct client head, body, idle, drip;
     server_start(&server, &limits, "127.0.0.1:0", NULL);
@@ -533,7 +556,7 @@ static void test_free_in_flight(void **state) {
 static void test_drain(void **state) {
     (void)state;
     struct server server;
-    struct client idle, busy, half;
+    struct client idle, busy, half, late;
     server_start(&server, &usual, "127.0.0.1:0", NULL);
     client_open(&idle, &server);
     client_open(&busy, &server);
@@ -546,7 +569,11 @@ static void test_drain(void **state) {
     drain(&server);
     expect_end(&idle);
     assert_int_equal(sem_trywait(&server.drained), -1);
+    client_open(&late, &server); /* the system takes it, and nobody serves it */
+    say(&late, "GET /echo HTTP/1.1\r\n" H "\r\n");
     say(&half, "ho HTTP/1.1\r\n" H "\r\n");
+    while (!half.got.len) assert_true(client_read(&half) > 0);
+    assert_non_null(strstr(half.got.at, "\r\nConnection: close\r\n"));
     expect_reply(&half, OK, "GET/echo?|", false);
     expect_end(&half);
     release(&server);
@@ -556,11 +583,41 @@ static void test_drain(void **state) {
     client_close(&half);
     client_close(&busy);
     wait_for(&server.drained);
+    assert_int_equal(recv(late.fd, (char[1]){0}, 1, MSG_DONTWAIT), -1);
+    client_close(&late);
     client_close(&idle);
     server_stop(&server);
+    assert_int_equal(server.handled, 3);
     /* nobody there */
     server_start(&server, &usual, "127.0.0.1:0", NULL);
     drain(&server);
+    wait_for(&server.drained);
+    server_stop(&server);
+}
+
+static void drain_when_told(void *arg) {
+    struct server *server = arg;
+    sem_post(&server->holds);
+    wait_for(&server->went); /* the loop stands still, and what a client sends meanwhile is not read */
+    listener_drain(server->listener, on_drained, server);
+}
+
+/* A request that has arrived when the drain begins is answered, although the loop had not seen it. */
+static void test_drain_with_news(void **state) {
+    (void)state;
+    struct server server;
+    struct client client;
+    server_start(&server, &usual, "127.0.0.1:0", NULL);
+    client_open(&client, &server);
+    say(&client, "GET /echo HTTP/1.1\r\n" H "\r\n");
+    expect_reply(&client, OK, NULL, false);
+    loop_post(server.loop, drain_when_told, &server);
+    wait_for(&server.holds);
+    say(&client, "GET /echo HTTP/1.1\r\n" H "\r\n");
+    sem_post(&server.went);
+    expect_reply(&client, OK, "GET/echo?|", false);
+    expect_end(&client);
+    client_close(&client);
     wait_for(&server.drained);
     server_stop(&server);
 }
@@ -596,7 +653,7 @@ static void test_max_connections(void **state) {
 static void test_client_that_does_not_read(void **state) {
     (void)state;
     struct listener_limits limits = usual;
-    limits.write_timeout_ms = 150;
+    limits.write_timeout_ms = 400;
     struct server server;
     struct client client;
     server_start(&server, &limits, "127.0.0.1:0", NULL);
@@ -614,6 +671,19 @@ static void test_client_that_does_not_read(void **state) {
     client_open(&client, &server);
     say(&client, "GET /big HTTP/1.1\r\n" H "\r\n");
     expect_reply(&client, OK, big, false);
+    client_close(&client);
+    /* also where that takes longer than the deadline: only standing still counts */
+    client_open(&client, &server);
+    small = 131072; /* the kernel probes a window smaller than a segment only now and then */
+    setsockopt(client.fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
+    say(&client, "GET /big HTTP/1.1\r\n" H "\r\n");
+    began = clock_mono_ms();
+    while (clock_mono_ms() - began < 1000) {
+        char some[16384];
+        assert_true(recv(client.fd, some, sizeof some, MSG_WAITALL) == sizeof some);
+        usleep(5000); /* a slow reader is what is tested */
+    }
+    assert_int_equal(count_read(COUNT_CONNECTIONS), 1);
     client_close(&client);
     server_stop(&server);
 }
@@ -711,11 +781,11 @@ static void test_addresses(void **state) {
 static void test_ipv6(void **state) {
     (void)state;
     struct fault fault = {0};
-    struct listen_socket *six = listen_socket_open("[::1]:0", &fault);
+    struct listen_socket *six = listen_socket_open("[::]:0", &fault);
     if (!six) skip(); /* a machine without IPv6 */
     char same[64];
     const char *port = strrchr(listen_socket_address(six), ':');
-    assert_true(text_starts(text_of(listen_socket_address(six)), "[::1]:"));
+    assert_true(text_starts(text_of(listen_socket_address(six)), "[::]:"));
     snprintf(same, sizeof same, "127.0.0.1%s", port);
     struct listen_socket *four = listen_socket_open(same, &fault); /* the same port: the first is IPv6 only */
     assert_non_null(four);
@@ -1054,6 +1124,7 @@ int main(void) {
         cmocka_unit_test(test_client_leaves),
         cmocka_unit_test(test_free_in_flight),
         cmocka_unit_test(test_drain),
+        cmocka_unit_test(test_drain_with_news),
         cmocka_unit_test(test_max_connections),
         cmocka_unit_test(test_client_that_does_not_read),
         cmocka_unit_test(test_no_descriptors),

@@ -248,6 +248,43 @@ static void templates_that_do_not_render(void **state) {
     }
 }
 
+/* The examples of docs/templates.md. */
+static void the_examples_of_the_docs(void **state) {
+    (void)state;
+    static const struct {
+        enum template_place place;
+        const char *source, *made;
+    } cases[] = {
+        {PLACE_URL, "https://ci.example.com/jobs/{{ parameters.job }}/runs?branch={{ parameters.branch }}",
+         "https://ci.example.com/jobs/nightly%2Ffull/runs?branch=a%26b"},
+        {PLACE_JSON,
+         "{\"text\": \"{{ parameters.users }} for {{ parameters.name }}\", \"users\": {{ parameters.users }}, "
+         "\"tags\": "
+         "{{ parameters.tags }}}",
+         "{\"text\": \"50 for a \\\"b\\\"\", \"users\": 50, \"tags\": [\"x\",\"y\"]}"},
+        {PLACE_URL, "https://hub.example/v2/{{ parameters.image | segments }}/tags/list",
+         "https://hub.example/v2/library/nginx/tags/list"},
+        {PLACE_TEXT, "{{ parameters.note | default('none') }}", "none"},
+    };
+    struct arena *arena = arena_new();
+    const struct json *roots[COUNT(ROOTS)] = {
+        json_parse(arena,
+                   TEXT("{\"job\":\"nightly/full\",\"branch\":\"a&b\",\"users\":50,\"name\":\"a \\\"b\\\"\","
+                        "\"tags\":[\"x\",\"y\"],\"image\":\"library/nginx\"}"),
+                   &LIMITS, NULL)};
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct fault fault = {0};
+        struct template_rules rules = rules_of(cases[i].place);
+        struct buf out;
+        buf_init(&out, 4096);
+        const struct template *t = template_compile(arena, text_of(cases[i].source), &rules, &fault);
+        if (!t || !template_render(t, roots, &out, &fault)) fail_msg("%s: %s", cases[i].source, fault.what);
+        assert_string_equal(buf_cstr(&out), cases[i].made);
+        buf_fini(&out);
+    }
+    arena_free(arena);
+}
+
 static void questions(void **state) {
     (void)state;
     struct arena *arena = arena_new();
@@ -365,6 +402,7 @@ int main(void) {
         cmocka_unit_test(templates_that_render),
         cmocka_unit_test(templates_that_do_not_compile),
         cmocka_unit_test(templates_that_do_not_render),
+        cmocka_unit_test(the_examples_of_the_docs),
         cmocka_unit_test(questions),
         cmocka_unit_test(output_is_bounded),
         cmocka_unit_test(no_value_breaks_out),

@@ -42,7 +42,8 @@ struct script {
     void *arg;
     SSL_CTX *tls;
     /* results */
-    atomic_uint connections, requests, hung_up; /* hung_up: stalls that the client ended */
+    atomic_uint connections, requests, closed;
+    atomic_uint hung_up; /* stalls that the client ended */
     atomic_llong written;
     struct buf got; /* all requests, one behind the other; to be read when the script has stopped */
     /* private */
@@ -91,6 +92,7 @@ static void script_end_close(struct script_end *end, bool reset) {
     close(end->fd);
     end->fd = -1;
     pthread_mutex_unlock(&end->script->lock);
+    atomic_fetch_add(&end->script->closed, 1);
 }
 
 static bool script_answer(struct script_end *end, struct buf *in, size_t whole) {

@@ -4,7 +4,6 @@ import http.client
 import json
 import re
 import socket
-import ssl
 import urllib.parse
 
 from .wait import wait_until

@@ -1,0 +1,68 @@
+/* Renders a template again and again: bench_template TEMPLATE VARS SECONDS
+ *
+ * Prints {"renders": …, "seconds": …}, then what was rendered, so that the caller can see that the rival made the same.
+ * VARS is a JSON file with an object; its members are the roots. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "lang/json.h"
+#include "lang/template.h"
+
+#define ROOTS_MAX 16
+
+static struct text read_file(struct arena *arena, const char *path) {
+    struct buf buf;
+    buf_init(&buf, 1 << 20);
+    FILE *file = fopen(path, "r");
+    if (!file) perror(path), exit(1);
+    char part[4096];
+    for (size_t n; (n = fread(part, 1, sizeof part, file)) > 0;) buf_add(&buf, part, n);
+    fclose(file);
+    struct text whole = {arena_strndup(arena, buf_cstr(&buf), buf.len), buf.len};
+    buf_fini(&buf);
+    return whole;
+}
+
+static void fail(const struct fault *fault) {
+    fprintf(stderr, "%s: %s\n", fault->where, fault->what);
+    exit(1);
+}
+
+int main(int argc, char **argv) {
+    if (argc != 4) return fputs("usage: bench_template TEMPLATE VARS SECONDS\n", stderr), 2;
+    struct arena *arena = arena_new();
+    struct fault fault = {0};
+    struct json_limits limits = {.max_bytes = 1 << 20, .max_depth = 64, .max_items = 100000};
+    const struct json *vars = json_parse(arena, read_file(arena, argv[2]), &limits, &fault);
+    if (!vars) fail(&fault);
+
+    const char *names[ROOTS_MAX];
+    const struct json *roots[ROOTS_MAX];
+    size_t count = 0;
+    for (struct json_member m = json_first(vars); m.name.at && count < ROOTS_MAX; m = json_next(vars, m)) {
+        names[count] = arena_strndup(arena, m.name.at, m.name.len);
+        roots[count++] = m.value;
+    }
+    struct template_names known = {.roots = names, .count = count};
+    struct template_rules rules = {.place = PLACE_JSON, .names = &known, .file = argv[1], .line = 1};
+    const struct template *compiled = template_compile(arena, read_file(arena, argv[1]), &rules, &fault);
+    if (!compiled) fail(&fault);
+
+    struct buf out;
+    buf_init(&out, 1 << 20);
+    int64_t renders = 0, began_us = clock_mono_us(), until_us = began_us + (int64_t)(strtod(argv[3], NULL) * 1e6),
+            now_us;
+    do {
+        for (int i = 0; i < 1000; i++, renders++) {
+            buf_clear(&out);
+            if (!template_render(compiled, roots, &out, &fault)) fail(&fault);
+        }
+        now_us = clock_mono_us();
+    } while (now_us < until_us);
+    printf("{\"renders\": %lld, \"seconds\": %.6f}\n%s\n", (long long)renders, (double)(now_us - began_us) / 1e6,
+           buf_cstr(&out));
+    buf_fini(&out);
+    arena_free(arena);
+    return 0;
+}

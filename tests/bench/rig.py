@@ -1,0 +1,192 @@
+"""What measuring needs: an nginx as the upstream and as the rival, the gateway, wrk, and readings of /proc.
+
+With two cores or more, what is measured has the first one for itself; upstreams and load share the second.
+"""
+
+import contextlib
+import http.client
+import json
+import os
+import re
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+HOME = Path(__file__).resolve().parents[2]
+STAGEDOOR = os.environ.get("STAGEDOOR", str(HOME / "build/stagedoor"))
+TICKS = os.sysconf("SC_CLK_TCK")
+MEASURED, REST = (0, 1) if (os.cpu_count() or 1) > 1 else (0, 0)
+
+NGINX = """
+daemon off; master_process off; worker_processes 1; worker_rlimit_nofile 65536;
+pid {dir}/nginx-{port}.pid; error_log {dir}/nginx-{port}.log warn;
+events {{ worker_connections 30000; }}
+http {{
+    access_log off; keepalive_requests 1000000000; keepalive_timeout 300s; default_type application/json;
+    client_body_temp_path {dir}/t1; proxy_temp_path {dir}/t2; fastcgi_temp_path {dir}/t3;
+    uwsgi_temp_path {dir}/t4; scgi_temp_path {dir}/t5;
+    {http}
+    server {{ listen 127.0.0.1:{port} backlog=4096; {server} }}
+}}
+"""
+ANSWERS = """
+location /slow { return 200 '{"state": "running", "percent": 40}'; }
+location / { return 200 '{"id": 4711, "state": "done", "links": {"self": "/api/runs/4711"}}'; }
+"""
+PROXY = "location / {{ proxy_pass http://behind; proxy_http_version 1.1; proxy_set_header Connection ''; }}"
+
+STAGES = {
+    "fire": """
+name = "fire";
+parameters = ( {{ name = "target"; type = "string"; required = true; }}, {{ name = "users"; type = "integer"; default = 50; }} );
+request = {{ method = "POST"; url = "{upstream}/fire"; body = "{{{{ parameters.target }}}} {{{{ parameters.users }}}}";
+            content_type = "text/plain"; expect = "2xx"; }};
+""",
+    "slow": """
+name = "slow";
+request = {{ method = "POST"; url = "{upstream}/start"; expect = "2xx"; }};
+status = {{ url = "{upstream}/slow"; every = "10s"; timeout = "2h"; value = "$.state";
+           running = [ "running" ]; success = [ "done" ]; }};
+""",
+}
+
+WRK = """
+wrk.method = "{method}"
+wrk.body = {body}
+wrk.headers["Content-Type"] = "application/json"
+done = function(summary, latency, requests)
+    io.write(string.format('RESULT {{"requests": %d, "us": %d, "bad": %d, "p50_us": %d, "p99_us": %d}}\\n', summary.requests,
+        summary.duration, summary.errors.status + summary.errors.connect + summary.errors.read + summary.errors.write
+        + summary.errors.timeout, latency:percentile(50), latency:percentile(99)))
+end
+"""
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def request(port, method, path, body=None, connection=None):
+    connection = connection or http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    connection.request(method, path, body, {"Content-Type": "application/json"} if body else {})
+    answer = connection.getresponse()
+    return answer.status, answer.read()
+
+
+def wait_for(what, ready, seconds=60, every=0.01):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            if ready():
+                return
+        time.sleep(every)
+    raise SystemExit(f"{what}: not within {seconds} s")
+
+
+class Process:
+    """A child on a core of its own, read through /proc."""
+
+    def __init__(self, command, core, log):
+        self.log = open(log, "ab")
+        self.child = subprocess.Popen(["taskset", "-c", str(core), *command], stdin=subprocess.DEVNULL,
+                                      stdout=self.log, stderr=self.log)
+
+    def cpu_s(self):
+        fields = Path(f"/proc/{self.child.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / TICKS
+
+    def rss_kib(self):
+        return int(re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{self.child.pid}/status").read_text()).group(1))
+
+    def end(self, signal=15):
+        if self.child.poll() is None:
+            self.child.send_signal(signal)
+            try:
+                self.child.wait(40)
+            except subprocess.TimeoutExpired:
+                self.child.kill()
+                self.child.wait()
+        self.log.close()
+
+
+class Rig(contextlib.ExitStack):
+    """Everything lives in one directory; leaving the rig ends what it started."""
+
+    def __enter__(self):
+        super().__enter__()
+        self.dir = Path(self.enter_context(tempfile.TemporaryDirectory(prefix="bench-", dir=HOME / "build")))
+        self.port = self.gateway = None
+        self.upstream_port = free_port()
+        self.start_nginx(self.upstream_port, REST, "", ANSWERS)
+        return self
+
+    def start_nginx(self, port, core, http_part, server_part):
+        conf = self.dir / f"nginx-{port}.conf"
+        conf.write_text(NGINX.format(dir=self.dir, port=port, http=http_part, server=server_part))
+        process = Process(["nginx", "-p", str(self.dir), "-e", str(self.dir / "nginx.err"), "-c", str(conf)], core,
+                          self.dir / "nginx.out")
+        self.callback(process.end)
+        wait_for("nginx", lambda: request(port, "GET", "/x")[0] == 200)
+        return process
+
+    def start_proxy(self):
+        port = free_port()
+        behind = f"upstream behind {{ server 127.0.0.1:{self.upstream_port}; keepalive 256; keepalive_requests 1000000000; }}"
+        return port, self.start_nginx(port, MEASURED, behind, PROXY.format())
+
+    def write_stages(self):
+        folder = self.dir / "stages.d"
+        folder.mkdir(exist_ok=True)
+        (self.dir / "templates").mkdir(exist_ok=True)
+        for name, text in STAGES.items():
+            (folder / f"{name}.conf").write_text(text.format(upstream=f"http://127.0.0.1:{self.upstream_port}"))
+
+    def start_gateway(self, core=MEASURED):
+        """Gives the seconds until it was ready."""
+        self.write_stages()
+        self.port = self.port or free_port()
+        started = time.monotonic()
+        self.gateway = Process(
+            [STAGEDOOR, "serve", "--listen", f"127.0.0.1:{self.port}", "--stages", str(self.dir / "stages.d"), "--templates",
+             str(self.dir / "templates"), "--store", f"sqlite:{self.dir}/stagedoor.db", "--loops", "1", "--log-level",
+             "warn"], core, self.dir / "gateway.log")
+        self.callback(self.gateway.end)
+
+        def ready():
+            if self.gateway.child.poll() is not None:
+                raise SystemExit("the gateway ended:\n" + (self.dir / "gateway.log").read_text(errors="replace")[-3000:])
+            return request(self.port, "GET", "/ready")[0] == 200
+
+        wait_for("the gateway", ready)
+        return time.monotonic() - started
+
+    def metric(self, name, label=""):
+        """The sum over all rows that have that label (`status="SUCCEEDED"`)."""
+        page = request(self.port, "GET", "/metrics")[1].decode()
+        rows = re.findall(rf"^stagedoor_{name}({{.*}})? (\S+)$", page, re.M)
+        return sum(float(value) for labels, value in rows if label in labels)
+
+    def drain(self, seconds=120):
+        wait_for("the runs' end", lambda: self.metric("runs_in_flight") == 0, seconds, 0.05)
+
+    def wrk(self, port, method, path, body=None, seconds=3, connections=64):
+        script = self.dir / "wrk.lua"
+        script.write_text(WRK.format(method=method, body="[==[" + body + "]==]" if body else "nil"))
+        done = subprocess.run(
+            ["taskset", "-c", str(REST), "wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", str(script),
+             f"http://127.0.0.1:{port}{path}"], capture_output=True, text=True)
+        found = re.search(r"^RESULT (.*)$", done.stdout, re.M)
+        if not found:
+            raise SystemExit(f"wrk failed: {done.stdout}{done.stderr}")
+        return json.loads(found.group(1))
+
+
+def start_body(users=50):
+    """200 bytes of JSON."""
+    body = {"parameters": {"target": "", "users": users}, "caller": {"user": "bench", "application": "bench"}}
+    body["parameters"]["target"] = "x" * (200 - len(json.dumps(body)))
+    return json.dumps(body)

@@ -1,0 +1,205 @@
+/* The catalog: what is read, found and kept as files come, break, heal, clash and go. */
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "stage/catalog.h"
+
+static char directory[] = "/tmp/test_catalog.XXXXXX";
+static const struct stage_context context = {.templates = "/nonexistent"};
+
+static void path_of(const char *file, char path[128]) {
+    snprintf(path, 128, "%s/%s", directory, file);
+}
+
+static void put(const char *file, const char *text) {
+    char path[128];
+    path_of(file, path);
+    FILE *f = fopen(path, "w");
+    assert_non_null(f);
+    fputs(text, f);
+    fclose(f);
+}
+
+static void drop(const char *file) {
+    char path[128];
+    path_of(file, path);
+    unlink(path);
+}
+
+#define GOOD(name, label) "name = \"" name "\"; label = \"" label "\"; request = { url = \"https://a.example/\"; };"
+
+/* TAKES `previous`. */
+static struct catalog *reload(struct catalog *previous) {
+    struct fault fault;
+    struct catalog *catalog = catalog_load(directory, &context, previous, 1234, &fault);
+    assert_non_null(catalog);
+    catalog_unref(previous);
+    return catalog;
+}
+
+static const struct catalog_entry *find(const struct catalog *catalog, const char *name) {
+    return catalog_find(catalog, text_of(name));
+}
+
+static void test_reading(void **state) {
+    (void)state;
+    put("b.conf", GOOD("beta", "B"));
+    put("a.conf", GOOD("zeta", "Z"));
+    put("c.conf", "name = ;");
+    put("d.conf", "name = \"delta\"; request = 1;");
+    put("note.txt", "no definition");
+    put(".hidden.conf", "nor this");
+    struct catalog *catalog = reload(NULL);
+    assert_int_equal(catalog->count, 4);
+    assert_int_equal(catalog->loaded_wall_ms, 1234);
+    assert_string_equal(catalog->entries[0].name, "beta");
+    assert_string_equal(find(catalog, "zeta")->stage->label, "Z");
+    assert_int_equal(find(catalog, "zeta")->fault_count, 0);
+    assert_null(find(catalog, "c")->stage); /* its name cannot be read, so the file's stands for it */
+    assert_int_equal(find(catalog, "c")->fault_count, 1);
+    assert_non_null(strstr(find(catalog, "c")->faults[0].where, "/c.conf:1"));
+    assert_null(find(catalog, "delta")->stage);
+    assert_null(find(catalog, "gamma"));
+    assert_null(find(catalog, ""));
+    assert_null(find(catalog, "bet"));
+    assert_null(find(catalog, "beta2"));
+    assert_string_equal(catalog_nearest(catalog, TEXT("betta")), "beta");
+    assert_null(catalog_nearest(catalog, TEXT("something-else")));
+    catalog_unref(catalog);
+}
+
+static void test_keeps_last_good(void **state) {
+    (void)state;
+    put("a.conf", GOOD("a", "first"));
+    struct catalog *catalog = reload(NULL);
+    struct stage *first = stage_ref(find(catalog, "a")->stage);
+    catalog = reload(catalog);
+    assert_ptr_equal(find(catalog, "a")->stage, first); /* unchanged: the very same */
+    put("a.conf", "name = \"renamed\"; request = { };");
+    catalog = reload(catalog);
+    assert_ptr_equal(find(catalog, "a")->stage, first);
+    assert_int_equal(find(catalog, "a")->fault_count, 1);
+    assert_null(find(catalog, "renamed"));
+    put("a.conf", "syntax error");
+    catalog = reload(catalog); /* broken twice in a row: the last good one is still there */
+    assert_ptr_equal(find(catalog, "a")->stage, first);
+    assert_int_equal(find(catalog, "a")->fault_count, 1);
+    put("a.conf", GOOD("a", "second"));
+    catalog = reload(catalog);
+    assert_string_equal(find(catalog, "a")->stage->label, "second");
+    assert_int_equal(find(catalog, "a")->fault_count, 0);
+    assert_string_equal(first->label, "first"); /* whoever holds it can still use it */
+    stage_unref(first);
+    drop("a.conf");
+    catalog = reload(catalog);
+    assert_int_equal(catalog->count, 0);
+    catalog_unref(catalog);
+}
+
+static void test_two_of_one_name(void **state) {
+    (void)state;
+    put("a.conf", GOOD("same", "A"));
+    put("b.conf", GOOD("same", "B"));
+    put("c.conf", GOOD("other", "C"));
+    struct catalog *catalog = reload(NULL);
+    assert_int_equal(catalog->count, 3);
+    assert_null(find(catalog, "same")->stage);
+    assert_non_null(find(catalog, "other")->stage);
+    for (size_t i = 1; i < 3; i++) {
+        assert_string_equal(catalog->entries[i].name, "same");
+        assert_int_equal(catalog->entries[i].faults[0].kind, FAULT_CONFLICT);
+    }
+    assert_non_null(strstr(catalog->entries[1].faults[0].what, "/b.conf"));
+    assert_non_null(strstr(catalog->entries[2].faults[0].what, "/a.conf"));
+    drop("b.conf");
+    catalog = reload(catalog);
+    struct stage *stage = find(catalog, "same")->stage;
+    assert_string_equal(stage->label, "A");
+    put("0.conf", GOOD("same", "late")); /* a newcomer does not push out what is in force */
+    catalog = reload(catalog);
+    assert_ptr_equal(find(catalog, "same")->stage, stage);
+    assert_int_equal(find(catalog, "same")->fault_count, 1);
+    catalog_unref(catalog);
+}
+
+static void test_no_directory(void **state) {
+    (void)state;
+    struct fault fault;
+    assert_null(catalog_load("/nonexistent", &context, NULL, 0, &fault));
+    assert_int_equal(fault.kind, FAULT_IO);
+    assert_string_equal(fault.where, "/nonexistent");
+}
+
+static bool stop;
+
+static void *read_on(void *arg) {
+    size_t *seen = arg;
+    while (!__atomic_load_n(&stop, __ATOMIC_ACQUIRE) || *seen == 0) {
+        struct catalog *catalog = catalog_current();
+        const struct catalog_entry *entry = catalog_find(catalog, TEXT("a"));
+        *seen += entry && entry->stage && entry->stage->label[0] ? 1 : 0;
+        catalog_unref(catalog);
+    }
+    return NULL;
+}
+
+static void test_published_to_all_threads(void **state) {
+    (void)state;
+    put("a.conf", GOOD("a", "0"));
+    assert_null(catalog_current());
+    struct catalog *catalog = reload(NULL);
+    catalog_publish(catalog_ref(catalog));
+    pthread_t threads[2];
+    size_t seen[2] = {0, 0};
+    for (size_t i = 0; i < 2; i++) assert_int_equal(pthread_create(&threads[i], NULL, read_on, &seen[i]), 0);
+    for (int i = 0; i < 50; i++) {
+        put("a.conf", i % 2 ? GOOD("a", "odd") : GOOD("a", "even"));
+        catalog = reload(catalog);
+        catalog_publish(catalog_ref(catalog));
+    }
+    __atomic_store_n(&stop, true, __ATOMIC_RELEASE);
+    for (size_t i = 0; i < 2; i++) pthread_join(threads[i], NULL);
+    assert_true(seen[0] > 0 && seen[1] > 0);
+    struct catalog *last = catalog_current();
+    assert_ptr_equal(last, catalog);
+    assert_string_equal(find(last, "a")->stage->label, "odd");
+    catalog_unref(last);
+    catalog_unref(catalog);
+    catalog_publish(NULL);
+    assert_null(catalog_current());
+}
+
+static int setup(void **state) {
+    (void)state;
+    return mkdtemp(directory) ? 0 : -1;
+}
+
+static int clean(void **state) {
+    (void)state;
+    static const char *const files[] = {"0.conf", "a.conf", "b.conf", "c.conf", "d.conf", "note.txt", ".hidden.conf"};
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) drop(files[i]);
+    return 0;
+}
+
+static int teardown(void **state) {
+    clean(state);
+    return rmdir(directory);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_teardown(test_reading, clean),
+        cmocka_unit_test_teardown(test_keeps_last_good, clean),
+        cmocka_unit_test_teardown(test_two_of_one_name, clean),
+        cmocka_unit_test(test_no_directory),
+        cmocka_unit_test_teardown(test_published_to_all_threads, clean),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}

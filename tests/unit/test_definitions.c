@@ -1,0 +1,309 @@
+/* Definitions: every broken one of tests/broken gives exactly the mistakes that its head announces, and those of
+ * tests/good compile to what they say, also from what a run pins. */
+#include <dirent.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "config/conf_file.h"
+#include "stage/fields.h"
+#include "stage/stage.h"
+
+static char home[1024];
+
+static bool knows(void *arg, const char *name) {
+    (void)arg;
+    return strcmp(name, "known") == 0 || strcmp(name, "loadtest_token") == 0;
+}
+
+static const struct stage_context context = {.templates = "templates", .secret_known = knows};
+
+static void enter(const char *directory) {
+    assert_int_equal(chdir(home), 0);
+    assert_int_equal(chdir(directory), 0);
+}
+
+static bool is_definition(const char *name) {
+    size_t len = strlen(name);
+    return len > 5 && strcmp(name + len - 5, ".conf") == 0;
+}
+
+/* The lines "# PLACE: message" at the head, one after the other; PLACE is a line of this file, or file:line. */
+static const char *expected_of(struct arena *arena, const char *file) {
+    struct text text, line;
+    struct buf out;
+    assert_true(conf_disk.read(NULL, arena, file, &text, NULL));
+    buf_init(&out, 1 << 16);
+    while (text_cut(&text, '\n', &line) && text_starts(line, "# ")) {
+        line = (struct text){line.at + 2, line.len - 2};
+        if (line.at[0] >= '0' && line.at[0] <= '9') buf_addf(&out, "%s:", file);
+        buf_addf(&out, "%.*s\n", TEXT_ARG(line));
+    }
+    const char *expected = arena_strdup(arena, buf_cstr(&out));
+    buf_fini(&out);
+    return expected;
+}
+
+static const char *found_in(struct arena *arena, const char *file) {
+    struct faults faults;
+    struct buf out;
+    faults_init(&faults);
+    buf_init(&out, 1 << 16);
+    struct stage *stage = stage_load(file, &context, &faults);
+    assert_null(stage);
+    for (size_t i = 0; i < faults.count; i++) buf_addf(&out, "%s: %s\n", faults.items[i].where, faults.items[i].what);
+    const char *found = arena_strdup(arena, buf_cstr(&out));
+    buf_fini(&out);
+    faults_fini(&faults);
+    return found;
+}
+
+static void test_broken(void **state) {
+    (void)state;
+    enter("tests/broken");
+    DIR *dir = opendir(".");
+    assert_non_null(dir);
+    size_t count = 0;
+    for (const struct dirent *entry; (entry = readdir(dir));) {
+        if (!is_definition(entry->d_name)) continue;
+        struct arena *arena = arena_new();
+        const char *expected = expected_of(arena, entry->d_name);
+        assert_true(expected[0]);
+        assert_string_equal(found_in(arena, entry->d_name), expected);
+        arena_free(arena);
+        count++;
+    }
+    closedir(dir);
+    assert_true(count >= 60);
+}
+
+static struct stage *load(const char *file) {
+    struct faults faults;
+    faults_init(&faults);
+    struct stage *stage = stage_load(file, &context, &faults);
+    for (size_t i = 0; i < faults.count; i++) print_message("%s: %s\n", faults.items[i].where, faults.items[i].what);
+    faults_fini(&faults);
+    assert_non_null(stage);
+    return stage;
+}
+
+static const char *rendered(struct arena *arena, const struct template *t) {
+    const struct json *roots[ROOT_STEPS + STAGE_STEPS_MAX] = {NULL};
+    struct buf out;
+    struct fault fault;
+    buf_init(&out, 1 << 16);
+    if (!template_render(t, roots, &out, &fault)) print_message("%s\n", fault.what);
+    const char *s = arena_strdup(arena, buf_cstr(&out));
+    buf_fini(&out);
+    return s;
+}
+
+static void test_two_steps(void **state) {
+    (void)state;
+    enter("tests/good");
+    struct stage *s = load("load-test.conf");
+    struct arena *arena = arena_new();
+    size_t root;
+    assert_string_equal(s->name, "load-test");
+    assert_string_equal(s->file, "load-test.conf");
+    assert_int_equal(s->param_count, 3);
+    assert_int_equal(s->params[1].type, PARAM_INTEGER);
+    assert_int_equal(json_int(s->params[1].preset), 50);
+    assert_true(s->params[1].maximum == 5000);
+    assert_int_equal(s->step_count, 2);
+    const struct stage_step *request = &s->steps[0], *status = &s->steps[1];
+    assert_string_equal(request->name, "request");
+    assert_string_equal(request->call.method, "POST");
+    assert_string_equal(rendered(arena, request->call.url), "https://loadtest.example.com/api/runs");
+    assert_int_equal(request->call.auth.kind, AUTH_BEARER);
+    assert_string_equal(request->call.content_type, "application/json");
+    assert_non_null(request->call.body);
+    assert_true(code_set_holds(&request->call.expect, 201) && !code_set_holds(&request->call.expect, 200));
+    assert_false(request->call.idempotent);
+    assert_false(request->rules.exist);
+    assert_int_equal(request->timeout_ms, 0);
+    assert_string_equal(status->call.method, "GET");
+    assert_true(status->call.idempotent && status->rules.exist);
+    assert_int_equal(status->every_ms, 5000);
+    assert_int_equal(status->timeout_ms, 3600 * 1000);
+    assert_true(template_is_whole_url(status->call.url, &root) && root == ROOT_STEPS);
+    assert_string_equal(jsonpath_source(status->rules.value), "$.state");
+    assert_int_equal(status->rules.failure.count, 2);
+    assert_string_equal(status->rules.failure.items[1], "error");
+    assert_string_equal(s->cancel->method, "DELETE");
+    assert_int_equal(s->cancel_needs, 1);
+    assert_int_equal(s->output_count, 2);
+    assert_string_equal(s->outputs[1].name, "p99_ms");
+    assert_string_equal(s->roots[ROOT_STEPS + 1], "status");
+    assert_int_equal(s->warning_count, 0);
+    arena_free(arena);
+    stage_unref(s);
+}
+
+static void test_threshold(void **state) {
+    (void)state;
+    enter("tests/good");
+    struct stage *s = load("prometheus-gate.conf");
+    struct arena *arena = arena_new();
+    assert_int_equal(s->step_count, 1);
+    assert_string_equal(s->steps[0].call.method, "GET");
+    assert_true(s->steps[0].rules.exist);
+    assert_true(template_uses(s->steps[0].rules.at_most, ROOT_PARAMETERS));
+    assert_string_equal(rendered(arena, s->steps[0].rules.at_least), "-1.5");
+    assert_int_equal(s->steps[0].timeout_ms, 600 * 1000);
+    arena_free(arena);
+    stage_unref(s);
+}
+
+static void test_steps(void **state) {
+    (void)state;
+    enter("tests/good");
+    struct stage *s = load("labels.conf");
+    assert_int_equal(s->step_count, 2);
+    assert_string_equal(s->steps[0].name, "manifest");
+    assert_string_equal(s->steps[0].call.method, "GET");
+    assert_int_equal(s->steps[0].output_count, 1);
+    assert_int_equal(s->steps[1].call.follow_redirects, 5);
+    assert_int_equal(s->steps[1].call.max_reply_bytes, 8 << 20);
+    assert_true(template_uses(s->steps[1].call.url, ROOT_STEPS));
+    assert_null(s->cancel);
+    stage_unref(s);
+}
+
+static void check_everything(const struct stage *s) {
+    const struct stage_call *call = &s->steps[0].call;
+    const struct stage_rules *rules = &s->steps[1].rules;
+    assert_string_equal(s->name, "everything.1_x");
+    assert_int_equal(s->timeout_ms, 2 * 3600 * 1000);
+    assert_int_equal(s->host_count, 3);
+    assert_int_equal(s->param_count, 9);
+    assert_int_equal(json_int(s->params[1].preset), 7);
+    assert_int_equal(json_size(s->params[6].preset), 2);
+    assert_int_equal(s->params[8].type, PARAM_SECRET);
+    assert_true(s->params[8].required);
+    assert_string_equal(call->method, "PUT");
+    assert_false(call->idempotent);
+    assert_int_equal(call->header_count, 2);
+    assert_string_equal(call->headers[0].name, "X.Key");
+    assert_string_equal(call->content_type, "application/vnd.api+json");
+    assert_int_equal(call->auth.kind, AUTH_BASIC);
+    assert_true(call->tls.insecure);
+    assert_string_equal(call->tls.ca, "common.inc");
+    assert_string_equal(call->tls.key, "common.inc");
+    assert_true(code_set_holds(&call->expect, 409));
+    assert_int_equal(call->connect_timeout_ms, 1000);
+    assert_int_equal(call->call_timeout_ms, 2000);
+    assert_int_equal(call->max_reply_bytes, 1000);
+    assert_int_equal(call->follow_redirects, 3);
+    assert_int_equal(call->retry_attempts, 4);
+    assert_int_equal(call->retry_delay_ms, 10);
+    assert_int_equal(call->retry_max_delay_ms, 20);
+    assert_int_equal(s->steps[1].timeout_ms, 0);
+    assert_int_equal(s->steps[1].not_found_grace_ms, 10000);
+    assert_true(rules->unknown_fails);
+    assert_string_equal(rules->failure.items[0], "bad");
+    assert_string_equal(rules->running.items[1], "2");
+    assert_string_equal(rules->warn.items[2], "true");
+    assert_int_equal(s->steps[1].output_count, 1);
+    assert_string_equal(s->cancel->method, "POST");
+    assert_int_equal(s->cancel->form_count, 1);
+    assert_string_equal(s->cancel->content_type, "application/x-www-form-urlencoded");
+    assert_int_equal(s->cancel_needs, 1);
+    assert_int_equal(s->output_count, 3);
+    assert_non_null(s->outputs[0].path);
+    assert_non_null(s->outputs[2].expression);
+    assert_int_equal(s->warning_count, 2);
+    assert_string_equal(s->warnings[0].where, "everything.conf:29");
+    assert_non_null(strstr(s->warnings[0].what, "not verified"));
+    assert_string_equal(s->warnings[1].where, "everything.conf:48");
+    assert_non_null(strstr(s->warnings[1].what, "use https"));
+}
+
+static void test_everything(void **state) {
+    (void)state;
+    enter("tests/good");
+    struct stage *s = load("everything.conf");
+    check_everything(s);
+    stage_unref(s);
+}
+
+/* What a run pins compiles to the same where none of the files is there any more (but those of TLS). */
+static void test_pinned(void **state) {
+    (void)state;
+    static const char *const files[] = {"load-test.conf", "labels.conf", "prometheus-gate.conf", "everything.conf"};
+    for (size_t i = 0; i < 4; i++) {
+        struct faults faults;
+        faults_init(&faults);
+        enter("tests/good");
+        struct stage *first = load(files[i]);
+        struct stage_context blind = {.templates = "/nonexistent", .secret_known = knows};
+        if (i < 3) enter("/");
+        struct stage *again = stage_load_source(first->source, &blind, &faults);
+        assert_non_null(again);
+        assert_string_equal(stage_hash(again), stage_hash(first));
+        assert_string_equal(again->source, first->source);
+        if (i == 3) check_everything(again);
+        stage_unref(again);
+        stage_unref(first);
+        faults_fini(&faults);
+    }
+}
+
+static void test_pinned_is_checked(void **state) {
+    (void)state;
+    static const char *const bad[] = {"",
+                                      "{}",
+                                      "[]",
+                                      "{\"file\":\"x\"}",
+                                      "{\"file\":\"x\",\"text\":\"name = 1;\"}",
+                                      "{\"file\":\"x\",\"text\":\"@include \\\"y\\\"\"}"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        struct faults faults;
+        faults_init(&faults);
+        assert_null(stage_load_source(bad[i], &context, &faults));
+        assert_true(faults.count > 0);
+        faults_fini(&faults);
+    }
+}
+
+/* docs/definitions.md holds the tables between its markers. */
+static void test_docs(void **state) {
+    (void)state;
+    struct buf reference;
+    struct arena *arena = arena_new();
+    struct text docs;
+    enter(".");
+    buf_init(&reference, 1 << 20);
+    fields_print_reference(&reference);
+    assert_true(conf_disk.read(NULL, arena, "docs/definitions.md", &docs, NULL));
+    const char *begin = strstr(docs.at, "<!-- begin: settings -->\n"), *end = strstr(docs.at, "<!-- end: settings -->");
+    assert_true(begin && end);
+    begin = strchr(begin, '\n') + 1;
+    assert_int_equal(end - begin, reference.len);
+    assert_memory_equal(begin, reference.at, reference.len);
+    buf_fini(&reference);
+    arena_free(arena);
+}
+
+static int setup(void **state) {
+    (void)state;
+    return getcwd(home, sizeof home) ? 0 : -1;
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_broken),
+        cmocka_unit_test(test_two_steps),
+        cmocka_unit_test(test_threshold),
+        cmocka_unit_test(test_steps),
+        cmocka_unit_test(test_everything),
+        cmocka_unit_test(test_pinned),
+        cmocka_unit_test(test_pinned_is_checked),
+        cmocka_unit_test(test_docs),
+    };
+    return cmocka_run_group_tests(tests, setup, NULL);
+}

@@ -1,0 +1,250 @@
+/* base/text: slices, numbers, distances, and buffers with their ceilings. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/text.h"
+
+#define COUNT(a) (sizeof(a) / sizeof *(a))
+
+static void compares(void **state) {
+    (void)state;
+    assert_true(text_same(text_of(NULL), TEXT("")));
+    assert_true(text_same(TEXT("a\0b"), TEXT("a\0b")));
+    assert_false(text_same(TEXT("a\0b"), TEXT("a\0c")));
+    assert_true(text_is(TEXT("word"), "word"));
+    assert_false(text_is(TEXT("word"), "words"));
+    assert_true(text_is_nocase(TEXT("Content-TYPE"), "content-type"));
+    assert_false(text_is_nocase(TEXT("Content-TYPE"), "content-typ"));
+    assert_true(text_starts(TEXT("https://h"), "https:"));
+    assert_true(text_starts(text_of(NULL), ""));
+    assert_false(text_starts(TEXT("http"), "https"));
+    assert_true(text_holds(TEXT("a${b"), "${"));
+    assert_false(text_holds(TEXT("a$"), "${"));
+    assert_true(text_is(text_trim(TEXT(" \t\r\n a b \n")), "a b"));
+    assert_int_equal(text_trim(TEXT(" \n ")).len, 0);
+}
+
+static void cuts_into_parts(void **state) {
+    (void)state;
+    static const struct {
+        const char *whole, *parts[5];
+    } rows[] = {{"a,,b", {"a", "", "b"}}, {"", {""}}, {",", {"", ""}}, {"a,", {"a", ""}}, {"one", {"one"}}};
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        struct text rest = text_of(rows[i].whole), head;
+        size_t n = 0;
+        for (; text_cut(&rest, ',', &head); n++) {
+            assert_non_null(rows[i].parts[n]);
+            assert_true(text_is(head, rows[i].parts[n]));
+        }
+        assert_null(rows[i].parts[n]);
+    }
+    struct text none = {0}, head;
+    assert_false(text_cut(&none, ',', &head));
+}
+
+static void reads_integers(void **state) {
+    (void)state;
+    static const struct {
+        const char *text;
+        bool good;
+        int64_t value;
+    } rows[] = {
+        {"0", true, 0},
+        {"-0", true, 0},
+        {"007", true, 7},
+        {"9223372036854775807", true, INT64_MAX},
+        {"-9223372036854775808", true, INT64_MIN},
+        {"9223372036854775808", false, 0},
+        {"-9223372036854775809", false, 0},
+        {"99999999999999999999999", false, 0},
+        {"", false, 0},
+        {"-", false, 0},
+        {"--1", false, 0},
+        {"+1", false, 0},
+        {" 1", false, 0},
+        {"1 ", false, 0},
+        {"1e3", false, 0},
+        {"0x1", false, 0},
+    };
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        int64_t value = 42;
+        assert_int_equal(text_to_int(text_of(rows[i].text), &value), rows[i].good);
+        assert_int_equal(value, rows[i].good ? rows[i].value : 42);
+    }
+    int64_t value;
+    assert_false(text_to_int(TEXT("1\0"), &value));
+}
+
+static void checks_utf8(void **state) {
+    (void)state;
+    static const struct {
+        const char *bytes;
+        bool good;
+    } rows[] = {
+        {"", true},
+        {"plain", true},
+        {"\xC2\x80", true},
+        {"\xDF\xBF", true},
+        {"\xE0\xA0\x80", true},
+        {"\xED\x9F\xBF", true},
+        {"\xEF\xBF\xBF", true},
+        {"\xF0\x90\x80\x80", true},
+        {"\xF4\x8F\xBF\xBF", true},
+        {"\x80", false},             /* alone */
+        {"\xC0\xAF", false},         /* overlong '/' */
+        {"\xC1\xBF", false},         /* overlong */
+        {"\xE0\x9F\xBF", false},     /* overlong */
+        {"\xF0\x8F\xBF\xBF", false}, /* overlong */
+        {"\xED\xA0\x80", false},     /* surrogate */
+        {"\xF4\x90\x80\x80", false}, /* above U+10FFFF */
+        {"\xF5\x80\x80\x80", false},
+        {"\xFF", false},
+        {"\xC3", false}, /* cut */
+        {"a\xE2\x82", false},
+        {"\xE2\x28\xA1", false},
+    };
+    for (size_t i = 0; i < COUNT(rows); i++) assert_int_equal(text_utf8_check(text_of(rows[i].bytes)), rows[i].good);
+}
+
+static void measures_distance(void **state) {
+    (void)state;
+    static const struct {
+        const char *a, *b;
+        unsigned distance;
+    } rows[] = {{"", "", 0},      {"", "abc", 3},          {"abc", "", 3},    {"abc", "abc", 0},
+                {"ab", "ba", 1},  {"every", "evry", 1},    {"url", "uri", 1}, {"timeout", "timeuot", 1},
+                {"ca", "abc", 3}, {"kitten", "sitting", 3}};
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        assert_int_equal(text_distance(text_of(rows[i].a), text_of(rows[i].b)), rows[i].distance);
+        assert_int_equal(text_distance(text_of(rows[i].b), text_of(rows[i].a)), rows[i].distance);
+    }
+    char longest[65];
+    memset(longest, 'x', sizeof longest);
+    assert_int_equal(text_distance((struct text){longest, 63}, TEXT("")), 63);
+    assert_int_equal(text_distance((struct text){longest, 64}, TEXT("")), 64);
+    assert_int_equal(text_distance((struct text){longest, 65}, (struct text){longest, 65}), 0);
+}
+
+static void finds_the_nearest_name(void **state) {
+    (void)state;
+    static const char *const names[] = {"url", "method", "success", "success_when"};
+    assert_string_equal(text_nearest("metod", names, COUNT(names)), "method");
+    assert_string_equal(text_nearest("succes", names, COUNT(names)), "success");
+    assert_string_equal(text_nearest("ulr", names, COUNT(names)), "url");
+    assert_null(text_nearest("headers", names, COUNT(names)));
+    assert_null(text_nearest("", names, COUNT(names)));
+    assert_null(text_nearest("url", names, 0));
+}
+
+static void buffer_grows_to_its_ceiling(void **state) {
+    (void)state;
+    struct buf buf;
+    buf_init(&buf, 1000);
+    assert_string_equal(buf_cstr(&buf), "");
+    for (int i = 0; i < 250; i++) buf_addf(&buf, "%04d", i);
+    assert_int_equal(buf.len, 1000);
+    assert_false(buf.full);
+    assert_int_equal(strlen(buf_cstr(&buf)), 1000);
+    assert_memory_equal(buf.at + 996, "0249", 4);
+    buf_addc(&buf, 'x');
+    assert_true(buf.full);
+    assert_int_equal(buf.len, 1000);
+    buf_clear(&buf);
+    assert_false(buf.full);
+    assert_string_equal(buf_cstr(&buf), "");
+    buf_fini(&buf);
+}
+
+static void full_buffer_takes_nothing_more(void **state) {
+    (void)state;
+    struct buf buf;
+    buf_init(&buf, 4);
+    buf_adds(&buf, "abc");
+    buf_adds(&buf, "de"); /* does not fit: not even its first byte is taken */
+    buf_addc(&buf, 'd');  /* would fit, but what comes before it is missing */
+    assert_true(buf.full);
+    assert_string_equal(buf_cstr(&buf), "abc");
+    assert_null(buf_room(&buf, 0));
+    buf_fini(&buf);
+}
+
+static void buffer_is_cut_and_taken(void **state) {
+    (void)state;
+    struct buf buf;
+    buf_init(&buf, 100);
+    buf_take_front(&buf, 0);
+    buf_adds(&buf, "hello world");
+    buf_take_front(&buf, 6);
+    assert_string_equal(buf_cstr(&buf), "world");
+    char *room = buf_room(&buf, 3);
+    memcpy(room, "!??", 3);
+    buf_grew(&buf, 1);
+    assert_string_equal(buf_cstr(&buf), "world!");
+    char *taken = buf_take(&buf);
+    assert_string_equal(taken, "world!");
+    mem_free(taken);
+    assert_int_equal(buf.len, 0);
+    taken = buf_take(&buf);
+    assert_string_equal(taken, "");
+    mem_free(taken);
+    buf_adds(&buf, "again");
+    assert_string_equal(buf_cstr(&buf), "again");
+    buf_fini(&buf);
+}
+
+static void writes_json_strings(void **state) {
+    (void)state;
+    static const struct {
+        struct text in;
+        const char *out;
+    } rows[] = {
+        {{"", 0}, "\"\""},
+        {{"plain", 5}, "\"plain\""},
+        {{"a\"b\\c/", 6}, "\"a\\\"b\\\\c/\""},
+        {{"\b\f\n\r\t", 5}, "\"\\b\\f\\n\\r\\t\""},
+        {{"\0\x01\x1F\x7F", 4}, "\"\\u0000\\u0001\\u001f\\u007f\""},
+        {{"\xC3\xA9\xF0\x9F\x98\x80", 6}, "\"\xC3\xA9\xF0\x9F\x98\x80\""},
+        {{NULL, 0}, "\"\""},
+    };
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        struct buf buf;
+        buf_init(&buf, 100);
+        buf_add_json_string(&buf, rows[i].in);
+        assert_string_equal(buf_cstr(&buf), rows[i].out);
+        buf_fini(&buf);
+    }
+}
+
+static void writes_hex(void **state) {
+    (void)state;
+    struct buf buf;
+    buf_init(&buf, 6);
+    buf_add_hex(&buf, "\x00\xAF\x10", 3);
+    assert_string_equal(buf_cstr(&buf), "00af10");
+    buf_add_hex(&buf, "\x01", 1);
+    assert_true(buf.full);
+    assert_int_equal(buf.len, 6);
+    buf_fini(&buf);
+}
+
+int main(void) {
+    static const struct CMUnitTest tests[] = {
+        cmocka_unit_test(compares),
+        cmocka_unit_test(cuts_into_parts),
+        cmocka_unit_test(reads_integers),
+        cmocka_unit_test(checks_utf8),
+        cmocka_unit_test(measures_distance),
+        cmocka_unit_test(finds_the_nearest_name),
+        cmocka_unit_test(buffer_grows_to_its_ceiling),
+        cmocka_unit_test(full_buffer_takes_nothing_more),
+        cmocka_unit_test(buffer_is_cut_and_taken),
+        cmocka_unit_test(writes_json_strings),
+        cmocka_unit_test(writes_hex),
+    };
+    return cmocka_run_group_tests_name("text", tests, NULL, NULL);
+}
