@@ -445,12 +445,22 @@ static void keep_house(struct server *server) {
     loop_run(server->loop);
 }
 
-static void finish(struct server *server) {
-    for (unsigned i = 0; i < server->engines.count; i++) {
-        worker_join(&server->workers[i]);
-        engine_detach(server->workers[i].engine);
-    }
+static void flush_loops(const struct server *server) {
+    for (unsigned i = 0; i < server->engines.count; i++) loop_flush(server->workers[i].loop);
+}
+
+/* A question and its answer may be under way between two loops: no loop goes before all are quiet. */
+static void stop_workers(struct server *server) {
+    for (unsigned i = 0; i < server->engines.count; i++) worker_join(&server->workers[i]);
+    for (unsigned i = 0; i < server->engines.count; i++) engine_detach(server->workers[i].engine);
     store_close(server->store);
+    flush_loops(server);
+    for (unsigned i = 0; i < server->engines.count; i++) engine_dismiss(server->workers[i].engine);
+    flush_loops(server);
+}
+
+static void finish(struct server *server) {
+    stop_workers(server);
     for (unsigned i = 0; i < server->engines.count; i++) worker_fini(&server->workers[i]);
     for (size_t i = 0; i < server->socket_count; i++) listen_socket_close(server->sockets[i]);
     tls_context_free(server->tls);

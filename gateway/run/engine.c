@@ -225,6 +225,19 @@ static void answer_all(struct life *life) {
     }
 }
 
+/* The end will not come here any more. Who waits for a record is answered when it is durable. */
+static void answer_waiting(struct life *life) {
+    for (struct ask **at = &life->asks; *at;) {
+        struct ask *ask = *at;
+        if (ask->waits_for_record) {
+            at = &ask->next;
+            continue;
+        }
+        *at = ask->next;
+        answer_report(ask, life->run);
+    }
+}
+
 static void refuse_all(struct life *life, const struct fault *fault) {
     while (life->asks) {
         struct ask *ask = life->asks;
@@ -714,7 +727,7 @@ void engine_drain(struct engine *engine, void (*done)(void *arg), void *arg) {
     for (struct life *life = engine->lives; life; life = life->next) {
         const struct run *run = life->run;
         if (run->state == RUN_CALLING && run_call_of(run, RUN_CALL_STEP)->idempotent) abort_call(life);
-        if (life->accepted) answer_all(life);
+        answer_waiting(life);
     }
     look_drained(engine);
 }
@@ -726,6 +739,12 @@ void engine_limit(struct engine *engine, size_t max_runs) {
 void engine_detach(struct engine *engine) {
     engine->draining = true;
     engine->store = NULL;
+}
+
+void engine_dismiss(struct engine *engine) {
+    struct fault fault;
+    fault_set(&fault, FAULT_BUSY, "gateway", "the gateway is being stopped; try again");
+    for (struct life *life = engine->lives; life; life = life->next) refuse_all(life, &fault);
 }
 
 void engine_free(struct engine *engine) {
