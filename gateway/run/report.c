@@ -21,13 +21,24 @@ static void add_defused(struct buf *out, struct text json) {
 }
 
 static void add_name(struct buf *out, const char *name) {
-    buf_addf(out, "%s\"%s\":", out->at[out->len - 1] == '{' ? "" : ",", name);
+    buf_adds(out, out->at[out->len - 1] == '{' ? "\"" : ",\"");
+    buf_adds(out, name);
+    buf_adds(out, "\":");
 }
 
 static void add_string(struct buf *out, const char *name, const char *value) {
     add_name(out, name);
     if (value) buf_add_json_string(out, text_of(value));
     else buf_adds(out, "null");
+}
+
+static void add_url(struct buf *out, const char *name, const char *base_url, const char *id, const char *rest) {
+    add_name(out, name);
+    buf_addc(out, '"');
+    buf_adds(out, base_url);
+    buf_adds(out, "/runs/");
+    buf_adds(out, id);
+    buf_adds(out, rest);
 }
 
 static void add_time(struct buf *out, const char *name, int64_t wall_ms) {
@@ -38,7 +49,7 @@ static void add_time(struct buf *out, const char *name, int64_t wall_ms) {
 
 static void add_number(struct buf *out, const char *name, int64_t value, bool known) {
     add_name(out, name);
-    if (known) buf_addf(out, "%lld", (long long)value);
+    if (known) buf_addi(out, value);
     else buf_adds(out, "null");
 }
 
@@ -74,10 +85,8 @@ void run_report_write(const struct run *run, const char *base_url, struct buf *o
     add_string(&text, "reason", over ? reason_word(run->reason) : NULL);
     add_string(&text, "progress", run->progress);
     add_number(&text, "percent", run->percent, run->percent >= 0);
-    add_name(&text, "statusUrl");
-    buf_addf(&text, "\"%s/runs/%s\"", base_url, run->id);
-    add_name(&text, "cancelUrl");
-    buf_addf(&text, "\"%s/runs/%s/cancel\"", base_url, run->id);
+    add_url(&text, "statusUrl", base_url, run->id, "\"");
+    add_url(&text, "cancelUrl", base_url, run->id, "/cancel\"");
     add_name(&text, "upstream");
     buf_addc(&text, '{');
     add_string(&text, "status", run->upstream_word);
