@@ -1,7 +1,8 @@
 /* The record of a run: what the store keeps of it, as JSON, and the way back.
  *
  * A record of a run in flight holds what its next calls need (parameters, the replies that decided steps); a record of
- * an ended one only what a report shows. Secrets are masked in both. Unknown members are ignored, absent ones have
+ * an ended one only what a report shows. The gateway's secrets are masked in both, those among the parameters once the
+ * run has ended. Unknown members are ignored, absent ones have
  * their neutral value, so that records of an older version can be read. */
 #include <string.h>
 
@@ -47,14 +48,16 @@ static void add_step(struct buf *out, const struct run *run, size_t i, const str
     add_int(out, "calls", step->calls);
     add_int(out, "code", step->code);
     if (!run->ended_ms) {
-        add_text(out, arena, "url", step->url);
+        add_value(out, "url", masked(world, arena, json_new_string(arena, step->url)));
         if (step->value) add_value(out, "value", masked(world, arena, step->value));
     }
     buf_addc(out, '}');
 }
 
+/* Calls need them as they are. After the end nobody does; and without the definition nobody knows which are secret. */
 static const struct json *parameters_of(const struct run *run, struct arena *arena) {
-    if (!run->ended_ms || !run->stage) return run->parameters;
+    if (!run->ended_ms) return run->parameters;
+    if (!run->stage) return run->state == RUN_ENDED ? run->parameters : NULL;
     return params_masked(arena, run->stage->params, run->stage->param_count, run->parameters);
 }
 
@@ -134,9 +137,11 @@ static void load_members(struct run *run, const struct json *record) {
     run->error = mem_strdup(json_gets_text(record, "error"));
     run->upstream_word = mem_strdup(json_gets_text(record, "upstream_word"));
     run->upstream_code = (int)int_of(record, "upstream_code");
-    run->percent = (int)int_of(record, "percent");
+    run->percent = json_kind(json_gets(record, "percent")) == JSON_INT ? (int)int_of(record, "percent") : -1;
     run->outputs = json_gets(record, "outputs");
     run->artifacts = json_gets(record, "artifacts");
+    if (json_kind(run->outputs) != JSON_OBJECT) run->outputs = json_new_object(run->arena);
+    if (json_kind(run->artifacts) != JSON_ARRAY) run->artifacts = json_new_array(run->arena);
     load_steps(run, json_gets(record, "steps"));
 }
 

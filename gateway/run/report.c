@@ -32,13 +32,15 @@ static void add_string(struct buf *out, const char *name, const char *value) {
     else buf_adds(out, "null");
 }
 
+/* The base may come from a client's Host header. */
 static void add_url(struct buf *out, const char *name, const char *base_url, const char *id, const char *rest) {
     add_name(out, name);
     buf_addc(out, '"');
-    buf_adds(out, base_url);
+    if (text_utf8_check(text_of(base_url))) buf_add_json_inner(out, text_of(base_url));
     buf_adds(out, "/runs/");
     buf_adds(out, id);
     buf_adds(out, rest);
+    buf_addc(out, '"');
 }
 
 static void add_time(struct buf *out, const char *name, int64_t wall_ms) {
@@ -85,8 +87,8 @@ void run_report_write(const struct run *run, const char *base_url, struct buf *o
     add_string(&text, "reason", over ? reason_word(run->reason) : NULL);
     add_string(&text, "progress", run->progress);
     add_number(&text, "percent", run->percent, run->percent >= 0);
-    add_url(&text, "statusUrl", base_url, run->id, "\"");
-    add_url(&text, "cancelUrl", base_url, run->id, "/cancel\"");
+    add_url(&text, "statusUrl", base_url, run->id, "");
+    add_url(&text, "cancelUrl", base_url, run->id, "/cancel");
     add_name(&text, "upstream");
     buf_addc(&text, '{');
     add_string(&text, "status", run->upstream_word);

@@ -147,6 +147,7 @@ struct run {
     int upstream_code;      /* 0: none yet */
     int percent;            /* -1: unknown */
     bool warned_unknown;
+    bool outputs_left_out;        /* they were too large for a report */
     const struct json *outputs;   /* an object */
     const struct json *artifacts; /* an array */
 };
