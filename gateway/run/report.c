@@ -21,7 +21,9 @@ void run_report_defuse(struct buf *out, struct text json) {
 }
 
 static void add_name(struct buf *out, const char *name) {
-    buf_addf(out, "%s\"%s\":", out->at[out->len - 1] == '{' ? "" : ",", name);
+    buf_adds(out, out->at[out->len - 1] == '{' ? "\"" : ",\"");
+    buf_adds(out, name);
+    buf_adds(out, "\":");
 }
 
 static void add_string(struct buf *out, const char *name, const char *value) {
@@ -35,7 +37,10 @@ static void add_url(struct buf *out, const char *name, const char *base_url, con
     add_name(out, name);
     buf_addc(out, '"');
     if (text_utf8_check(text_of(base_url))) buf_add_json_inner(out, text_of(base_url));
-    buf_addf(out, "/runs/%s%s\"", id, rest);
+    buf_adds(out, "/runs/");
+    buf_adds(out, id);
+    buf_adds(out, rest);
+    buf_addc(out, '"');
 }
 
 static void add_time(struct buf *out, const char *name, int64_t wall_ms) {
@@ -46,7 +51,7 @@ static void add_time(struct buf *out, const char *name, int64_t wall_ms) {
 
 static void add_number(struct buf *out, const char *name, int64_t value, bool known) {
     add_name(out, name);
-    if (known) buf_addf(out, "%lld", (long long)value);
+    if (known) buf_addi(out, value);
     else buf_adds(out, "null");
 }
 
