@@ -217,6 +217,37 @@ static void test_outputs(void **state) {
     rig_end(&rig);
 }
 
+/* What a failed run gave helps to find out why. */
+static void test_outputs_of_a_run_without_success(void **state) {
+    (void)state;
+    static const char *const words[] = {"failed", "aborted"};
+    for (size_t i = 0; i < 2; i++) {
+        struct rig rig;
+        char body[64];
+        begin_polling(&rig);
+        snprintf(body, sizeof body, "{\"state\": \"%s\", \"report\": \"http://r\"}", words[i]);
+        rig_answer(&rig, 200, body);
+        rig_stored(&rig);
+        assert_true(rig.over);
+        assert_string_equal(output(&rig, "report"), "http://r");
+        rig_end(&rig);
+    }
+}
+
+/* The intent goes along with the reply before it: one record between two calls, not two. */
+static void test_one_record_between_two_calls(void **state) {
+    (void)state;
+    struct rig rig;
+    begin(&rig, "name = \"s\"; steps = ( { name = \"a\"; method = \"POST\"; url = \"http://up.test/\"; }, { name = "
+                "\"b\"; method = \"POST\"; url = \"http://up.test/\"; } );");
+    rig_written(&rig);
+    assert_int_equal(rig.sends[0], 1);
+    rig_answer(&rig, 200, "");
+    rig_written(&rig);
+    assert_int_equal(rig.sends[1], 1);
+    rig_end(&rig);
+}
+
 /* A text without end from the upstream is cut, not lost. */
 static void test_long_messages(void **state) {
     (void)state;
@@ -1222,6 +1253,8 @@ int main(void) {
         cmocka_unit_test(test_threshold_gates),
         cmocka_unit_test(test_threshold_that_is_no_number),
         cmocka_unit_test(test_outputs),
+        cmocka_unit_test(test_outputs_of_a_run_without_success),
+        cmocka_unit_test(test_one_record_between_two_calls),
         cmocka_unit_test(test_long_messages),
         cmocka_unit_test(test_polling_holds_no_more_memory),
         cmocka_unit_test(test_never_sent_is_tried_again),
