@@ -190,9 +190,9 @@ def test_stop_answers_a_cancel_only_when_it_is_recorded(gateway, upstream):
 def test_stop_with_idle_and_half_open_clients(gateway):
     gw = gateway()
     idle, half = RawConnection(gw.port), RawConnection(gw.port)
-    idle.send("GET /health HTTP/1.1\r\nHost: gw\r\n\r\n")
+    idle.send("GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
     assert idle.answer().status == 200
-    half.send("POST /stages/x HTTP/1.1\r\nHost: gw\r\nContent-Le")
+    half.send("POST /stages/x HTTP/1.1\r\nHost: localhost\r\nContent-Le")
     began = time.monotonic()
     gw.stop()
     assert time.monotonic() - began < 15
