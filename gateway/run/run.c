@@ -372,12 +372,17 @@ static void again(struct move *m, const struct verdict *verdict) {
                m->world->now_ms + pace_retry_ms(&step->call, run->attempt, verdict->retry_after_ms, m->world->random));
 }
 
+static int64_t next_poll_ms(const struct run *run, int64_t now_ms) {
+    const struct stage_step *step = step_of(run);
+    return pace_poll_ms(step, pace_origin_ms(step, run->step_began_ms, text_of(run->id)), now_ms);
+}
+
 static void still_running(struct move *m, const struct verdict *verdict) {
     struct run *run = m->run;
     run->attempt = 0;
     m->orders->store = !step_of(run)->call.idempotent; /* it was answered: a restart has to know that */
     say_polling(m, verdict);
-    wait_until(m, m->world->now_ms + pace_poll_ms(step_of(run), run->step_began_ms, m->world->now_ms));
+    wait_until(m, m->world->now_ms + next_poll_ms(run, m->world->now_ms));
 }
 
 static void note_upstream(struct move *m, const struct verdict *verdict) {
@@ -598,7 +603,7 @@ void run_resume(struct run *run, const struct run_world *world, struct run_order
         bool ahead = run->due_ms > world->now_ms && run->due_ms <= world->now_ms + DUE_MAX_MS;
         int64_t due_ms = ahead ? run->due_ms : world->now_ms;
         if (step->rules.exist && world->now_ms - run->step_began_ms >= step->every_ms && !ahead)
-            due_ms += pace_poll_ms(step, run->step_began_ms, world->now_ms); /* each at its own phase: no herd */
+            due_ms += next_poll_ms(run, world->now_ms); /* each at its own phase: no herd */
         wait_until(&m, due_ms);
     }
 }
