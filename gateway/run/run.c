@@ -299,6 +299,7 @@ static const struct json *take_outputs(struct move *m, const struct json *value,
     const struct json *whole = last ? run_outputs_of(run, scratch, run->stage->outputs, run->stage->output_count,
                                                      m->world->now_ms, value)
                                     : NULL;
+    if (!warned && !json_size(run->outputs) && !json_size(own) && !json_size(whole)) return own;
     struct json *outputs = json_new_object(run->arena);
     const struct json *parts[] = {run->outputs, own, whole};
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
@@ -318,7 +319,7 @@ static void keep_reply(struct move *m, const struct verdict *verdict, struct are
     const struct json *own = take_outputs(m, value, verdict->warned, scratch);
     struct json *kept = json_new_object(run->arena);
     for (struct json_member v = json_first(value); v.name.at; v = json_next(value, v))
-        json_set_text(kept, v.name, v.value);
+        if (run->stage->names_headers || !text_is(v.name, "headers")) json_set_text(kept, v.name, v.value);
     json_set(kept, "outputs", own);
     state->value = kept;
     state->status = RUN_SUCCEEDED;
@@ -631,8 +632,6 @@ static struct run *make(const struct run_new *from) {
     run->caller = json_share(arena, from->caller);
     run->parameters = json_share(arena, from->parameters);
     run->created_ms = run->updated_ms = run->step_began_ms = from->now_ms;
-    run->outputs = json_new_object(arena);
-    run->artifacts = json_new_array(arena);
     run->percent = -1;
     if (from->stage) {
         run->stage = stage_ref(from->stage);
