@@ -133,6 +133,7 @@ soak: $(OUT)/stagedoor
 
 install: $(OUT)/stagedoor
 	install -D -m 755 $(OUT)/stagedoor $(DESTDIR)$(PREFIX)/bin/stagedoor
+	install -D -m 644 packaging/man/stagedoor.1 $(DESTDIR)$(PREFIX)/share/man/man1/stagedoor.1
 
 clean:
 	rm -rf $(BUILD)

@@ -322,7 +322,8 @@ static void hop_begin(struct transfer *transfer) {
 
 /* What templates and reports get is UTF-8 without control characters, whatever was sent. */
 static const char *clean(struct arena *arena, struct text value) {
-    struct text text = json_text(json_new_text(arena, value));
+    bool good = text_utf8_check(value) && !memchr(value.at, 0, value.len);
+    struct text text = good ? value : json_text(json_new_text(arena, value));
     char *copy = arena_strndup(arena, text.at, text.len);
     for (char *c = copy; *c; c++)
         if ((unsigned char)*c < 0x20 || *c == 0x7F) *c = ' ';

@@ -3,7 +3,6 @@
  * Loops read the clock once a pass (base/loop) and hand the time down; only threads of their own call this directly. */
 #include "base/clock.h"
 
-#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
@@ -28,6 +27,10 @@ int64_t clock_mono_us(void) {
     return read_us(CLOCK_MONOTONIC);
 }
 
+static void put(char *out, size_t count, int value) {
+    for (; count-- > 0; value /= 10) out[count] = (char)('0' + value % 10);
+}
+
 void clock_format(int64_t wall_ms, char out[CLOCK_TEXT_SIZE]) {
     if (wall_ms < YEAR_0_MS) wall_ms = YEAR_0_MS;
     if (wall_ms > YEAR_9999_END_MS) wall_ms = YEAR_9999_END_MS;
@@ -35,11 +38,15 @@ void clock_format(int64_t wall_ms, char out[CLOCK_TEXT_SIZE]) {
     if (ms < 0) ms += 1000, seconds--;
     time_t when = (time_t)seconds;
     struct tm parts;
-    char made[64];
     gmtime_r(&when, &parts); /* cannot fail within these years */
-    snprintf(made, sizeof made, "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ", parts.tm_year + 1900, parts.tm_mon + 1,
-             parts.tm_mday, parts.tm_hour, parts.tm_min, parts.tm_sec, (int)ms);
-    snprintf(out, CLOCK_TEXT_SIZE, "%.24s", made);
+    memcpy(out, "0000-00-00T00:00:00.000Z", CLOCK_TEXT_SIZE);
+    put(out, 4, parts.tm_year + 1900);
+    put(out + 5, 2, parts.tm_mon + 1);
+    put(out + 8, 2, parts.tm_mday);
+    put(out + 11, 2, parts.tm_hour);
+    put(out + 14, 2, parts.tm_min);
+    put(out + 17, 2, parts.tm_sec);
+    put(out + 20, 3, (int)ms);
 }
 
 static bool digits(struct text *t, size_t count, int *ret_value) {

@@ -17,7 +17,11 @@ static void die(const char *what) {
 void digest_sha256_hex(struct text t, char out[65]) {
     unsigned char sum[32];
     if (EVP_Digest(t.at ? t.at : "", t.len, sum, NULL, EVP_sha256(), NULL) != 1) die("SHA-256");
-    for (size_t i = 0; i < sizeof sum; i++) snprintf(out + 2 * i, 3, "%02x", sum[i]);
+    for (size_t i = 0; i < sizeof sum; i++) {
+        out[2 * i] = "0123456789abcdef"[sum[i] >> 4];
+        out[2 * i + 1] = "0123456789abcdef"[sum[i] & 15];
+    }
+    out[2 * sizeof sum] = 0;
 }
 
 void digest_random(void *out, size_t len) {

@@ -119,7 +119,7 @@ static void write_all(int fd, const char *at, size_t len) {
 
 void log_put_fields(enum log_level level, const char *event, const struct log_context *ctx,
                     const struct log_field *fields) {
-    if (level < writer.least) return;
+    if (level < __atomic_load_n(&writer.least, __ATOMIC_RELAXED)) return;
     struct buf line;
     buf_init(&line, LINE_MAX_BYTES);
     format_line(&line, level, event, ctx, fields);
@@ -198,6 +198,10 @@ bool log_open(enum log_level least, enum log_format format, const char *path, st
         return fault_set(fault, FAULT_IO, "log", "the log's thread cannot be started");
     writer.running = true;
     return true;
+}
+
+void log_set_least(enum log_level least) {
+    __atomic_store_n(&writer.least, least, __ATOMIC_RELAXED);
 }
 
 void log_close(void) {

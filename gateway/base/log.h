@@ -40,8 +40,9 @@ void log_fault(enum log_level level, const char *event, const struct log_context
 
 /* Starts the writer thread; before that lines go straight to stderr. `path` "-" or NULL is stderr. */
 bool log_open(enum log_level least, enum log_format format, const char *path, struct fault *fault);
-void log_close(void);  /* writes what waits, ends the thread */
-void log_reopen(void); /* after log rotation: opens the path again */
+void log_set_least(enum log_level least); /* any thread */
+void log_close(void);                     /* writes what waits, ends the thread */
+void log_reopen(void);                    /* after log rotation: opens the path again */
 
 /* Called for every line before it is queued, to mask secrets in place; set once, before threads start. */
 void log_set_mask(void (*mask)(struct buf *line));

@@ -18,6 +18,8 @@
 #include "base/log.h"
 #include "base/mem.h"
 
+#define PASS_BUDGET_MS 10 /* of messages, or of timers, before the others get their turn */
+
 struct message {
     struct message *next;
     void (*fn)(void *);
@@ -40,6 +42,7 @@ struct loop {
     size_t heap_count, heap_cap;
     pthread_mutex_t lock; /* guards mailbox */
     struct queue mailbox;
+    struct queue inbox; /* taken out of the mailbox, not yet run; the loop's own */
     struct queue later;
     atomic_bool stopping;
 };
@@ -90,12 +93,31 @@ static void queue_run(struct queue *queue) {
     }
 }
 
-static void mailbox_run(struct loop *loop) {
+static void inbox_fill(struct loop *loop) {
     pthread_mutex_lock(&loop->lock);
-    struct queue taken = loop->mailbox;
-    loop->mailbox.first = NULL;
+    if (loop->mailbox.first) {
+        if (!loop->inbox.first) loop->inbox.last = &loop->inbox.first;
+        *loop->inbox.last = loop->mailbox.first;
+        loop->inbox.last = loop->mailbox.last;
+        loop->mailbox.first = NULL;
+    }
     pthread_mutex_unlock(&loop->lock);
-    queue_run(&taken);
+}
+
+/* Messages until the budget is used up: a commit of thousands of records must not keep sockets and timers waiting. */
+static void inbox_run(struct loop *loop, int64_t until_ms) {
+    while (loop->inbox.first) {
+        struct message *message = loop->inbox.first;
+        loop->inbox.first = message->next;
+        message->fn(message->arg);
+        mem_free(message);
+        if (clock_mono_ms() >= until_ms) return;
+    }
+}
+
+static void wake(struct loop *loop) {
+    uint64_t one = 1;
+    while (write(loop->wake_fd, &one, sizeof one) < 0 && errno == EINTR) {}
 }
 
 static void on_wake(evutil_socket_t fd, short events, void *arg) {
@@ -105,7 +127,9 @@ static void on_wake(evutil_socket_t fd, short events, void *arg) {
     uint64_t ignored;
     while (read(fd, &ignored, sizeof ignored) < 0 && errno == EINTR) {}
     if (atomic_load(&loop->stopping)) event_base_loopbreak(loop->base);
-    mailbox_run(loop);
+    inbox_fill(loop);
+    inbox_run(loop, entered + PASS_BUDGET_MS);
+    if (loop->inbox.first) wake(loop);
     loop_leave(loop, "messages", entered);
 }
 
@@ -178,6 +202,7 @@ static void on_alarm(evutil_socket_t fd, short events, void *arg) {
         int64_t entered = loop_enter(loop);
         timer->fn(timer->arg);
         loop_leave(loop, name, entered);
+        if (entered - now >= PASS_BUDGET_MS) break; /* the alarm goes off again at once */
     }
     alarm_set(loop);
 }
@@ -266,10 +291,12 @@ struct loop *loop_new(unsigned index) {
 }
 
 void loop_flush(struct loop *loop) {
-    while (loop->mailbox.first || loop->later.first) {
-        mailbox_run(loop);
+    do {
+        inbox_fill(loop);
+        inbox_run(loop, INT64_MAX);
         queue_run(&loop->later);
-    }
+        inbox_fill(loop);
+    } while (loop->inbox.first || loop->later.first);
 }
 
 void loop_free(struct loop *loop) {
@@ -294,11 +321,6 @@ unsigned loop_index(const struct loop *loop) {
 void loop_run(struct loop *loop) {
     read_clocks(loop);
     while (!atomic_load(&loop->stopping)) event_base_loop(loop->base, EVLOOP_NO_EXIT_ON_EMPTY);
-}
-
-static void wake(struct loop *loop) {
-    uint64_t one = 1;
-    while (write(loop->wake_fd, &one, sizeof one) < 0 && errno == EINTR) {}
 }
 
 void loop_stop(struct loop *loop) {

@@ -189,12 +189,26 @@ void buf_addc(struct buf *buf, char c) {
 void buf_addv(struct buf *buf, const char *format, va_list args) {
     va_list again;
     va_copy(again, args);
-    int n = vsnprintf(NULL, 0, format, again);
+    size_t spare = buf->full ? 0 : buf->cap - buf->len; /* most lines fit into what is there */
+    int n = vsnprintf(spare ? buf->at + buf->len : NULL, spare, format, again);
     va_end(again);
     char *to = n < 0 ? NULL : buf_room(buf, (size_t)n);
-    if (!to) return;
-    vsnprintf(to, (size_t)n + 1, format, args);
+    if (!to) {
+        if (spare) buf->at[buf->len] = 0;
+        return;
+    }
+    if ((size_t)n >= spare) vsnprintf(to, (size_t)n + 1, format, args);
     buf_grew(buf, (size_t)n);
+}
+
+void buf_addi(struct buf *buf, int64_t value) {
+    char digits[20];
+    size_t at = sizeof digits;
+    uint64_t left = value < 0 ? 0 - (uint64_t)value : (uint64_t)value;
+    do digits[--at] = (char)('0' + left % 10), left /= 10;
+    while (left);
+    if (value < 0) digits[--at] = '-';
+    buf_add(buf, digits + at, sizeof digits - at);
 }
 
 void buf_addf(struct buf *buf, const char *format, ...) {

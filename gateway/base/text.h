@@ -52,6 +52,7 @@ void buf_add(struct buf *buf, const void *at, size_t len);
 void buf_adds(struct buf *buf, const char *s);
 void buf_addt(struct buf *buf, struct text t);
 void buf_addc(struct buf *buf, char c);
+void buf_addi(struct buf *buf, int64_t value); /* decimal */
 void buf_addf(struct buf *buf, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void buf_addv(struct buf *buf, const char *format, va_list args);
 char *buf_room(struct buf *buf, size_t len); /* len bytes to be written in place behind the end, or NULL if the ceiling

@@ -126,7 +126,8 @@ bool verdict_number(const struct json *value, double *ret_number) {
     }
     if (kind != JSON_STRING || json_text(value).len == 0) return false;
     char *end;
-    const char *text = json_text(value).at; /* NUL-terminated behind its end */
+    const char *text = json_text(value).at;                  /* NUL-terminated behind its end */
+    if (text[strspn(text, "0123456789+-.eE")]) return false; /* strtod takes more: spaces, hexadecimal, words */
     *ret_number = strtod(text, &end);
     return *end == 0 && isfinite(*ret_number);
 }

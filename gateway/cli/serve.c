@@ -30,7 +30,8 @@ extern char **environ;
 
 struct server {
     struct arena *arena;
-    struct settings settings;
+    struct settings_input input; /* where the settings come from, for SIGHUP */
+    const struct settings *settings;
     struct loop *loop; /* of the main thread */
     struct store *store;
     struct catalog *catalog; /* what workers were given last */
@@ -67,10 +68,20 @@ static bool print_fault(const struct fault *fault) {
     return false;
 }
 
+/* settings_load, with public_url as it is used: without a slash at its end. */
+static bool load_settings(struct arena *arena, const struct settings_input *input, struct settings *ret_settings,
+                          struct faults *faults) {
+    if (!settings_load(arena, input, ret_settings, faults)) return false;
+    size_t n = strlen(ret_settings->public_url);
+    if (n && ret_settings->public_url[n - 1] == '/')
+        ret_settings->public_url = arena_strndup(arena, ret_settings->public_url, n - 1);
+    return true;
+}
+
 /* ---- definitions ---- */
 
 static struct stage_context context_of(const struct server *server) {
-    return (struct stage_context){.templates = server->settings.templates, .secret_known = secrets_known};
+    return (struct stage_context){.templates = server->settings->templates, .secret_known = secrets_known};
 }
 
 static void tell_entries(const struct catalog *catalog) {
@@ -90,7 +101,7 @@ static void tell_entries(const struct catalog *catalog) {
 
 static bool read_catalog(struct server *server, struct fault *fault) {
     struct stage_context context = context_of(server);
-    struct catalog *catalog = catalog_load(server->settings.stages, &context, server->catalog,
+    struct catalog *catalog = catalog_load(server->settings->stages, &context, server->catalog,
                                            loop_wall_ms(server->loop), fault);
     if (!catalog) return false;
     count_add(COUNT_RELOADS, 1);
@@ -110,8 +121,8 @@ static void on_directory_changed(void *arg) {
 /* ---- callers and certificates ---- */
 
 static bool read_callers(struct server *server, struct faults *faults) {
-    if (!server->settings.callers[0]) return true;
-    struct callers *callers = callers_load(server->settings.callers, faults);
+    if (!server->settings->callers[0]) return true;
+    struct callers *callers = callers_load(server->settings->callers, faults);
     if (!callers) return false;
     callers_unref(server->callers);
     server->callers = callers;
@@ -120,7 +131,7 @@ static bool read_callers(struct server *server, struct faults *faults) {
 }
 
 static bool read_certificates(struct server *server, struct tls_context **ret_tls, struct fault *fault) {
-    const struct settings *settings = &server->settings;
+    const struct settings *settings = server->settings;
     *ret_tls = NULL;
     if (!settings->tls_certificate[0]) return true;
     const char *key = settings->tls_key[0] ? settings->tls_key : settings->tls_certificate;
@@ -140,11 +151,41 @@ static void renew_certificates(struct server *server) {
     int *holders = mem_alloc(sizeof *holders);
     *holders = (int)server->engines.count;
     for (unsigned i = 0; i < server->engines.count; i++) worker_renew_tls(&server->workers[i], tls, holders);
-    log_put(LOG_INFO, "certificate_read", NULL, LOG_STR("file", server->settings.tls_certificate));
+    log_put(LOG_INFO, "certificate_read", NULL, LOG_STR("file", server->settings->tls_certificate));
 }
 
 static const char *secrets_directory(const struct server *server) {
-    return server->settings.secrets[0] ? server->settings.secrets : NULL;
+    return server->settings->secrets[0] ? server->settings->secrets : NULL;
+}
+
+static void tell_difference(void *arg, const char *name, bool reload) {
+    (void)arg;
+    if (reload) log_put(LOG_INFO, "option_changed", NULL, LOG_STR("option", name));
+    else log_put(LOG_WARN, "option_needs_restart", NULL, LOG_STR("option", name));
+}
+
+static void set_log_level(const struct settings *settings) {
+    enum log_level least = LOG_INFO;
+    log_level_parse(text_of(settings->log_level), &least);
+    log_set_least(least);
+}
+
+/* Only what may change without a restart is taken over; the rest stays as it was, and the log says so. The settings
+ * live as long as the process, since loops may still read the old ones: a few kilobytes a SIGHUP. */
+static void read_settings(struct server *server) {
+    struct settings *next = arena_new_of(server->arena, struct settings);
+    struct faults faults;
+    faults_init(&faults);
+    if (!load_settings(server->arena, &server->input, next, &faults)) {
+        log_faults("options_not_read", &faults);
+    } else {
+        settings_each_difference(server->settings, next, tell_difference, NULL);
+        settings_keep_fixed(server->settings, next);
+        server->settings = next;
+        set_log_level(next);
+        for (unsigned i = 0; i < server->engines.count; i++) worker_tune(&server->workers[i], next);
+    }
+    faults_fini(&faults);
 }
 
 static void reload(struct server *server) {
@@ -152,6 +193,7 @@ static void reload(struct server *server) {
     struct faults faults;
     faults_init(&faults);
     log_put(LOG_INFO, "reload", NULL);
+    read_settings(server);
     if (!secrets_load(secrets_directory(server), &fault)) log_fault(LOG_ERROR, "secrets_not_read", NULL, &fault);
     if (!read_callers(server, &faults)) log_faults("callers_not_read", &faults);
     renew_certificates(server);
@@ -177,7 +219,7 @@ static void on_prune_due(void *arg) {
                                       .loop = server->loop,
                                       .done = on_pruned,
                                       .arg = server,
-                                      .before_ms = loop_wall_ms(server->loop) - server->settings.retention_ms};
+                                      .before_ms = loop_wall_ms(server->loop) - server->settings->retention_ms};
     server->pruning = true;
     store_submit(server->store, &server->prune);
 }
@@ -202,7 +244,7 @@ static void on_drained(void *arg, struct worker *worker) {
 
 static void on_drain_timeout(void *arg) {
     struct server *server = arg;
-    log_put(LOG_WARN, "drain_timeout", NULL, LOG_INT("ms", server->settings.drain_timeout_ms));
+    log_put(LOG_WARN, "drain_timeout", NULL, LOG_INT("ms", server->settings->drain_timeout_ms));
     stop(server);
 }
 
@@ -215,7 +257,7 @@ static void drain(struct server *server, const char *why) {
             LOG_INT("runs_in_flight", count_read(COUNT_RUNS_IN_FLIGHT)));
     server->draining = true;
     loop_timer_clear(&server->prune_timer);
-    loop_timer_set(&server->drain_timer, server->settings.drain_timeout_ms);
+    loop_timer_set(&server->drain_timer, server->settings->drain_timeout_ms);
     for (unsigned i = 0; i < server->engines.count; i++) worker_drain(&server->workers[i], on_drained, server);
 }
 
@@ -260,7 +302,7 @@ static bool begin_log(const struct settings *settings, struct fault *fault) {
 
 /* Whoever can connect may start everything: that is fine on this machine, and nowhere else unless somebody said so. */
 static bool check_exposure(const struct server *server, struct fault *fault) {
-    const struct settings *settings = &server->settings;
+    const struct settings *settings = server->settings;
     bool guarded = settings->callers[0] || settings->open || settings->tls_client_ca[0], tls = false;
     for (size_t i = 0; i < settings->listen.count; i++) {
         struct listen_address address;
@@ -281,7 +323,7 @@ static bool check_exposure(const struct server *server, struct fault *fault) {
 }
 
 static bool open_sockets(struct server *server, struct fault *fault) {
-    const struct settings_list *listen = &server->settings.listen;
+    const struct settings_list *listen = &server->settings->listen;
     server->sockets = arena_array_of(server->arena, struct listen_socket *, listen->count);
     for (size_t i = 0; i < listen->count; i++) {
         struct listen_socket *socket = listen_socket_open(listen->items[i], fault);
@@ -293,12 +335,12 @@ static bool open_sockets(struct server *server, struct fault *fault) {
 
 static void make_workers(struct server *server) {
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
-    unsigned count = server->settings.loops ? (unsigned)server->settings.loops : cores > 0 ? (unsigned)cores : 1;
+    unsigned count = server->settings->loops ? (unsigned)server->settings->loops : cores > 0 ? (unsigned)cores : 1;
     server->engines.items = arena_array_of(server->arena, struct engine *, count);
     server->engines.count = count;
     server->workers = arena_array_of(server->arena, struct worker, count);
     for (unsigned i = 0; i < count; i++)
-        worker_init(&server->workers[i], i, &server->settings, server->store, &server->engines);
+        worker_init(&server->workers[i], i, server->settings, server->store, &server->engines);
 }
 
 /* ---- runs that go on ---- */
@@ -367,7 +409,7 @@ static bool start_workers(struct server *server, struct fault *fault) {
 }
 
 static bool start(struct server *server, struct fault *fault) {
-    const struct settings *settings = &server->settings;
+    const struct settings *settings = server->settings;
     struct faults faults;
     block_signals(server); /* before the first thread, the log's */
     if (!check_exposure(server, fault) || !begin_log(settings, fault)) return false;
@@ -399,16 +441,26 @@ static void keep_house(struct server *server) {
     for (size_t i = 0; i < server->socket_count; i++)
         log_put(LOG_INFO, "listening", NULL, LOG_STR("address", listen_socket_address(server->sockets[i])));
     log_put(LOG_INFO, "started", NULL, LOG_STR("version", STAGEDOOR_VERSION), LOG_INT("loops", server->engines.count),
-            LOG_INT("stages", server->catalog->count), LOG_STR("store", server->settings.store));
+            LOG_INT("stages", server->catalog->count), LOG_STR("store", server->settings->store));
     loop_run(server->loop);
 }
 
-static void finish(struct server *server) {
-    for (unsigned i = 0; i < server->engines.count; i++) {
-        worker_join(&server->workers[i]);
-        engine_detach(server->workers[i].engine);
-    }
+static void flush_loops(const struct server *server) {
+    for (unsigned i = 0; i < server->engines.count; i++) loop_flush(server->workers[i].loop);
+}
+
+/* A question and its answer may be under way between two loops: no loop goes before all are quiet. */
+static void stop_workers(struct server *server) {
+    for (unsigned i = 0; i < server->engines.count; i++) worker_join(&server->workers[i]);
+    for (unsigned i = 0; i < server->engines.count; i++) engine_detach(server->workers[i].engine);
     store_close(server->store);
+    flush_loops(server);
+    for (unsigned i = 0; i < server->engines.count; i++) engine_dismiss(server->workers[i].engine);
+    flush_loops(server);
+}
+
+static void finish(struct server *server) {
+    stop_workers(server);
     for (unsigned i = 0; i < server->engines.count; i++) worker_fini(&server->workers[i]);
     for (size_t i = 0; i < server->socket_count; i++) listen_socket_close(server->sockets[i]);
     tls_context_free(server->tls);
@@ -427,15 +479,11 @@ static void finish(struct server *server) {
     secrets_unload();
 }
 
-static int serve(struct arena *arena, const struct settings *settings) {
-    struct server server = {.arena = arena, .settings = *settings};
+static int serve(struct server *server) {
     struct fault fault;
-    size_t n = strlen(settings->public_url);
-    if (n && settings->public_url[n - 1] == '/')
-        server.settings.public_url = arena_strndup(arena, settings->public_url, n - 1);
-    bool started = start(&server, &fault);
-    if (started) keep_house(&server);
-    finish(&server);
+    bool started = start(server, &fault);
+    if (started) keep_house(server);
+    finish(server);
     if (started) return EXIT_DONE;
     print_fault(&fault);
     return EXIT_USAGE;
@@ -483,16 +531,17 @@ static int read_flags(int argc, char **argv, struct settings_input *input, const
 int command_serve(int argc, char **argv) {
     struct arena *arena = arena_new();
     const char **flags = arena_array_of(arena, const char *, (size_t)argc + 1);
-    struct settings_input input = {.flags = flags, .environment = (const char *const *)environ};
-    int status = read_flags(argc, argv, &input, flags);
+    struct settings settings;
+    struct server server = {
+        .arena = arena, .input = {.flags = flags, .environment = (const char *const *)environ}, .settings = &settings};
+    int status = read_flags(argc, argv, &server.input, flags);
     if (status < 0) {
-        struct settings settings;
         struct faults faults;
         faults_init(&faults);
-        bool good = settings_load(arena, &input, &settings, &faults);
+        bool good = load_settings(arena, &server.input, &settings, &faults);
         if (!good) print_faults(&faults);
         faults_fini(&faults);
-        status = good ? serve(arena, &settings) : EXIT_USAGE;
+        status = good ? serve(&server) : EXIT_USAGE;
     }
     arena_free(arena);
     return status;

@@ -13,17 +13,23 @@ struct message {
     struct worker *worker;
     struct catalog *catalog;
     struct callers *callers;
+    const struct settings *settings;
     struct tls_context *tls;
     int *holders;
 };
+
+/* A loop's part of a limit that holds for the gateway. */
+static size_t share_of(int64_t limit, unsigned loops) {
+    return ((size_t)limit + loops - 1) / loops;
+}
 
 void worker_init(struct worker *worker, unsigned index, const struct settings *settings, struct store *store,
                  struct engines *engines) {
     worker->loop = loop_new(index);
     worker->upstream = upstream_new(
         worker->loop, &(struct upstream_settings){.user_agent = settings->user_agent, .max_connections = 256});
-    size_t share = ((size_t)settings->max_runs + engines->count - 1) / engines->count;
-    worker->engine = engine_new(worker->loop, worker->upstream, store, &(struct engine_settings){.max_runs = share});
+    worker->engine = engine_new(worker->loop, worker->upstream, store,
+                                &(struct engine_settings){.max_runs = share_of(settings->max_runs, engines->count)});
     engines->items[index] = worker->engine;
     worker->api = (struct api){.loop = worker->loop,
                                .engines = engines,
@@ -33,19 +39,19 @@ void worker_init(struct worker *worker, unsigned index, const struct settings *s
                                .json = {.max_bytes = (size_t)settings->max_body_size_bytes,
                                         .max_depth = (size_t)settings->max_json_depth,
                                         .max_items = (size_t)settings->max_json_items}};
-    size_t connections = ((size_t)settings->max_connections + engines->count - 1) / engines->count;
     worker->listener = listener_new(
-        worker->loop, &(struct listener_settings){.limits = {.max_head_bytes = (size_t)settings->max_header_size_bytes,
-                                                             .max_headers = (size_t)settings->max_headers,
-                                                             .max_body_bytes = (size_t)settings->max_body_size_bytes,
-                                                             .max_connections = connections,
-                                                             .head_timeout_ms = settings->head_timeout_ms,
-                                                             .body_timeout_ms = settings->body_timeout_ms,
-                                                             .idle_timeout_ms = settings->idle_timeout_ms,
-                                                             .write_timeout_ms = settings->write_timeout_ms},
-                                                  .handle = api_handle,
-                                                  .refuse = api_refuse,
-                                                  .arg = &worker->api});
+        worker->loop,
+        &(struct listener_settings){.limits = {.max_head_bytes = (size_t)settings->max_header_size_bytes,
+                                               .max_headers = (size_t)settings->max_headers,
+                                               .max_body_bytes = (size_t)settings->max_body_size_bytes,
+                                               .max_connections = share_of(settings->max_connections, engines->count),
+                                               .head_timeout_ms = settings->head_timeout_ms,
+                                               .body_timeout_ms = settings->body_timeout_ms,
+                                               .idle_timeout_ms = settings->idle_timeout_ms,
+                                               .write_timeout_ms = settings->write_timeout_ms},
+                                    .handle = api_handle,
+                                    .refuse = api_refuse,
+                                    .arg = &worker->api});
 }
 
 bool worker_listen(struct worker *worker, struct listen_socket *const *sockets, size_t count, struct tls_context *tls,
@@ -99,6 +105,10 @@ static void take(void *arg) {
         callers_unref(api->callers);
         api->callers = message->callers;
     }
+    if (message->settings) {
+        api->public_url = message->settings->public_url;
+        engine_limit(message->worker->engine, share_of(message->settings->max_runs, api->engines->count));
+    }
     if (message->tls) {
         listener_renew_tls(message->worker->listener, message->tls);
         if (__atomic_sub_fetch(message->holders, 1, __ATOMIC_ACQ_REL) == 0) {
@@ -118,6 +128,10 @@ static void post(const struct message *message) {
 
 void worker_offer(struct worker *worker, struct catalog *catalog) {
     post(&(struct message){.worker = worker, .catalog = catalog_ref(catalog)});
+}
+
+void worker_tune(struct worker *worker, const struct settings *settings) {
+    post(&(struct message){.worker = worker, .settings = settings});
 }
 
 void worker_admit(struct worker *worker, struct callers *callers) {

@@ -31,8 +31,9 @@ void worker_fini(struct worker *worker); /* after worker_join, and after the sto
 void worker_join(struct worker *worker); /* stops the loop, and waits for its thread */
 
 /* From the main thread: the worker takes it over on its own loop, at its next pass. */
-void worker_offer(struct worker *worker, struct catalog *catalog); /* takes a reference of its own */
-void worker_admit(struct worker *worker, struct callers *callers); /* the same */
+void worker_offer(struct worker *worker, struct catalog *catalog);        /* takes a reference of its own */
+void worker_tune(struct worker *worker, const struct settings *settings); /* public_url, max_runs; borrowed for good */
+void worker_admit(struct worker *worker, struct callers *callers);        /* the same */
 void worker_renew_tls(struct worker *worker, struct tls_context *tls,
                       int *holders); /* TAKES a share: the last holder frees both */
 void worker_drain(struct worker *worker, void (*drained)(void *arg, struct worker *worker), void *arg);

@@ -474,6 +474,23 @@ void settings_each_difference(const struct settings *a, const struct settings *b
         if (!value_same(row, a, b)) fn(arg, names[row], settings_rows[row].reload);
 }
 
+static size_t value_size(size_t row) {
+    switch (members[row].kind) {
+    case KIND_LIST: return sizeof(struct settings_list);
+    case KIND_BOOL: return sizeof(bool);
+    case KIND_INTEGER:
+    case KIND_DURATION:
+    case KIND_SIZE: return sizeof(int64_t);
+    default: return sizeof(const char *);
+    }
+}
+
+void settings_keep_fixed(const struct settings *running, struct settings *next) {
+    for (size_t row = 0; row < ROWS; row++)
+        if (!settings_rows[row].reload)
+            memcpy((char *)next + members[row].offset, (const char *)running + members[row].offset, value_size(row));
+}
+
 /* ---- what is printed ---- */
 
 static void add_wrapped(struct buf *out, const char *prefix, const char *text) {

@@ -124,6 +124,9 @@ size_t settings_flag_length(const char *const *args, size_t count);
 void settings_each_difference(const struct settings *a, const struct settings *b,
                               void (*fn)(void *arg, const char *name, bool reload), void *arg);
 
+/* Gives every option of `next` that takes a restart the value that is running. */
+void settings_keep_fixed(const struct settings *running, struct settings *next);
+
 void settings_print_sample(struct buf *out); /* stagedoor.conf with every default, and its help as comments */
 void settings_help(struct buf *out);         /* the flags, for --help */
 

@@ -33,7 +33,7 @@ static int64_t wait_of(const struct exchange *exchange) {
     int64_t seconds;
     while (text_cut(&rest, ',', &part)) {
         part = text_trim(part);
-        if (!text_starts(part, "wait=")) continue;
+        if (part.len < 5 || strncasecmp(part.at, "wait=", 5) != 0) continue;
         part.at += 5, part.len -= 5;
         if (text_to_int(part, &seconds) && seconds > 0) return (seconds > WAIT_MAX_S ? WAIT_MAX_S : seconds) * 1000;
     }
@@ -119,8 +119,7 @@ static const struct json *object_of(struct api_call *call) {
     if (value && json_kind(value) == JSON_OBJECT) return value;
     if (value)
         fault_set(&fault, FAULT_SYNTAX, NULL,
-                  "the body has to be a JSON object, as in {\"parameters\": {…}}, and is %s: %s",
-                  json_kind(value) == JSON_ARRAY || json_kind(value) == JSON_INT ? "an" : "a",
+                  "the body has to be a JSON object, as in {\"parameters\": {…}}, and is of type %s",
                   json_kind_word(json_kind(value)));
     api_problem(call, 400, fault_word(fault.kind), fault.what, NULL);
     return NULL;

@@ -53,10 +53,25 @@ static const char *read_digest(struct callers *callers, const struct conf *conf,
         good = good && isxdigit((unsigned char)*c);
         *c = (char)tolower((unsigned char)*c);
     }
-    if (good) return digest;
+    char nothing[HEX_LEN + 1];
+    digest_sha256_hex(text_of(""), nothing);
+    if (good && strcmp(digest, nothing) != 0) return digest;
+    if (good) {
+        faults_addf(faults, FAULT_INVALID, where_of(callers->arena, conf),
+                    "token_sha256 is the SHA-256 of nothing, so anybody could be this caller; was $TOKEN not set?");
+        return NULL;
+    }
     faults_addf(
         faults, FAULT_INVALID, where_of(callers->arena, conf),
         "token_sha256 has to be 64 hexadecimal digits: the SHA-256 of the token (printf %%s \"$TOKEN\" | sha256sum)");
+    return NULL;
+}
+
+/* "a-*" is a name's beginning; a star elsewhere would be taken for more than it is. */
+static const char *stage_pattern_fault(struct text pattern) {
+    if (pattern.len == 0) return "a name that is empty";
+    for (size_t i = 0; i + 1 < pattern.len; i++)
+        if (pattern.at[i] == '*') return "a name with a \"*\" inside; it can only end in \"*\"";
     return NULL;
 }
 
@@ -71,7 +86,9 @@ static void read_names(struct callers *callers, const struct conf *conf, struct 
     ret_names->items = arena_array_of(callers->arena, const char *, conf->count);
     for (size_t i = 0; i < conf->count; i++) {
         const struct conf *item = &conf->items[i];
-        if (item->kind == CONF_STRING)
+        const char *what = item->kind == CONF_STRING ? stage_pattern_fault(item->string) : NULL;
+        if (what) faults_addf(faults, FAULT_INVALID, where_of(callers->arena, item), "%s holds %s", conf->name, what);
+        else if (item->kind == CONF_STRING)
             ret_names->items[ret_names->count++] = arena_strndup(callers->arena, item->string.at, item->string.len);
         else
             faults_addf(faults, FAULT_INVALID, where_of(callers->arena, item), "%s holds %s, which is no stage name",
@@ -104,15 +121,30 @@ static void read_caller(struct callers *callers, struct caller *caller, const st
                     "a caller is a group, as in { name = \"orca\"; … }");
         return;
     }
-    size_t before = faults->count;
     for (size_t i = 0; i < conf->count; i++) read_setting(callers, caller, &conf->items[i], faults);
-    if (faults->count != before) return;
-    if (!caller->name) faults_addf(faults, FAULT_INVALID, where_of(callers->arena, conf), "a caller needs a name");
-    if (!caller->token_sha256 && !caller->certificate)
+    if (!conf_find(conf, "name"))
+        faults_addf(faults, FAULT_INVALID, where_of(callers->arena, conf), "a caller needs a name");
+    if (!conf_find(conf, "token_sha256") && !conf_find(conf, "certificate"))
         faults_addf(faults, FAULT_INVALID, where_of(callers->arena, conf),
                     "a caller needs token_sha256 or certificate, or nobody could be it");
     if (!conf_find(conf, "see")) caller->rights[RIGHT_SEE] = caller->rights[RIGHT_START];
     if (!conf_find(conf, "cancel")) caller->rights[RIGHT_CANCEL] = caller->rights[RIGHT_START];
+}
+
+static bool both_are(const char *a, const char *b) {
+    return a && b && strcmp(a, b) == 0;
+}
+
+/* Two callers that a request could be taken for. */
+static void compare(struct callers *callers, const struct caller *caller, const struct caller *earlier,
+                    const struct conf *conf, struct faults *faults) {
+    const char *where = where_of(callers->arena, conf);
+    if (both_are(caller->name, earlier->name))
+        faults_addf(faults, FAULT_INVALID, where, "there is a caller \"%s\" already", caller->name);
+    if (both_are(caller->token_sha256, earlier->token_sha256))
+        faults_addf(faults, FAULT_INVALID, where, "another caller has the same token");
+    if (both_are(caller->certificate, earlier->certificate))
+        faults_addf(faults, FAULT_INVALID, where, "another caller has the same certificate");
 }
 
 static void read_list(struct callers *callers, const struct conf *top, const char *path, struct faults *faults) {
@@ -132,10 +164,7 @@ static void read_list(struct callers *callers, const struct conf *top, const cha
     for (size_t i = 0; i < list->count; i++) {
         read_caller(callers, &callers->items[i], &list->items[i], faults);
         for (size_t j = 0; j < i; j++)
-            if (callers->items[i].name && callers->items[j].name &&
-                strcmp(callers->items[i].name, callers->items[j].name) == 0)
-                faults_addf(faults, FAULT_INVALID, where_of(callers->arena, &list->items[i]),
-                            "there is a caller \"%s\" already", callers->items[i].name);
+            compare(callers, &callers->items[i], &callers->items[j], &list->items[i], faults);
     }
 }
 

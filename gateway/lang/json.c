@@ -455,7 +455,7 @@ static void write_value(struct buf *out, const struct json *value, struct style 
     switch (json_kind(value)) {
     case JSON_NULL: buf_adds(out, "null"); return;
     case JSON_BOOL: buf_adds(out, json_truth(value) ? "true" : "false"); return;
-    case JSON_INT: buf_addf(out, "%lld", (long long)json_int(value)); return;
+    case JSON_INT: buf_addi(out, json_int(value)); return;
     case JSON_REAL: write_real(out, json_number(value)); return;
     case JSON_STRING: buf_add_json_string(out, json_text(value)); return;
     case JSON_ARRAY: write_array(out, value, style); return;

@@ -21,6 +21,8 @@
 #define RECORD_MAX (64 * 1024 * 1024)
 #define REPORT_MAX (16 * 1024 * 1024)
 #define LIST_MAX (64 * 1024 * 1024)
+#define LIST_ENOUGH \
+    (LIST_MAX / 2) /* no further run is put into an answer of that size; the cursor tells where to go on */
 #define STORE_RETRY_MS 1000
 
 struct life {
@@ -163,6 +165,11 @@ static void ask_time_is_up(void *arg) {
     answer_report(ask, life->run);
 }
 
+/* Is there something that is not durable yet? */
+static bool writes(const struct life *life) {
+    return life->write || loop_timer_waits(&life->store_timer);
+}
+
 /* Puts the question to a run in flight: answered now, or when what it waits for has come. */
 static void ask_life(struct ask *ask, struct life *life) {
     if (!fits(ask, life->run)) return;
@@ -181,7 +188,7 @@ static void ask_life(struct ask *ask, struct life *life) {
         struct log_context ctx = context_of(life->run);
         log_put(LOG_INFO, "run_cancel_wanted", &ctx, LOG_STR("by", ask->caller_name));
         drive(life, RUN_EVENT_CANCEL, NULL, NULL);
-        if (!life->write) { /* it wants no record: it is known, or over */
+        if (!writes(life)) { /* it wants no record: it is known, or over */
             unlist(&life->asks, ask);
             answer_report(ask, life->run);
         }
@@ -214,6 +221,19 @@ static void answer_all(struct life *life) {
     while (life->asks) {
         struct ask *ask = life->asks;
         life->asks = ask->next;
+        answer_report(ask, life->run);
+    }
+}
+
+/* The end will not come here any more. Who waits for a record is answered when it is durable. */
+static void answer_waiting(struct life *life) {
+    for (struct ask **at = &life->asks; *at;) {
+        struct ask *ask = *at;
+        if (ask->waits_for_record) {
+            at = &ask->next;
+            continue;
+        }
+        *at = ask->next;
         answer_report(ask, life->run);
     }
 }
@@ -312,7 +332,7 @@ static void life_free(void *arg) {
 static void look_drained(struct engine *engine) {
     if (!engine->drained) return;
     for (struct life *life = engine->lives; life; life = life->next)
-        if (life->transfer || life->write) return;
+        if (life->transfer || writes(life)) return;
     void (*drained)(void *) = engine->drained;
     engine->drained = NULL;
     drained(engine->drained_arg);
@@ -352,6 +372,7 @@ static void found_instead(struct life *life, const struct store_record *record) 
     while (life->asks) {
         struct ask *ask = life->asks;
         life->asks = ask->next;
+        ask->created = false;
         if (!other) answer_fault(ask, FAULT_INTERNAL, record->id, fault.what);
         else if (fits(ask, other)) answer_report(ask, other);
     }
@@ -497,7 +518,8 @@ static void carry_out(struct life *life, const struct run_orders *orders) {
     if (orders->wait_until) loop_timer_set(&life->timer, orders->wait_until - loop_wall_ms(life->engine->loop));
     if (orders->store) write_record(life);
     if (orders->ended) let_go(life);
-    else if (orders->call && !life->engine->draining) begin_call(life, orders->call);
+    else if (orders->call && life->engine->draining) drive(life, RUN_EVENT_HELD, NULL, NULL);
+    else if (orders->call) begin_call(life, orders->call);
 }
 
 static void drive(struct life *life, enum run_event_kind kind, const struct reply *reply, const struct fault *fault) {
@@ -662,9 +684,10 @@ static void add_listed(const struct ask *ask, const struct listing *listing, siz
 static void listing_end(struct ask *ask, const struct listing *listing) {
     struct store_op *op = listing->op;
     buf_adds(&ask->report, "{\"runs\":[");
-    for (size_t i = 0; i < op->found_count; i++) add_listed(ask, listing, i, &ask->report);
+    size_t n = 0;
+    while (n < op->found_count && ask->report.len < LIST_ENOUGH) add_listed(ask, listing, n++, &ask->report);
     buf_adds(&ask->report, "],\"cursor\":");
-    if (op->more) buf_addf(&ask->report, "\"%s\"}", op->found[op->found_count - 1].id);
+    if (op->more || n < op->found_count) buf_addf(&ask->report, "\"%s\"}", op->found[n - 1].id);
     else buf_adds(&ask->report, "null}");
     answer(ask);
     op_free(op);
@@ -767,14 +790,24 @@ void engine_drain(struct engine *engine, void (*done)(void *arg), void *arg) {
     for (struct life *life = engine->lives; life; life = life->next) {
         const struct run *run = life->run;
         if (run->state == RUN_CALLING && run_call_of(run, RUN_CALL_STEP)->idempotent) abort_call(life);
-        if (life->accepted) answer_all(life);
+        answer_waiting(life);
     }
     look_drained(engine);
+}
+
+void engine_limit(struct engine *engine, size_t max_runs) {
+    engine->settings.max_runs = max_runs;
 }
 
 void engine_detach(struct engine *engine) {
     engine->draining = true;
     engine->store = NULL;
+}
+
+void engine_dismiss(struct engine *engine) {
+    struct fault fault;
+    fault_set(&fault, FAULT_BUSY, "gateway", "the gateway is being stopped; try again");
+    for (struct life *life = engine->lives; life; life = life->next) refuse_all(life, &fault);
 }
 
 void engine_free(struct engine *engine) {

@@ -41,6 +41,7 @@ void index_add(struct index *index, struct index_link *link, uint32_t hash, void
 }
 
 void index_remove(struct index *index, struct index_link *link) {
+    if (!index->slot_count) return;
     struct index_link **at = &index->slots[link->hash & (index->slot_count - 1)];
     while (*at && *at != link) at = &(*at)->next;
     if (!*at) return;

@@ -1,7 +1,8 @@
 /* The record of a run: what the store keeps of it, as JSON, and the way back.
  *
  * A record of a run in flight holds what its next calls need (parameters, the replies that decided steps); a record of
- * an ended one only what a report shows. Secrets are masked in both. Unknown members are ignored, absent ones have
+ * an ended one only what a report shows. The gateway's secrets are masked in both, those among the parameters once the
+ * run has ended. Unknown members are ignored, absent ones have
  * their neutral value, so that records of an older version can be read. */
 #include <string.h>
 
@@ -12,65 +13,82 @@
 static const struct json_limits record_limits = {
     .max_bytes = 64 * 1024 * 1024, .max_depth = RECORD_DEPTH, .max_items = 10 * 1000 * 1000};
 
-static void set_text(struct json *to, struct arena *arena, const char *name, const char *value) {
-    if (value) json_set(to, name, json_new_string(arena, value));
+static void add_name(struct buf *out, const char *name) {
+    buf_adds(out, out->at[out->len - 1] == '{' ? "\"" : ",\"");
+    buf_adds(out, name);
+    buf_adds(out, "\":");
 }
 
-static void set_int(struct json *to, struct arena *arena, const char *name, int64_t value) {
-    json_set(to, name, json_new_int(arena, value));
+static void add_text(struct buf *out, struct arena *arena, const char *name, const char *value) {
+    if (!value) return;
+    add_name(out, name);
+    json_write(out, json_new_string(arena, value)); /* which makes good text of what is not */
+}
+
+static void add_int(struct buf *out, const char *name, int64_t value) {
+    add_name(out, name);
+    buf_addi(out, value);
+}
+
+static void add_value(struct buf *out, const char *name, const struct json *value) {
+    add_name(out, name);
+    json_write(out, value);
 }
 
 static const struct json *masked(const struct run_world *world, struct arena *arena, const struct json *value) {
     return world->mask ? world->mask(world->arg, arena, value) : value;
 }
 
-static const struct json *steps_of(const struct run *run, const struct run_world *world, struct arena *arena) {
-    struct json *steps = json_new_array(arena);
-    for (size_t i = 0; i < run->step_count; i++) {
-        const struct run_step *from = &run->steps[i];
-        struct json *to = json_new_object(arena);
-        set_text(to, arena, "name", run->stage ? run->stage->steps[i].name : from->name);
-        set_text(to, arena, "status", run_status_word(from->status));
-        set_int(to, arena, "calls", from->calls);
-        set_int(to, arena, "code", from->code);
-        if (!run->ended_ms) {
-            set_text(to, arena, "url", from->url);
-            if (from->value) json_set(to, "value", masked(world, arena, from->value));
-        }
-        json_push(steps, to);
+static void add_step(struct buf *out, const struct run *run, size_t i, const struct run_world *world,
+                     struct arena *arena) {
+    const struct run_step *step = &run->steps[i];
+    buf_adds(out, i ? ",{" : "{");
+    add_text(out, arena, "name", run->stage ? run->stage->steps[i].name : step->name);
+    add_text(out, arena, "status", run_status_word(step->status));
+    add_int(out, "calls", step->calls);
+    add_int(out, "code", step->code);
+    if (!run->ended_ms) {
+        add_value(out, "url", masked(world, arena, json_new_string(arena, step->url)));
+        if (step->value) add_value(out, "value", masked(world, arena, step->value));
     }
-    return steps;
+    buf_addc(out, '}');
+}
+
+/* Calls need them as they are. After the end nobody does; and without the definition nobody knows which are secret. */
+static const struct json *parameters_of(const struct run *run, struct arena *arena) {
+    if (!run->ended_ms) return run->parameters;
+    if (!run->stage) return run->state == RUN_ENDED ? run->parameters : NULL;
+    return params_masked(arena, run->stage->params, run->stage->param_count, run->parameters);
 }
 
 void run_record_write(const struct run *run, const struct run_world *world, struct buf *out) {
     struct arena *arena = arena_new();
-    struct json *record = json_new_object(arena);
-    set_int(record, arena, "version", 1);
-    set_text(record, arena, "reason", reason_word(run->reason));
-    set_text(record, arena, "fingerprint", run->fingerprint);
-    set_text(record, arena, "traceparent", run->traceparent);
-    set_text(record, arena, "caller_name", run->caller_name);
-    json_set(record, "caller", run->caller);
-    json_set(record, "parameters",
-             run->ended_ms && run->stage
-                 ? params_masked(arena, run->stage->params, run->stage->param_count, run->parameters)
-                 : run->parameters);
-    set_int(record, arena, "step", (int64_t)run->step);
-    set_int(record, arena, "sending", run->sending);
-    set_int(record, arena, "cancel_wanted", run->cancel_wanted);
-    set_int(record, arena, "timed_out", run->timed_out);
-    set_int(record, arena, "attempt", run->attempt);
-    set_int(record, arena, "step_began", run->step_began_ms);
-    set_int(record, arena, "due", run->due_ms);
-    set_text(record, arena, "progress", run->progress);
-    set_text(record, arena, "error", run->error);
-    set_text(record, arena, "upstream_word", run->upstream_word);
-    set_int(record, arena, "upstream_code", run->upstream_code);
-    set_int(record, arena, "percent", run->percent);
-    json_set(record, "outputs", run->outputs);
-    json_set(record, "artifacts", run->artifacts);
-    json_set(record, "steps", steps_of(run, world, arena));
-    json_write(out, record);
+    buf_addc(out, '{');
+    add_int(out, "version", 1);
+    add_text(out, arena, "reason", reason_word(run->reason));
+    add_text(out, arena, "fingerprint", run->fingerprint);
+    add_text(out, arena, "traceparent", run->traceparent);
+    add_text(out, arena, "caller_name", run->caller_name);
+    add_value(out, "caller", run->caller);
+    add_value(out, "parameters", parameters_of(run, arena));
+    add_int(out, "step", (int64_t)run->step);
+    add_int(out, "sending", run->sending);
+    add_int(out, "cancel_wanted", run->cancel_wanted);
+    add_int(out, "timed_out", run->timed_out);
+    add_int(out, "attempt", run->attempt);
+    add_int(out, "step_began", run->step_began_ms);
+    add_int(out, "due", run->due_ms);
+    add_text(out, arena, "progress", run->progress);
+    add_text(out, arena, "error", run->error);
+    add_text(out, arena, "upstream_word", run->upstream_word);
+    add_int(out, "upstream_code", run->upstream_code);
+    add_int(out, "percent", run->percent);
+    add_value(out, "outputs", run->outputs);
+    add_value(out, "artifacts", run->artifacts);
+    add_name(out, "steps");
+    buf_addc(out, '[');
+    for (size_t i = 0; i < run->step_count; i++) add_step(out, run, i, world, arena);
+    buf_adds(out, "]}");
     arena_free(arena);
 }
 
@@ -119,9 +137,11 @@ static void load_members(struct run *run, const struct json *record) {
     run->error = mem_strdup(json_gets_text(record, "error"));
     run->upstream_word = mem_strdup(json_gets_text(record, "upstream_word"));
     run->upstream_code = (int)int_of(record, "upstream_code");
-    run->percent = (int)int_of(record, "percent");
+    run->percent = json_kind(json_gets(record, "percent")) == JSON_INT ? (int)int_of(record, "percent") : -1;
     run->outputs = json_gets(record, "outputs");
     run->artifacts = json_gets(record, "artifacts");
+    if (json_kind(run->outputs) != JSON_OBJECT) run->outputs = json_new_object(run->arena);
+    if (json_kind(run->artifacts) != JSON_ARRAY) run->artifacts = json_new_array(run->arena);
     load_steps(run, json_gets(record, "steps"));
 }
 

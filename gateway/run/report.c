@@ -10,7 +10,7 @@
 #define REPORT_MAX (16 * 1024 * 1024)
 
 /* "$" and "{" may also meet where an escape stood between them, so the test is on the text that leaves. */
-static void add_defused(struct buf *out, struct text json) {
+void run_report_defuse(struct buf *out, struct text json) {
     const char *at = json.at, *end = json.at + json.len, *found;
     while ((found = memmem(at, (size_t)(end - at), "${", 2))) {
         buf_add(out, at, (size_t)(found - at));
@@ -21,13 +21,26 @@ static void add_defused(struct buf *out, struct text json) {
 }
 
 static void add_name(struct buf *out, const char *name) {
-    buf_addf(out, "%s\"%s\":", out->at[out->len - 1] == '{' ? "" : ",", name);
+    buf_adds(out, out->at[out->len - 1] == '{' ? "\"" : ",\"");
+    buf_adds(out, name);
+    buf_adds(out, "\":");
 }
 
 static void add_string(struct buf *out, const char *name, const char *value) {
     add_name(out, name);
     if (value) buf_add_json_string(out, text_of(value));
     else buf_adds(out, "null");
+}
+
+/* The base may come from a client's Host header. */
+static void add_url(struct buf *out, const char *name, const char *base_url, const char *id, const char *rest) {
+    add_name(out, name);
+    buf_addc(out, '"');
+    if (text_utf8_check(text_of(base_url))) buf_add_json_inner(out, text_of(base_url));
+    buf_adds(out, "/runs/");
+    buf_adds(out, id);
+    buf_adds(out, rest);
+    buf_addc(out, '"');
 }
 
 static void add_time(struct buf *out, const char *name, int64_t wall_ms) {
@@ -38,7 +51,7 @@ static void add_time(struct buf *out, const char *name, int64_t wall_ms) {
 
 static void add_number(struct buf *out, const char *name, int64_t value, bool known) {
     add_name(out, name);
-    if (known) buf_addf(out, "%lld", (long long)value);
+    if (known) buf_addi(out, value);
     else buf_adds(out, "null");
 }
 
@@ -74,10 +87,8 @@ void run_report_write(const struct run *run, const char *base_url, struct buf *o
     add_string(&text, "reason", over ? reason_word(run->reason) : NULL);
     add_string(&text, "progress", run->progress);
     add_number(&text, "percent", run->percent, run->percent >= 0);
-    add_name(&text, "statusUrl");
-    buf_addf(&text, "\"%s/runs/%s\"", base_url, run->id);
-    add_name(&text, "cancelUrl");
-    buf_addf(&text, "\"%s/runs/%s/cancel\"", base_url, run->id);
+    add_url(&text, "statusUrl", base_url, run->id, "");
+    add_url(&text, "cancelUrl", base_url, run->id, "/cancel");
     add_name(&text, "upstream");
     buf_addc(&text, '{');
     add_string(&text, "status", run->upstream_word);
@@ -92,6 +103,6 @@ void run_report_write(const struct run *run, const char *base_url, struct buf *o
     add_string(&text, "key", run->key);
     add_steps(&text, run);
     buf_addc(&text, '}');
-    add_defused(out, buf_text(&text));
+    run_report_defuse(out, buf_text(&text));
     buf_fini(&text);
 }

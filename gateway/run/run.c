@@ -12,8 +12,10 @@
 #include "call/pace.h"
 
 #define CANCEL_TRIES 5
-#define SAID_MAX 1000               /* bytes of one text that came from outside */
-#define DUE_MAX_MS (60 * 60 * 1000) /* nothing is put off for longer */
+#define SAID_MAX 1000                 /* bytes of one text that came from outside */
+#define OUTPUTS_MAX (4 * 1024 * 1024) /* bytes; what Spinnaker would have to keep */
+#define KEPT_MAX (8 * 1024 * 1024)    /* bytes of a reply that later steps may speak of */
+#define DUE_MAX_MS (60 * 60 * 1000)   /* nothing is put off for longer */
 
 struct move {
     struct run *run;
@@ -202,6 +204,7 @@ static bool nothing_was_sent(const struct run *run) {
     return run->step == 0 && run->steps[0].calls == 0 && !run->sending;
 }
 
+/* Makes the cancel call, or ends the run where there is nothing to stop or no way to. */
 static void cancel_begin(struct move *m) {
     struct run *run = m->run;
     if (nothing_was_sent(run)) {
@@ -220,6 +223,7 @@ static void cancel_begin(struct move *m) {
     }
 }
 
+/* The wish is recorded; what is being written comes first. */
 static void want_cancel(struct move *m) {
     m->run->cancel_wanted = true;
     m->run->updated_ms = m->world->now_ms;
@@ -233,14 +237,16 @@ static void stop_now(struct move *m) {
     m->orders->store = true;
 }
 
+/* The cancel call comes when the wish is durable. */
 static void stop(struct move *m) {
     want_cancel(m);
     stop_now(m);
 }
 
+/* A poll is given up. A call that may begin work is waited for: its reply says what there is to cancel. */
 static void stop_call(struct move *m) {
     const struct stage_step *step = step_of(m->run);
-    if (!step->call.idempotent || !step->rules.exist) { /* its reply says what there is to cancel */
+    if (!step->call.idempotent || !step->rules.exist) {
         want_cancel(m);
         return;
     }
@@ -248,6 +254,7 @@ static void stop_call(struct move *m) {
     stop(m);
 }
 
+/* Canceled, as far as the upstream confirmed it; or another try. */
 static void cancel_replied(struct move *m) {
     struct run *run = m->run;
     const struct reply *reply = m->event->reply;
@@ -268,10 +275,12 @@ static void cancel_replied(struct move *m) {
     }
 }
 
+/* It cannot be made, so the upstream was not told. */
 static void cancel_refused(struct move *m) {
     end_canceled(m, REASON_CANCEL_UNCONFIRMED, m->event->fault->what);
 }
 
+/* The next try. */
 static void cancel_again(struct move *m) {
     m->run->state = RUN_CANCELING;
     m->orders->call = RUN_CALL_CANCEL;
@@ -281,6 +290,15 @@ static void cancel_again(struct move *m) {
 
 static const struct json *masked(struct move *m, const struct json *value) {
     return m->world->mask ? m->world->mask(m->world->arg, m->run->arena, value) : value;
+}
+
+static bool is_small(const struct json *value, size_t max) {
+    struct buf text;
+    buf_init(&text, max);
+    json_write(&text, value);
+    bool small = !text.full;
+    buf_fini(&text);
+    return small;
 }
 
 /* The reply decided the step: take the outputs from it. Gives those of the step itself. */
@@ -298,7 +316,8 @@ static const struct json *take_outputs(struct move *m, const struct json *value,
         for (struct json_member o = json_first(parts[i]); o.name.at; o = json_next(parts[i], o))
             json_set_text(outputs, o.name, i == 0 ? o.value : masked(m, o.value));
     if (warned) json_set(outputs, "result", json_new_string(run->arena, "WARN"));
-    run->outputs = outputs;
+    run->outputs_left_out = run->outputs_left_out || !is_small(outputs, OUTPUTS_MAX);
+    run->outputs = run->outputs_left_out ? json_new_object(run->arena) : outputs;
     return own;
 }
 
@@ -318,9 +337,19 @@ static void keep_reply(struct move *m, const struct verdict *verdict, struct are
 
 static void succeeded(struct move *m, const struct verdict *verdict, struct arena *scratch) {
     struct run *run = m->run;
+    bool last = run->step + 1 == run->step_count;
+    if (!last && m->event->reply->body.len > KEPT_MAX) {
+        end_failed(m, REASON_BAD_REPLY, "the reply is larger than the 8 MiB that are kept for the steps behind it");
+        return;
+    }
     keep_reply(m, verdict, scratch);
     run->sending = false;
-    if (run->step + 1 == run->step_count) {
+    if (last && run->outputs_left_out) {
+        say(m, "succeeded; outputs are left out, since they are larger than 4 MiB");
+        end(m, RUN_SUCCEEDED, REASON_NONE, NULL);
+        return;
+    }
+    if (last) {
         const char *what = verdict->warned ? verdict->word : verdict->message ? verdict->message : "";
         say(m, "succeeded%s%s%.*s", verdict->warned ? " with a warning" : "", *what ? ": " : "", told(what), what);
         end(m, RUN_SUCCEEDED, REASON_NONE, NULL);
@@ -390,6 +419,7 @@ static bool bound(struct move *m, struct arena *scratch, const struct template *
     return value && verdict_number(value, ret_bound);
 }
 
+/* The reply is judged: the next step, another poll or try, the end, or the cancel call that waited for it. */
 static void replied(struct move *m) {
     struct run *run = m->run;
     struct arena *scratch = arena_new();
@@ -418,6 +448,7 @@ static void replied(struct move *m) {
     arena_free(scratch);
 }
 
+/* Nothing was sent, and rendering it again would fail again: the run ends. */
 static void call_refused(struct move *m) {
     const struct fault *fault = m->event->fault;
     struct run *run = m->run;
@@ -459,11 +490,13 @@ static void time_out(struct move *m) {
     stop_now(m);
 }
 
+/* The next poll or try; or the time of the step or the run is up. */
 static void due(struct move *m) {
     if (time_is_up(m)) time_out(m);
     else begin_call(m); /* also where the clock was set back meanwhile: the timer knows better */
 }
 
+/* The time is up: the call is given up, and the upstream told to stop. */
 static void due_in_call(struct move *m) {
     if (!time_is_up(m)) {
         m->orders->wait_until = deadline_of(m->run);
@@ -476,11 +509,13 @@ static void due_in_call(struct move *m) {
 
 /* ---- records ---- */
 
+/* The run is durable: the first call may go out, or, if a cancel came meanwhile, none does. */
 static void accepted(struct move *m) {
     if (m->run->cancel_wanted) m->run->sending = false, cancel_begin(m); /* no byte has left yet */
     else begin_call(m);
 }
 
+/* Now the call may leave; or the wish to cancel, which came meanwhile, stops it. */
 static void intended(struct move *m) {
     if (m->run->cancel_wanted) {
         m->run->sending = false; /* nothing had been sent */
@@ -490,6 +525,7 @@ static void intended(struct move *m) {
     }
 }
 
+/* What decided the step is durable: the next one begins, or the cancel call. */
 static void recorded(struct move *m) {
     if (m->run->cancel_wanted) {
         m->run->sending = false;
@@ -499,11 +535,13 @@ static void recorded(struct move *m) {
     }
 }
 
+/* The end is durable, so it may be told. */
 static void ended(struct move *m) {
     m->run->state = RUN_ENDED;
     m->orders->ended = true;
 }
 
+/* Nobody was told of it, so it is let go without a trace. */
 static void dropped(struct move *m) {
     m->run->state = RUN_DROPPED;
     m->orders->ended = true;
@@ -558,6 +596,8 @@ void run_resume(struct run *run, const struct run_world *world, struct run_order
     *ret_orders = (struct run_orders){0};
     struct move m = {.run = run, .world = world, .orders = ret_orders};
     run->status = RUN_RUNNING;
+    bool called = run->steps[run->step].calls > 0 || !run->cancel_wanted; /* as far as one can know */
+    if (called && step_of(run)->call.idempotent && !step_of(run)->rules.exist) run->sending = true;
     if (run->cancel_wanted) {
         cancel_begin(&m);
     } else if (run->sending && !step_of(run)->call.idempotent) {
@@ -568,7 +608,6 @@ void run_resume(struct run *run, const struct run_world *world, struct run_order
         const struct stage_step *step = step_of(run);
         bool ahead = run->due_ms > world->now_ms && run->due_ms <= world->now_ms + DUE_MAX_MS;
         int64_t due_ms = ahead ? run->due_ms : world->now_ms;
-        if (run->step == 0 && !step->rules.exist && step->call.idempotent) run->sending = true; /* nobody knows */
         if (step->rules.exist && world->now_ms - run->step_began_ms >= step->every_ms && !ahead)
             due_ms += pace_poll_ms(step, run->step_began_ms, world->now_ms); /* each at its own phase: no herd */
         wait_until(&m, due_ms);

@@ -11,6 +11,7 @@ from helpers.upstream import Upstream
 
 
 def pytest_configure(config):
+    config.addinivalue_line("markers", "no_asan: too long or too large for a build under sanitizers")
     # 10,000 runs in flight need more descriptors than the usual 1,024; the gateway inherits them.
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = 65536 if hard == resource.RLIM_INFINITY else min(hard, 65536)

@@ -16,9 +16,9 @@ from helpers.upstream import reply
 from helpers.wait import wait_until
 
 KIB = 1024
-GOOD = b"GET /health HTTP/1.1\r\nHost: gw\r\n\r\n"
+GOOD = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"
 # Behind each malformed request: were its framing misread, this would be answered too.
-SMUGGLED = b"POST /stages/call HTTP/1.1\r\nHost: gw\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
+SMUGGLED = b"POST /stages/call HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
 
 
 @pytest.fixture
@@ -31,48 +31,48 @@ def gw(gateway, upstream):
 
 
 def post(head, body=b""):
-    return b"POST /stages/call HTTP/1.1\r\nHost: gw\r\nContent-Type: application/json\r\n" + head + b"\r\n" + body
+    return b"POST /stages/call HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n" + head + b"\r\n" + body
 
 
 MALFORMED = {
-    "empty method": (b" / HTTP/1.1\r\nHost: gw\r\n\r\n", 400),
-    "no target": (b"GET HTTP/1.1\r\nHost: gw\r\n\r\n", 400),
-    "no version": (b"GET /health\r\nHost: gw\r\n\r\n", 400),
-    "two spaces": (b"GET  /health HTTP/1.1\r\nHost: gw\r\n\r\n", 400),
-    "blank behind version": (b"GET /health HTTP/1.1 \r\nHost: gw\r\n\r\n", 400),
-    "tab in line": (b"GET\t/health HTTP/1.1\r\nHost: gw\r\n\r\n", 400),
-    "version 2": (b"GET /health HTTP/2.0\r\nHost: gw\r\n\r\n", 505),
-    "version 0.9": (b"GET /health HTTP/0.9\r\nHost: gw\r\n\r\n", 505),
-    "version word": (b"GET /health HTTQ/1.1\r\nHost: gw\r\n\r\n", 400),
+    "empty method": (b" / HTTP/1.1\r\nHost: localhost\r\n\r\n", 400),
+    "no target": (b"GET HTTP/1.1\r\nHost: localhost\r\n\r\n", 400),
+    "no version": (b"GET /health\r\nHost: localhost\r\n\r\n", 400),
+    "two spaces": (b"GET  /health HTTP/1.1\r\nHost: localhost\r\n\r\n", 400),
+    "blank behind version": (b"GET /health HTTP/1.1 \r\nHost: localhost\r\n\r\n", 400),
+    "tab in line": (b"GET\t/health HTTP/1.1\r\nHost: localhost\r\n\r\n", 400),
+    "version 2": (b"GET /health HTTP/2.0\r\nHost: localhost\r\n\r\n", 505),
+    "version 0.9": (b"GET /health HTTP/0.9\r\nHost: localhost\r\n\r\n", 505),
+    "version word": (b"GET /health HTTQ/1.1\r\nHost: localhost\r\n\r\n", 400),
     "HTTP/2 preface": (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505),
     "TLS hello": (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", 400),
     "SMTP": (b"EHLO example.com\r\n\r\n", 400),
-    "method with bad byte": (b"GE(T /health HTTP/1.1\r\nHost: gw\r\n\r\n", 400),
-    "unknown method": (b"BREW /health HTTP/1.1\r\nHost: gw\r\n\r\n", 501),
-    "lower-case method": (b"get /health HTTP/1.1\r\nHost: gw\r\n\r\n", 501),
-    "CONNECT": (b"CONNECT gw:80 HTTP/1.1\r\nHost: gw\r\n\r\n", 501),
+    "method with bad byte": (b"GE(T /health HTTP/1.1\r\nHost: localhost\r\n\r\n", 400),
+    "unknown method": (b"BREW /health HTTP/1.1\r\nHost: localhost\r\n\r\n", 501),
+    "lower-case method": (b"get /health HTTP/1.1\r\nHost: localhost\r\n\r\n", 501),
+    "CONNECT": (b"CONNECT gw:80 HTTP/1.1\r\nHost: localhost\r\n\r\n", 501),
     "no host": (b"GET /health HTTP/1.1\r\n\r\n", 400),
     "two hosts": (b"GET /health HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400),
     "host with blank": (b"GET /health HTTP/1.1\r\nHost: a b\r\n\r\n", 400),
     "host with slash": (b"GET /health HTTP/1.1\r\nHost: a/b\r\n\r\n", 400),
-    "NUL in target": (b"GET /hea\0lth HTTP/1.1\r\nHost: gw\r\n\r\n", 400),
-    "NUL in header": (b"GET /health HTTP/1.1\r\nHost: gw\r\nX: a\0b\r\n\r\n", 400),
-    "control in header": (b"GET /health HTTP/1.1\r\nHost: gw\r\nX: a\x01b\r\n\r\n", 400),
-    "CR in header": (b"GET /health HTTP/1.1\r\nHost: gw\r\nX: a\rY: b\r\n\r\n", 400),
-    "LF alone": (b"GET /health HTTP/1.1\nHost: gw\n\n", 400),
-    "LF alone in fields": (b"GET /health HTTP/1.1\r\nHost: gw\nX: y\r\n\r\n", 400),
-    "folded field": (b"GET /health HTTP/1.1\r\nHost: gw\r\nX: a\r\n b\r\n\r\n", 400),
-    "field before any": (b"GET /health HTTP/1.1\r\n X: a\r\nHost: gw\r\n\r\n", 400),
-    "blank before colon": (b"GET /health HTTP/1.1\r\nHost: gw\r\nX : a\r\n\r\n", 400),
-    "no colon": (b"GET /health HTTP/1.1\r\nHost: gw\r\nX\r\n\r\n", 400),
-    "empty name": (b"GET /health HTTP/1.1\r\nHost: gw\r\n: a\r\n\r\n", 400),
-    "bad name": (b"GET /health HTTP/1.1\r\nHost: gw\r\nX(Y): a\r\n\r\n", 400),
-    "raw 8-bit target": (b"GET /h\xe9 HTTP/1.1\r\nHost: gw\r\n\r\n", 400),
-    "fragment": (b"GET /health#x HTTP/1.1\r\nHost: gw\r\n\r\n", 400),
-    "target no path": (b"GET health HTTP/1.1\r\nHost: gw\r\n\r\n", 400),
-    "bad escape": (b"GET /runs/%zz HTTP/1.1\r\nHost: gw\r\n\r\n", 400),
-    "cut escape": (b"GET /runs/%4 HTTP/1.1\r\nHost: gw\r\n\r\n", 400),
-    "escaped NUL": (b"GET /runs/a%00b HTTP/1.1\r\nHost: gw\r\n\r\n", 400),
+    "NUL in target": (b"GET /hea\0lth HTTP/1.1\r\nHost: localhost\r\n\r\n", 400),
+    "NUL in header": (b"GET /health HTTP/1.1\r\nHost: localhost\r\nX: a\0b\r\n\r\n", 400),
+    "control in header": (b"GET /health HTTP/1.1\r\nHost: localhost\r\nX: a\x01b\r\n\r\n", 400),
+    "CR in header": (b"GET /health HTTP/1.1\r\nHost: localhost\r\nX: a\rY: b\r\n\r\n", 400),
+    "LF alone": (b"GET /health HTTP/1.1\nHost: localhost\n\n", 400),
+    "LF alone in fields": (b"GET /health HTTP/1.1\r\nHost: localhost\nX: y\r\n\r\n", 400),
+    "folded field": (b"GET /health HTTP/1.1\r\nHost: localhost\r\nX: a\r\n b\r\n\r\n", 400),
+    "field before any": (b"GET /health HTTP/1.1\r\n X: a\r\nHost: localhost\r\n\r\n", 400),
+    "blank before colon": (b"GET /health HTTP/1.1\r\nHost: localhost\r\nX : a\r\n\r\n", 400),
+    "no colon": (b"GET /health HTTP/1.1\r\nHost: localhost\r\nX\r\n\r\n", 400),
+    "empty name": (b"GET /health HTTP/1.1\r\nHost: localhost\r\n: a\r\n\r\n", 400),
+    "bad name": (b"GET /health HTTP/1.1\r\nHost: localhost\r\nX(Y): a\r\n\r\n", 400),
+    "raw 8-bit target": (b"GET /h\xe9 HTTP/1.1\r\nHost: localhost\r\n\r\n", 400),
+    "fragment": (b"GET /health#x HTTP/1.1\r\nHost: localhost\r\n\r\n", 400),
+    "target no path": (b"GET health HTTP/1.1\r\nHost: localhost\r\n\r\n", 400),
+    "bad escape": (b"GET /runs/%zz HTTP/1.1\r\nHost: localhost\r\n\r\n", 400),
+    "cut escape": (b"GET /runs/%4 HTTP/1.1\r\nHost: localhost\r\n\r\n", 400),
+    "escaped NUL": (b"GET /runs/a%00b HTTP/1.1\r\nHost: localhost\r\n\r\n", 400),
     "length and chunks": (post(b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n", b"0\r\n\r\n"), 400),
     "chunks and length": (post(b"Transfer-Encoding: chunked\r\nContent-Length: 2\r\n", b"0\r\n\r\n"), 400),
     "two lengths": (post(b"Content-Length: 2\r\nContent-Length: 40\r\n", b"{}"), 400),
@@ -93,7 +93,7 @@ MALFORMED = {
     "obfuscated coding": (post(b"Transfer-Encoding: \x0bchunked\r\n"), 400),
     "coding with blank name": (post(b"Transfer-Encoding : chunked\r\n"), 400),
     "coding in HTTP/1.0": (
-        b"POST /stages/call HTTP/1.0\r\nHost: gw\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"POST /stages/call HTTP/1.0\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
         400,
     ),
     "chunk size no hex": (post(b"Transfer-Encoding: chunked\r\n", b"xyz\r\n{}\r\n0\r\n\r\n"), 400),
@@ -150,20 +150,20 @@ def test_refusals_are_counted_and_logged(gw):
 
 def test_request_line_too_long(gw):
     with RawConnection(gw.port) as raw:
-        raw.send(b"GET /runs/" + b"a" * 9000 + b" HTTP/1.1\r\nHost: gw\r\n\r\n")
+        raw.send(b"GET /runs/" + b"a" * 9000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n")
         check_problem(raw.answer(), 414)
 
 
 def test_head_too_large(gw):
     with RawConnection(gw.port) as raw:
-        raw.send(b"GET /health HTTP/1.1\r\nHost: gw\r\nX: " + b"a" * (17 * KIB) + b"\r\n\r\n")
+        raw.send(b"GET /health HTTP/1.1\r\nHost: localhost\r\nX: " + b"a" * (17 * KIB) + b"\r\n\r\n")
         check_problem(raw.answer(), 431)
 
 
 def test_head_that_never_ends(gw):
     with RawConnection(gw.port) as raw:
         try:
-            raw.send(b"GET /health HTTP/1.1\r\nHost: gw\r\n" + b"X: y\r\n" * 100_000)
+            raw.send(b"GET /health HTTP/1.1\r\nHost: localhost\r\n" + b"X: y\r\n" * 100_000)
         except (BrokenPipeError, ConnectionResetError):
             pass
         try:
@@ -174,7 +174,7 @@ def test_head_that_never_ends(gw):
 
 def test_too_many_headers(gw):
     with RawConnection(gw.port) as raw:
-        raw.send(b"GET /health HTTP/1.1\r\nHost: gw\r\n" + b"X: y\r\n" * 150 + b"\r\n")
+        raw.send(b"GET /health HTTP/1.1\r\nHost: localhost\r\n" + b"X: y\r\n" * 150 + b"\r\n")
         check_problem(raw.answer(), 431)
 
 
@@ -208,14 +208,14 @@ def test_body_at_the_limit(gw):
 
 FINE = {
     "HTTP/1.0": b"GET /health HTTP/1.0\r\n\r\n",
-    "absolute form": b"GET http://gw/health HTTP/1.1\r\nHost: gw\r\n\r\n",
+    "absolute form": b"GET http://localhost/health HTTP/1.1\r\nHost: localhost\r\n\r\n",
     "empty lines before": b"\r\n\r\n" + GOOD,
-    "blanks around values": b"GET /health HTTP/1.1\r\nHost: \t gw \t\r\nX:\r\n\r\n",
-    "query": b"GET /health?a=b&c HTTP/1.1\r\nHost: gw\r\n\r\n",
-    "escaped letters": b"GET /%68ealth HTTP/1.1\r\nHost: gw\r\n\r\n",
-    "8-bit header": b"GET /health HTTP/1.1\r\nHost: gw\r\nX: caf\xe9\r\n\r\n",
-    "GET with empty body": b"GET /health HTTP/1.1\r\nHost: gw\r\nContent-Length: 0\r\n\r\n",
-    "GET with body": b"GET /health HTTP/1.1\r\nHost: gw\r\nContent-Length: 2\r\n\r\n{}",
+    "blanks around values": b"GET /health HTTP/1.1\r\nHost: \t localhost \t\r\nX:\r\n\r\n",
+    "query": b"GET /health?a=b&c HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "escaped letters": b"GET /%68ealth HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "8-bit header": b"GET /health HTTP/1.1\r\nHost: localhost\r\nX: caf\xe9\r\n\r\n",
+    "GET with empty body": b"GET /health HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n",
+    "GET with body": b"GET /health HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{}",
 }
 
 
@@ -256,7 +256,7 @@ def test_keep_alive_and_close(gw):
         for _ in range(3):
             raw.send(GOOD)
             assert raw.answer().status == 200
-        raw.send(b"GET /health HTTP/1.1\r\nHost: gw\r\nConnection: close\r\n\r\n")
+        raw.send(b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         answer = raw.answer()
         assert answer.status == 200 and answer.header("Connection").lower() == "close"
         assert raw.ended()
@@ -272,7 +272,7 @@ def test_keep_alive_and_close(gw):
 def test_pipelining_keeps_the_order(gw, upstream):
     count = 200
     starts = b"".join(
-        post(b"Content-Length: %d\r\n" % len(body), body) + b"GET /nothing/%d HTTP/1.1\r\nHost: gw\r\n\r\n" % n
+        post(b"Content-Length: %d\r\n" % len(body), body) + b"GET /nothing/%d HTTP/1.1\r\nHost: localhost\r\n\r\n" % n
         for n in range(count)
         for body in [b'{"key": "k%d"}' % n]
     )
@@ -361,7 +361,7 @@ def test_client_that_does_not_read(gateway, upstream):
     gw = gateway(stages={"call": call_stage(upstream.url)}, options={"write_timeout": "1s"})
     with RawConnection(gw.port) as raw:
         raw.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        request = b"GET /metrics HTTP/1.1\r\nHost: gw\r\n\r\n" * 200
+        request = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n" * 200
         raw.sock.settimeout(1)
         try:
             for _ in range(200):
@@ -408,7 +408,7 @@ def test_unknown_path(gw, path):
 def test_paths_are_never_rewritten(gw, upstream, path):
     """An escaped slash is part of a segment, and dots are names like any other: nothing resolves to another route."""
     with RawConnection(gw.port) as raw:
-        raw.send(f"GET {path} HTTP/1.1\r\nHost: gw\r\n\r\n")
+        raw.send(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n")
         answer = raw.answer()
     assert answer.status in (400, 404), answer
     assert upstream.count() == 0
@@ -417,9 +417,9 @@ def test_paths_are_never_rewritten(gw, upstream, path):
 def test_head_is_get_without_body(gw):
     with RawConnection(gw.port) as raw:
         for path in ("/health", "/stages", "/stages/call", "/nothing"):
-            raw.send(f"HEAD {path} HTTP/1.1\r\nHost: gw\r\n\r\n")
+            raw.send(f"HEAD {path} HTTP/1.1\r\nHost: localhost\r\n\r\n")
             head = raw.answer(head_only=True)
-            raw.send(f"GET {path} HTTP/1.1\r\nHost: gw\r\n\r\n")
+            raw.send(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n")
             got = raw.answer()
             assert head.status == got.status
             assert head.header("Content-Length") == got.header("Content-Length") == str(len(got.body))

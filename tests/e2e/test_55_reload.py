@@ -221,3 +221,27 @@ def test_no_stages_at_all(gateway):
     client = gateway().client()
     assert client.get("/stages").json()["stages"] == []
     check_problem(client.start("x"), 404)
+
+
+def test_options_that_may_change_without_a_restart(gateway, upstream):
+    """stagedoor.conf is read again on SIGHUP: what may change does, the rest stays and the log says so."""
+    Jobs(upstream, polls=1)
+    gw = gateway(stages={"job": job_stage(upstream.url)})
+    client = gw.client()
+    gw.options |= {"public_url": "https://gw.example.com/", "log_level": "debug", "loops": 7}
+    gw.write_config()
+    gw.reload()
+    wait_until(
+        lambda: client.get("/stages/job").json()["startUrl"] == "https://gw.example.com/stages/job", "the new public_url"
+    )
+    assert client.run("job")["statusUrl"].startswith("https://gw.example.com/runs/")
+    assert gw.log(level="debug"), "the new level"
+    assert {line["option"] for line in gw.log(event="option_changed")} == {"public_url", "log_level"}
+    assert {line["option"] for line in gw.log(event="option_needs_restart")} == {"loops"}
+
+    gw.options |= {"public_url": "https://other.example.com", "retension": "1d"}
+    gw.write_config()
+    gw.reload()
+    wait_until(lambda: gw.log(event="options_not_read"), "the mistake in the log")
+    assert client.get("/stages/job").json()["startUrl"].startswith("https://gw.example.com/"), "all or nothing"
+    del gw.options["retension"]

@@ -226,7 +226,7 @@ def test_plain_http_to_a_tls_port(tls_gateway):
     gw = tls_gateway()
     gw.start()
     with RawConnection(gw.tls_port) as raw:
-        raw.send("GET /health HTTP/1.1\r\nHost: gw\r\n\r\n")
+        raw.send("GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
         try:
             while raw._more():
                 pass
@@ -236,6 +236,7 @@ def test_plain_http_to_a_tls_port(tls_gateway):
     assert gw.client().get("/health").status == 200
 
 
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion")
 def test_old_tls_is_refused(tls_gateway, authority):
     gw = tls_gateway()
     gw.start()
@@ -278,7 +279,8 @@ def test_certificate_is_renewed_by_sighup(tls_gateway, authority):
     before = serial()
     authority.issue("gw")  # the same files
     gw.reload()
-    wait_until(lambda: serial() != before, "the new certificate")
+    # Each loop takes it over at its own next pass, and any of them may accept.
+    wait_until(lambda: all(serial() != before for _ in range(10)), "the new certificate on all loops")
     # One that is broken leaves the old one in force.
     after = serial()
     gw.options["tls_certificate"].write_text("nonsense")
@@ -476,6 +478,6 @@ def test_host_header_does_not_become_markup_or_expression(gateway, upstream):
         with RawConnection(gw.port) as raw:
             raw.send(f"POST /stages/call HTTP/1.1\r\nHost: {host}\r\nContent-Length: 2\r\n\r\n{{}}")
             answer = raw.answer()
-            assert answer.status in (400, 202, 200), answer
+            assert answer.status in (400, 403, 202, 200), answer
             json.loads(answer.body)
             assert "${" not in answer.text

@@ -72,18 +72,18 @@ static struct stage *rig_stage(const char *definition) {
     return stage;
 }
 
-static uint32_t rig_chance(struct rig *rig) { /* splitmix64 */
+static inline uint32_t rig_chance(struct rig *rig) { /* splitmix64 */
     uint64_t z = rig->random += 0x9E3779B97F4A7C15u;
     z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9u;
     z = (z ^ z >> 27) * 0x94D049BB133111EBu;
     return (uint32_t)(z >> 32);
 }
 
-static struct run_world rig_world(struct rig *rig) {
+static inline struct run_world rig_world(struct rig *rig) {
     return (struct run_world){.now_ms = rig->now_ms, .random = rig_chance(rig), .mask = mask_value, .arg = rig->run};
 }
 
-static struct run_new rig_new(struct rig *rig, const struct json *parameters) {
+static inline struct run_new rig_new(struct rig *rig, const struct json *parameters) {
     return (struct run_new){.stage = rig->stage,
                             .id = RIG_ID,
                             .key = "build-7",
@@ -96,7 +96,7 @@ static struct run_new rig_new(struct rig *rig, const struct json *parameters) {
 
 /* ---- the store ---- */
 
-static void rig_image_take(struct rig *rig, struct rig_image *image) {
+static inline void rig_image_take(struct rig *rig, struct rig_image *image) {
     struct run_world world = rig_world(rig);
     struct buf text;
     buf_init(&text, 64 << 20);
@@ -106,12 +106,12 @@ static void rig_image_take(struct rig *rig, struct rig_image *image) {
     *image = (struct rig_image){true, buf_take(&text), run->status, run->created_ms, run->updated_ms, run->ended_ms};
 }
 
-static void rig_image_drop(struct rig_image *image) {
+static inline void rig_image_drop(struct rig_image *image) {
     mem_free(image->body);
     *image = (struct rig_image){0};
 }
 
-static int64_t rig_durable_int(const struct rig *rig, const char *name) {
+static inline int64_t rig_durable_int(const struct rig *rig, const char *name) {
     if (!rig->durable.exists) return -1;
     struct arena *arena = arena_new();
     struct json_limits limits = {64 << 20, 256, 1000000};
@@ -124,7 +124,7 @@ static int64_t rig_durable_int(const struct rig *rig, const char *name) {
 }
 
 /* Does the durable record hold the reply that decided this step? */
-static bool rig_durable_decided(const struct rig *rig, size_t step) {
+static inline bool rig_durable_decided(const struct rig *rig, size_t step) {
     struct arena *arena = arena_new();
     struct json_limits limits = {64 << 20, 256, 1000000};
     struct fault fault;
@@ -134,7 +134,7 @@ static bool rig_durable_decided(const struct rig *rig, size_t step) {
     return decided;
 }
 
-static void rig_check_report(const struct rig *rig) {
+static inline void rig_check_report(const struct rig *rig) {
     struct arena *arena = arena_new();
     struct json_limits limits = {64 << 20, 256, 1000000};
     struct fault fault;
@@ -160,16 +160,16 @@ static void rig_check_report(const struct rig *rig) {
 
 /* ---- carrying out orders, and checking them ---- */
 
-static void rig_carry_out(struct rig *rig, const struct run_orders *orders);
+static inline void rig_carry_out(struct rig *rig, const struct run_orders *orders);
 
-static void rig_move(struct rig *rig, const struct run_event *event) {
+static inline void rig_move(struct rig *rig, const struct run_event *event) {
     struct run_world world = rig_world(rig);
     struct run_orders orders;
     run_move(rig->run, event, &world, &orders);
     rig_carry_out(rig, &orders);
 }
 
-static void rig_begin_call(struct rig *rig, enum run_call call) {
+static inline void rig_begin_call(struct rig *rig, enum run_call call) {
     struct run *run = rig->run;
     assert_int_equal(rig->under_way, RUN_CALL_NONE);
     assert_false(rig->durable.ended_ms);
@@ -197,12 +197,12 @@ static void rig_begin_call(struct rig *rig, enum run_call call) {
     rig->sends[run->step]++;
 }
 
-static void rig_store(struct rig *rig) {
+static inline void rig_store(struct rig *rig) {
     if (rig->writing.exists) rig->changed = true;
     else rig_image_take(rig, &rig->writing);
 }
 
-static void rig_check(struct rig *rig) {
+static inline void rig_check(struct rig *rig) {
     const struct run *run = rig->run;
     rig_check_report(rig);
     if (rig->over) return;
@@ -212,7 +212,7 @@ static void rig_check(struct rig *rig) {
     assert_true((run->state == RUN_CALLING || run->state == RUN_CANCELING) == (rig->under_way != RUN_CALL_NONE));
 }
 
-static void rig_carry_out(struct rig *rig, const struct run_orders *orders) {
+static inline void rig_carry_out(struct rig *rig, const struct run_orders *orders) {
     assert_false(orders->store && orders->call);
     if (orders->unknown_word) rig->unknown_words++;
     if (orders->undone) rig->undone++;
@@ -229,12 +229,12 @@ static void rig_carry_out(struct rig *rig, const struct run_orders *orders) {
 
 /* ---- events ---- */
 
-static void rig_begin(struct rig *rig, const char *definition, uint64_t seed) {
+static inline void rig_begin(struct rig *rig, const char *definition, uint64_t seed) {
     *rig = (struct rig){.now_ms = RIG_BEGAN, .random = seed};
     rig->stage = rig_stage(definition);
 }
 
-static void rig_start_with(struct rig *rig, const struct json *parameters) {
+static inline void rig_start_with(struct rig *rig, const struct json *parameters) {
     struct run_new from = rig_new(rig, parameters);
     rig->run = run_new(&from);
     rig_store(rig);
@@ -242,7 +242,7 @@ static void rig_start_with(struct rig *rig, const struct json *parameters) {
 }
 
 /* The record that is being written is durable; what changed meanwhile is written next. */
-static void rig_written(struct rig *rig) {
+static inline void rig_written(struct rig *rig) {
     assert_true(rig->writing.exists);
     rig_image_drop(&rig->durable);
     rig->durable = rig->writing;
@@ -256,17 +256,17 @@ static void rig_written(struct rig *rig) {
     rig_move(rig, &(struct run_event){.kind = RUN_EVENT_STORED});
 }
 
-static void rig_stored(struct rig *rig) {
+static inline void rig_stored(struct rig *rig) {
     while (rig->writing.exists) rig_written(rig);
 }
 
-static void rig_unstored(struct rig *rig) {
+static inline void rig_unstored(struct rig *rig) {
     rig_image_drop(&rig->writing);
     rig->changed = false;
     rig_move(rig, &(struct run_event){.kind = RUN_EVENT_UNSTORED});
 }
 
-static void rig_reply(struct rig *rig, const struct reply *reply) {
+static inline void rig_reply(struct rig *rig, const struct reply *reply) {
     assert_int_not_equal(rig->under_way, RUN_CALL_NONE);
     const struct run *run = rig->run;
     if (rig->under_way == RUN_CALL_STEP) {
@@ -279,18 +279,18 @@ static void rig_reply(struct rig *rig, const struct reply *reply) {
     rig_move(rig, &(struct run_event){.kind = RUN_EVENT_REPLY, .reply = reply});
 }
 
-static void rig_answer(struct rig *rig, int code, const char *body) {
+static inline void rig_answer(struct rig *rig, int code, const char *body) {
     struct reply reply = {.phase = REPLY_ANSWERED, .code = code, .body = text_of(body), .url = "http://up.test/jobs/1"};
     rig_reply(rig, &reply);
 }
 
-static void rig_fail(struct rig *rig, enum reply_phase phase) {
+static inline void rig_fail(struct rig *rig, enum reply_phase phase) {
     struct reply reply = {.phase = phase};
     fault_set(&reply.fault, FAULT_UPSTREAM, NULL, phase == REPLY_NEVER_SENT ? "connection refused" : "cut short");
     rig_reply(rig, &reply);
 }
 
-static void rig_refuse(struct rig *rig, enum fault_kind kind) {
+static inline void rig_refuse(struct rig *rig, enum fault_kind kind) {
     struct fault fault;
     fault_set(&fault, kind, NULL, "request.body.id is not there");
     if (rig->under_way == RUN_CALL_STEP) {
@@ -303,18 +303,18 @@ static void rig_refuse(struct rig *rig, enum fault_kind kind) {
     rig_move(rig, &(struct run_event){.kind = RUN_EVENT_REFUSED, .fault = &fault});
 }
 
-static void rig_cancel(struct rig *rig) {
+static inline void rig_cancel(struct rig *rig) {
     rig_move(rig, &(struct run_event){.kind = RUN_EVENT_CANCEL});
 }
 
-static void rig_due(struct rig *rig) {
+static inline void rig_due(struct rig *rig) {
     assert_true(rig->timer_ms);
     if (rig->now_ms < rig->timer_ms) rig->now_ms = rig->timer_ms;
     rig->timer_ms = 0;
     rig_move(rig, &(struct run_event){.kind = RUN_EVENT_DUE});
 }
 
-static struct store_record rig_record(const struct rig *rig, const struct rig_image *image) {
+static inline struct store_record rig_record(const struct rig *rig, const struct rig_image *image) {
     struct store_record record = {.stage = rig->stage->name,
                                   .key = "build-7",
                                   .status = run_status_word(image->status),
@@ -328,7 +328,7 @@ static struct store_record rig_record(const struct rig *rig, const struct rig_im
 }
 
 /* kill -9: what is not durable is lost, or not (a write that was under way). */
-static void rig_crash(struct rig *rig, bool write_made_it) {
+static inline void rig_crash(struct rig *rig, bool write_made_it) {
     if (rig->writing.exists && write_made_it) {
         rig_image_drop(&rig->durable);
         rig->durable = rig->writing;
@@ -343,7 +343,7 @@ static void rig_crash(struct rig *rig, bool write_made_it) {
 }
 
 /* The start after that. Only for a run that the store has, and that has not ended. */
-static void rig_resume(struct rig *rig) {
+static inline void rig_resume(struct rig *rig) {
     struct fault fault;
     struct store_record record = rig_record(rig, &rig->durable);
     rig->run = run_load(&record, rig->stage, &fault);
@@ -355,12 +355,12 @@ static void rig_resume(struct rig *rig) {
     rig_carry_out(rig, &orders);
 }
 
-static void rig_restart(struct rig *rig) {
+static inline void rig_restart(struct rig *rig) {
     rig_crash(rig, false);
     rig_resume(rig);
 }
 
-static void rig_end(struct rig *rig) {
+static inline void rig_end(struct rig *rig) {
     run_free(rig->run);
     stage_unref(rig->stage);
     rig_image_drop(&rig->durable);

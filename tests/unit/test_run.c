@@ -860,6 +860,19 @@ static void test_restart_with_a_cancel_wish_during_the_submit_call(void **state)
     rig_end(&rig);
 }
 
+/* The same with a PUT, which is made without a word in the record. */
+static void test_restart_with_a_cancel_wish_during_an_idempotent_call(void **state) {
+    (void)state;
+    struct rig rig;
+    begin(&rig, "name = \"s\"; request = { method = \"PUT\"; url = \"http://up.test/\"; };");
+    rig_stored(&rig);
+    rig_cancel(&rig);
+    rig_stored(&rig);
+    rig_restart(&rig);
+    assert_ends(&rig, RUN_CANCELED, REASON_CANCEL_UNCONFIRMED);
+    rig_end(&rig);
+}
+
 static void test_restart_while_the_end_is_written(void **state) {
     (void)state;
     for (int made_it = 0; made_it <= 1; made_it++) {
@@ -1028,6 +1041,72 @@ static void test_words_and_back(void **state) {
     assert_int_equal(reason_parse(NULL), REASON_NONE);
     assert_int_equal(reason_parse("no such reason"), REASON_NONE);
     for (int i = 0; i < RUN_STATE_END; i++) assert_non_null(run_state_word((enum run_state)i));
+}
+
+/* Brings a run into a state, by the shortest way there. */
+static void reach(struct rig *rig, enum run_state state) {
+    if (state >= RUN_WAITING && state <= RUN_ENDED) {
+        begin_polling(rig);
+        rig_answer(rig, 200, state >= RUN_ENDING ? "{\"state\": \"passed\"}" : "{}");
+    } else {
+        begin(rig, rig_two_steps);
+        if (state == RUN_DROPPED) rig_unstored(rig);
+        else if (state != RUN_ACCEPTING) rig_stored(rig);
+    }
+    if (state == RUN_INTENDING) rig_fail(rig, REPLY_NEVER_SENT), rig_due(rig);
+    if (state == RUN_RECORDING) rig_answer(rig, 201, "{\"id\": 5}");
+    if (state >= RUN_STOPPING && state <= RUN_CANCEL_WAITING) rig_cancel(rig);
+    if (state == RUN_CANCELING || state == RUN_CANCEL_WAITING) rig_stored(rig);
+    if (state == RUN_CANCEL_WAITING) rig_answer(rig, 503, "");
+    if (state == RUN_ENDED) rig_stored(rig);
+    assert_string_equal(run_state_word(rig->run->state), run_state_word(state));
+}
+
+/* What becomes of every state with every event: the state after it, and the orders: s store, c call, k cancel call,
+ * a abort the call, w wait until, e ended. "-" is nothing at all: no order, and a record as before. */
+static void test_every_state_with_every_event(void **state) {
+    (void)state;
+    static const char *const table[RUN_STATE_END][RUN_EVENT_END] = {
+        /* STORED, UNSTORED, REPLY (200), REFUSED, HELD, DUE, CANCEL */
+        [RUN_ACCEPTING] = {"calling c", "dropped e", "-", "-", "-", "-", "accepting s"},
+        [RUN_INTENDING] = {"calling c", "-", "-", "-", "-", "-", "intending s"},
+        [RUN_CALLING] = {"-", "-", "recording s", "ending s", "waiting sw", "-", "calling s"},
+        [RUN_RECORDING] = {"calling cw", "-", "-", "-", "-", "-", "recording s"},
+        [RUN_WAITING] = {"-", "-", "-", "-", "-", "calling cw", "stopping s"},
+        [RUN_STOPPING] = {"canceling k", "-", "-", "-", "-", "-", "-"},
+        [RUN_CANCELING] = {"-", "-", "ending s", "ending s", "cancel_waiting w", "-", "-"},
+        [RUN_CANCEL_WAITING] = {"-", "-", "-", "-", "-", "canceling k", "-"},
+        [RUN_ENDING] = {"ended e", "dropped e", "-", "-", "-", "-", "-"},
+        [RUN_ENDED] = {"-", "-", "-", "-", "-", "-", "-"},
+        [RUN_DROPPED] = {"-", "-", "-", "-", "-", "-", "-"},
+    };
+    for (int from = 0; from < RUN_STATE_END; from++)
+        for (int kind = 0; kind < RUN_EVENT_END; kind++) {
+            struct rig rig;
+            struct rig_image before, after;
+            struct run_orders orders;
+            struct fault fault;
+            reach(&rig, (enum run_state)from);
+            rig_image_take(&rig, &before);
+            struct reply reply = {.phase = REPLY_ANSWERED, .code = 200, .body = TEXT("{}")};
+            fault_set(&fault, FAULT_UNDEFINED, NULL, "not there");
+            struct run_event event = {(enum run_event_kind)kind, &reply, &fault};
+            struct run_world world = rig_world(&rig);
+            run_move(rig.run, &event, &world, &orders);
+            rig_image_take(&rig, &after);
+            char became[64];
+            snprintf(became, sizeof became, "%s %s%s%s%s%s%s", run_state_word(rig.run->state), orders.store ? "s" : "",
+                     orders.call == RUN_CALL_STEP ? "c" : "", orders.call == RUN_CALL_CANCEL ? "k" : "",
+                     orders.abort_call ? "a" : "", orders.wait_until ? "w" : "", orders.ended ? "e" : "");
+            bool same = (int)rig.run->state == from && strcmp(before.body, after.body) == 0 &&
+                        became[strlen(became) - 1] == ' ';
+            if (strcmp(same ? "-" : became, table[from][kind]) != 0)
+                fail_msg("%s, event %d: %s, not %s", run_state_word((enum run_state)from), kind, same ? "-" : became,
+                         table[from][kind]);
+            rig_image_drop(&before);
+            rig_image_drop(&after);
+            rig_end(&rig);
+        }
 }
 
 /* ---- chance ---- */
@@ -1206,6 +1285,7 @@ int main(void) {
         cmocka_unit_test(test_restart_after_the_time_is_up),
         cmocka_unit_test(test_restart_while_canceling),
         cmocka_unit_test(test_restart_with_a_cancel_wish_during_the_submit_call),
+        cmocka_unit_test(test_restart_with_a_cancel_wish_during_an_idempotent_call),
         cmocka_unit_test(test_restart_while_the_end_is_written),
         cmocka_unit_test(test_restart_between_polls_that_are_not_idempotent),
         cmocka_unit_test(test_restart_with_a_call_held_back),
@@ -1213,6 +1293,7 @@ int main(void) {
         cmocka_unit_test(test_definition_that_is_no_use_any_more),
         cmocka_unit_test(test_secrets_do_not_come_back),
         cmocka_unit_test(test_words_and_back),
+        cmocka_unit_test(test_every_state_with_every_event),
         cmocka_unit_test(test_chance),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -312,6 +312,29 @@ static void test_sample_gives_defaults(void **state) {
     buf_fini(&sample);
 }
 
+/* After a reload: what may change has its new value, what may not the one that is running. */
+static void test_fixed_options_are_kept(void **state) {
+    (void)state;
+    struct loaded running, next;
+    for (size_t i = 0; i < settings_row_count; i++) {
+        struct buf line;
+        buf_init(&line, 4096);
+        const struct settings_row *row = &settings_rows[i];
+        buf_addf(&line, is_bare(row) ? "%s%s = %s;" : "%s%s = \"%s\";", beside_it(row), row->name, other_value(row));
+        load(&running, beside_it(row), NULL, NULL);
+        load(&next, buf_cstr(&line), NULL, NULL);
+        assert_true(running.ok && next.ok);
+        settings_keep_fixed(&running.settings, &next.settings);
+        const char *different[2] = {NULL, NULL};
+        settings_each_difference(&running.settings, &next.settings, count_difference, different);
+        if (row->reload) assert_string_equal(different[0], row->name);
+        else assert_null(different[0]);
+        unload(&next);
+        unload(&running);
+        buf_fini(&line);
+    }
+}
+
 static void test_help_names_every_flag(void **state) {
     (void)state;
     struct buf help;
@@ -375,6 +398,7 @@ int main(void) {
         cmocka_unit_test(test_other_mistakes),
         cmocka_unit_test(test_config_found),
         cmocka_unit_test(test_sample_gives_defaults),
+        cmocka_unit_test(test_fixed_options_are_kept),
         cmocka_unit_test(test_help_names_every_flag),
 #ifndef TINY_LIMITS
         cmocka_unit_test(test_docs),

@@ -121,6 +121,11 @@ class Gateway:
     def remove_stage(self, name):
         (self.stages_dir / f"{name}.conf").unlink()
 
+    def write_config(self):
+        path = self.directory / "stagedoor.conf"
+        path.write_text(conf(self.options))
+        return path
+
     # -- the process --
 
     @property
@@ -130,8 +135,7 @@ class Gateway:
     def launch(self, *flags):
         """Starts the process, and does not wait."""
         assert self.process is None or self.process.poll() is not None, "it still runs"
-        config = self.directory / "stagedoor.conf"
-        config.write_text(conf(self.options))
+        config = self.write_config()
         self.starts += 1
         environment = {**os.environ, **self.env}
         environment.setdefault("ASAN_OPTIONS", "abort_on_error=0:exitcode=99:detect_leaks=1")

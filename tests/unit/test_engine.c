@@ -1,0 +1,628 @@
+/* Engines on real stores, real loops (each a thread of its own) and a scripted upstream: questions and their answers,
+ * keys, cancels, draining, restarts, and questions that travel between loops. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "run/engine.h"
+#include "run/id.h"
+#include "run_rig.h"
+#include "upstream_script.h"
+
+#define PATIENCE_S 20
+#define LOOPS_MAX 2
+
+struct gateway {
+    char folder[64], url[96];
+    unsigned count;
+    struct loop *loops[LOOPS_MAX];
+    pthread_t threads[LOOPS_MAX];
+    struct upstream *upstreams[LOOPS_MAX];
+    struct engine *items[LOOPS_MAX];
+    struct engines engines;
+    struct store *store;
+    struct stage *stage;
+    struct script script;
+    atomic_int word;   /* what the upstream says */
+    atomic_bool holds; /* it answers nothing while this is so */
+};
+
+static const char *const words[] = {"busy", "passed", "failed"};
+enum { BUSY, PASSED, FAILED };
+
+/* ---- waiting, with an end to patience ---- */
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
+
+static void await(const bool *flag, const char *what) {
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += PATIENCE_S;
+    pthread_mutex_lock(&lock);
+    while (!*flag)
+        if (pthread_cond_timedwait(&changed, &lock, &until) != 0) {
+            pthread_mutex_unlock(&lock);
+            fail_msg("waited %d s: %s", PATIENCE_S, what);
+        }
+    pthread_mutex_unlock(&lock);
+}
+
+static void raise_flag(void *flag) {
+    pthread_mutex_lock(&lock);
+    *(bool *)flag = true;
+    pthread_cond_broadcast(&changed);
+    pthread_mutex_unlock(&lock);
+}
+
+/* ---- the upstream ---- */
+
+static enum script_after answer_all(struct script_end *end, unsigned index) {
+    (void)index;
+    struct gateway *gw = end->script->arg;
+    while (atomic_load(&gw->holds)) nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    char body[128], reply[256];
+    int n = snprintf(body, sizeof body, "{\"id\": 7, \"state\": \"%s\"}", words[atomic_load(&gw->word)]);
+    snprintf(reply, sizeof reply, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", n, body);
+    script_puts(end, reply);
+    return AFTER_KEEP;
+}
+
+static unsigned sent(struct gateway *gw, const char *line) {
+    unsigned count = 0;
+    pthread_mutex_lock(&gw->script.lock);
+    for (const char *at = buf_cstr(&gw->script.got); (at = strstr(at, line)); at++) count++;
+    pthread_mutex_unlock(&gw->script.lock);
+    return count;
+}
+
+static void await_requests(struct gateway *gw, unsigned least) {
+    for (int ms = 0; atomic_load(&gw->script.requests) < least; ms++) {
+        if (ms > PATIENCE_S * 1000) fail_msg("only %u requests came", atomic_load(&gw->script.requests));
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    }
+}
+
+/* ---- the gateway ---- */
+
+static void *loop_main(void *loop) {
+    loop_run(loop);
+    return NULL;
+}
+
+static bool resume(void *arg, const struct store_record *record) {
+    struct gateway *gw = arg;
+    assert_string_equal(record->definition, gw->stage->hash);
+    engine_resume(gw->items[id_owner(text_of(record->id)) % gw->count], record, gw->stage, NULL);
+    return true;
+}
+
+static void open_gateway(struct gateway *gw, size_t max_runs) {
+    struct fault fault;
+    gw->store = store_open(&(struct store_settings){.url = gw->url, .max_queue = 10000}, &fault);
+    if (!gw->store) fail_msg("%s", fault.what);
+    gw->engines = (struct engines){gw->items, gw->count};
+    for (unsigned i = 0; i < gw->count; i++) {
+        gw->loops[i] = loop_new(i);
+        gw->upstreams[i] = upstream_new(
+            gw->loops[i], &(struct upstream_settings){.user_agent = "stagedoor/test", .max_connections = 8});
+        gw->items[i] = engine_new(gw->loops[i], gw->upstreams[i], gw->store,
+                                  &(struct engine_settings){.max_runs = max_runs});
+    }
+    assert_true(store_each_open(gw->store, resume, gw, &fault));
+    for (unsigned i = 0; i < gw->count; i++) pthread_create(&gw->threads[i], NULL, loop_main, gw->loops[i]);
+}
+
+/* As the process would end, with or without a drain before it. */
+static void close_gateway(struct gateway *gw) {
+    for (unsigned i = 0; i < gw->count; i++) {
+        loop_stop(gw->loops[i]);
+        pthread_join(gw->threads[i], NULL);
+        engine_detach(gw->items[i]);
+    }
+    store_close(gw->store);
+    for (unsigned i = 0; i < gw->count; i++) {
+        loop_flush(gw->loops[i]);
+        engine_free(gw->items[i]);
+        loop_flush(gw->loops[i]);
+        upstream_free(gw->upstreams[i]);
+        loop_free(gw->loops[i]);
+    }
+}
+
+static void begin(struct gateway *gw, unsigned loops) {
+    upstream_global_init();
+    *gw = (struct gateway){.count = loops};
+    gw->script.answer = answer_all;
+    gw->script.arg = gw;
+    script_start(&gw->script);
+    atomic_store(&gw->word, PASSED);
+    snprintf(gw->folder, sizeof gw->folder, "/tmp/stagedoor-engine-XXXXXX");
+    assert_non_null(mkdtemp(gw->folder));
+    snprintf(gw->url, sizeof gw->url, "sqlite:%s/s.db", gw->folder);
+    char definition[1024];
+    snprintf(definition, sizeof definition,
+             "name = \"job\"; request = { url = \"http://127.0.0.1:%d/jobs\"; }; status = { url = "
+             "\"http://127.0.0.1:%d/jobs/{{ request.body.id }}\"; every = \"20ms\"; value = \"$.state\"; success = [ "
+             "\"passed\" ]; failure = [ \"failed\" ]; running = [ \"busy\" ]; }; cancel = { method = \"DELETE\"; url = "
+             "\"http://127.0.0.1:%d/jobs/{{ request.body.id }}\"; }; outputs = { id = \"{{ request.body.id }}\"; };",
+             gw->script.port, gw->script.port, gw->script.port);
+    gw->stage = rig_stage(definition);
+    open_gateway(gw, 1000);
+}
+
+static void end(struct gateway *gw) {
+    close_gateway(gw);
+    atomic_store(&gw->holds, false);
+    script_stop(&gw->script);
+    script_fini(&gw->script);
+    stage_unref(gw->stage);
+    DIR *dir = opendir(gw->folder);
+    for (struct dirent *entry; (entry = readdir(dir));) unlinkat(dirfd(dir), entry->d_name, 0);
+    closedir(dir);
+    rmdir(gw->folder);
+}
+
+static void restart(struct gateway *gw) {
+    close_gateway(gw);
+    open_gateway(gw, 1000);
+}
+
+/* ---- asking ---- */
+
+struct question {
+    struct gateway *gw;
+    struct ask *ask;
+    bool done;
+    bool then_drain; /* in the same breath */
+    bool drained;
+};
+
+static void on_done(struct ask *ask) {
+    raise_flag(&((struct question *)ask->arg)->done);
+}
+
+static void put_question(void *arg) {
+    struct question *question = arg;
+    struct gateway *gw = question->gw;
+    bool drain = question->then_drain; /* the question may be over at once */
+    engines_ask(&gw->engines, question->ask);
+    if (drain) engine_drain(gw->items[0], raise_flag, &question->drained);
+}
+
+static struct question question(struct gateway *gw, unsigned from, enum ask_kind kind, const char *key) {
+    struct ask *ask = ask_new(kind, gw->loops[from], on_done, NULL);
+    ask->stage_name = "job";
+    ask->key = key;
+    ask->base_url = "http://gw.test";
+    ask->fingerprint = "f1";
+    if (kind == ASK_START) {
+        ask->stage = stage_ref(gw->stage);
+        ask->parameters = json_new_object(ask->arena);
+    }
+    return (struct question){.gw = gw, .ask = ask};
+}
+
+static void put(struct question *question) {
+    question->ask->arg = question;
+    loop_post(question->ask->from, put_question, question);
+}
+
+static void answered(struct question *question) {
+    await(&question->done, "an answer");
+}
+
+static void ask(struct question *question) {
+    put(question);
+    answered(question);
+}
+
+static const char *told(const struct question *question) {
+    return buf_cstr(&question->ask->report);
+}
+
+static void assert_told(const struct question *question, const char *part) {
+    if (question->ask->failed) fail_msg("refused: %s", question->ask->fault.what);
+    if (!strstr(told(question), part)) fail_msg("%s is not in %s", part, told(question));
+}
+
+static void assert_refused(const struct question *question, enum fault_kind kind) {
+    assert_true(question->ask->failed);
+    assert_string_equal(fault_word(question->ask->fault.kind), fault_word(kind));
+}
+
+static struct question get(struct gateway *gw, unsigned from, const char *id, int64_t wait_ms) {
+    struct question q = question(gw, from, ASK_GET, NULL);
+    memcpy(q.ask->id, id, sizeof q.ask->id);
+    q.ask->wait_ms = wait_ms;
+    return q;
+}
+
+static void assert_end(struct gateway *gw, const char *id, const char *part) {
+    struct question q = get(gw, 0, id, PATIENCE_S * 1000);
+    ask(&q);
+    assert_true(q.ask->ended);
+    assert_told(&q, part);
+    ask_free(q.ask);
+}
+
+/* Starts, and gives the id. */
+static void start(struct gateway *gw, const char *key, char id[STORE_ID_SIZE]) {
+    struct question q = question(gw, 0, ASK_START, key);
+    ask(&q);
+    assert_told(&q, "\"status\":\"RUNNING\"");
+    assert_true(q.ask->created);
+    memcpy(id, q.ask->id, STORE_ID_SIZE);
+    ask_free(q.ask);
+}
+
+/* ---- tests ---- */
+
+static void test_start_and_wait(void **state) {
+    (void)state;
+    struct gateway gw;
+    begin(&gw, 1);
+    struct question q = question(&gw, 0, ASK_START, NULL);
+    q.ask->wait_ms = PATIENCE_S * 1000;
+    ask(&q);
+    assert_told(&q, "\"status\":\"SUCCEEDED\"");
+    assert_told(&q, "\"outputs\":{\"id\":7}");
+    assert_true(q.ask->created && q.ask->ended);
+    assert_int_equal(q.ask->status, RUN_SUCCEEDED);
+    struct question later = get(&gw, 0, q.ask->id, 0);
+    ask(&later);
+    assert_string_equal(told(&q), told(&later)); /* from the store now */
+    ask_free(later.ask);
+    ask_free(q.ask);
+    end(&gw);
+}
+
+static void test_waiting_has_an_end(void **state) {
+    (void)state;
+    struct gateway gw;
+    begin(&gw, 1);
+    atomic_store(&gw.word, BUSY);
+    struct question q = question(&gw, 0, ASK_START, NULL);
+    q.ask->wait_ms = 50;
+    ask(&q);
+    assert_told(&q, "\"status\":\"RUNNING\"");
+    assert_false(q.ask->ended);
+    struct question again = get(&gw, 0, q.ask->id, 50);
+    ask(&again);
+    assert_told(&again, "\"status\":\"RUNNING\"");
+    atomic_store(&gw.word, FAILED);
+    assert_end(&gw, q.ask->id, "\"reason\":\"upstream_failed\"");
+    ask_free(again.ask);
+    ask_free(q.ask);
+    end(&gw);
+}
+
+static void test_one_key_twice_at_once(void **state) {
+    (void)state;
+    struct gateway gw;
+    begin(&gw, 2);
+    struct question qs[8];
+    for (unsigned i = 0; i < 8; i++) qs[i] = question(&gw, i % 2, ASK_START, "k"), qs[i].ask->wait_ms = 10000;
+    for (unsigned i = 0; i < 8; i++) put(&qs[i]);
+    unsigned created = 0;
+    for (unsigned i = 0; i < 8; i++) {
+        answered(&qs[i]);
+        assert_told(&qs[i], "\"status\":\"SUCCEEDED\"");
+        assert_string_equal(qs[i].ask->id, qs[0].ask->id);
+        created += qs[i].ask->created;
+    }
+    assert_int_equal(created, 1);
+    for (unsigned i = 0; i < 8; i++) ask_free(qs[i].ask);
+    struct question later = question(&gw, 0, ASK_START, "k"); /* it is over, and in the store only */
+    ask(&later);
+    assert_told(&later, "\"status\":\"SUCCEEDED\"");
+    assert_false(later.ask->created);
+    ask_free(later.ask);
+    assert_int_equal(sent(&gw, "POST /jobs "), 1);
+    end(&gw);
+}
+
+static void test_one_key_with_other_parameters(void **state) {
+    (void)state;
+    struct gateway gw;
+    begin(&gw, 1);
+    atomic_store(&gw.word, BUSY);
+    char id[STORE_ID_SIZE];
+    start(&gw, "k", id);
+    for (int over = 0; over <= 1; over++) { /* in flight, and from the store */
+        struct question q = question(&gw, 0, ASK_START, "k");
+        q.ask->fingerprint = "f2";
+        ask(&q);
+        assert_refused(&q, FAULT_CONFLICT);
+        ask_free(q.ask);
+        atomic_store(&gw.word, PASSED);
+        assert_end(&gw, id, "SUCCEEDED");
+    }
+    end(&gw);
+}
+
+static void test_cancel(void **state) {
+    (void)state;
+    struct gateway gw;
+    begin(&gw, 1);
+    atomic_store(&gw.word, BUSY);
+    char id[STORE_ID_SIZE];
+    start(&gw, "k", id);
+    await_requests(&gw, 2);
+    struct question by_id = question(&gw, 0, ASK_CANCEL, NULL), by_key = question(&gw, 0, ASK_CANCEL_KEY, "k");
+    memcpy(by_id.ask->id, id, sizeof id);
+    put(&by_id);
+    put(&by_key);
+    answered(&by_id);
+    answered(&by_key);
+    assert_string_equal(by_id.ask->id, id);
+    assert_string_equal(by_key.ask->id, id);
+    assert_end(&gw, id, "\"status\":\"CANCELED\",\"reason\":\"canceled\"");
+    assert_int_equal(sent(&gw, "DELETE /jobs/7 "), 1);
+    ask_free(by_id.ask);
+    ask_free(by_key.ask);
+    end(&gw);
+}
+
+static void test_cancel_in_advance(void **state) {
+    (void)state;
+    struct gateway gw;
+    begin(&gw, 1);
+    struct question cancel = question(&gw, 0, ASK_CANCEL_KEY, "k"), late = question(&gw, 0, ASK_START, "k");
+    ask(&cancel);
+    assert_told(&cancel, "\"status\":\"CANCELED\",\"reason\":\"canceled_before_start\"");
+    ask(&late);
+    assert_told(&late, "\"status\":\"CANCELED\"");
+    assert_false(late.ask->created);
+    assert_int_equal(atomic_load(&gw.script.requests), 0);
+    ask_free(cancel.ask);
+    ask_free(late.ask);
+    end(&gw);
+}
+
+static bool nobody(const struct ask *q, const char *stage) {
+    (void)q, (void)stage;
+    return false;
+}
+
+static void test_refusals(void **state) {
+    (void)state;
+    struct gateway gw;
+    begin(&gw, 1);
+    atomic_store(&gw.word, BUSY);
+    char id[STORE_ID_SIZE];
+    struct question unknown = get(&gw, 0, RIG_ID, 1000);
+    ask(&unknown);
+    assert_refused(&unknown, FAULT_NOT_FOUND);
+    start(&gw, "k", id);
+    struct question hidden = get(&gw, 0, id, 0), cancel = question(&gw, 0, ASK_CANCEL_KEY, "k");
+    struct question advance = question(&gw, 0, ASK_CANCEL_KEY, "other");
+    hidden.ask->allowed = cancel.ask->allowed = advance.ask->allowed = nobody;
+    ask(&hidden);
+    ask(&cancel);
+    ask(&advance);
+    assert_refused(&hidden, FAULT_NOT_FOUND);
+    assert_refused(&cancel, FAULT_NOT_FOUND);
+    assert_refused(&advance, FAULT_NOT_FOUND);
+    atomic_store(&gw.word, PASSED);
+    assert_end(&gw, id, "SUCCEEDED"); /* nobody canceled it */
+    ask_free(unknown.ask);
+    ask_free(hidden.ask);
+    ask_free(cancel.ask);
+    ask_free(advance.ask);
+    end(&gw);
+}
+
+static void test_as_many_as_allowed(void **state) {
+    (void)state;
+    struct gateway gw;
+    begin(&gw, 1);
+    close_gateway(&gw);
+    open_gateway(&gw, 2);
+    atomic_store(&gw.word, BUSY);
+    char ids[2][STORE_ID_SIZE];
+    start(&gw, "a", ids[0]);
+    start(&gw, "b", ids[1]);
+    struct question third = question(&gw, 0, ASK_START, "c"), known = question(&gw, 0, ASK_START, "a");
+    ask(&third);
+    assert_refused(&third, FAULT_BUSY);
+    ask(&known);
+    assert_told(&known, ids[0]);
+    atomic_store(&gw.word, PASSED);
+    assert_end(&gw, ids[0], "SUCCEEDED");
+    assert_end(&gw, ids[1], "SUCCEEDED");
+    char id[STORE_ID_SIZE];
+    start(&gw, "c", id);
+    assert_end(&gw, id, "SUCCEEDED");
+    ask_free(third.ask);
+    ask_free(known.ask);
+    end(&gw);
+}
+
+static void test_list(void **state) {
+    (void)state;
+    struct gateway gw;
+    begin(&gw, 1);
+    char ids[3][STORE_ID_SIZE];
+    for (int i = 0; i < 3; i++) {
+        if (i == 2) atomic_store(&gw.word, BUSY);
+        start(&gw, NULL, ids[i]);
+        if (i < 2) assert_end(&gw, ids[i], "SUCCEEDED");
+    }
+    struct question first = question(&gw, 0, ASK_LIST, NULL), rest = question(&gw, 0, ASK_LIST, NULL);
+    struct question by_status = question(&gw, 0, ASK_LIST, NULL), stale = question(&gw, 0, ASK_LIST, NULL);
+    first.ask->filter.limit = 2;
+    rest.ask->filter = (struct store_filter){.limit = 2, .before_id = ids[1]};
+    by_status.ask->filter = (struct store_filter){.limit = 10, .status = "RUNNING"};
+    stale.ask->filter = (struct store_filter){.limit = 10, .before_id = RIG_ID};
+    ask(&first);
+    ask(&rest);
+    ask(&by_status);
+    ask(&stale);
+    char cursor[64];
+    snprintf(cursor, sizeof cursor, "],\"cursor\":\"%s\"}", ids[1]);
+    assert_told(&first, cursor);
+    assert_told(&first, ids[2]);
+    assert_null(strstr(told(&first), ids[0]));
+    assert_told(&rest, ids[0]);
+    assert_told(&rest, "],\"cursor\":null}");
+    assert_null(strstr(told(&rest), ids[2]));
+    assert_told(&by_status, ids[2]);
+    assert_null(strstr(told(&by_status), ids[1]));
+    assert_refused(&stale, FAULT_INVALID);
+    struct arena *arena = arena_new();
+    struct json_limits limits = {1 << 20, 64, 10000};
+    struct fault fault;
+    assert_int_equal(json_size(json_gets(json_parse(arena, buf_text(&first.ask->report), &limits, &fault), "runs")), 2);
+    arena_free(arena);
+    ask_free(first.ask);
+    ask_free(rest.ask);
+    ask_free(by_status.ask);
+    ask_free(stale.ask);
+    end(&gw);
+}
+
+/* The submit call is waited for and its reply recorded; the polls are left to the next start. */
+static void test_drain_during_a_submit_call(void **state) {
+    (void)state;
+    struct gateway gw;
+    begin(&gw, 1);
+    atomic_store(&gw.holds, true);
+    char id[STORE_ID_SIZE];
+    start(&gw, "k", id);
+    await_requests(&gw, 1);
+    struct question waiting = get(&gw, 0, id, PATIENCE_S * 1000), drain = get(&gw, 0, id, 0);
+    drain.then_drain = true;
+    put(&waiting);
+    ask(&drain);
+    answered(&waiting); /* long before its time: nobody is kept waiting by a gateway that ends */
+    assert_told(&waiting, "\"status\":\"RUNNING\"");
+    assert_false(drain.drained);
+    struct question refused = question(&gw, 0, ASK_START, "other");
+    ask(&refused);
+    assert_refused(&refused, FAULT_BUSY);
+    atomic_store(&gw.holds, false);
+    await(&drain.drained, "the drain");
+    assert_int_equal(sent(&gw, "GET /jobs/7 "), 0);
+    restart(&gw);
+    assert_end(&gw, id, "\"status\":\"SUCCEEDED\"");
+    assert_int_equal(sent(&gw, "POST /jobs "), 1);
+    ask_free(waiting.ask);
+    ask_free(drain.ask);
+    ask_free(refused.ask);
+    end(&gw);
+}
+
+/* Accepted, but the call not begun: after the restart it is, and in no doubt. */
+static void test_drain_during_the_first_record(void **state) {
+    (void)state;
+    struct gateway gw;
+    begin(&gw, 1);
+    struct question q = question(&gw, 0, ASK_START, "k");
+    q.then_drain = true;
+    ask(&q);
+    await(&q.drained, "the drain");
+    assert_told(&q, "\"status\":\"RUNNING\"");
+    assert_int_equal(atomic_load(&gw.script.requests), 0);
+    restart(&gw);
+    assert_end(&gw, q.ask->id, "\"status\":\"SUCCEEDED\"");
+    assert_int_equal(sent(&gw, "POST /jobs "), 1);
+    ask_free(q.ask);
+    end(&gw);
+}
+
+static void test_restart_while_polling(void **state) {
+    (void)state;
+    struct gateway gw;
+    begin(&gw, 2);
+    atomic_store(&gw.word, BUSY);
+    char ids[6][STORE_ID_SIZE];
+    for (int i = 0; i < 6; i++) {
+        char key[16];
+        snprintf(key, sizeof key, "k%d", i);
+        start(&gw, i % 2 ? key : NULL, ids[i]);
+        await_requests(&gw, atomic_load(&gw.script.requests) + 2);
+    }
+    while (sent(&gw, "POST /jobs ") < 6) nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    unsigned polls = sent(&gw, "GET /jobs/7 ");
+    while (sent(&gw, "GET /jobs/7 ") < polls + 20) nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    restart(&gw);
+    atomic_store(&gw.word, PASSED);
+    for (int i = 0; i < 6; i++) assert_end(&gw, ids[i], "\"status\":\"SUCCEEDED\"");
+    assert_int_equal(sent(&gw, "POST /jobs "), 6);
+    end(&gw);
+}
+
+/* Cut off in the middle of the call: nobody knows, and the report says so. */
+static void test_restart_in_a_submit_call(void **state) {
+    (void)state;
+    struct gateway gw;
+    begin(&gw, 1);
+    atomic_store(&gw.holds, true);
+    char id[STORE_ID_SIZE];
+    start(&gw, "k", id);
+    await_requests(&gw, 1);
+    restart(&gw);
+    assert_end(&gw, id, "\"status\":\"TERMINAL\",\"reason\":\"in_doubt\"");
+    assert_int_equal(sent(&gw, "POST /jobs "), 1);
+    end(&gw);
+}
+
+static void test_questions_travel(void **state) {
+    (void)state;
+    struct gateway gw;
+    begin(&gw, 2);
+    enum { COUNT = 40 };
+    static struct question starts[COUNT], gets[COUNT];
+    static char keys[COUNT][16];
+    unsigned owners[2] = {0};
+    for (unsigned i = 0; i < COUNT; i++) {
+        snprintf(keys[i], sizeof keys[i], "k%u", i);
+        starts[i] = question(&gw, i % 2, ASK_START, keys[i]);
+        put(&starts[i]);
+    }
+    for (unsigned i = 0; i < COUNT; i++) {
+        answered(&starts[i]);
+        assert_false(starts[i].ask->failed);
+        owners[id_owner(text_of(starts[i].ask->id)) % 2]++;
+        gets[i] = get(&gw, (i + i / 2) % 2, starts[i].ask->id, PATIENCE_S * 1000);
+        put(&gets[i]);
+    }
+    for (unsigned i = 0; i < COUNT; i++) {
+        answered(&gets[i]);
+        assert_told(&gets[i], "\"status\":\"SUCCEEDED\"");
+        ask_free(gets[i].ask);
+        ask_free(starts[i].ask);
+    }
+    assert_true(owners[0] && owners[1]);
+    assert_int_equal(sent(&gw, "POST /jobs "), COUNT);
+    end(&gw);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_start_and_wait),
+        cmocka_unit_test(test_waiting_has_an_end),
+        cmocka_unit_test(test_one_key_twice_at_once),
+        cmocka_unit_test(test_one_key_with_other_parameters),
+        cmocka_unit_test(test_cancel),
+        cmocka_unit_test(test_cancel_in_advance),
+        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_as_many_as_allowed),
+        cmocka_unit_test(test_list),
+        cmocka_unit_test(test_drain_during_a_submit_call),
+        cmocka_unit_test(test_drain_during_the_first_record),
+        cmocka_unit_test(test_restart_while_polling),
+        cmocka_unit_test(test_restart_in_a_submit_call),
+        cmocka_unit_test(test_questions_travel),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

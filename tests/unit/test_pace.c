@@ -1,0 +1,83 @@
+/* Pace: polls keep to their grid, retries back off within their bounds and never come before what was asked for. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+#include "call/pace.h"
+
+static void test_polls(void **state) {
+    (void)state;
+    static const struct {
+        int64_t every, began, now, delay;
+    } rows[] = {
+        {5000, 0, 0, 5000},
+        {5000, 0, 1, 4999},
+        {5000, 0, 4500, 500},
+        {5000, 0, 4501, 5499},
+        {5000, 0, 5000, 5000},
+        {5000, 0, 12000, 3000},
+        {5000, 1234, 1234, 5000},
+        {5000, 1234, 6234, 5000},
+        {5000, 10000, 4000, 5000},
+        {10, 0, 9, 1},
+        {1, 0, 77, 1},
+        {0, 0, 77, 1},
+        {-5, 0, 77, 1},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct stage_step step = {.every_ms = rows[i].every};
+        int64_t delay = pace_poll_ms(&step, rows[i].began, rows[i].now);
+        if (delay != rows[i].delay) fail_msg("row %zu: %lld", i, (long long)delay);
+    }
+}
+
+/* Whenever one asks, the poll is on the grid, and neither at once nor more than 1.1 x every away. */
+static void test_grid(void **state) {
+    (void)state;
+    struct stage_step step = {.every_ms = 700};
+    for (int64_t now = 1000; now < 10000; now++) {
+        int64_t delay = pace_poll_ms(&step, 1000, now);
+        assert_int_equal((now + delay - 1000) % 700, 0);
+        assert_true(delay >= 70 && delay <= 770);
+    }
+}
+
+static void test_retries(void **state) {
+    (void)state;
+    static const struct {
+        int64_t first, most;
+        unsigned attempt;
+        int64_t asked;
+        int64_t low, high; /* with the lowest and the highest chance */
+    } rows[] = {
+        {1000, 30000, 1, -1, 1, 1000},
+        {1000, 30000, 2, -1, 1, 2000},
+        {1000, 30000, 5, -1, 1, 16000},
+        {1000, 30000, 6, -1, 1, 30000},
+        {1000, 30000, 4000000000u, -1, 1, 30000},
+        {1000, 30000, 0, -1, 1, 1000},
+        {0, 0, 3, -1, 1, 1},
+        {1000, 0, 9, -1, 1, 1000},
+        {60000, 30000, 1, -1, 1, 30000},
+        {1000, 30000, 1, 0, 1, 1000},
+        {1000, 30000, 1, 5000, 5000, 5000},
+        {1000, 30000, 6, 5000, 5000, 30000},
+        {1000, 30000, 1, 7200000, 3600000, 3600000},
+        {86400000, 86400000, 1, -1, 1, 86400000},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct stage_call call = {.retry_delay_ms = rows[i].first, .retry_max_delay_ms = rows[i].most};
+        int64_t low = pace_retry_ms(&call, rows[i].attempt, rows[i].asked, 0);
+        int64_t high = pace_retry_ms(&call, rows[i].attempt, rows[i].asked, UINT32_MAX);
+        if (low != rows[i].low || high != rows[i].high)
+            fail_msg("row %zu: %lld to %lld", i, (long long)low, (long long)high);
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_polls), cmocka_unit_test(test_grid),
+                                       cmocka_unit_test(test_retries)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
