@@ -144,7 +144,10 @@ static void test_answer_is_sent(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_paths),   cmocka_unit_test(test_queries),        cmocka_unit_test(test_headers), cmocka_unit_test(test_answer_is_sent),
+        cmocka_unit_test(test_paths),
+        cmocka_unit_test(test_queries),
+        cmocka_unit_test(test_headers),
+        cmocka_unit_test(test_answer_is_sent),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
