@@ -248,7 +248,7 @@ def test_list_of_stages_and_one(gateway, upstream):
     text = job_stage(upstream.url, label="A job", description="Does it.")
     client = gateway(stages={"job": text, "call": call_stage(upstream.url)}).client()
     listed = client.get("/stages").json()["stages"]
-    assert [one["name"] for one in listed] == ["call", "job"]
+    assert [(one["name"], one["label"]) for one in listed] == [("call", "call"), ("job", "A job")]
     one = client.get("/stages/job").json()
     assert (one["name"], one["label"], one["description"]) == ("job", "A job", "Does it.")
     assert [parameter["name"] for parameter in one["parameters"]] == ["n", "text"]
