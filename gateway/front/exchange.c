@@ -52,6 +52,16 @@ const char *exchange_query(struct exchange *exchange, const char *name) {
     return NULL;
 }
 
+bool exchange_check_query(struct arena *arena, struct text query, const char **ret_what) {
+    struct text decoded;
+    *ret_what = "The query has a bad percent escape";
+    if (!decode(arena, query, true, &decoded)) return false;
+    *ret_what = "The query has a NUL";
+    if (memchr(decoded.at, 0, decoded.len)) return false;
+    *ret_what = "The query is not UTF-8";
+    return text_utf8_check(decoded);
+}
+
 static const char *segment_fault(struct text encoded, struct text decoded) {
     if (decoded.len == 0) return "The path has an empty segment";
     if (text_is(decoded, ".") || text_is(decoded, "..")) return "The path has a '.' or '..' segment";
