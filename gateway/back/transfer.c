@@ -521,28 +521,36 @@ static void on_ended(void *owner, CURLcode result) {
 
 /* ---- the beginning ---- */
 
-static bool check_headers(const struct request *request, const char *where, struct fault *fault) {
+static bool check_headers(const struct request *request, struct fault *fault) {
     for (size_t i = 0; i < request->header_count; i++) {
         const struct request_header *header = &request->headers[i];
         if (!request_name_check(header->name))
-            return fault_set(fault, FAULT_INVALID, where, "the name of header %zu is not a token", i + 1);
+            return fault_set(fault, FAULT_INVALID, NULL, "the name of header %zu is not a token", i + 1);
         if (request_header_is_ours(header->name))
-            return fault_set(fault, FAULT_INVALID, where, "a request may not set the header %s", header->name);
+            return fault_set(fault, FAULT_INVALID, NULL, "a request may not set the header %s", header->name);
         if (!request_value_check(header->value))
-            return fault_set(fault, FAULT_INVALID, where, "the header %s holds a control character", header->name);
+            return fault_set(fault, FAULT_INVALID, NULL, "the header %s holds a control character", header->name);
     }
     return true;
 }
 
-static bool check_credentials(const struct request *request, const char *where, struct fault *fault) {
+static bool check_credentials(const struct request *request, struct fault *fault) {
     const char *const values[] = {request->user, request->password, request->token};
     if (request->auth == AUTH_NONE) return true;
     for (size_t i = 0; i < 3; i++)
         if (values[i] && !request_value_check(values[i]))
-            return fault_set(fault, FAULT_INVALID, where, "the credentials hold a control character");
+            return fault_set(fault, FAULT_INVALID, NULL, "the credentials hold a control character");
     if (request->auth == AUTH_BASIC && request->user && strchr(request->user, ':'))
-        return fault_set(fault, FAULT_INVALID, where, "the user of basic auth may not hold a colon (RFC 7617)");
+        return fault_set(fault, FAULT_INVALID, NULL, "the user of basic auth may not hold a colon (RFC 7617)");
     return true;
+}
+
+static bool check_request(const struct request *request, struct fault *fault) {
+    if (!request_name_check(request->method) || strcmp(request->method, "CONNECT") == 0)
+        return fault_set(fault, FAULT_INVALID, NULL, "the method is not one that a call can have");
+    if (strcmp(request->method, "HEAD") == 0 && request->has_body)
+        return fault_set(fault, FAULT_INVALID, NULL, "a HEAD request has no body");
+    return check_headers(request, fault) && check_credentials(request, fault);
 }
 
 /* The last look before curl, which writes what it is given. */
@@ -550,12 +558,10 @@ static bool check(const struct request *request, struct fault *fault) {
     struct url url;
     struct peer peer;
     if (!url_parse(text_of(request->url), &url, fault)) return false;
+    if (check_request(request, fault)) return true;
     describe(request->url, &peer);
-    if (!request_name_check(request->method) || strcmp(request->method, "CONNECT") == 0)
-        return fault_set(fault, FAULT_INVALID, peer.origin, "the method is not one that a call can have");
-    if (strcmp(request->method, "HEAD") == 0 && request->has_body)
-        return fault_set(fault, FAULT_INVALID, peer.origin, "a HEAD request has no body");
-    return check_headers(request, peer.origin, fault) && check_credentials(request, peer.origin, fault);
+    fault_place(fault, "%s", peer.origin);
+    return false;
 }
 
 static struct transfer *transfer_new(struct upstream *upstream) {

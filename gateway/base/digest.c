@@ -8,6 +8,7 @@
 #include <openssl/rand.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 static void die(const char *what) {
     fprintf(stderr, "stagedoor: OpenSSL failed: %s\n", what);
@@ -24,8 +25,20 @@ void digest_sha256_hex(struct text t, char out[65]) {
     out[2 * sizeof sum] = 0;
 }
 
+/* What is asked for is a few bytes at a time, and each asking costs OpenSSL thousands of instructions. */
 void digest_random(void *out, size_t len) {
-    if (RAND_bytes(out, (int)len) != 1) die("random numbers");
+    static _Thread_local unsigned char pool[512];
+    static _Thread_local size_t left;
+    bool fits = len <= sizeof pool;
+    if (!fits && RAND_bytes(out, (int)len) != 1) die("random numbers");
+    if (!fits) return;
+    if (left < len) {
+        if (RAND_bytes(pool, sizeof pool) != 1) die("random numbers");
+        left = sizeof pool;
+    }
+    left -= len;
+    memcpy(out, pool + left, len);
+    OPENSSL_cleanse(pool + left, len); /* told once */
 }
 
 bool digest_same(const void *a, const void *b, size_t len) {

@@ -5,8 +5,15 @@
 
 #define ASKED_MAX_MS (60 * 60 * 1000)
 
-int64_t pace_poll_ms(const struct stage_step *step, int64_t step_began_ms, int64_t now_ms) {
-    int64_t every = step->every_ms > 0 ? step->every_ms : 1, elapsed = now_ms - step_began_ms;
+int64_t pace_origin_ms(const struct stage_step *step, int64_t step_began_ms, struct text id) {
+    uint32_t hash = 2166136261u; /* FNV-1a */
+    for (size_t i = 0; i < id.len; i++) hash = (hash ^ (unsigned char)id.at[i]) * 16777619u;
+    hash ^= hash >> 16; /* ids of one moment differ in few places */
+    return step->every_ms > 0 ? step_began_ms - (int64_t)((uint64_t)step->every_ms * hash >> 32) : step_began_ms;
+}
+
+int64_t pace_poll_ms(const struct stage_step *step, int64_t origin_ms, int64_t now_ms) {
+    int64_t every = step->every_ms > 0 ? step->every_ms : 1, elapsed = now_ms - origin_ms;
     if (elapsed < 0) return every; /* the wall clock was set back */
     int64_t left = every - elapsed % every;
     return left < every / 10 ? left + every : left;

@@ -204,12 +204,12 @@ static const struct json *caller_of(struct arena *arena, const struct json *obje
         const char *name = caller_members[i];
         const struct json *value = json_gets(nested, name);
         if (json_kind(value) == JSON_NULL) value = json_gets(object, name);
-        const char *where = arena_printf(arena, "/caller/%s", name);
-        if (json_kind(value) == JSON_STRING && holds_expression(json_text(value).at))
-            faults_addf(faults, FAULT_INVALID, where, "it " EXPRESSION_CAUSE);
-        else if (json_kind(value) != JSON_STRING && json_kind(value) != JSON_NULL)
-            faults_addf(faults, FAULT_INVALID, where, "it has to be a string, and is %s",
-                        json_kind_word(json_kind(value)));
+        const char *wrong = NULL, *what = "";
+        if (json_kind(value) == JSON_STRING)
+            wrong = holds_expression(json_text(value).at) ? "it " EXPRESSION_CAUSE : NULL;
+        else if (json_kind(value) != JSON_NULL)
+            wrong = "it has to be a string, and is ", what = json_kind_word(json_kind(value));
+        if (wrong) faults_addf(faults, FAULT_INVALID, arena_printf(arena, "/caller/%s", name), "%s%s", wrong, what);
         json_set(made, name, value);
     }
     return made;

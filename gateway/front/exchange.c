@@ -52,6 +52,17 @@ const char *exchange_query(struct exchange *exchange, const char *name) {
     return NULL;
 }
 
+bool exchange_check_query(struct arena *arena, struct text query, const char **ret_what) {
+    char *room = arena_alloc(arena, query.len + 1);
+    struct text decoded = {room, 0};
+    *ret_what = "The query has a bad percent escape";
+    if (!decode(query, true, room, &decoded.len)) return false;
+    *ret_what = "The query has a NUL";
+    if (memchr(room, 0, decoded.len)) return false;
+    *ret_what = "The query is not UTF-8";
+    return text_utf8_check(decoded);
+}
+
 static const char *segment_fault(struct text encoded, struct text decoded) {
     if (decoded.len == 0) return "The path has an empty segment";
     if (text_is(decoded, ".") || text_is(decoded, "..")) return "The path has a '.' or '..' segment";

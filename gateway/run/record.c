@@ -35,6 +35,12 @@ static void add_value(struct buf *out, const char *name, const struct json *valu
     json_write(out, value);
 }
 
+static void add_or(struct buf *out, const char *name, const struct json *value, const char *neutral) {
+    add_name(out, name);
+    if (value) json_write(out, value);
+    else buf_adds(out, neutral);
+}
+
 static const struct json *masked(const struct run_world *world, struct arena *arena, const struct json *value) {
     return world->mask ? world->mask(world->arg, arena, value) : value;
 }
@@ -83,8 +89,8 @@ void run_record_write(const struct run *run, const struct run_world *world, stru
     add_text(out, arena, "upstream_word", run->upstream_word);
     add_int(out, "upstream_code", run->upstream_code);
     add_int(out, "percent", run->percent);
-    add_value(out, "outputs", run->outputs);
-    add_value(out, "artifacts", run->artifacts);
+    add_or(out, "outputs", run->outputs, "{}");
+    add_or(out, "artifacts", run->artifacts, "[]");
     add_name(out, "steps");
     buf_addc(out, '[');
     for (size_t i = 0; i < run->step_count; i++) add_step(out, run, i, world, arena);
@@ -140,8 +146,8 @@ static void load_members(struct run *run, const struct json *record) {
     run->percent = json_kind(json_gets(record, "percent")) == JSON_INT ? (int)int_of(record, "percent") : -1;
     run->outputs = json_gets(record, "outputs");
     run->artifacts = json_gets(record, "artifacts");
-    if (json_kind(run->outputs) != JSON_OBJECT) run->outputs = json_new_object(run->arena);
-    if (json_kind(run->artifacts) != JSON_ARRAY) run->artifacts = json_new_array(run->arena);
+    if (json_kind(run->outputs) != JSON_OBJECT || json_size(run->outputs) == 0) run->outputs = NULL;
+    if (json_kind(run->artifacts) != JSON_ARRAY || json_size(run->artifacts) == 0) run->artifacts = NULL;
     load_steps(run, json_gets(record, "steps"));
 }
 

@@ -169,11 +169,22 @@ static void end_failed(struct move *m, enum reason reason, const char *what) {
 
 /* ---- canceling ---- */
 
+/* A path that leads nowhere looks like work that goes on, until the time is up. */
+static void say_not_done(struct move *m, const char *what) {
+    const struct run *run = m->run;
+    const struct jsonpath *value = step_of(run)->rules.value;
+    const char *between = *what ? "; " : "";
+    if (value && !run->upstream_word && run->steps[run->step].code)
+        say(m, "%s: not done within its time, and no reply had a word at %s%s%s", step_of(run)->name,
+            jsonpath_source(value), between, what);
+    else say(m, "%s: not done within its time%s%s", step_of(run)->name, between, what);
+}
+
 static void end_canceled(struct move *m, enum reason reason, const char *what) {
     struct run *run = m->run;
     if (run->timed_out) {
         run->steps[run->step].status = RUN_TERMINAL;
-        say(m, "%s: not done within its time; %s", step_of(run)->name, what);
+        say_not_done(m, what);
         char *sentence = mem_strdup(run->progress);
         end(m, RUN_TERMINAL, REASON_TIMEOUT, sentence);
         mem_free(sentence);
@@ -299,6 +310,7 @@ static const struct json *take_outputs(struct move *m, const struct json *value,
     const struct json *whole = last ? run_outputs_of(run, scratch, run->stage->outputs, run->stage->output_count,
                                                      m->world->now_ms, value)
                                     : NULL;
+    if (!warned && !json_size(run->outputs) && !json_size(own) && !json_size(whole)) return own;
     struct json *outputs = json_new_object(run->arena);
     const struct json *parts[] = {run->outputs, own, whole};
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
@@ -318,7 +330,7 @@ static void keep_reply(struct move *m, const struct verdict *verdict, struct are
     const struct json *own = take_outputs(m, value, verdict->warned, scratch);
     struct json *kept = json_new_object(run->arena);
     for (struct json_member v = json_first(value); v.name.at; v = json_next(value, v))
-        json_set_text(kept, v.name, v.value);
+        if (run->stage->names_headers || !text_is(v.name, "headers")) json_set_text(kept, v.name, v.value);
     json_set(kept, "outputs", own);
     state->value = kept;
     state->status = RUN_SUCCEEDED;
@@ -372,12 +384,17 @@ static void again(struct move *m, const struct verdict *verdict) {
                m->world->now_ms + pace_retry_ms(&step->call, run->attempt, verdict->retry_after_ms, m->world->random));
 }
 
+static int64_t next_poll_ms(const struct run *run, int64_t now_ms) {
+    const struct stage_step *step = step_of(run);
+    return pace_poll_ms(step, pace_origin_ms(step, run->step_began_ms, text_of(run->id)), now_ms);
+}
+
 static void still_running(struct move *m, const struct verdict *verdict) {
     struct run *run = m->run;
     run->attempt = 0;
     m->orders->store = !step_of(run)->call.idempotent; /* it was answered: a restart has to know that */
     say_polling(m, verdict);
-    wait_until(m, m->world->now_ms + pace_poll_ms(step_of(run), run->step_began_ms, m->world->now_ms));
+    wait_until(m, m->world->now_ms + next_poll_ms(run, m->world->now_ms));
 }
 
 static void note_upstream(struct move *m, const struct verdict *verdict) {
@@ -475,7 +492,7 @@ static bool time_is_up(const struct move *m) {
 static void time_out(struct move *m) {
     if (!m->run->cancel_wanted) m->run->timed_out = m->run->cancel_wanted = true;
     m->run->updated_ms = m->world->now_ms;
-    say(m, "%s: not done within its time", step_of(m->run)->name);
+    say_not_done(m, "");
     stop_now(m);
 }
 
@@ -586,7 +603,7 @@ void run_resume(struct run *run, const struct run_world *world, struct run_order
         bool ahead = run->due_ms > world->now_ms && run->due_ms <= world->now_ms + DUE_MAX_MS;
         int64_t due_ms = ahead ? run->due_ms : world->now_ms;
         if (step->rules.exist && world->now_ms - run->step_began_ms >= step->every_ms && !ahead)
-            due_ms += pace_poll_ms(step, run->step_began_ms, world->now_ms); /* each at its own phase: no herd */
+            due_ms += next_poll_ms(run, world->now_ms); /* each at its own phase: no herd */
         wait_until(&m, due_ms);
     }
 }
@@ -614,8 +631,6 @@ static struct run *make(const struct run_new *from) {
     run->caller = json_share(arena, from->caller);
     run->parameters = json_share(arena, from->parameters);
     run->created_ms = run->updated_ms = run->step_began_ms = from->now_ms;
-    run->outputs = json_new_object(arena);
-    run->artifacts = json_new_array(arena);
     run->percent = -1;
     if (from->stage) {
         run->stage = stage_ref(from->stage);

@@ -148,8 +148,8 @@ struct run {
     int percent;            /* -1: unknown */
     bool warned_unknown;
     bool outputs_left_out;        /* they were too large for a report */
-    const struct json *outputs;   /* an object */
-    const struct json *artifacts; /* an array */
+    const struct json *outputs;   /* an object; NULL: none */
+    const struct json *artifacts; /* an array; NULL: none */
 };
 
 struct run_new {

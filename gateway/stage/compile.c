@@ -110,7 +110,10 @@ static bool check_names(void *arg, const char *root, const struct text *names, s
     struct compile *c = arg;
     size_t index = 0;
     while (index < c->names.count && strcmp(c->names.roots[index], root) != 0) index++;
-    if (index >= ROOT_STEPS) return check_step(c, root, names, count, fault);
+    if (index >= ROOT_STEPS) {
+        if (count == 0 || text_is(names[0], "headers")) c->stage->names_headers = true;
+        return check_step(c, root, names, count, fault);
+    }
     if (!check_root(c, (enum stage_root)index, fault)) return false;
     switch (index) {
     case ROOT_PARAMETERS: return count == 0 || check_parameter(c, names[0], fault);

@@ -123,6 +123,7 @@ struct stage {
     size_t step_count;                  /* at least 1 */
     const struct stage_call *cancel;    /* or NULL */
     size_t cancel_needs;                /* the cancel call can be rendered once this many steps have replied */
+    bool names_headers;                 /* a template speaks of the headers of a step's reply: runs keep them */
     const struct stage_output *outputs; /* of the last step's last reply */
     size_t output_count;
     const char *const *hosts; /* further origins or hosts that URLs from replies may lead to */

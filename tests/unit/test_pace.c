@@ -44,6 +44,23 @@ static void test_grid(void **state) {
     }
 }
 
+/* 10,000 runs that began in one moment: in none of a hundred parts of `every` are many more than their share. */
+static void test_origins_spread(void **state) {
+    (void)state;
+    struct stage_step step = {.every_ms = 10000};
+    unsigned parts[100] = {0};
+    char id[] = "01KAW00000ABCDEFGHJKMNPQRS";
+    for (unsigned i = 0; i < 10000; i++) {
+        for (unsigned at = 25, left = i; at > 21; at--, left /= 10) id[at] = (char)('0' + left % 10);
+        int64_t origin = pace_origin_ms(&step, 50000, text_of(id));
+        assert_in_range(origin, 40001, 50000);
+        assert_int_equal(origin, pace_origin_ms(&step, 50000, text_of(id)));
+        parts[(origin - 40001) / 100]++;
+    }
+    for (unsigned i = 0; i < 100; i++) assert_in_range(parts[i], 50, 150);
+    assert_int_equal(pace_origin_ms(&(struct stage_step){0}, 50000, TEXT("x")), 50000);
+}
+
 static void test_retries(void **state) {
     (void)state;
     static const struct {
@@ -78,6 +95,6 @@ static void test_retries(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_polls), cmocka_unit_test(test_grid),
-                                       cmocka_unit_test(test_retries)};
+                                       cmocka_unit_test(test_origins_spread), cmocka_unit_test(test_retries)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
