@@ -17,7 +17,7 @@
 #
 # V=1 shows every command as it is run.
 # Variants, each with objects of its own: make VARIANT=asan (ASan + UBSan, one heap block an arena allocation),
-# make VARIANT=tiny (every limit shrunk), VARIANT=release (the default).
+# make VARIANT=tiny (every limit shrunk), VARIANT=tsan (data races), VARIANT=release (the default).
 
 VARIANT ?= release
 PREFIX ?= /usr/local
@@ -30,7 +30,8 @@ PYTHON ?= /usr/bin/python3
 OUT.release = $(BUILD)
 OUT.asan = $(BUILD)/asan
 OUT.tiny = $(BUILD)/tiny
-OUT = $(or $(OUT.$(VARIANT)),$(error VARIANT is release, asan or tiny))
+OUT.tsan = $(BUILD)/tsan
+OUT = $(or $(OUT.$(VARIANT)),$(error VARIANT is release, asan, tiny or tsan))
 
 VERSION := $(shell cat VERSION)
 
@@ -42,6 +43,7 @@ CPPFLAGS += -D_GNU_SOURCE -DSTAGEDOOR_VERSION='"$(VERSION)"' -Igateway
 CFLAGS.release = -O2 -g -fstack-protector-strong -D_FORTIFY_SOURCE=2
 CFLAGS.asan = -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -DMEM_SINGLE
 CFLAGS.tiny = -O1 -g -DTINY_LIMITS
+CFLAGS.tsan = -O1 -g -fsanitize=thread
 CFLAGS += -std=gnu11 -pthread $(CFLAGS.$(VARIANT))
 LDFLAGS += -pthread $(filter -fsanitize=%,$(CFLAGS.$(VARIANT)))
 LIBS = -levhtp -levent -levent_openssl -levent_pthreads -lcurl -ljansson -lconfig -lsqlite3 -lpcre2-8 -lssl -lcrypto -lm
@@ -133,6 +135,7 @@ soak: $(OUT)/stagedoor
 
 install: $(OUT)/stagedoor
 	install -D -m 755 $(OUT)/stagedoor $(DESTDIR)$(PREFIX)/bin/stagedoor
+	install -D -m 644 packaging/man/stagedoor.1 $(DESTDIR)$(PREFIX)/share/man/man1/stagedoor.1
 
 clean:
 	rm -rf $(BUILD)

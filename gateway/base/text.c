@@ -102,6 +102,12 @@ bool text_to_int(struct text a, int64_t *ret_value) {
     return true;
 }
 
+int text_hex_value(char c) {
+    if (c >= '0' && c <= '9') return c - '0';
+    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
+    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
 unsigned text_distance(struct text a, struct text b) {
     enum { MAX = 64 };
     if (a.len >= MAX || b.len >= MAX) return text_same(a, b) ? 0 : MAX;

@@ -154,6 +154,18 @@ static void judge_bounds(const struct json *value, const struct verdict_bounds *
             VERDICT_SUCCEEDED; /* comparisons with NaN are false: a bound that is not there holds nobody up */
 }
 
+/* Why there is no word to judge by: whoever waits should see it before the time is up. A null is a word to come. */
+static const char *why_no_word(struct arena *arena, const struct stage_rules *rules, const struct reply *reply,
+                               bool is_json, const struct json *value) {
+    const char *path = rules->value ? jsonpath_source(rules->value) : NULL;
+    if (!path) return NULL;
+    if (value && json_kind(value) == JSON_NULL && is_json) return NULL;
+    if (reply->body.len == 0) return arena_printf(arena, "the reply is empty, and has no %s", path);
+    if (!is_json) return arena_printf(arena, "the reply is not JSON, and has no %s", path);
+    if (!value) return arena_printf(arena, "the reply has no %s", path);
+    return arena_printf(arena, "%s is an %s", path, json_kind_word(json_kind(value)));
+}
+
 void verdict_judge(struct arena *arena, const struct stage_step *step, const struct reply *reply,
                    const struct verdict_bounds *bounds, int64_t elapsed_ms, struct verdict *ret_verdict) {
     struct verdict verdict = {.kind = VERDICT_RUNNING, .percent = -1, .retry_after_ms = -1};
@@ -170,6 +182,7 @@ void verdict_judge(struct arena *arena, const struct stage_step *step, const str
         const struct json *value = rules->value ? jsonpath_first(rules->value, body, arena) : NULL;
         verdict.word = word_of(arena, value);
         judge_progress(arena, rules, body, &verdict);
+        if (!verdict.word && !verdict.message) verdict.message = why_no_word(arena, rules, reply, is_json, value);
         if (rules->at_most || rules->at_least) {
             if (bounds) judge_bounds(value, bounds, &verdict);
         } else if (verdict.word) {

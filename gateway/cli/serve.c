@@ -18,7 +18,7 @@
 #include "cli/watchdir.h"
 #include "cli/worker.h"
 #include "config/settings.h"
-#include "run/id.h"
+#include "run/recovery.h"
 #include "stage/catalog.h"
 
 #define STORE_QUEUE_MAX 200000
@@ -343,53 +343,14 @@ static void make_workers(struct server *server) {
         worker_init(&server->workers[i], i, server->settings, server->store, &server->engines);
 }
 
-/* ---- runs that go on ---- */
-
-struct pinned { /* the last definition that was compiled: runs of one definition mostly stand together */
-    struct server *server;
-    char hash[65];
-    struct stage *stage;
-    struct fault fault;
-    size_t count;
-};
-
-static void compile_pinned(struct pinned *pinned, const char *hash) {
-    stage_unref(pinned->stage);
-    pinned->stage = NULL;
-    snprintf(pinned->hash, sizeof pinned->hash, "%s", hash);
-    const struct catalog *catalog = pinned->server->catalog;
-    for (size_t i = 0; i < catalog->count; i++) {
-        struct stage *stage = catalog->entries[i].stage;
-        if (stage && strcmp(stage_hash(stage), hash) == 0) pinned->stage = stage_ref(stage);
-    }
-    if (pinned->stage) return;
-    char *source = store_definition(pinned->server->store, hash, &pinned->fault);
-    if (!source) return;
-    struct faults faults;
-    faults_init(&faults);
-    struct stage_context context = context_of(pinned->server);
-    pinned->stage = stage_load_source(source, &context, &faults);
-    if (!pinned->stage && faults.count) pinned->fault = faults.items[0];
-    faults_fini(&faults);
-    mem_free(source);
-}
-
-static bool resume_one(void *arg, const struct store_record *record) {
-    struct pinned *pinned = arg;
-    if (strcmp(pinned->hash, record->definition) != 0) compile_pinned(pinned, record->definition);
-    const struct engines *engines = &pinned->server->engines;
-    engine_resume(engines->items[id_owner(text_of(record->id)) % engines->count], record, pinned->stage,
-                  &pinned->fault);
-    pinned->count++;
-    return true;
-}
-
 static bool resume_runs(struct server *server, struct fault *fault) {
-    struct pinned pinned = {.server = server};
-    bool good = store_each_open(server->store, resume_one, &pinned, fault);
-    stage_unref(pinned.stage);
-    if (good && pinned.count) log_put(LOG_INFO, "runs_resumed", NULL, LOG_INT("runs", pinned.count));
-    return good;
+    struct stage_context context = context_of(server);
+    struct recovery recovery = {
+        .engines = &server->engines, .store = server->store, .catalog = server->catalog, .context = &context};
+    size_t count;
+    if (!recovery_resume(&recovery, &count, fault)) return false;
+    if (count) log_put(LOG_INFO, "runs_resumed", NULL, LOG_INT("runs", count));
+    return true;
 }
 
 /* ---- all of it ---- */
@@ -445,12 +406,22 @@ static void keep_house(struct server *server) {
     loop_run(server->loop);
 }
 
-static void finish(struct server *server) {
-    for (unsigned i = 0; i < server->engines.count; i++) {
-        worker_join(&server->workers[i]);
-        engine_detach(server->workers[i].engine);
-    }
+static void flush_loops(const struct server *server) {
+    for (unsigned i = 0; i < server->engines.count; i++) loop_flush(server->workers[i].loop);
+}
+
+/* A question and its answer may be under way between two loops: no loop goes before all are quiet. */
+static void stop_workers(struct server *server) {
+    for (unsigned i = 0; i < server->engines.count; i++) worker_join(&server->workers[i]);
+    for (unsigned i = 0; i < server->engines.count; i++) engine_detach(server->workers[i].engine);
     store_close(server->store);
+    flush_loops(server);
+    for (unsigned i = 0; i < server->engines.count; i++) engine_dismiss(server->workers[i].engine);
+    flush_loops(server);
+}
+
+static void finish(struct server *server) {
+    stop_workers(server);
     for (unsigned i = 0; i < server->engines.count; i++) worker_fini(&server->workers[i]);
     for (size_t i = 0; i < server->socket_count; i++) listen_socket_close(server->sockets[i]);
     tls_context_free(server->tls);

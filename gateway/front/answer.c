@@ -1,8 +1,8 @@
 /* Answers as bytes: status line, headers, body.
  *
  * libevhtp's own replies are not used (they send bodies to HEAD, and a length of 0 before a body for some content
- * types), so the framing of a response is said here and nowhere else. Called by the listener only. Pure, but for a line
- * in the log when a handler's header must not be sent. */
+ * types), so the framing of a response is said here and nowhere else. Called by the listener; problem documents take
+ * their titles from here. Pure, but for a line in the log when a handler's header must not be sent. */
 #include "front/answer.h"
 
 #include <assert.h>
@@ -57,7 +57,7 @@ static const struct {
     {507, "Insufficient Storage"},
 };
 
-static const char *phrase_of(int status) {
+const char *answer_phrase(int status) {
     for (size_t i = 0; i < sizeof phrases / sizeof phrases[0]; i++)
         if (phrases[i].status == status) return phrases[i].phrase;
     return "Status"; /* a client must not read it (RFC 9112, 4) */
@@ -96,7 +96,7 @@ static void write_header(struct buf *out, const char *name, const char *value) {
 void answer_write(struct buf *out, const struct answer *answer, const struct answer_wire *wire) {
     assert(answer->status >= 200 && answer->status <= 599 && answer->header_count <= ANSWER_HEADERS_MAX);
     bool bodiless = answer->status == 204 || answer->status == 304;
-    buf_addf(out, "HTTP/1.1 %d %s\r\nServer: stagedoor\r\nDate: %s\r\n", answer->status, phrase_of(answer->status),
+    buf_addf(out, "HTTP/1.1 %d %s\r\nServer: stagedoor\r\nDate: %s\r\n", answer->status, answer_phrase(answer->status),
              wire->date);
     if (answer->content_type && !bodiless) write_header(out, "Content-Type", answer->content_type);
     if (!bodiless) buf_addf(out, "Content-Length: %zu\r\n", answer->content_type ? answer->body.len : 0);

@@ -11,6 +11,8 @@
 #define ANSWER_DATE_SIZE 30                                    /* "Mon, 23 Nov 2026 06:47:00 GMT" and NUL */
 void answer_date(int64_t wall_ms, char out[ANSWER_DATE_SIZE]); /* IMF-fixdate: RFC 9110, 5.6.7 */
 
+const char *answer_phrase(int status); /* RFC 9110, 15: "Not Found"; "Status" where there is none */
+
 struct answer_wire {
     const char *date;
     int minor;       /* of the request's HTTP version */

@@ -33,7 +33,7 @@ static int64_t wait_of(const struct exchange *exchange) {
     int64_t seconds;
     while (text_cut(&rest, ',', &part)) {
         part = text_trim(part);
-        if (!text_starts(part, "wait=")) continue;
+        if (part.len < 5 || strncasecmp(part.at, "wait=", 5) != 0) continue;
         part.at += 5, part.len -= 5;
         if (text_to_int(part, &seconds) && seconds > 0) return (seconds > WAIT_MAX_S ? WAIT_MAX_S : seconds) * 1000;
     }
@@ -119,8 +119,7 @@ static const struct json *object_of(struct api_call *call) {
     if (value && json_kind(value) == JSON_OBJECT) return value;
     if (value)
         fault_set(&fault, FAULT_SYNTAX, NULL,
-                  "the body has to be a JSON object, as in {\"parameters\": {…}}, and is %s: %s",
-                  json_kind(value) == JSON_ARRAY || json_kind(value) == JSON_INT ? "an" : "a",
+                  "the body has to be a JSON object, as in {\"parameters\": {…}}, and is of type %s",
                   json_kind_word(json_kind(value)));
     api_problem(call, 400, fault_word(fault.kind), fault.what, NULL);
     return NULL;
@@ -410,16 +409,23 @@ static void read_filter(struct api_call *call, struct store_filter *filter, stru
     if (since) read_since(call, since, filter, faults);
 }
 
+static void name_unknown_filter(const char *word, const char *const *known, size_t count, struct faults *faults) {
+    const char *near = text_nearest(word, known, count);
+    faults_addf(faults, FAULT_UNDEFINED, word, "there is no filter of this name%s%s%s", near ? "; did you mean \"" : "",
+                near ? near : "", near ? "\"?" : "");
+}
+
+/* A filter that is not understood is refused: without it the answer would be a larger one than was asked for. */
 static void check_query(struct api_call *call, struct faults *faults) {
     static const char *const known[] = {"stage", "status", "since", "limit", "cursor"};
+    const size_t count = sizeof known / sizeof *known;
     struct text rest = call->exchange->query, part, name;
     while (text_cut(&rest, '&', &part)) {
-        if (!text_cut(&part, '=', &name) || name.len == 0 || listed(name, known, sizeof known / sizeof *known))
-            continue;
+        if (!text_cut(&part, '=', &name) || name.len == 0) continue;
         const char *word = arena_strndup(call->exchange->arena, name.at, name.len);
-        const char *near = text_nearest(word, known, sizeof known / sizeof *known);
-        faults_addf(faults, FAULT_UNDEFINED, word, "there is no filter of this name%s%s%s",
-                    near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
+        if (!listed(name, known, count)) name_unknown_filter(word, known, count, faults);
+        else if (!exchange_query(call->exchange, word))
+            faults_addf(faults, FAULT_INVALID, word, "%s cannot be read: it is not percent-encoded UTF-8", word);
     }
 }
 

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "front/guard.h"
+#include "lang/url.h"
 
 const char *http_method_word(enum http_method method) {
     static const char *const words[] = {
@@ -28,46 +29,38 @@ const char *exchange_header(const struct exchange *exchange, const char *name) {
     return NULL;
 }
 
-static int hex_value(char c) {
-    if (c >= '0' && c <= '9') return c - '0';
-    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-    return -1;
-}
-
-/* Into `to`, which has room for encoded.len bytes and a NUL. */
-static bool decode(struct text encoded, bool plus_is_space, char *to, size_t *ret_len) {
-    size_t n = 0;
-    for (size_t i = 0; i < encoded.len; i++) {
-        char c = encoded.at[i];
-        if (c == '+' && plus_is_space) c = ' ';
-        if (c == '%') {
-            int high = i + 2 < encoded.len ? hex_value(encoded.at[i + 1]) : -1;
-            int low = i + 2 < encoded.len ? hex_value(encoded.at[i + 2]) : -1;
-            if (high < 0 || low < 0) return false;
-            c = (char)(high * 16 + low);
-            i += 2;
-        }
-        to[n++] = c;
-    }
-    to[n] = 0;
-    *ret_len = n;
-    return true;
+/* Into the arena, NUL-terminated. False for a bad escape. */
+static bool decode(struct arena *arena, struct text encoded, bool plus_is_space, struct text *ret_decoded) {
+    struct buf out;
+    buf_init(&out, encoded.len);
+    bool good = url_decode(&out, encoded, plus_is_space);
+    if (good) *ret_decoded = (struct text){arena_strndup(arena, buf_cstr(&out), out.len), out.len};
+    buf_fini(&out);
+    return good;
 }
 
 const char *exchange_query(struct exchange *exchange, const char *name) {
     struct text rest = exchange->query, pair, key;
     while (text_cut(&rest, '&', &pair)) {
         text_cut(&pair, '=', &key);
-        struct text value = pair.at ? pair : TEXT("");
-        char *decoded = arena_alloc(exchange->arena, key.len + value.len + 2);
-        size_t n;
-        if (!decode(key, true, decoded, &n) || !text_is((struct text){decoded, n}, name)) continue;
-        if (!decode(value, true, decoded, &n)) return NULL;
-        bool plain = !memchr(decoded, 0, n) && text_utf8_check((struct text){decoded, n});
-        return plain ? decoded : NULL;
+        struct text decoded;
+        if (!decode(exchange->arena, key, true, &decoded) || !text_is(decoded, name)) continue;
+        if (!decode(exchange->arena, pair, true, &decoded)) return NULL;
+        bool plain = !memchr(decoded.at, 0, decoded.len) && text_utf8_check(decoded);
+        return plain ? decoded.at : NULL;
     }
     return NULL;
+}
+
+bool exchange_check_query(struct arena *arena, struct text query, const char **ret_what) {
+    char *room = arena_alloc(arena, query.len + 1);
+    struct text decoded = {room, 0};
+    *ret_what = "The query has a bad percent escape";
+    if (!decode(query, true, room, &decoded.len)) return false;
+    *ret_what = "The query has a NUL";
+    if (memchr(room, 0, decoded.len)) return false;
+    *ret_what = "The query is not UTF-8";
+    return text_utf8_check(decoded);
 }
 
 static const char *segment_fault(struct text encoded, struct text decoded) {
@@ -94,10 +87,9 @@ bool exchange_split_path(struct arena *arena, struct text path, const struct tex
     for (size_t i = 0; i < rest.len; i++) most += rest.at[i] == '/';
     struct text *segments = arena_array_of(arena, struct text, most);
     while (path.len > 1 && text_cut(&rest, '/', &encoded)) {
-        char *to = arena_alloc(arena, encoded.len + 1);
-        struct text decoded = {to, 0};
+        struct text decoded;
         *ret_what = "The path has a bad percent escape";
-        if (!decode(encoded, false, to, &decoded.len)) return false;
+        if (!decode(arena, encoded, false, &decoded)) return false;
         *ret_what = segment_fault(encoded, decoded);
         if (*ret_what) return false;
         segments[count++] = decoded;

@@ -76,5 +76,7 @@ void exchange_answer(struct exchange *exchange, const struct answer *answer);
  * backslashes, controls, bytes that are not UTF-8. One slash at the end counts for nothing. */
 bool exchange_split_path(struct arena *arena, struct text path, const struct text **ret_segments, size_t *ret_count,
                          const char **ret_what);
+/* Whether every name and value of the query can be decoded to text; what could not would be taken for absent. */
+bool exchange_check_query(struct arena *arena, struct text query, const char **ret_what);
 
 #endif

@@ -365,21 +365,14 @@ static int step_body(struct guard *guard, struct text *input) {
     return GO;
 }
 
-static int hex_value(char c) {
-    if (is_digit(c)) return c - '0';
-    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-    return -1;
-}
-
 /* chunk-size and the extensions behind it (RFC 9112, 7.1), which mean nothing to anybody and are dropped. */
 static int chunk_size_take(struct guard *guard, struct text line) {
     uint64_t size = 0;
     size_t digits = 0;
-    while (digits < line.len && hex_value(line.at[digits]) >= 0) {
+    while (digits < line.len && text_hex_value(line.at[digits]) >= 0) {
         if (digits == CHUNK_DIGITS_MAX)
             return refuse(guard, 413, "A chunk of the body is larger than is accepted here");
-        size = size * 16 + (uint64_t)hex_value(line.at[digits++]);
+        size = size * 16 + (uint64_t)text_hex_value(line.at[digits++]);
     }
     struct text extension = trim_blanks((struct text){line.at + digits, line.len - digits});
     if (digits == 0 || (digits < line.len && (extension.len == 0 || extension.at[0] != ';')) ||

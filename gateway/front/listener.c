@@ -303,7 +303,8 @@ static void connection_begin(struct connection *connection) {
     connection->minor = request->minor;
     connection->head_only = request->method == HTTP_HEAD;
     connection->keep_alive = request->keep_alive;
-    if (!exchange_split_path(request->arena, request->path, &exchange->segments, &exchange->segment_count, &what)) {
+    if (!exchange_split_path(request->arena, request->path, &exchange->segments, &exchange->segment_count, &what) ||
+        !exchange_check_query(request->arena, request->query, &what)) {
         connection_refuse(connection, 400, what);
         arena_free(request->arena);
         return;

@@ -5,6 +5,8 @@
 
 #include <string.h>
 
+#include "front/answer.h"
+
 int problem_status(enum fault_kind kind) {
     static const int statuses[] = {
         [FAULT_NONE] = 500,      [FAULT_SYNTAX] = 400,      [FAULT_INVALID] = 422,      [FAULT_UNDEFINED] = 422,
@@ -13,37 +15,6 @@ int problem_status(enum fault_kind kind) {
         [FAULT_IO] = 503,        [FAULT_UPSTREAM] = 502,    [FAULT_INTERNAL] = 500,
     };
     return (size_t)kind < sizeof statuses / sizeof *statuses ? statuses[kind] : 500;
-}
-
-const char *problem_title(int status) {
-    static const struct {
-        int status;
-        const char *title;
-    } titles[] = {
-        {400, "Bad Request"},
-        {401, "Unauthorized"},
-        {403, "Forbidden"},
-        {404, "Not Found"},
-        {405, "Method Not Allowed"},
-        {408, "Request Timeout"},
-        {409, "Conflict"},
-        {410, "Gone"},
-        {413, "Content Too Large"},
-        {414, "URI Too Long"},
-        {415, "Unsupported Media Type"},
-        {417, "Expectation Failed"},
-        {422, "Unprocessable Content"},
-        {429, "Too Many Requests"},
-        {431, "Request Header Fields Too Large"},
-        {500, "Internal Server Error"},
-        {501, "Not Implemented"},
-        {502, "Bad Gateway"},
-        {503, "Service Unavailable"},
-        {505, "HTTP Version Not Supported"},
-    };
-    for (size_t i = 0; i < sizeof titles / sizeof *titles; i++)
-        if (titles[i].status == status) return titles[i].title;
-    return "Error";
 }
 
 /* What a client sent may stand in a sentence: not as something that orca would evaluate, and not as bytes that are no
@@ -63,7 +34,7 @@ static void add_text(struct buf *out, const char *name, const char *value) {
 
 void problem_write(struct buf *out, int status, const char *kind, const char *detail, const struct fault *faults,
                    size_t count) {
-    buf_addf(out, "{\"type\":\"about:blank\",\"title\":\"%s\",\"status\":%d", problem_title(status), status);
+    buf_addf(out, "{\"type\":\"about:blank\",\"title\":\"%s\",\"status\":%d", answer_phrase(status), status);
     add_text(out, "detail", detail);
     if (kind) add_text(out, "kind", kind);
     bool any = false;

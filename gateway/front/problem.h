@@ -8,7 +8,6 @@
 #define PROBLEM_TYPE "application/problem+json"
 
 int problem_status(enum fault_kind kind);
-const char *problem_title(int status); /* the reason phrase (RFC 9110, 15) */
 
 /* {"type", "title", "status", "detail", "kind", "errors": [{"pointer", "detail"}]}; `errors` only where a fault names a
  * place.

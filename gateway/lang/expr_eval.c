@@ -70,6 +70,10 @@ static bool at_computed(struct expr_run *run, const struct expr_step *step, cons
 static bool walk(struct expr_run *run, const struct expr *expr, const struct json *value, const struct json **ret,
                  struct fault *fault) {
     for (const struct expr_step *step = expr->steps; step && value; step = step->next) {
+        if (step->kind == STEP_NAME && json_kind(value) != JSON_OBJECT)
+            return expr_fault(run, expr, FAULT_UNDEFINED, fault,
+                              "%.*s is undefined: \"%.*s\" is looked for in a value of type %s", TEXT_ARG(expr->source),
+                              TEXT_ARG(step->name), json_kind_word(json_kind(value)));
         if (step->kind == STEP_NAME) value = json_get(value, step->name);
         else if (step->kind == STEP_INDEX) value = at_index(value, step->index);
         else if (!at_computed(run, step, &value, fault)) return false;

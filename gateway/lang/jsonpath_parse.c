@@ -77,16 +77,10 @@ static bool begins_name(char c) {
 
 /* ---- literals ---- */
 
-static int hex_value(char c) {
-    if (is_digit(c)) return c - '0';
-    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
 static bool read_hex4(struct parser *p, unsigned *ret_code) {
     unsigned code = 0;
     for (int i = 0; i < 4; i++, p->at++) {
-        int digit = hex_value(peek(p));
+        int digit = text_hex_value(peek(p));
         if (digit < 0) return expected(p, "a hex digit");
         code = code * 16 + (unsigned)digit;
     }

@@ -19,12 +19,6 @@ static bool is_digit(char c) {
     return c >= '0' && c <= '9';
 }
 
-static int hex_value(char c) {
-    if (is_digit(c)) return c - '0';
-    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
 static bool is_unreserved(char c) {
     return is_alpha(c) || is_digit(c) || c == '-' || c == '.' || c == '_' || c == '~';
 }
@@ -83,7 +77,7 @@ static struct parts split(struct text t) {
 static bool check_bytes(struct text t, struct fault *fault) {
     for (size_t i = 0; i < t.len; i++) {
         char c = t.at[i];
-        if (c == '%' && (t.len - i < 3 || hex_value(t.at[i + 1]) < 0 || hex_value(t.at[i + 2]) < 0))
+        if (c == '%' && (t.len - i < 3 || text_hex_value(t.at[i + 1]) < 0 || text_hex_value(t.at[i + 2]) < 0))
             return fault_set(fault, FAULT_INVALID, NULL, "the URL has a %% without two hex digits at column %zu",
                              i + 1);
         if (!is_unreserved(c) && !is_one_of(c, "%:/?#[]@" SUB_DELIMS))
@@ -284,7 +278,7 @@ bool url_decode(struct buf *out, struct text value, bool plus_is_space) {
         if (c == '+' && plus_is_space) c = ' ';
         if (value.at[i] == '%') {
             if (value.len - i < 3) return false;
-            int high = hex_value(value.at[i + 1]), low = hex_value(value.at[i + 2]);
+            int high = text_hex_value(value.at[i + 1]), low = text_hex_value(value.at[i + 2]);
             if (high < 0 || low < 0) return false;
             c = (char)(high * 16 + low);
             i += 2;

@@ -225,6 +225,19 @@ static void answer_all(struct life *life) {
     }
 }
 
+/* The end will not come here any more. Who waits for a record is answered when it is durable. */
+static void answer_waiting(struct life *life) {
+    for (struct ask **at = &life->asks; *at;) {
+        struct ask *ask = *at;
+        if (ask->waits_for_record) {
+            at = &ask->next;
+            continue;
+        }
+        *at = ask->next;
+        answer_report(ask, life->run);
+    }
+}
+
 static void refuse_all(struct life *life, const struct fault *fault) {
     while (life->asks) {
         struct ask *ask = life->asks;
@@ -619,32 +632,94 @@ static void on_found(struct store_op *op) {
     op_free(op);
 }
 
-static void add_listed(const struct ask *ask, const struct store_record *record, struct buf *out) {
-    const struct life *life = find_id(ask->engine, record->id);
-    struct run *loaded = life ? NULL : run_load(record, NULL, NULL);
-    const struct run *run = life ? life->run : loaded;
-    if (run) {
-        if (out->at[out->len - 1] != '[') buf_addc(out, ',');
-        run_report_write(run, ask->base_url, out);
+/* ---- lists ---- */
+
+/* A list under way: what the store found, and what is known better than there. It goes round the loops that own a run
+ * of it which is in flight, since the store is not told of every poll, and comes home to be answered. */
+struct listing {
+    struct store_op *op;
+    const struct engines *engines;
+    unsigned visited;   /* engines, from the home one on */
+    const char **fresh; /* a report for each record; NULL: as the store has it */
+};
+
+static struct listing *listing_new(struct ask *ask, const struct engines *engines) {
+    struct listing *listing = arena_new_of(ask->arena, struct listing);
+    listing->engines = engines;
+    return listing;
+}
+
+static unsigned owner_of(const struct listing *listing, size_t i) {
+    return id_owner(text_of(listing->op->found[i].id)) % listing->engines->count;
+}
+
+static void refresh(struct ask *ask, struct listing *listing, const struct engine *engine) {
+    for (size_t i = 0; i < listing->op->found_count; i++) {
+        if (listing->engines->items[owner_of(listing, i)] != engine) continue;
+        const struct life *life = find_id(engine, listing->op->found[i].id);
+        if (!life) continue;
+        struct buf report;
+        buf_init(&report, REPORT_MAX);
+        run_report_write(life->run, ask->base_url, &report);
+        listing->fresh[i] = arena_strdup(ask->arena, buf_cstr(&report));
+        buf_fini(&report);
     }
+}
+
+static bool owns_open(const struct listing *listing, unsigned engine) {
+    for (size_t i = 0; i < listing->op->found_count; i++)
+        if (listing->op->found[i].ended_ms == 0 && owner_of(listing, i) == engine) return true;
+    return false;
+}
+
+static void add_listed(const struct ask *ask, const struct listing *listing, size_t i, struct buf *out) {
+    struct run *loaded = listing->fresh[i] ? NULL : run_load(&listing->op->found[i], NULL, NULL);
+    if (!listing->fresh[i] && !loaded) return;
+    if (out->at[out->len - 1] != '[') buf_addc(out, ',');
+    if (loaded) run_report_write(loaded, ask->base_url, out);
+    else buf_adds(out, listing->fresh[i]);
     run_free(loaded);
+}
+
+static void listing_end(struct ask *ask, const struct listing *listing) {
+    struct store_op *op = listing->op;
+    buf_adds(&ask->report, "{\"runs\":[");
+    size_t n = 0;
+    while (n < op->found_count && ask->report.len < LIST_ENOUGH) add_listed(ask, listing, n++, &ask->report);
+    buf_adds(&ask->report, "],\"cursor\":");
+    if (op->more || n < op->found_count) buf_addf(&ask->report, "\"%s\"}", op->found[n - 1].id);
+    else buf_adds(&ask->report, "null}");
+    answer(ask);
+    op_free(op);
+}
+
+static void listing_arrives(void *arg) {
+    struct ask *ask = arg;
+    struct listing *listing = ask->op;
+    const struct engines *engines = listing->engines;
+    unsigned home = loop_index(ask->from);
+    ask->engine = engines->items[(home + listing->visited) % engines->count];
+    refresh(ask, listing, ask->engine);
+    while (++listing->visited < engines->count) {
+        unsigned next = (home + listing->visited) % engines->count;
+        if (!owns_open(listing, next)) continue;
+        loop_post(engines->items[next]->loop, listing_arrives, ask);
+        return;
+    }
+    listing_end(ask, listing);
 }
 
 static void on_listed(struct store_op *op) {
     struct ask *ask = op->arg;
-    if (op->outcome == STORE_FAILED) {
-        answer_fault(ask, FAULT_BUSY, "store", op->fault.what);
-    } else if (op->outcome == STORE_MISSING) {
-        answer_fault(ask, FAULT_INVALID, "cursor", "there is no run with this id any more; begin without a cursor");
-    } else {
-        buf_adds(&ask->report, "{\"runs\":[");
-        size_t n = 0;
-        while (n < op->found_count && ask->report.len < LIST_ENOUGH) add_listed(ask, &op->found[n++], &ask->report);
-        buf_adds(&ask->report, "],\"cursor\":");
-        if (op->more || n < op->found_count) buf_addf(&ask->report, "\"%s\"}", op->found[n - 1].id);
-        else buf_adds(&ask->report, "null}");
-        answer(ask);
+    if (op->outcome == STORE_DONE) {
+        struct listing *listing = ask->op;
+        listing->op = op;
+        listing->fresh = arena_array_of(ask->arena, const char *, op->found_count + 1);
+        listing_arrives(ask);
+        return;
     }
+    if (op->outcome == STORE_FAILED) answer_fault(ask, FAULT_BUSY, "store", op->fault.what);
+    else answer_fault(ask, FAULT_INVALID, "cursor", "there is no run with this id any more; begin without a cursor");
     op_free(op);
 }
 
@@ -671,6 +746,7 @@ void engines_ask(const struct engines *engines, struct ask *ask) {
         owner = id_owner_of_key(text_of(ask->stage_name), text_of(ask->key));
     else if (ask->kind == ASK_GET || ask->kind == ASK_CANCEL) owner = id_owner(text_of(ask->id));
     ask->engine = engines->items[owner % engines->count];
+    if (ask->kind == ASK_LIST) ask->op = listing_new(ask, engines);
     if (ask->kind == ASK_START || ask->kind == ASK_CANCEL_KEY) make_id(ask, engines->count);
     if (ask->engine->loop == ask->from) ask_arrives(ask);
     else loop_post(ask->engine->loop, ask_arrives, ask);
@@ -714,7 +790,7 @@ void engine_drain(struct engine *engine, void (*done)(void *arg), void *arg) {
     for (struct life *life = engine->lives; life; life = life->next) {
         const struct run *run = life->run;
         if (run->state == RUN_CALLING && run_call_of(run, RUN_CALL_STEP)->idempotent) abort_call(life);
-        if (life->accepted) answer_all(life);
+        answer_waiting(life);
     }
     look_drained(engine);
 }
@@ -726,6 +802,12 @@ void engine_limit(struct engine *engine, size_t max_runs) {
 void engine_detach(struct engine *engine) {
     engine->draining = true;
     engine->store = NULL;
+}
+
+void engine_dismiss(struct engine *engine) {
+    struct fault fault;
+    fault_set(&fault, FAULT_BUSY, "gateway", "the gateway is being stopped; try again");
+    for (struct life *life = engine->lives; life; life = life->next) refuse_all(life, &fault);
 }
 
 void engine_free(struct engine *engine) {

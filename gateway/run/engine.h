@@ -26,6 +26,8 @@ void engine_limit(struct engine *engine, size_t max_runs); /* for starts from no
 
 /* After the loop has ended and before the store is closed: nothing is written any more. */
 void engine_detach(struct engine *engine);
+/* After that, while the loops exist: who still waits is told to try again. */
+void engine_dismiss(struct engine *engine);
 void engine_free(struct engine *engine); /* after the loop has ended; runs in flight stay in the store */
 
 /* Before the loops run: a run from the store goes on in the engine that owns it. `stage` may be NULL with a fault that

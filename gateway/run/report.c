@@ -10,7 +10,7 @@
 #define REPORT_MAX (16 * 1024 * 1024)
 
 /* "$" and "{" may also meet where an escape stood between them, so the test is on the text that leaves. */
-static void add_defused(struct buf *out, struct text json) {
+void run_report_defuse(struct buf *out, struct text json) {
     const char *at = json.at, *end = json.at + json.len, *found;
     while ((found = memmem(at, (size_t)(end - at), "${", 2))) {
         buf_add(out, at, (size_t)(found - at));
@@ -103,6 +103,6 @@ void run_report_write(const struct run *run, const char *base_url, struct buf *o
     add_string(&text, "key", run->key);
     add_steps(&text, run);
     buf_addc(&text, '}');
-    add_defused(out, buf_text(&text));
+    run_report_defuse(out, buf_text(&text));
     buf_fini(&text);
 }

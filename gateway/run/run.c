@@ -169,11 +169,22 @@ static void end_failed(struct move *m, enum reason reason, const char *what) {
 
 /* ---- canceling ---- */
 
+/* A path that leads nowhere looks like work that goes on, until the time is up. */
+static void say_not_done(struct move *m, const char *what) {
+    const struct run *run = m->run;
+    const struct jsonpath *value = step_of(run)->rules.value;
+    const char *between = *what ? "; " : "";
+    if (value && !run->upstream_word && run->steps[run->step].code)
+        say(m, "%s: not done within its time, and no reply had a word at %s%s%s", step_of(run)->name,
+            jsonpath_source(value), between, what);
+    else say(m, "%s: not done within its time%s%s", step_of(run)->name, between, what);
+}
+
 static void end_canceled(struct move *m, enum reason reason, const char *what) {
     struct run *run = m->run;
     if (run->timed_out) {
         run->steps[run->step].status = RUN_TERMINAL;
-        say(m, "%s: not done within its time; %s", step_of(run)->name, what);
+        say_not_done(m, what);
         char *sentence = mem_strdup(run->progress);
         end(m, RUN_TERMINAL, REASON_TIMEOUT, sentence);
         mem_free(sentence);
@@ -481,7 +492,7 @@ static bool time_is_up(const struct move *m) {
 static void time_out(struct move *m) {
     if (!m->run->cancel_wanted) m->run->timed_out = m->run->cancel_wanted = true;
     m->run->updated_ms = m->world->now_ms;
-    say(m, "%s: not done within its time", step_of(m->run)->name);
+    say_not_done(m, "");
     stop_now(m);
 }
 

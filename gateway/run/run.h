@@ -198,5 +198,6 @@ struct run *run_load(const struct store_record *record, struct stage *stage, str
 /* The report of DESIGN.md section 5 as one JSON object; `base_url` without a slash at its end. `${` never stands in it.
  */
 void run_report_write(const struct run *run, const char *base_url, struct buf *out);
+void run_report_defuse(struct buf *out, struct text json); /* any JSON text, with every `${` in it as `$ {` */
 
 #endif

@@ -1,17 +1,13 @@
-/* Reads the directory of definitions into one immutable generation, and holds the one that is in force.
+/* Reads the directory of definitions into one immutable generation.
  *
  * A file that compiles puts its new stage in force. One that does not keeps the stage which the same file gave last,
  * and carries its faults. A file that is gone takes its stage along. Where two files claim one name, neither is
  * believed: which of them came first would depend on the directory's order. A file whose text is unchanged keeps the
- * very stage that was in force, so that a reload costs no memory.
- *
- * Taking the generation in force costs a lock that is held for two instructions; reading a directory happens outside
- * of it. */
+ * very stage that was in force, so that a reload costs no memory. */
 #include "stage/catalog.h"
 
 #include <dirent.h>
 #include <errno.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -202,22 +198,4 @@ const char *catalog_nearest(const struct catalog *catalog, struct text name) {
     mem_free(word);
     mem_free(names);
     return near;
-}
-
-static pthread_mutex_t current_lock = PTHREAD_MUTEX_INITIALIZER;
-static struct catalog *current; /* the generation in force; the one reference is ours */
-
-struct catalog *catalog_current(void) {
-    pthread_mutex_lock(&current_lock);
-    struct catalog *catalog = current ? catalog_ref(current) : NULL;
-    pthread_mutex_unlock(&current_lock);
-    return catalog;
-}
-
-void catalog_publish(struct catalog *catalog) {
-    pthread_mutex_lock(&current_lock);
-    struct catalog *before = current;
-    current = catalog;
-    pthread_mutex_unlock(&current_lock);
-    catalog_unref(before); /* outside the lock: it may free a whole generation */
 }

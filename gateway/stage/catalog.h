@@ -33,8 +33,4 @@ void catalog_unref(struct catalog *catalog); /* any thread; NULL is allowed */
 const struct catalog_entry *catalog_find(const struct catalog *catalog, struct text name);
 const char *catalog_nearest(const struct catalog *catalog, struct text name);
 
-/* The generation in force, shared by all loops: taking it gives a reference, and never waits for a load. */
-struct catalog *catalog_current(void);
-void catalog_publish(struct catalog *catalog); /* TAKES the reference */
-
 #endif

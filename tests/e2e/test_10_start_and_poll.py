@@ -284,6 +284,23 @@ def test_list_of_runs_by_filter_and_cursor(gateway, upstream):
     assert got == [failed, *reversed(made)], "pages have all of them, each once"
     for bad in ("?limit=0", "?limit=x", "?limit=1001", "?status=DONE", "?since=yesterday", "?cursor=!"):
         assert client.get("/runs" + bad).status in (400, 422), bad
+    for bad in ("?stage=%zz", "?stage=job%00", "?status=%ff", "?stage=%4"):
+        check_problem(client.get("/runs" + bad), 400)  # never a filter that is silently left out
+
+
+def test_list_tells_as_much_as_the_reports(gateway, upstream):
+    """Runs in flight belong to several loops, and the store is not told of every poll."""
+    Jobs(upstream, hold=True)
+    client = gateway(stages={"job": job_stage(upstream.url)}, options={"loops": 3}).client()
+    made = [client.started("job", {"n": n})["id"] for n in range(12)]
+    for id in made:
+        client.wait_report(id, lambda one: one["upstream"]["status"] == "running", "a poll")
+    for _ in range(3):  # over connections that different loops accept
+        listed = client.get("/runs?stage=job").json()["runs"]
+        assert [one["id"] for one in listed] == made[::-1]
+        assert {one["progress"] for one in listed} == {"status: running (50 %)"}
+        assert {one["upstream"]["status"] for one in listed} == {"running"}
+        client.close()
 
 
 def test_unknown_run(gateway):

@@ -2,6 +2,7 @@
 
 import json
 import signal
+import sqlite3
 import time
 
 import pytest
@@ -139,6 +140,51 @@ def test_stop_does_not_wait_for_ever(gateway, upstream):
     assert 0.5 < time.monotonic() - began < 5
     gw.start()
     assert gw.client().wait_end(report["id"])["reason"] == "in_doubt"
+
+
+def test_second_signal_ends_it_whoever_waits(gateway, upstream):
+    """Questions are on their way between loops, and a disk that hangs keeps their records: nothing may outlive its loop."""
+    Jobs(upstream)
+    gw = gateway(stages={"job": job_stage(upstream.url)}, options={"loops": 2})
+    probe = gw.client()
+    other = sqlite3.connect(gw.store_file)
+    other.execute("BEGIN IMMEDIATE")
+    starts = [lambda n=n: gw.client().start("job", {"n": n}, key=f"k{n}") for n in range(16)]
+    waiting = Background(*starts)
+    wait_until(lambda: metric(probe.metrics(), "stagedoor_runs_in_flight") == 16, "the starts to wait for their records")
+    gw.process.terminate()
+    gw.wait_log(event="stopping")
+    gw.process.terminate()
+    probe.close()
+    other.rollback()
+    other.close()
+    gw.ended()
+    for answer in waiting.outcomes():
+        assert isinstance(answer, Exception) or answer.status in (202, 503), answer
+
+
+def test_stop_answers_a_cancel_only_when_it_is_recorded(gateway, upstream):
+    Jobs(upstream, hold=True)
+    gw = gateway(stages={"job": job_stage(upstream.url)}, options={"loops": 1})
+    id = gw.client().started("job")["id"]
+    upstream.wait_for(2, "GET", "/jobs/1")
+    idle, half = RawConnection(gw.port), RawConnection(gw.port)
+    idle.send("GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    assert idle.answer().status == 200
+    half.send("GET /health HTTP/1.1\r\n")
+    other = sqlite3.connect(gw.store_file)
+    other.execute("BEGIN IMMEDIATE")
+    waiting = Background(lambda: gw.client().cancel(id))
+    gw.wait_log(event="run_cancel_wanted")
+    gw.process.terminate()
+    assert idle.ended()  # the loop knows that it is being stopped,
+    half.send("Host: localhost\r\n\r\n")
+    assert half.answer().status == 200  # and has gone on since
+    gw.kill9()
+    other.rollback()
+    other.close()
+    (answer,) = waiting.outcomes()
+    assert isinstance(answer, Exception), answer
 
 
 def test_stop_with_idle_and_half_open_clients(gateway):

@@ -1,5 +1,4 @@
 /* The catalog: what is read, found and kept as files come, break, heal, clash and go. */
-#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -137,45 +136,6 @@ static void test_no_directory(void **state) {
     assert_string_equal(fault.where, "/nonexistent");
 }
 
-static bool stop;
-
-static void *read_on(void *arg) {
-    size_t *seen = arg;
-    while (!__atomic_load_n(&stop, __ATOMIC_ACQUIRE) || *seen == 0) {
-        struct catalog *catalog = catalog_current();
-        const struct catalog_entry *entry = catalog_find(catalog, TEXT("a"));
-        *seen += entry && entry->stage && entry->stage->label[0] ? 1 : 0;
-        catalog_unref(catalog);
-    }
-    return NULL;
-}
-
-static void test_published_to_all_threads(void **state) {
-    (void)state;
-    put("a.conf", GOOD("a", "0"));
-    assert_null(catalog_current());
-    struct catalog *catalog = reload(NULL);
-    catalog_publish(catalog_ref(catalog));
-    pthread_t threads[2];
-    size_t seen[2] = {0, 0};
-    for (size_t i = 0; i < 2; i++) assert_int_equal(pthread_create(&threads[i], NULL, read_on, &seen[i]), 0);
-    for (int i = 0; i < 50; i++) {
-        put("a.conf", i % 2 ? GOOD("a", "odd") : GOOD("a", "even"));
-        catalog = reload(catalog);
-        catalog_publish(catalog_ref(catalog));
-    }
-    __atomic_store_n(&stop, true, __ATOMIC_RELEASE);
-    for (size_t i = 0; i < 2; i++) pthread_join(threads[i], NULL);
-    assert_true(seen[0] > 0 && seen[1] > 0);
-    struct catalog *last = catalog_current();
-    assert_ptr_equal(last, catalog);
-    assert_string_equal(find(last, "a")->stage->label, "odd");
-    catalog_unref(last);
-    catalog_unref(catalog);
-    catalog_publish(NULL);
-    assert_null(catalog_current());
-}
-
 static int setup(void **state) {
     (void)state;
     return mkdtemp(directory) ? 0 : -1;
@@ -199,7 +159,6 @@ int main(void) {
         cmocka_unit_test_teardown(test_keeps_last_good, clean),
         cmocka_unit_test_teardown(test_two_of_one_name, clean),
         cmocka_unit_test(test_no_directory),
-        cmocka_unit_test_teardown(test_published_to_all_threads, clean),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

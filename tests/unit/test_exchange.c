@@ -117,6 +117,25 @@ static void test_queries(void **state) {
     assert_null(exchange_query(&none, "a"));
 }
 
+static void test_query_check(void **state) {
+    (void)state;
+    static const struct {
+        const char *query, *refused; /* a word of the refusal; NULL: it is fine */
+    } rows[] = {
+        {"", NULL},         {"a=1&b=x+y%20z", NULL}, {"a=%c3%a4", NULL},  {"&&=&a", NULL},  {"a=%", "escape"},
+        {"a=%4", "escape"}, {"a=%gg&b=1", "escape"}, {"%zz=1", "escape"}, {"a=%00", "NUL"}, {"b=1&a=%ff", "UTF-8"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct arena *arena = arena_new();
+        const char *what = NULL;
+        bool fine = exchange_check_query(arena, text_of(rows[i].query), &what);
+        if (fine != !rows[i].refused) print_error("%s\n", rows[i].query);
+        assert_int_equal(fine, !rows[i].refused);
+        if (rows[i].refused) assert_non_null(strstr(what, rows[i].refused));
+        arena_free(arena);
+    }
+}
+
 static void test_headers(void **state) {
     (void)state;
     struct guard_header third = {NULL, TEXT("A"), TEXT("2")}, second = {&third, TEXT("X-b"), TEXT("")},
@@ -144,10 +163,8 @@ static void test_answer_is_sent(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_paths),
-        cmocka_unit_test(test_queries),
-        cmocka_unit_test(test_headers),
-        cmocka_unit_test(test_answer_is_sent),
+        cmocka_unit_test(test_paths),   cmocka_unit_test(test_queries),        cmocka_unit_test(test_query_check),
+        cmocka_unit_test(test_headers), cmocka_unit_test(test_answer_is_sent),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "front/answer.h"
 #include "front/problem.h"
 #include "lang/json.h"
 
@@ -98,9 +99,9 @@ static void test_statuses(void **state) {
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         assert_int_equal(problem_status(rows[i].kind), rows[i].status);
-        assert_string_not_equal(problem_title(rows[i].status), "Error");
+        assert_string_not_equal(answer_phrase(rows[i].status), "Status");
     }
-    assert_string_equal(problem_title(418), "Error");
+    assert_string_equal(answer_phrase(418), "Status");
 }
 
 int main(void) {

@@ -95,9 +95,12 @@ static void test_words(void **state) {
         {"{\"state\": \"aborted\"}", RUN_CANCELED, REASON_UPSTREAM_CANCELED, "status: the upstream says \"aborted\""},
         {"{\"state\": \"queued\"}", RUN_RUNNING, REASON_NONE, "status: queued"},
         {"{\"state\": null}", RUN_RUNNING, REASON_NONE, "status: running"},
-        {"{}", RUN_RUNNING, REASON_NONE, "status: running"},
-        {"", RUN_RUNNING, REASON_NONE, "status: running"},
-        {"<html>", RUN_RUNNING, REASON_NONE, "status: running"},
+        {"{}", RUN_RUNNING, REASON_NONE, "status: running - the reply has no $.state"},
+        {"", RUN_RUNNING, REASON_NONE, "status: running - the reply is empty, and has no $.state"},
+        {"<html>", RUN_RUNNING, REASON_NONE, "status: running - the reply is not JSON, and has no $.state"},
+        {"{\"state\": [\"passed\"]}", RUN_RUNNING, REASON_NONE, "status: running - $.state is an array"},
+        {"{\"state\": {}}", RUN_RUNNING, REASON_NONE, "status: running - $.state is an object"},
+        {"{\"message\": \"soon\"}", RUN_RUNNING, REASON_NONE, "status: running - soon"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct rig rig;
@@ -226,6 +229,37 @@ static void test_outputs(void **state) {
     rig_end(&rig);
 }
 
+/* What a failed run gave helps to find out why. */
+static void test_outputs_of_a_run_without_success(void **state) {
+    (void)state;
+    static const char *const words[] = {"failed", "aborted"};
+    for (size_t i = 0; i < 2; i++) {
+        struct rig rig;
+        char body[64];
+        begin_polling(&rig);
+        snprintf(body, sizeof body, "{\"state\": \"%s\", \"report\": \"http://r\"}", words[i]);
+        rig_answer(&rig, 200, body);
+        rig_stored(&rig);
+        assert_true(rig.over);
+        assert_string_equal(output(&rig, "report"), "http://r");
+        rig_end(&rig);
+    }
+}
+
+/* The intent goes along with the reply before it: one record between two calls, not two. */
+static void test_one_record_between_two_calls(void **state) {
+    (void)state;
+    struct rig rig;
+    begin(&rig, "name = \"s\"; steps = ( { name = \"a\"; method = \"POST\"; url = \"http://up.test/\"; }, { name = "
+                "\"b\"; method = \"POST\"; url = \"http://up.test/\"; } );");
+    rig_written(&rig);
+    assert_int_equal(rig.sends[0], 1);
+    rig_answer(&rig, 200, "");
+    rig_written(&rig);
+    assert_int_equal(rig.sends[1], 1);
+    rig_end(&rig);
+}
+
 /* A text without end from the upstream is cut, not lost. */
 static void test_long_messages(void **state) {
     (void)state;
@@ -341,6 +375,30 @@ static void test_poll_errors_go_on_until_the_time_is_up(void **state) {
     assert_ends(&rig, RUN_TERMINAL, REASON_TIMEOUT);
     assert_int_equal(rig.cancel_sends, 1);
     rig_end(&rig);
+}
+
+static void test_time_is_up_without_a_word(void **state) {
+    (void)state;
+    static const struct {
+        const char *body, *error;
+    } rows[] = {
+        {"{\"stat\": \"passed\"}",
+         "status: not done within its time, and no reply had a word at $.state; the upstream was told to stop"},
+        {"{\"state\": \"queued\"}", "status: not done within its time; the upstream was told to stop"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct rig rig;
+        begin_polling(&rig);
+        while (rig.run->state == RUN_CALLING) {
+            rig_answer(&rig, 200, rows[i].body);
+            rig_due(&rig);
+        }
+        rig_stored(&rig);
+        rig_answer(&rig, 204, "");
+        assert_ends(&rig, RUN_TERMINAL, REASON_TIMEOUT);
+        assert_string_equal(rig.run->error, rows[i].error);
+        rig_end(&rig);
+    }
 }
 
 static void test_retry_after_is_obeyed(void **state) {
@@ -1232,12 +1290,15 @@ int main(void) {
         cmocka_unit_test(test_threshold_gates),
         cmocka_unit_test(test_threshold_that_is_no_number),
         cmocka_unit_test(test_outputs),
+        cmocka_unit_test(test_outputs_of_a_run_without_success),
+        cmocka_unit_test(test_one_record_between_two_calls),
         cmocka_unit_test(test_long_messages),
         cmocka_unit_test(test_polling_holds_no_more_memory),
         cmocka_unit_test(test_never_sent_is_tried_again),
         cmocka_unit_test(test_lost_reply_is_in_doubt),
         cmocka_unit_test(test_submit_answers),
         cmocka_unit_test(test_poll_errors_go_on_until_the_time_is_up),
+        cmocka_unit_test(test_time_is_up_without_a_word),
         cmocka_unit_test(test_retry_after_is_obeyed),
         cmocka_unit_test(test_time_is_up_during_a_call),
         cmocka_unit_test(test_cancel_then_time_is_up),

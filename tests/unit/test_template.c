@@ -200,6 +200,10 @@ static void templates_that_do_not_render(void **state) {
     } cases[] = {
         {PLACE_TEXT, "\n{{ parameters.nope }}", FAULT_UNDEFINED, "parameters.nope is undefined"},
         {PLACE_TEXT, "\n{{ parameters.users.x[0] }}", FAULT_UNDEFINED, "parameters.users.x[0] is undefined"},
+        {PLACE_TEXT, "\n{{ parameters.text.x }}", FAULT_UNDEFINED,
+         "parameters.text.x is undefined: \"x\" is looked for in a value of type string"},
+        {PLACE_TEXT, "\n{{ parameters.none.x }}", FAULT_UNDEFINED,
+         "parameters.none.x is undefined: \"x\" is looked for in a value of type null"},
         {PLACE_TEXT, "\n{{ absent }}", FAULT_UNDEFINED, "absent is undefined"},
         {PLACE_TEXT, "\n{{ parameters.none }}", FAULT_UNDEFINED, "parameters.none is null"},
         {PLACE_TEXT, "\n{{ 'a' ~ parameters.none }}", FAULT_UNDEFINED, "parameters.none is null"},
