@@ -60,9 +60,9 @@ wrk.method = "{method}"
 wrk.body = {body}
 wrk.headers["Content-Type"] = "application/json"
 done = function(summary, latency, requests)
-    io.write(string.format('RESULT {{"requests": %d, "us": %d, "bad": %d, "p50_us": %d, "p99_us": %d}}\\n', summary.requests,
-        summary.duration, summary.errors.status + summary.errors.connect + summary.errors.read + summary.errors.write
-        + summary.errors.timeout, latency:percentile(50), latency:percentile(99)))
+    io.write(string.format('RESULT {{"requests": %d, "us": %d, "bad": %d, "slow": %d, "p50_us": %d, "p99_us": %d}}\\n', summary.requests,
+        summary.duration, summary.errors.status + summary.errors.connect + summary.errors.read + summary.errors.write,
+        summary.errors.timeout, latency:percentile(50), latency:percentile(99)))
 end
 """
 
