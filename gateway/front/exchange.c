@@ -53,12 +53,11 @@ const char *exchange_query(struct exchange *exchange, const char *name) {
 }
 
 bool exchange_check_query(struct arena *arena, struct text query, const char **ret_what) {
-    char *room = arena_alloc(arena, query.len + 1);
-    struct text decoded = {room, 0};
+    struct text decoded;
     *ret_what = "The query has a bad percent escape";
-    if (!decode(query, true, room, &decoded.len)) return false;
+    if (!decode(arena, query, true, &decoded)) return false;
     *ret_what = "The query has a NUL";
-    if (memchr(room, 0, decoded.len)) return false;
+    if (memchr(decoded.at, 0, decoded.len)) return false;
     *ret_what = "The query is not UTF-8";
     return text_utf8_check(decoded);
 }

@@ -211,10 +211,18 @@ static void test_progress(void **state) {
         int percent;
         const char *message;
     } rows[] = {
-        {"{\"p\": 40}", 40, NULL},     {"{\"p\": 40.9}", 40, NULL},        {"{\"p\": -1}", 0, NULL},
-        {"{\"p\": 1e300}", 100, NULL}, {"{\"p\": \"half\"}", -1, "half"},  {"{\"p\": null}", -1, NULL},
-        {"{\"p\": [1]}", -1, NULL},    {"{\"m\": \"text\"}", -1, "text"},  {"{\"p\": \"a\", \"m\": \"b\"}", -1, "b"},
-        {"{\"m\": 5}", -1, "5"},       {"{\"p\": 7, \"m\": {}}", 7, NULL}, {"{\"p\": \"a\", \"m\": null}", -1, "a"},
+        {"{\"s\": \"busy\", \"p\": 40}", 40, NULL},
+        {"{\"s\": \"busy\", \"p\": 40.9}", 40, NULL},
+        {"{\"s\": \"busy\", \"p\": -1}", 0, NULL},
+        {"{\"s\": \"busy\", \"p\": 1e300}", 100, NULL},
+        {"{\"s\": \"busy\", \"p\": \"half\"}", -1, "half"},
+        {"{\"s\": \"busy\", \"p\": null}", -1, NULL},
+        {"{\"s\": \"busy\", \"p\": [1]}", -1, NULL},
+        {"{\"s\": \"busy\", \"m\": \"text\"}", -1, "text"},
+        {"{\"s\": \"busy\", \"p\": \"a\", \"m\": \"b\"}", -1, "b"},
+        {"{\"s\": \"busy\", \"m\": 5}", -1, "5"},
+        {"{\"s\": \"busy\", \"p\": 7, \"m\": {}}", 7, NULL},
+        {"{\"s\": \"busy\", \"p\": \"a\", \"m\": null}", -1, "a"},
     };
     struct stage *stage = rig_stage(stage_text);
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
