@@ -29,6 +29,7 @@ struct defer {
 
 struct arena {
     struct chunk *chunks; /* the newest first; allocations come from it */
+    struct chunk *own;    /* the one that is freed with the arena; NULL with MEM_SINGLE */
     struct defer *defers; /* the newest first */
     size_t bytes;
 };
@@ -64,9 +65,22 @@ char *mem_strndup(const char *s, size_t n) {
     return copy;
 }
 
+/* The first chunk stands behind the arena itself: one allocation where little is needed, which is most often. */
 struct arena *arena_new(void) {
+#ifdef MEM_SINGLE
     struct arena *arena = mem_alloc(sizeof *arena);
     arena->bytes = sizeof *arena;
+#else
+    struct with_chunk {
+        struct arena arena;
+        struct chunk chunk;
+    };
+    struct with_chunk *both = mem_alloc(sizeof *both + CHUNK_FIRST);
+    struct arena *arena = &both->arena;
+    arena->chunks = arena->own = &both->chunk;
+    arena->own->size = CHUNK_FIRST;
+    arena->bytes = sizeof *both + CHUNK_FIRST;
+#endif
     return arena;
 }
 
@@ -80,7 +94,7 @@ void arena_free(struct arena *arena) {
     while (arena->chunks) {
         struct chunk *chunk = arena->chunks;
         arena->chunks = chunk->next;
-        mem_free(chunk);
+        if (chunk != arena->own) mem_free(chunk);
     }
     mem_free(arena);
 }
@@ -104,8 +118,8 @@ void *arena_alloc(struct arena *arena, size_t size) {
     size = (size + ALIGN - 1) / ALIGN * ALIGN;
     if (size == 0) size = ALIGN;
     struct chunk *chunk = arena->chunks;
-    if (!chunk || chunk->size - chunk->used < size) {
-        size_t want = chunk ? chunk->size * 2 : CHUNK_FIRST;
+    if (chunk->size - chunk->used < size) {
+        size_t want = chunk->size * 2;
         if (want > CHUNK_LIMIT) want = CHUNK_LIMIT;
         chunk = chunk_add(arena, want < size ? size : want);
     }

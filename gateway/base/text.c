@@ -86,6 +86,15 @@ bool text_utf8_check(struct text a) {
     return true;
 }
 
+bool text_token_check(struct text a) {
+    for (size_t i = 0; i < a.len; i++) {
+        char c = a.at[i];
+        bool plain = (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
+        if (!plain && (c == 0 || !strchr("!#$%&'*+-.^_`|~", c))) return false;
+    }
+    return a.len > 0;
+}
+
 bool text_to_int(struct text a, int64_t *ret_value) {
     bool negative = a.len && a.at[0] == '-';
     size_t i = negative ? 1 : 0;

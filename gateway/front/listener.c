@@ -190,6 +190,18 @@ static void connection_linger(struct connection *connection) {
 
 /* ---- answers ---- */
 
+/* Most answers fit into the socket, which saves arming and disarming it in epoll. What does not fit, and what went
+ * wrong, is libevent's, as everything over TLS is. on_write is told in every case, and never from in here. */
+static void send_bytes(struct connection *connection, struct text bytes) {
+    struct bufferevent *bev = connection->evhtp->bev;
+    bool direct = !connection->evhtp->ssl && evbuffer_get_length(output_of(connection)) == 0;
+    ssize_t sent = direct ? send(connection->evhtp->sock, bytes.at, bytes.len, MSG_NOSIGNAL | MSG_DONTWAIT) : -1;
+    size_t gone = sent > 0 ? (size_t)sent : 0;
+    if (gone < bytes.len) bufferevent_write(bev, bytes.at + gone, bytes.len - gone);
+    else bufferevent_trigger(bev, EV_WRITE, BEV_TRIG_IGNORE_WATERMARKS | BEV_TRIG_DEFER_CALLBACKS);
+    connection->unwritten = evbuffer_get_length(output_of(connection)) + gone;
+}
+
 static void write_answer(struct connection *connection, const struct answer *answer) {
     struct listener *listener = connection->listener;
     int64_t now = loop_wall_ms(listener->loop);
@@ -208,7 +220,7 @@ static void write_answer(struct connection *connection, const struct answer *ans
         buf_clear(&listener->scratch);
         answer_write(&listener->scratch, &(struct answer){.status = 500}, &wire);
     }
-    bufferevent_write(connection->evhtp->bev, listener->scratch.at, listener->scratch.len);
+    send_bytes(connection, buf_text(&listener->scratch));
     if (listener->scratch.cap <= SCRATCH_KEEP_BYTES) return;
     buf_fini(&listener->scratch);
     buf_init(&listener->scratch, ANSWER_MAX);
@@ -219,7 +231,6 @@ static void connection_answer(struct connection *connection, const struct answer
     connection->close_after = answer->close || !connection->keep_alive || connection->listener->draining;
     write_answer(connection, answer);
     evhtp_send_reply_end(connection->request);
-    connection->unwritten = evbuffer_get_length(output_of(connection));
     connection_enter(connection, WRITING);
 }
 
@@ -247,7 +258,6 @@ static void connection_refuse(struct connection *connection, int status, const c
     connection->close_after = true;
     if (connection->guard.request) connection->head_only = connection->guard.request->method == HTTP_HEAD;
     write_answer(connection, &answer);
-    connection->unwritten = evbuffer_get_length(output_of(connection));
     connection_enter(connection, WRITING);
     buf_fini(&body);
 }

@@ -48,6 +48,10 @@ bool run_ended(const struct run *run) {
     return run->state == RUN_ENDED;
 }
 
+static bool is_last(const struct run *run) {
+    return run->step + 1 == run->step_count;
+}
+
 static const struct stage_step *step_of(const struct run *run) {
     return &run->stage->steps[run->step];
 }
@@ -306,7 +310,7 @@ static const struct json *take_outputs(struct move *m, const struct json *value,
     struct run *run = m->run;
     const struct stage_step *step = step_of(run);
     const struct json *own = run_outputs_of(run, scratch, step->outputs, step->output_count, m->world->now_ms, value);
-    bool last = run->step + 1 == run->step_count;
+    bool last = is_last(run);
     const struct json *whole = last ? run_outputs_of(run, scratch, run->stage->outputs, run->stage->output_count,
                                                      m->world->now_ms, value)
                                     : NULL;
@@ -326,6 +330,9 @@ static const struct json *take_outputs(struct move *m, const struct json *value,
 static void keep_reply(struct move *m, const struct verdict *verdict, struct arena *scratch) {
     struct run *run = m->run;
     struct run_step *state = &run->steps[run->step];
+    state->status = RUN_SUCCEEDED;
+    if (!verdict->warned && is_last(run) && !run->stage->output_count && !step_of(run)->output_count)
+        return; /* nobody will ask */
     const struct json *value = reply_value(scratch, m->event->reply);
     const struct json *own = take_outputs(m, value, verdict->warned, scratch);
     struct json *kept = json_new_object(run->arena);
@@ -333,12 +340,11 @@ static void keep_reply(struct move *m, const struct verdict *verdict, struct are
         if (run->stage->names_headers || !text_is(v.name, "headers")) json_set_text(kept, v.name, v.value);
     json_set(kept, "outputs", own);
     state->value = kept;
-    state->status = RUN_SUCCEEDED;
 }
 
 static void succeeded(struct move *m, const struct verdict *verdict, struct arena *scratch) {
     struct run *run = m->run;
-    bool last = run->step + 1 == run->step_count;
+    bool last = is_last(run);
     if (!last && m->event->reply->body.len > KEPT_MAX) {
         end_failed(m, REASON_BAD_REPLY, "the reply is larger than the 8 MiB that are kept for the steps behind it");
         return;
@@ -515,27 +521,15 @@ static void due_in_call(struct move *m) {
 
 /* ---- records ---- */
 
-/* The run is durable: the first call may go out, or, if a cancel came meanwhile, none does. */
-static void accepted(struct move *m) {
-    if (m->run->cancel_wanted) m->run->sending = false, cancel_begin(m); /* no byte has left yet */
-    else begin_call(m);
-}
-
-/* Now the call may leave; or the wish to cancel, which came meanwhile, stops it. */
-static void intended(struct move *m) {
-    if (m->run->cancel_wanted) {
-        m->run->sending = false; /* nothing had been sent */
-        cancel_begin(m);
-    } else {
-        order_call(m);
-    }
-}
-
-/* What decided the step is durable: the next one begins, or the cancel call. */
+/* The run, its intent, or what decided the step before is durable: the call may leave. No byte of it has yet, so a wish
+ * to cancel that came meanwhile stops it, and so does its time, where the disk was slow. */
 static void recorded(struct move *m) {
     if (m->run->cancel_wanted) {
         m->run->sending = false;
         cancel_begin(m);
+    } else if (time_is_up(m)) {
+        m->run->sending = false;
+        time_out(m);
     } else {
         begin_call(m);
     }
@@ -577,8 +571,8 @@ static void came_late(struct move *m) { /* a timer of the state before */
 
 static void (*const moves[RUN_STATE_END][RUN_EVENT_END])(struct move *) = {
     /*                       STORED        UNSTORED    REPLY           REFUSED    HELD     DUE           CANCEL */
-    [RUN_ACCEPTING] = {accepted, dropped, cannot_be, cannot_be, cannot_be, came_late, want_cancel},
-    [RUN_INTENDING] = {intended, cannot_be, cannot_be, cannot_be, cannot_be, came_late, want_cancel},
+    [RUN_ACCEPTING] = {recorded, dropped, cannot_be, cannot_be, cannot_be, came_late, want_cancel},
+    [RUN_INTENDING] = {recorded, cannot_be, cannot_be, cannot_be, cannot_be, came_late, want_cancel},
     [RUN_CALLING] = {is_durable, cannot_be, replied, call_refused, call_held, due_in_call, stop_call},
     [RUN_RECORDING] = {recorded, cannot_be, cannot_be, cannot_be, cannot_be, came_late, want_cancel},
     [RUN_WAITING] = {is_durable, cannot_be, cannot_be, cannot_be, cannot_be, due, stop},

@@ -120,7 +120,8 @@ static const struct field retry_fields[] = {
 };
 
 static const struct field repeat_fields[] = {
-    ROW(DURATION, every, IN(stage_step, every_ms), "10ms..7d", "5s", "From the end of one call to the next."),
+    ROW(DURATION, every, IN(stage_step, every_ms), "10ms..7d", "5s",
+        "From one call to the next, on a grid of the run's own: the second may come sooner."),
     ROW(DURATION, timeout, IN(stage_step, timeout_ms), "0s..365d", "1h for a step that repeats, else none",
         "Of the whole step; `\"0s\"` is none."),
     ROW(DURATION, not_found_grace, IN(stage_step, not_found_grace_ms), "0s..1d", "0s",

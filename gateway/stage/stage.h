@@ -106,7 +106,7 @@ struct stage_step {
     const char *name; /* "request" and "status" in the two-step form */
     struct stage_call call;
     struct stage_rules rules;
-    int64_t every_ms;           /* between the end of one poll and the next; repeating steps */
+    int64_t every_ms;           /* from one poll to the next; repeating steps */
     int64_t timeout_ms;         /* of the whole step; 0: none of its own */
     int64_t not_found_grace_ms; /* so long after the step began a 404 means "not yet" */
     const struct stage_output *outputs;
@@ -159,4 +159,7 @@ struct stage *stage_ref(struct stage *stage);
 void stage_unref(struct stage *stage); /* NULL is allowed; any thread */
 
 const char *stage_hash(const struct stage *stage);
+
+/* Headers that say where a message begins, ends and goes: no definition may set them. Without case. */
+bool stage_header_is_ours(const char *name);
 #endif

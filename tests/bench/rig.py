@@ -35,7 +35,10 @@ ANSWERS = """
 location /slow { return 200 '{"state": "running", "percent": 40}'; }
 location / { return 200 '{"id": 4711, "state": "done", "links": {"self": "/api/runs/4711"}}'; }
 """
-PROXY = "location / {{ proxy_pass http://behind; proxy_http_version 1.1; proxy_set_header Connection ''; }}"
+RIVAL = """
+location /fixed { return 200 '{"state": "done", "text": "%s"}'; }
+location / { proxy_pass http://behind; proxy_http_version 1.1; proxy_set_header Connection ''; }
+""" % ("x" * 550)  # about as long as a report
 
 STAGES = {
     "fire": """
@@ -57,11 +60,18 @@ wrk.method = "{method}"
 wrk.body = {body}
 wrk.headers["Content-Type"] = "application/json"
 done = function(summary, latency, requests)
-    io.write(string.format('RESULT {{"requests": %d, "us": %d, "bad": %d, "p50_us": %d, "p99_us": %d}}\\n', summary.requests,
-        summary.duration, summary.errors.status + summary.errors.connect + summary.errors.read + summary.errors.write
-        + summary.errors.timeout, latency:percentile(50), latency:percentile(99)))
+    io.write(string.format('RESULT {{"requests": %d, "us": %d, "bad": %d, "slow": %d, "p50_us": %d, "p99_us": %d}}\\n', summary.requests,
+        summary.duration, summary.errors.status + summary.errors.connect + summary.errors.read + summary.errors.write,
+        summary.errors.timeout, latency:percentile(50), latency:percentile(99)))
 end
 """
+
+
+def core_busy_s(core):
+    """The time that a core worked, for whomever, and that was taken from it by other machines."""
+    fields = next(line for line in Path("/proc/stat").read_text().splitlines() if line.startswith(f"cpu{core} ")).split()
+    user, nice, system, _idle, _iowait, irq, softirq, steal = map(int, fields[1:9])
+    return (user + nice + system + irq + softirq) / TICKS, steal / TICKS
 
 
 def free_port():
@@ -136,7 +146,7 @@ class Rig(contextlib.ExitStack):
     def start_proxy(self):
         port = free_port()
         behind = f"upstream behind {{ server 127.0.0.1:{self.upstream_port}; keepalive 256; keepalive_requests 1000000000; }}"
-        return port, self.start_nginx(port, MEASURED, behind, PROXY.format())
+        return port, self.start_nginx(port, MEASURED, behind, RIVAL)
 
     def write_stages(self):
         folder = self.dir / "stages.d"
