@@ -524,9 +524,9 @@ static void on_ended(void *owner, CURLcode result) {
 static bool check_headers(const struct request *request, struct fault *fault) {
     for (size_t i = 0; i < request->header_count; i++) {
         const struct request_header *header = &request->headers[i];
-        if (!request_name_check(header->name))
+        if (!text_token_check(text_of(header->name)))
             return fault_set(fault, FAULT_INVALID, NULL, "the name of header %zu is not a token", i + 1);
-        if (request_header_is_ours(header->name))
+        if (stage_header_is_ours(header->name))
             return fault_set(fault, FAULT_INVALID, NULL, "a request may not set the header %s", header->name);
         if (!request_value_check(header->value))
             return fault_set(fault, FAULT_INVALID, NULL, "the header %s holds a control character", header->name);
@@ -546,7 +546,7 @@ static bool check_credentials(const struct request *request, struct fault *fault
 }
 
 static bool check_request(const struct request *request, struct fault *fault) {
-    if (!request_name_check(request->method) || strcmp(request->method, "CONNECT") == 0)
+    if (!text_token_check(text_of(request->method)) || strcmp(request->method, "CONNECT") == 0)
         return fault_set(fault, FAULT_INVALID, NULL, "the method is not one that a call can have");
     if (strcmp(request->method, "HEAD") == 0 && request->has_body)
         return fault_set(fault, FAULT_INVALID, NULL, "a HEAD request has no body");

@@ -86,6 +86,15 @@ bool text_utf8_check(struct text a) {
     return true;
 }
 
+bool text_token_check(struct text a) {
+    for (size_t i = 0; i < a.len; i++) {
+        char c = a.at[i];
+        bool plain = (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
+        if (!plain && (c == 0 || !strchr("!#$%&'*+-.^_`|~", c))) return false;
+    }
+    return a.len > 0;
+}
+
 bool text_to_int(struct text a, int64_t *ret_value) {
     bool negative = a.len && a.at[0] == '-';
     size_t i = negative ? 1 : 0;
@@ -128,6 +137,14 @@ unsigned text_distance(struct text a, struct text b) {
     return rows[a.len % 3][b.len];
 }
 
+/* "params" for "parameters": its letters in their order, the first three side by side. */
+static bool is_short_for(struct text word, struct text name) {
+    if (word.len < 3 || name.len < word.len || memcmp(word.at, name.at, 3) != 0) return false;
+    size_t found = 0;
+    for (size_t i = 0; i < name.len && found < word.len; i++) found += name.at[i] == word.at[found];
+    return found == word.len;
+}
+
 const char *text_nearest(const char *word, const char *const *names, size_t count) {
     const char *nearest = NULL;
     size_t length = strlen(word);
@@ -136,6 +153,8 @@ const char *text_nearest(const char *word, const char *const *names, size_t coun
         unsigned distance = text_distance(text_of(word), text_of(names[i]));
         if (distance < best) best = distance, nearest = names[i];
     }
+    for (size_t i = 0; !nearest && i < count; i++)
+        if (is_short_for(text_of(word), text_of(names[i]))) nearest = names[i];
     return nearest;
 }
 

@@ -30,6 +30,7 @@ bool text_cut(struct text *rest, char separator,
                                                         `rest`; false when `rest` is used up (at is
                                                         NULL). "a,,b" gives "a", "", "b"; "" gives "". */
 bool text_utf8_check(struct text a);                 /* RFC 3629: no overlong forms, no surrogates, at most U+10FFFF */
+bool text_token_check(struct text a);                /* RFC 9110, 5.6.2 */
 bool text_to_int(struct text a, int64_t *ret_value); /* decimal with an optional '-', the whole slice, in range */
 int text_hex_value(char c);                          /* 0…15; -1 for what is no hexadecimal digit */
 const char *text_nearest(const char *word, const char *const *names, size_t count); /* "did you mean"; NULL if none is

@@ -21,30 +21,10 @@ struct rendering {
 
 /* ---- checks that back/ shares ---- */
 
-bool request_name_check(const char *name) {
-    static const char marks[] = "!#$%&'*+-.^_`|~";
-    if (!name || !*name) return false;
-    for (; *name; name++) {
-        char c = *name;
-        bool plain = (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
-        if (!plain && !strchr(marks, c)) return false;
-    }
-    return true;
-}
-
 bool request_value_check(const char *value) {
     for (; *value; value++)
         if (((unsigned char)*value < 0x20 && *value != '\t') || *value == 0x7F) return false;
     return true;
-}
-
-bool request_header_is_ours(const char *name) {
-    static const char *const ours[] = {"Connection",          "Content-Length",   "Expect", "Keep-Alive",
-                                       "Proxy-Authorization", "Proxy-Connection", "TE",     "Trailer",
-                                       "Transfer-Encoding",   "Upgrade"};
-    for (size_t i = 0; i < sizeof ours / sizeof *ours; i++)
-        if (strcasecmp(name, ours[i]) == 0) return true;
-    return false;
 }
 
 static bool entry_allows(const char *entry, const struct url *home, const struct url *next) {
@@ -157,7 +137,7 @@ static bool render_headers(const struct rendering *r, struct request *request) {
     request->headers = headers;
     for (size_t i = 0; i < call->header_count; i++) {
         const char *name = call->headers[i].name;
-        if (!request_name_check(name) || request_header_is_ours(name))
+        if (!text_token_check(text_of(name)) || stage_header_is_ours(name))
             return fault_set(r->fault, FAULT_INVALID, r->source->stage->file, "a request may not set the header %s",
                              name);
         const char *value = render_value(r, call->headers[i].value, name);

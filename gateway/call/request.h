@@ -52,11 +52,6 @@ bool request_render(struct arena *arena, const struct stage_call *call, const st
  * ("ci.example.com": its scheme's own port); a bare host never allows a step down from https to http. */
 bool request_may_go(const struct url *home, const struct url *next, const char *const *hosts, size_t host_count);
 
-/* A header's name: a token (RFC 9110, 5.6.2). A header's value: no control characters but the tab. */
-bool request_name_check(const char *name);
-bool request_value_check(const char *value);
-
-/* Headers that frame a message or belong to one connection: a request may not set them, the gateway does. */
-bool request_header_is_ours(const char *name);
+bool request_value_check(const char *value); /* of a header: no control characters but the tab */
 
 #endif

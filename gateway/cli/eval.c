@@ -17,7 +17,7 @@
 
 struct eval_options {
     const char *vars, *place;
-    bool json;
+    bool json, paths;
 };
 
 static const struct args_option options[] = {
@@ -25,6 +25,8 @@ static const struct args_option options[] = {
      "template: the names it may use, an object; @FILE reads it", 0, 0},
     {'p', "place", ARGS_TEXT, "PLACE", offsetof(struct eval_options, place),
      "template: json, url, header, form or text (default: text)", 0, 0},
+    {0, "paths", ARGS_FLAG, NULL, offsetof(struct eval_options, paths),
+     "jsonpath: the normalised path in front of each node", 0, 0},
     {0, "json", ARGS_FLAG, NULL, offsetof(struct eval_options, json), "print an object: result, or fault", 0, 0},
 };
 
@@ -33,7 +35,7 @@ static const struct args_command command = {
     "template FILE | jsonpath PATH [FILE]",
     "Tries a template with the values of --vars, or a JSONPath on a JSON text (stdin, or FILE).\n"
     "FILE may be - for stdin. A template whose FILE ends in .json is taken for JSON.\n"
-    "A JSONPath prints one node a line.\n\n"
+    "A JSONPath prints one node a line; with --paths its path and a tab in front.\n\n"
     "exit status: 0 done, 1 it fails with these values, or finds nothing,\n"
     "             2 usage, or it does not compile\n",
     options,
@@ -143,6 +145,7 @@ static int render(const struct eval_options *given, struct arena *arena, const c
 static int eval_template(const struct eval_options *given, struct arena *arena, const struct args_words *words) {
     enum template_place place;
     int status = EXIT_USAGE;
+    if (given->paths) return args_wrong("eval", "--paths is for jsonpath");
     if (words->count != 2)
         return args_wrong("eval", "a template is one FILE: stagedoor eval template FILE --vars JSON");
     if (given->vars && strcmp(given->vars, "@-") == 0 && strcmp(words->items[1], "-") == 0)
@@ -158,18 +161,21 @@ static int eval_template(const struct eval_options *given, struct arena *arena, 
 }
 
 static void print_nodes(const struct eval_options *given, struct arena *arena, const struct jsonpath_nodes *nodes) {
-    struct json *outer = json_new_object(arena), *list = json_new_array(arena);
+    struct json *outer = json_new_object(arena), *list = json_new_array(arena), *paths = json_new_array(arena);
     struct buf line;
     buf_init(&line, RESULT_MAX_BYTES);
     for (size_t i = 0; i < nodes->count; i++) {
         json_push(list, nodes->items[i]);
+        if (nodes->paths) json_push(paths, json_new_string(arena, nodes->paths[i]));
         if (given->json) continue;
         buf_clear(&line);
+        if (nodes->paths) buf_addf(&line, "%s\t", nodes->paths[i]);
         json_write(&line, nodes->items[i]);
         printf("%s\n", buf_cstr(&line));
     }
     buf_fini(&line);
     json_set(outer, "result", list);
+    if (nodes->paths || given->paths) json_set(outer, "paths", paths);
     if (given->json) report_print_json(stdout, outer);
 }
 
@@ -185,7 +191,9 @@ static int eval_jsonpath(const struct eval_options *given, struct arena *arena, 
     }
     const struct json *root = input_json_file(arena, words->count > 2 ? words->items[2] : "-", &fault);
     if (!root) return report_fault(given, arena, &fault, EXIT_USAGE);
-    if (!jsonpath_find(path, root, arena, &nodes, &fault)) return report_fault(given, arena, &fault, EXIT_FAILED);
+    bool done = given->paths ? jsonpath_locate(path, root, arena, &nodes, &fault)
+                             : jsonpath_find(path, root, arena, &nodes, &fault);
+    if (!done) return report_fault(given, arena, &fault, EXIT_FAILED);
     print_nodes(given, arena, &nodes);
     return nodes.count ? EXIT_DONE : EXIT_FAILED;
 }

@@ -111,7 +111,8 @@ static void print_head(const struct screen *screen, const struct json *stage, bo
     screen_clean(&name, screen, state.len ? state : broken ? TEXT("broken") : TEXT("ok"));
     screen_paint(&line, screen, broken ? COLOUR_RED : COLOUR_GREEN, buf_cstr(&name));
     struct text about = json_text(json_gets(stage, "description"));
-    if (!about.len) about = json_text(json_gets(stage, "label"));
+    if (!about.len && !json_same(json_gets(stage, "label"), json_gets(stage, "name")))
+        about = json_text(json_gets(stage, "label"));
     if (about.len) buf_adds(&line, "  ");
     screen_clean(&line, screen, about);
     fprintf(screen->to, "%s\n", buf_cstr(&line));

@@ -23,8 +23,8 @@
 
 #define STORE_QUEUE_MAX 200000
 #define PRUNE_EVERY_MS (10 * 60 * 1000)
-#define PRUNE_SOON_MS 1000
-#define PRUNE_MORE 1000 /* a full slice: there is more to delete */
+#define PRUNE_SOON_MS 1000 /* after the start */
+#define PRUNE_NEXT_MS 100  /* between two slices: a gateway may end thousands of runs a second */
 
 extern char **environ;
 
@@ -46,7 +46,7 @@ struct server {
     int signal_fd;
     struct loop_timer prune_timer, drain_timer;
     struct store_op prune;
-    bool pruning, draining;
+    bool draining;
     unsigned drained; /* workers */
 };
 
@@ -205,12 +205,11 @@ static void reload(struct server *server) {
 
 static void on_pruned(struct store_op *op) {
     struct server *server = op->arg;
-    server->pruning = false;
     if (op->outcome == STORE_FAILED) log_fault(LOG_ERROR, "old_runs_not_deleted", NULL, &op->fault);
     else if (op->found_count) log_put(LOG_INFO, "old_runs_deleted", NULL, LOG_INT("runs", op->found_count));
-    bool more = op->outcome == STORE_DONE && op->found_count >= PRUNE_MORE;
+    bool more = op->outcome == STORE_DONE && op->more;
     store_op_fini(op);
-    if (!server->draining) loop_timer_set(&server->prune_timer, more ? PRUNE_SOON_MS : PRUNE_EVERY_MS);
+    if (!server->draining) loop_timer_set(&server->prune_timer, more ? PRUNE_NEXT_MS : PRUNE_EVERY_MS);
 }
 
 static void on_prune_due(void *arg) {
@@ -220,7 +219,6 @@ static void on_prune_due(void *arg) {
                                       .done = on_pruned,
                                       .arg = server,
                                       .before_ms = loop_wall_ms(server->loop) - server->settings->retention_ms};
-    server->pruning = true;
     store_submit(server->store, &server->prune);
 }
 

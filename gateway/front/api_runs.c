@@ -253,6 +253,10 @@ static bool allowed(const struct ask *ask, const char *stage) {
            (ask->kind == ASK_START && caller_may(caller, RIGHT_START, stage));
 }
 
+static void on_gone(struct exchange *exchange) {
+    engines_hurry(exchange->context);
+}
+
 static struct ask *ask_for(struct api_call *call, enum ask_kind kind) {
     struct ask *ask = ask_new(kind, call->api->loop, on_answer, call);
     ask->base_url = call->base_url;
@@ -260,6 +264,8 @@ static struct ask *ask_for(struct api_call *call, enum ask_kind kind) {
     ask->allowed = allowed;
     ask->rights = call->caller;
     ask->wait_ms = wait_of(call->exchange);
+    call->exchange->context = ask;
+    if (ask->wait_ms) call->exchange->on_gone = on_gone;
     return ask;
 }
 

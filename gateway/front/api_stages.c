@@ -58,7 +58,7 @@ static struct json *summary_of(struct arena *arena, const struct catalog_entry *
     const struct stage *stage = entry->stage;
     struct json *made = json_new_object(arena);
     json_set(made, "name", json_new_string(arena, entry->name));
-    json_set(made, "label", json_new_string(arena, stage ? stage->label : NULL));
+    json_set(made, "label", json_new_string(arena, stage && stage->label ? stage->label : entry->name));
     json_set(made, "description", json_new_string(arena, stage ? stage->description : NULL));
     json_set(made, "state", json_new_string(arena, state_of(entry)));
     json_set(made, "file", json_new_string(arena, entry->file));

@@ -56,12 +56,6 @@ static bool is_token_char(char c) {
     return is_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c && strchr("!#$%&'*+-.^_`|~", c));
 }
 
-static bool is_token(struct text t) {
-    for (size_t i = 0; i < t.len; i++)
-        if (!is_token_char(t.at[i])) return false;
-    return t.len > 0;
-}
-
 /* field-vchar, SP and HTAB (RFC 9110, 5.5) */
 static bool is_field_text(struct text t) {
     for (size_t i = 0; i < t.len; i++) {
@@ -166,7 +160,7 @@ static int take_method(struct guard *guard, struct text method) {
         HTTP_METHODS(X)
 #undef X
     };
-    if (!is_token(method)) return refuse(guard, 400, "The request's method is not a token");
+    if (!text_token_check(method)) return refuse(guard, 400, "The request's method is not a token");
     for (size_t i = 0; i < sizeof methods / sizeof methods[0]; i++) {
         if (!text_is(method, methods[i].word)) continue;
         guard->request->method = methods[i].method;
@@ -295,7 +289,7 @@ static int field_split(struct guard *guard, struct text line, struct text *ret_n
     if (line.at[0] == ' ' || line.at[0] == '\t')
         return refuse(guard, 400, "A header field is folded over several lines, or begins with a blank");
     if (!text_cut(&line, ':', ret_name) || !line.at) return refuse(guard, 400, "A header field has no colon");
-    if (!is_token(*ret_name))
+    if (!text_token_check(*ret_name))
         return refuse(guard, 400, "A header field's name is empty, or has a character that is not allowed in it");
     if (!is_field_text(line)) return refuse(guard, 400, "A header field has a control character");
     *ret_value = trim_blanks(line);

@@ -20,13 +20,19 @@ const char *jsonpath_source(const struct jsonpath *path);
 
 struct jsonpath_nodes {
     const struct json **items; /* in the arena; borrowed from the root value */
+    const char **paths;        /* normalised (RFC 9535, 2.7), in the arena; NULL if they were not asked for */
     size_t count;
 };
 
-/* All nodes in RFC order. Fails (TOO_LARGE) past 10,000 nodes or 1,000,000 visited values; match() and search() count
- * as 100 of them, and as 20,000 where they are hard. A pattern written in the path itself has to compile. */
+/* All nodes in RFC order. Fails (TOO_LARGE) past 10,000 nodes, 1,000,000 visited values or 2,000,000 steps of match()
+ * and search() (lang/pattern.h); what a comparison or a length looks through counts as visited, each 64 bytes of a
+ * string like a value. A pattern written in the path itself has to be an I-Regexp; one that a document brings and that
+ * is none matches nothing. */
 bool jsonpath_find(const struct jsonpath *path, const struct json *root, struct arena *arena,
                    struct jsonpath_nodes *ret_nodes, struct fault *fault);
+/* The same with the path of each node. Fails (TOO_LARGE) past 16 MiB of paths too. */
+bool jsonpath_locate(const struct jsonpath *path, const struct json *root, struct arena *arena,
+                     struct jsonpath_nodes *ret_nodes, struct fault *fault);
 
 /* The first node, or NULL where there is none (or a limit was met). For a singular path no allocation is made. */
 const struct json *jsonpath_first(const struct jsonpath *path, const struct json *root, struct arena *arena);

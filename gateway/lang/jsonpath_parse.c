@@ -10,6 +10,8 @@
 
 #include <string.h>
 
+#include "lang/regexp.h"
+
 #define SOURCE_MAX 8192
 #define DEPTH_MAX 32
 #define INTEGER_MAX 9007199254740991 /* what I-JSON holds exactly */
@@ -33,15 +35,19 @@ static const struct {
 #undef X
 };
 
+static size_t column(const struct parser *p, size_t at) {
+    size_t column = 1;
+    for (size_t i = 0; i < at; i++) column += ((unsigned char)p->source.at[i] & 0xC0) != 0x80;
+    return column;
+}
+
 static bool expected(struct parser *p, const char *what) {
-    if (p->at >= p->source.len)
-        return fault_set(p->fault, FAULT_SYNTAX, NULL, "JSONPath, column %zu: expected %s, but the path ends",
-                         p->at + 1, what);
-    return fault_set(p->fault, FAULT_SYNTAX, NULL, "JSONPath, column %zu: expected %s", p->at + 1, what);
+    return fault_set(p->fault, FAULT_SYNTAX, NULL, "JSONPath, column %zu: expected %s%s", column(p, p->at), what,
+                     p->at >= p->source.len ? ", but the path ends" : "");
 }
 
 static bool mistake(struct parser *p, size_t at, const char *what) {
-    return fault_set(p->fault, FAULT_SYNTAX, NULL, "JSONPath, column %zu: %s", at + 1, what);
+    return fault_set(p->fault, FAULT_SYNTAX, NULL, "JSONPath, column %zu: %s", column(p, at), what);
 }
 
 static char peek(const struct parser *p) {
@@ -244,6 +250,7 @@ static struct selector *read_selector(struct parser *p) {
     else if (c == '?') good = read_filter(p, selector);
     else if (c == ':' || at_integer(p)) good = read_index_or_slice(p, selector);
     else if (take(p, "*")) selector->kind = SELECT_WILDCARD, good = true;
+    else if (c == '(') good = mistake(p, p->at, "scripts are no part of RFC 9535; the last element is written [-1]");
     else good = expected(p, "a name in quotes, an index, a slice, * or a filter");
     return good ? selector : NULL;
 }
@@ -259,13 +266,30 @@ static bool read_bracketed(struct parser *p, struct segment *segment) {
     return take(p, "]") || expected(p, "] or ,");
 }
 
+/* What people write who know other dialects, Jayway's above all, and what it is here. */
+static bool refuse_habit(struct parser *p, size_t start) {
+    if (peek(p) == '(')
+        return mistake(p, start,
+                       "functions stand in filters only, as in $.jobs[?length(@.name) > 3]; in an output, a "
+                       "template counts: {{ body.jobs | length }}");
+    return mistake(p, p->at, "a name with anything but letters, digits and _ needs quotes: ['a-b']");
+}
+
+static bool refuse_dot(struct parser *p) {
+    if (is_digit(peek(p))) return mistake(p, p->at, "expected a name behind the dot; an index is written [0]");
+    return mistake(p, p->at, "expected a name behind the dot; in front of [ there is no dot");
+}
+
 static bool read_shorthand(struct parser *p, struct segment *segment) {
     struct selector *selector = arena_new_of(p->arena, struct selector);
     segment->selectors = selector;
     selector->kind = SELECT_WILDCARD;
     if (take(p, "*")) return true;
     selector->kind = SELECT_NAME;
-    return read_name(p, &selector->name);
+    size_t start = p->at;
+    if (is_digit(peek(p)) || peek(p) == '[') return refuse_dot(p);
+    if (!read_name(p, &selector->name)) return false;
+    return (peek(p) != '(' && peek(p) != '-') || refuse_habit(p, start);
 }
 
 static bool read_segment(struct parser *p, struct segment *segment) {
@@ -384,6 +408,7 @@ static bool read_operand(struct parser *p, struct operand *operand) {
         operand->kind = OPERAND_QUERY;
         return read_query(p, &operand->query);
     }
+    if (peek(p) == '/') return mistake(p, p->at, "a pattern is a string: match(@.name, 'a.*')");
     if (!read_literal(p, operand, &found)) return false;
     return found || read_call(p, operand);
 }
@@ -414,6 +439,22 @@ static bool read_comparison(struct parser *p, struct condition *condition, size_
     return read_operand(p, right) && check_comparable(p, right_at, right);
 }
 
+/* Behind an operand: a sign of another dialect. */
+static bool refuse_sign(struct parser *p) {
+    static const char *const habits[][2] = {
+        {"=~", "a comparison with a pattern is written match(@.name, 'a.*') or search(@.name, 'a')"},
+        {"=", "equality is written =="},
+        {"<>", "inequality is written !="},
+        {"and ", "and is written &&"},
+        {"or ", "or is written ||"},
+        {"in ", "there is no in; write @.a == 'x' || @.a == 'y'"},
+        {"contains ", "there is no contains; write search(@.a, 'text'), or a filter within: @.list[?@ == 'x']"},
+    };
+    for (size_t i = 0; i < sizeof habits / sizeof *habits; i++)
+        if (sees(p, habits[i][0]) && !sees(p, "==")) return mistake(p, p->at, habits[i][1]);
+    return true;
+}
+
 static bool read_test(struct parser *p, struct condition *condition, bool may_compare) {
     struct operand *left = arena_new_of(p->arena, struct operand);
     size_t start = p->at;
@@ -422,6 +463,7 @@ static bool read_test(struct parser *p, struct condition *condition, bool may_co
     if (!read_operand(p, left)) return false;
     size_t before = p->at;
     skip_blanks(p);
+    if (!refuse_sign(p)) return false;
     if (may_compare && take_comparison(p, &condition->comparison)) return read_comparison(p, condition, start);
     p->at = before;
     if (type_of(left) == TYPE_VALUE) return mistake(p, start, "a value alone is no condition; compare it");
@@ -473,29 +515,35 @@ static bool read_condition(struct parser *p, const struct condition **ret) {
     return read_chain(p, "||", CONDITION_OR, read_and, ret);
 }
 
+static bool refuse_beginning(struct parser *p) {
+    struct text rest = p->source;
+    if (!begins_name(peek(p)) && (!peek(p) || !strchr(".[@", peek(p))))
+        return expected(p, "$, which begins every path");
+    bool is_name = begins_name(peek(p));
+    if (peek(p) == '@') rest.at++, rest.len--;
+    size_t shown = rest.len < 200 ? rest.len : 200;
+    while (shown < rest.len && shown && ((unsigned char)rest.at[shown] & 0xC0) == 0x80) shown--;
+    return fault_set(p->fault, FAULT_SYNTAX, NULL,
+                     "JSONPath, column 1: expected $, which begins every path; write %s%.*s", is_name ? "$." : "$",
+                     (int)shown, rest.at);
+}
+
 bool jsonpath_parse(struct arena *arena, struct text source, struct query *ret_query, struct fault *fault) {
     struct parser p = {.arena = arena, .source = source, .fault = fault};
     if (source.len > SOURCE_MAX)
         return fault_set(fault, FAULT_TOO_LARGE, NULL, "the JSONPath has more than %d bytes", SOURCE_MAX);
     if (!text_utf8_check(source)) return fault_set(fault, FAULT_SYNTAX, NULL, "the JSONPath is not valid UTF-8");
-    if (peek(&p) != '$') return expected(&p, "$, which begins every path");
+    if (peek(&p) != '$') return refuse_beginning(&p);
     if (!read_query(&p, ret_query)) return false;
     return p.at == source.len || expected(&p, ". or [");
 }
 
 const struct pattern *jsonpath_pattern(struct arena *arena, struct text source, bool whole, struct fault *fault) {
     struct buf out;
-    bool in_class = false;
-    buf_init(&out, source.len * 7 + 1);
-    for (size_t i = 0; i < source.len; i++) {
-        char c = source.at[i];
-        if (c == '.' && !in_class) buf_adds(&out, "[^\\n\\r]");
-        else buf_addc(&out, c);
-        if (c == '\\' && i + 1 < source.len) buf_addc(&out, source.at[++i]);
-        else if (c == '[') in_class = true;
-        else if (c == ']') in_class = false;
-    }
-    const struct pattern *pattern = pattern_compile(arena, buf_text(&out), whole, fault);
+    buf_init(&out, 64 * 1024);
+    const struct pattern *pattern = NULL;
+    if (regexp_rewrite(&out, source, REGEXP_INTEROPERABLE, fault))
+        pattern = pattern_compile(arena, buf_text(&out), whole, fault);
     buf_fini(&out);
     return pattern;
 }

@@ -73,8 +73,7 @@ struct condition {
 
 bool jsonpath_parse(struct arena *arena, struct text source, struct query *ret_query, struct fault *fault);
 
-/* I-Regexp (RFC 9485) as a PCRE2 pattern: its dot does not match line ends. NULL for a pattern that does not compile.
- */
+/* An I-Regexp (RFC 9485), compiled. NULL for what is none. */
 const struct pattern *jsonpath_pattern(struct arena *arena, struct text source, bool whole, struct fault *fault);
 
 #endif

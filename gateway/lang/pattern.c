@@ -2,23 +2,32 @@
  *
  * Patterns come from definitions and subjects from strangers, so what can run away is limited here once: the steps of
  * a match, its depth, its heap. Where a limit is met the answer is "too hard" and the caller decides; it never means
- * no. No JIT: its compiled code would have to be checked against other limits, and our subjects are short. */
+ * no. No JIT: its compiled code would have to be checked against other limits, and our subjects are short.
+ *
+ * PCRE2's match limit is no bound for a search: it counts the backtracking from one start alone, and neither the starts
+ * nor the bytes that `[a-z]*` runs over. So patterns are compiled with a callout in front of every item, and the
+ * callout counts. */
 #include "lang/pattern.h"
 
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
 
 #include <stdlib.h>
+#include <string.h>
 
-#define SOURCE_MAX 4096
-#define STEPS_MAX 200000
-#define STEPS_QUICK 2000
+#define SOURCE_MAX 16384
+#define STEP_BYTES 16
 #define DEPTH_MAX 2000
 #define HEAP_MAX_KIB 4096
 
 struct pattern {
     pcre2_code *code;
-    pcre2_match_context *limits, *quick;
+    pcre2_match_context *limits;
+    size_t run; /* bytes that one item may run over without the callout hearing of it */
+};
+
+struct count {
+    size_t left, at, run;
 };
 
 static void end_code(void *code) {
@@ -29,6 +38,39 @@ static void end_limits(void *limits) {
     pcre2_match_context_free(limits);
 }
 
+static int count_step(pcre2_callout_block *here, void *data) {
+    struct count *count = data;
+    size_t at = here->current_position, moved = at > count->at ? at - count->at : count->at - at;
+    size_t steps = 1 + (moved + count->run) / STEP_BYTES;
+    count->at = at;
+    if (steps > count->left) {
+        count->left = 0;
+        return PCRE2_ERROR_MATCHLIMIT;
+    }
+    count->left -= steps;
+    return 0;
+}
+
+/* An item that fails has moved nowhere, but may have run: one with a count up to that count, a reference over all. */
+static size_t find_run(struct text source) {
+    size_t run = 0;
+    for (size_t i = 0; i + 1 < source.len; i++) {
+        char c = source.at[i], next = source.at[i + 1];
+        if ((c == '\\' && next && strchr("123456789gk", next)) ||
+            (c == '(' && next == '?' && source.len - i > 2 && strchr("PR&+-0123456789", source.at[i + 2])))
+            return SIZE_MAX;
+        if (c == '\\') i++;
+        if (c != '{') continue;
+        for (size_t count = 0;
+             ++i < source.len && ((source.at[i] >= '0' && source.at[i] <= '9') || source.at[i] == ',');) {
+            count = source.at[i] == ',' ? 0 : count * 10 + (size_t)(source.at[i] - '0');
+            if (count > run) run = count;
+        }
+        i--;
+    }
+    return run;
+}
+
 static bool mistake(int number, size_t offset, struct fault *fault) {
     PCRE2_UCHAR what[256];
     pcre2_get_error_message(number, what, sizeof what);
@@ -36,11 +78,11 @@ static bool mistake(int number, size_t offset, struct fault *fault) {
                      (const char *)what);
 }
 
-static pcre2_match_context *make_limits(struct arena *arena, uint32_t steps) {
+static pcre2_match_context *make_limits(struct arena *arena) {
     pcre2_match_context *limits = pcre2_match_context_create(NULL);
     if (!limits) abort();
     arena_defer(arena, end_limits, limits);
-    pcre2_set_match_limit(limits, steps);
+    pcre2_set_match_limit(limits, PATTERN_STEPS_MAX);
     pcre2_set_depth_limit(limits, DEPTH_MAX);
     pcre2_set_heap_limit(limits, HEAP_MAX_KIB);
     return limits;
@@ -53,7 +95,8 @@ const struct pattern *pattern_compile(struct arena *arena, struct text source, b
     }
     int number = 0;
     size_t offset = 0;
-    uint32_t options = PCRE2_UTF | PCRE2_NEVER_BACKSLASH_C | (whole ? PCRE2_ANCHORED | PCRE2_ENDANCHORED : 0);
+    uint32_t options = PCRE2_UTF | PCRE2_NEVER_BACKSLASH_C | PCRE2_AUTO_CALLOUT |
+                       (whole ? PCRE2_ANCHORED | PCRE2_ENDANCHORED : 0);
     pcre2_code *code = pcre2_compile((PCRE2_SPTR)(source.at ? source.at : ""), source.len, options, &number, &offset,
                                      NULL);
     if (!code) {
@@ -62,15 +105,28 @@ const struct pattern *pattern_compile(struct arena *arena, struct text source, b
     }
     arena_defer(arena, end_code, code);
     struct pattern *pattern = arena_new_of(arena, struct pattern);
-    *pattern = (struct pattern){code, make_limits(arena, STEPS_MAX), make_limits(arena, STEPS_QUICK)};
+    *pattern = (struct pattern){code, make_limits(arena), find_run(source)};
     return pattern;
 }
 
-static enum pattern_result match(const struct pattern *pattern, struct text subject, pcre2_match_context *limits) {
-    pcre2_match_data *data = pcre2_match_data_create(1, NULL); /* threads may share a pattern, so not kept in it */
-    if (!data) abort();
+/* Threads may share a pattern, so what a match writes to is its own. */
+static int match(const struct pattern *pattern, struct text subject, struct count *count) {
+    pcre2_match_data *data = pcre2_match_data_create(1, NULL);
+    pcre2_match_context *limits = pcre2_match_context_copy(pattern->limits);
+    if (!data || !limits) abort();
+    pcre2_set_callout(limits, count_step, count);
     int found = pcre2_match(pattern->code, (PCRE2_SPTR)(subject.at ? subject.at : ""), subject.len, 0, 0, data, limits);
     pcre2_match_data_free(data);
+    pcre2_match_context_free(limits);
+    return found;
+}
+
+enum pattern_result pattern_match_within(const struct pattern *pattern, struct text subject, size_t *steps) {
+    size_t most = *steps < PATTERN_STEPS_MAX ? *steps : PATTERN_STEPS_MAX, reading = 1 + subject.len / 1024;
+    size_t run = pattern->run < subject.len ? pattern->run : subject.len;
+    struct count count = {.left = most > reading ? most - reading : 0, .run = run};
+    int found = count.left ? match(pattern, subject, &count) : PCRE2_ERROR_MATCHLIMIT;
+    *steps -= most - count.left;
     switch (found) {
     case PCRE2_ERROR_MATCHLIMIT:
     case PCRE2_ERROR_DEPTHLIMIT:
@@ -82,9 +138,6 @@ static enum pattern_result match(const struct pattern *pattern, struct text subj
 }
 
 enum pattern_result pattern_match(const struct pattern *pattern, struct text subject) {
-    return match(pattern, subject, pattern->limits);
-}
-
-enum pattern_result pattern_match_quick(const struct pattern *pattern, struct text subject) {
-    return match(pattern, subject, pattern->quick);
+    size_t steps = PATTERN_STEPS_MAX;
+    return pattern_match_within(pattern, subject, &steps);
 }

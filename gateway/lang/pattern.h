@@ -13,8 +13,14 @@ struct pattern;
 /* UTF-8, unanchored as in PCRE unless `whole`, which anchors both ends. Fault: SYNTAX with the column. */
 const struct pattern *pattern_compile(struct arena *arena, struct text source, bool whole, struct fault *fault);
 enum pattern_result { PATTERN_NO, PATTERN_YES, PATTERN_TOO_HARD };
+
+/* Steps of a match: one for each item of the pattern that is tried anywhere, and one for each 16 bytes that it moved
+ * over the subject. They are counted by us over the whole match, since PCRE2's own limit begins anew at each position
+ * of the subject. 200,000 steps take about 10 ms. */
+#define PATTERN_STEPS_MAX 200000
+
 enum pattern_result pattern_match(const struct pattern *pattern, struct text subject); /* any thread */
-/* The same with a limit of 2,000 steps in place of 200,000, for callers that match many times over. */
-enum pattern_result pattern_match_quick(const struct pattern *pattern, struct text subject);
+/* The same for callers that match many times over: takes the steps off *steps, and is too hard where they are spent. */
+enum pattern_result pattern_match_within(const struct pattern *pattern, struct text subject, size_t *steps);
 
 #endif

@@ -748,8 +748,37 @@ void engines_ask(const struct engines *engines, struct ask *ask) {
     ask->engine = engines->items[owner % engines->count];
     if (ask->kind == ASK_LIST) ask->op = listing_new(ask, engines);
     if (ask->kind == ASK_START || ask->kind == ASK_CANCEL_KEY) make_id(ask, engines->count);
+    memcpy(ask->asked_id, ask->id, sizeof ask->asked_id);
     if (ask->engine->loop == ask->from) ask_arrives(ask);
     else loop_post(ask->engine->loop, ask_arrives, ask);
+}
+
+struct hurry {
+    struct engine *engine;
+    const struct ask *ask; /* only compared: it may have been answered, and be gone */
+    char id[STORE_ID_SIZE];
+};
+
+static void hurry_arrives(void *arg) {
+    struct hurry *hurry = arg;
+    struct life *life = find_id(hurry->engine, hurry->id);
+    for (struct ask *ask = life ? life->asks : NULL; ask; ask = ask->next) {
+        if (ask != hurry->ask) continue;
+        ask->wait_ms = 0;
+        if (ask->waits_for_record) break;
+        unlist(&life->asks, ask);
+        answer_report(ask, life->run);
+        break;
+    }
+    mem_free(hurry);
+}
+
+void engines_hurry(const struct ask *ask) {
+    struct hurry *hurry = mem_alloc(sizeof *hurry);
+    hurry->engine = ask->engine;
+    hurry->ask = ask;
+    memcpy(hurry->id, ask->asked_id, sizeof hurry->id);
+    loop_post(ask->engine->loop, hurry_arrives, hurry);
 }
 
 /* ---- the engine itself ---- */

@@ -81,6 +81,7 @@ struct ask {
     struct buf report;      /* JSON: the run's report; LIST: {"runs": […], "cursor": …} */
     /* private to the engine */
     struct engine *engine;
+    char asked_id[STORE_ID_SIZE]; /* the asker's copy, for engines_hurry */
     struct ask *next;
     struct loop_timer timer;
     bool waits_for_record;
@@ -90,5 +91,8 @@ struct ask {
 struct ask *ask_new(enum ask_kind kind, struct loop *from, void (*done)(struct ask *ask), void *arg); /* GIVES */
 void ask_free(struct ask *ask);
 void engines_ask(const struct engines *engines, struct ask *ask); /* on ask->from's thread */
+/* The asker has no more patience: an answer that only waits for an end comes now. On ask->from's thread, until `done`.
+ */
+void engines_hurry(const struct ask *ask);
 
 #endif

@@ -521,27 +521,15 @@ static void due_in_call(struct move *m) {
 
 /* ---- records ---- */
 
-/* The run is durable: the first call may go out, or, if a cancel came meanwhile, none does. */
-static void accepted(struct move *m) {
-    if (m->run->cancel_wanted) m->run->sending = false, cancel_begin(m); /* no byte has left yet */
-    else begin_call(m);
-}
-
-/* Now the call may leave; or the wish to cancel, which came meanwhile, stops it. */
-static void intended(struct move *m) {
-    if (m->run->cancel_wanted) {
-        m->run->sending = false; /* nothing had been sent */
-        cancel_begin(m);
-    } else {
-        order_call(m);
-    }
-}
-
-/* What decided the step is durable: the next one begins, or the cancel call. */
+/* The run, its intent, or what decided the step before is durable: the call may leave. No byte of it has yet, so a wish
+ * to cancel that came meanwhile stops it, and so does its time, where the disk was slow. */
 static void recorded(struct move *m) {
     if (m->run->cancel_wanted) {
         m->run->sending = false;
         cancel_begin(m);
+    } else if (time_is_up(m)) {
+        m->run->sending = false;
+        time_out(m);
     } else {
         begin_call(m);
     }
@@ -583,8 +571,8 @@ static void came_late(struct move *m) { /* a timer of the state before */
 
 static void (*const moves[RUN_STATE_END][RUN_EVENT_END])(struct move *) = {
     /*                       STORED        UNSTORED    REPLY           REFUSED    HELD     DUE           CANCEL */
-    [RUN_ACCEPTING] = {accepted, dropped, cannot_be, cannot_be, cannot_be, came_late, want_cancel},
-    [RUN_INTENDING] = {intended, cannot_be, cannot_be, cannot_be, cannot_be, came_late, want_cancel},
+    [RUN_ACCEPTING] = {recorded, dropped, cannot_be, cannot_be, cannot_be, came_late, want_cancel},
+    [RUN_INTENDING] = {recorded, cannot_be, cannot_be, cannot_be, cannot_be, came_late, want_cancel},
     [RUN_CALLING] = {is_durable, cannot_be, replied, call_refused, call_held, due_in_call, stop_call},
     [RUN_RECORDING] = {recorded, cannot_be, cannot_be, cannot_be, cannot_be, came_late, want_cancel},
     [RUN_WAITING] = {is_durable, cannot_be, cannot_be, cannot_be, cannot_be, due, stop},

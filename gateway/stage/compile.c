@@ -35,8 +35,6 @@ const char *compile_hint(struct compile *c, struct text word, const char *const 
     if (word.len > 64) return "";
     const char *wanted = arena_strndup(c->arena, word.at, word.len);
     const char *near = text_nearest(wanted, names, count);
-    for (size_t i = 0; !near && word.len >= 3 && i < count; i++) /* "int", "bool", "desc" */
-        if (strncmp(names[i], wanted, word.len) == 0) near = names[i];
     return near ? arena_printf(c->arena, "; did you mean \"%s\"?", near) : "";
 }
 
@@ -73,8 +71,11 @@ static bool check_member(struct compile *c, const char *root, struct text name, 
                          size_t count, struct fault *fault) {
     for (size_t i = 0; i < count; i++)
         if (text_is(name, members[i])) return true;
-    return fault_set(fault, FAULT_UNDEFINED, NULL, "%s has no \"%.*s\"%s", root, TEXT_ARG(name),
-                     compile_hint(c, name, members, count));
+    const char *hint = compile_hint(c, name, members, count);
+    if (*hint) return fault_set(fault, FAULT_UNDEFINED, NULL, "%s has no \"%.*s\"%s", root, TEXT_ARG(name), hint);
+    const char *list = members[0];
+    for (size_t i = 1; i < count; i++) list = arena_printf(c->arena, "%s, %s", list, members[i]);
+    return fault_set(fault, FAULT_UNDEFINED, NULL, "%s has no \"%.*s\"; it has %s", root, TEXT_ARG(name), list);
 }
 
 static bool check_step(struct compile *c, const char *root, const struct text *names, size_t count,

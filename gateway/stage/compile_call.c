@@ -33,23 +33,12 @@ static bool method_idempotent(const char *method) { /* RFC 9110, 9.2.2 */
 
 /* ---- headers and forms ---- */
 
-static bool is_token(const char *s) { /* RFC 9110, 5.6.2 */
-    for (const char *at = s; *at; at++) {
-        bool alnum = (*at >= 'a' && *at <= 'z') || (*at >= 'A' && *at <= 'Z') || (*at >= '0' && *at <= '9');
-        if (!alnum && !strchr("!#$%&'*+-.^_`|~", *at)) return false;
-    }
-    return *s != 0;
-}
-
 static void check_header_name(struct compile *c, const struct conf *at, const char *name) {
-    static const char *const ours[] = {"Host", "Content-Length", "Transfer-Encoding", "Connection", "Upgrade", "Expect",
-                                       "TE",   "Trailer"};
-    if (!is_token(name)) compile_fault(c, at, FAULT_INVALID, "\"%s\" cannot be a header's name", name);
+    if (!text_token_check(text_of(name))) compile_fault(c, at, FAULT_INVALID, "\"%s\" cannot be a header's name", name);
     if (strcasecmp(name, "Content-Type") == 0)
         compile_fault(c, at, FAULT_INVALID, "Content-Type is set by content_type = \"…\", not in headers");
-    for (size_t i = 0; i < sizeof ours / sizeof *ours; i++)
-        if (strcasecmp(name, ours[i]) == 0)
-            compile_fault(c, at, FAULT_INVALID, "the header %s is made by the gateway and cannot be set", ours[i]);
+    if (stage_header_is_ours(name))
+        compile_fault(c, at, FAULT_INVALID, "the header %s is made by the gateway and cannot be set", name);
 }
 
 static bool read_pair(struct compile *c, const struct conf *at, enum template_place place, struct stage_header *to) {

@@ -104,14 +104,20 @@ static bool check_range(const struct param *p, double value, struct fault *fault
     return true;
 }
 
+/* JSON has one kind of number: 50.0 is a whole one, and the same value as 50. */
+static bool is_whole(const struct json *number) {
+    double value = json_number(number);
+    return json_kind(number) == JSON_REAL && fabs(value) < 9e15 && value == trunc(value);
+}
+
 static const struct json *take_integer(struct arena *arena, const struct param *p, const struct json *given,
                                        struct fault *fault) {
     int64_t value = json_int(given);
     struct text t = text_trim(json_text(given));
     switch (json_kind(given)) {
     case JSON_INT: break;
-    case JSON_REAL: /* JSON has one kind of number, and 50.0 is a whole one */
-        if (json_number(given) == (double)value && fabs(json_number(given)) < 9e15) break;
+    case JSON_REAL:
+        if (is_whole(given)) break;
         refuse(fault, "%.15g is not a whole number", json_number(given));
         return NULL;
     case JSON_STRING:
@@ -139,7 +145,8 @@ static const struct json *take_number(struct arena *arena, const struct param *p
         refuse(fault, "must be a number, and is %s", kind_shown(given));
         return NULL;
     }
-    return check_range(p, json_number(number), fault) ? number : NULL;
+    if (!check_range(p, json_number(number), fault)) return NULL;
+    return is_whole(number) ? json_new_int(arena, (int64_t)json_number(number)) : number;
 }
 
 static const struct json *take_boolean(struct arena *arena, const struct json *given, struct fault *fault) {

@@ -9,6 +9,7 @@
 #include "stage/stage.h"
 
 #include <string.h>
+#include <strings.h>
 
 #include "base/digest.h"
 #include "stage/compile.h"
@@ -261,4 +262,13 @@ void stage_unref(struct stage *stage) {
 
 const char *stage_hash(const struct stage *stage) {
     return stage->hash;
+}
+
+bool stage_header_is_ours(const char *name) {
+    static const char *const ours[] = {"Connection", "Content-Length",      "Expect",           "Host",
+                                       "Keep-Alive", "Proxy-Authorization", "Proxy-Connection", "TE",
+                                       "Trailer",    "Transfer-Encoding",   "Upgrade"};
+    for (size_t i = 0; i < sizeof ours / sizeof *ours; i++)
+        if (strcasecmp(name, ours[i]) == 0) return true;
+    return false;
 }

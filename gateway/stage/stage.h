@@ -159,4 +159,7 @@ struct stage *stage_ref(struct stage *stage);
 void stage_unref(struct stage *stage); /* NULL is allowed; any thread */
 
 const char *stage_hash(const struct stage *stage);
+
+/* Headers that say where a message begins, ends and goes: no definition may set them. Without case. */
+bool stage_header_is_ours(const char *name);
 #endif

@@ -70,7 +70,7 @@ struct store_op {
     struct fault fault;         /* of STORE_FAILED */
     struct store_record *found; /* GET, FIND_KEY, LIST, INSERT that EXISTS */
     size_t found_count;         /* PRUNE: how many were deleted */
-    bool more;                  /* LIST: older ones exist */
+    bool more;                  /* LIST: older ones exist; PRUNE: there may be more to delete */
     struct arena *results;
     struct store_op *next; /* private */
     uint64_t turn;         /* private */

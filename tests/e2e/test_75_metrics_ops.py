@@ -94,6 +94,23 @@ def test_log_file_and_rotation(gateway, upstream, tmp_path):
     wait_until(lambda: gw.client().run("job") and log.exists() and "run_ended" in log.read_text(), "the new file", 10)
 
 
+def test_clients_that_leave_while_they_wait_keep_no_connection(gateway, upstream):
+    """Whichever loop has the run, and whichever the client."""
+    jobs = Jobs(upstream, hold=True)
+    gw = gateway(stages={"job": job_stage(upstream.url)}, options={"loops": 2})
+    client = gw.client()
+    for n in range(12):
+        body = json.dumps({"parameters": {"n": n}, "key": f"k{n}"})
+        head = f"POST /stages/job HTTP/1.1\r\nHost: localhost\r\nPrefer: wait=60\r\nContent-Length: {len(body)}\r\n\r\n"
+        with RawConnection(gw.port) as raw:
+            raw.send(head + body)
+            wait_until(lambda n=n: jobs.posts.get(n), "the start")
+    wait_until(lambda: metric(client.metrics(), "stagedoor_connections") == 1, "the connections to go", 5)
+    assert metric(client.metrics(), "stagedoor_runs_in_flight") == 12
+    jobs.hold = False
+    wait_until(lambda: metric(client.metrics(), "stagedoor_runs_in_flight") == 0, "the runs to end", 20)
+
+
 def test_stop_answers_who_waits(gateway, upstream):
     """A held request is answered before the end, and its run goes on after the next start."""
     jobs = Jobs(upstream, hold=True)

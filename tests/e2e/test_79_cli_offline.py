@@ -453,6 +453,7 @@ def test_answers_that_are_no_start(played, env, answer, code, says):
         (["eval", "template", "-", "--vars", "[]"], "it has to be an object"),
         (["eval", "template", "-", "--vars", "@-"], "cannot both come from stdin"),
         (["eval", "jsonpath", "$", "--vars", "{}"], "takes no --vars"),
+        (["eval", "template", "-", "--paths"], "--paths is for jsonpath"),
         (["version", "x"], '"x" is too much'),
         (["vershun"], "did you mean version?"),
         (["help", "rnus"], "did you mean runs?"),
@@ -805,6 +806,10 @@ def test_eval_jsonpath_prints_nodes(env, tmp_path):
     done = stagedoor(env, "eval", "jsonpath", "$.a[2].c", str(tmp_path / "j"), "--json")
     assert done.returncode == 0 and json.loads(done.stdout) == {"result": [None]}
     assert stagedoor(env, "eval", "jsonpath", "$.none", input=text).returncode == 1
+    done = stagedoor(env, "eval", "jsonpath", "$..b", "--paths", input=text)
+    assert (done.returncode, done.stdout) == (0, "$['a'][0]['b']\t1\n$['a'][1]['b']\t\"x\"\n")
+    done = stagedoor(env, "eval", "jsonpath", "$.a[-1]", "--paths", "--json", input=text)
+    assert json.loads(done.stdout) == {"result": [{"c": None}], "paths": ["$['a'][2]"]}
     done = stagedoor(env, "eval", "jsonpath", "$.a[", input=text)
     assert done.returncode == 2 and "column" in done.stderr
     done = stagedoor(env, "eval", "jsonpath", "$", input='{"a": ')

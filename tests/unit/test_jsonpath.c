@@ -83,7 +83,8 @@ static void mistakes_have_their_column(void **state) {
         {"$[01]", "column 3: an integer with a leading zero"},
         {"$[9007199254740992]", "column 3: an integer beyond"},
         {"$[0", "column 4: expected ] or ,"},
-        {"$[?@.a = 1]", "column 8: expected ] or ,"},
+        {"$[?@.a ! 1]", "column 8: expected ] or ,"},
+        {"$[?@.\xC3\xA9 ! 1]", "column 8: expected ] or ,"},
         {"$[?1]", "column 4: a value alone"},
         {"$[?@.* == 1]", "column 4: only a single value"},
         {"$[?foo(@)]", "column 4: expected a query, a literal"},
@@ -104,6 +105,129 @@ static void mistakes_have_their_column(void **state) {
         if (!strstr(fault.what, cases[i].what)) fail_msg("%s: %s", cases[i].path, fault.what);
         arena_free(arena);
     }
+}
+
+/* What users of other dialects write gets an answer that they can use. */
+static void habits_of_other_dialects(void **state) {
+    (void)state;
+    static const struct {
+        const char *path, *what;
+    } cases[] = {
+        {"state", "column 1: expected $, which begins every path; write $.state"},
+        {"jobs[0].name", "write $.jobs[0].name"},
+        {".state", "write $.state"},
+        {"['a']", "write $['a']"},
+        {"@.a", "write $.a"},
+        {"$.x.length()",
+         "column 5: functions stand in filters only, as in $.jobs[?length(@.name) > 3]; in an output, a "
+         "template counts: {{ body.jobs | length }}"},
+        {"$.a.b-c", "column 6: a name with anything but letters, digits and _ needs quotes: ['a-b']"},
+        {"$.a.0", "column 5: expected a name behind the dot; an index is written [0]"},
+        {"$.a.['b']", "column 5: expected a name behind the dot; in front of [ there is no dot"},
+        {"$.a[(@.length-1)]", "column 5: scripts are no part of RFC 9535; the last element is written [-1]"},
+        {"$[?(@.a =~ /x/)]", "column 9: a comparison with a pattern is written match(@.name, 'a.*')"},
+        {"$[?match(@.a, /x/)]", "column 15: a pattern is a string"},
+        {"$[?(@.a = 'x')]", "column 9: equality is written =="},
+        {"$[?(@.a <> 'x')]", "column 9: inequality is written !="},
+        {"$[?(@.a and @.b)]", "column 9: and is written &&"},
+        {"$[?(@.a or @.b)]", "column 9: or is written ||"},
+        {"$[?(@.a in ['x'])]", "column 9: there is no in"},
+        {"$[?(@.a contains 'x')]", "column 9: there is no contains"},
+    };
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct arena *arena = arena_new();
+        struct fault fault = {0};
+        if (jsonpath_compile(arena, text_of(cases[i].path), &fault)) fail_msg("taken: %s", cases[i].path);
+        if (!strstr(fault.what, cases[i].what)) fail_msg("%s: %s", cases[i].path, fault.what);
+        arena_free(arena);
+    }
+}
+
+/* RFC 9535, 2.7 and its table 20. */
+static void normalised_paths(void **state) {
+    (void)state;
+    static const struct {
+        const char *path, *document, *wanted;
+    } cases[] = {
+        {"$", "1", "$"},
+        {"$.a", "{\"a\":1}", "$['a']"},
+        {"$[-3]", "[1,2,3,4,5]", "$[2]"},
+        {"$.a.b[1:2]", "{\"a\":{\"b\":[1,2]}}", "$['a']['b'][1]"},
+        {"$['\\u000B']", "{\"\\u000b\":1}", "$['\\u000b']"},
+        {"$['\\u0061']", "{\"a\":1}", "$['a']"},
+        {"$.*", "{\"'\\\\\":1,\"\\b\\t\\n\\f\\r\":2,\"\\\"/\\u007f\":3}",
+         "$['\\'\\\\'] $['\\b\\t\\n\\f\\r'] $['\"/\x7F']"},
+        {"$..b", "{\"a\":[{\"b\":1},{\"b\":{\"b\":2}}],\"b\":3}",
+         "$['b'] $['a'][0]['b'] $['a'][1]['b'] $['a'][1]['b']['b']"},
+        {"$[?@.x > 1, 0]", "[{\"x\":1},{\"x\":2}]", "$[1] $[0]"},
+        {"$[::-1]", "[1,2]", "$[1] $[0]"},
+    };
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct arena *arena = arena_new();
+        struct jsonpath_nodes nodes;
+        struct buf all;
+        buf_init(&all, 4096);
+        const struct json *root = json_parse(arena, text_of(cases[i].document), &LIMITS, NULL);
+        const struct jsonpath *path = jsonpath_compile(arena, text_of(cases[i].path), NULL);
+        assert_true(root && path && jsonpath_locate(path, root, arena, &nodes, NULL));
+        for (size_t j = 0; j < nodes.count; j++) buf_addf(&all, "%s%s", j ? " " : "", nodes.paths[j]);
+        assert_string_equal(buf_cstr(&all), cases[i].wanted);
+        buf_fini(&all);
+        arena_free(arena);
+    }
+}
+
+/* Ten thousand nodes below a name of a mebibyte. */
+static void paths_are_bounded(void **state) {
+    (void)state;
+    struct arena *arena = arena_new();
+    struct jsonpath_nodes nodes;
+    struct fault fault = {0};
+    struct json *root = json_new_object(arena), *list = json_new_array(arena);
+    char *name = arena_alloc(arena, 1 << 20);
+    memset(name, 'n', 1 << 20);
+    for (int i = 0; i < 100; i++) json_push(list, json_new_int(arena, i));
+    json_set_text(root, (struct text){name, 1 << 20}, list);
+    const struct jsonpath *path = jsonpath_compile(arena, TEXT("$.*.*"), NULL);
+    assert_true(jsonpath_find(path, root, arena, &nodes, &fault));
+    assert_null(nodes.paths);
+    assert_false(jsonpath_locate(path, root, arena, &nodes, &fault));
+    assert_int_equal(fault.kind, FAULT_TOO_LARGE);
+    arena_free(arena);
+}
+
+/* Each of these would compare, count or match the large value once for every element. */
+static void large_values_cost_what_they_take(void **state) {
+    (void)state;
+    static const char *const paths[] = {"$.list[?$.big == $.twin]",
+                                        "$.list[?length($.big) == @]",
+                                        "$.list[?$.big <= $.twin]",
+                                        "$.list[?search($.big, '[a-z]*[0-9]')]",
+                                        "$.list[?$.deep == $.deeper]",
+                                        "$.list[?match($.big, $.big)]",
+                                        "$.list[?search($.big, '(a|aa)+[0-9]')]"};
+    struct arena *arena = arena_new();
+    struct json *root = json_new_object(arena), *list = json_new_array(arena);
+    struct json *deep = json_new_array(arena), *deeper = json_new_array(arena);
+    char *big = arena_alloc(arena, 1 << 20);
+    memset(big, 'a', 1 << 20);
+    for (int i = 0; i < 9000; i++) json_push(list, json_new_int(arena, i));
+    for (int i = 0; i < 9000; i++) json_push(deep, json_new_int(arena, i)), json_push(deeper, json_new_int(arena, i));
+    json_set(root, "big", json_new_text(arena, (struct text){big, 1 << 20}));
+    json_set(root, "twin", json_new_text(arena, (struct text){big, 1 << 20}));
+    json_set(root, "list", list);
+    json_set(root, "deep", deep);
+    json_set(root, "deeper", deeper);
+    for (size_t i = 0; i < COUNT(paths); i++) {
+        struct fault fault = {0};
+        struct jsonpath_nodes nodes;
+        const struct jsonpath *path = jsonpath_compile(arena, text_of(paths[i]), &fault);
+        if (!path) fail_msg("%s: %s", paths[i], fault.what);
+        bool done = jsonpath_find(path, root, arena, &nodes, &fault);
+        if (i == 5) assert_true(done && nodes.count == 0); /* 1 MiB is no pattern: compiled once, to nothing */
+        else if (done || fault.kind != FAULT_TOO_LARGE) fail_msg("%s: not bounded", paths[i]);
+    }
+    arena_free(arena);
 }
 
 static void walks_are_bounded(void **state) {
@@ -174,9 +298,9 @@ static struct text selector_of(struct arena *arena, const struct json *test) {
     return (struct text){copy, t.len - 2};
 }
 
-static bool is_one_of(const struct json *found, const struct json *test) {
-    const struct json *results = json_gets(test, "results");
-    if (!results) return json_same(found, json_gets(test, "result"));
+static bool is_one_of(const struct json *found, const struct json *test, const char *only, const char *several) {
+    const struct json *results = json_gets(test, several);
+    if (!results) return json_same(found, json_gets(test, only));
     for (size_t i = 0; i < json_size(results); i++)
         if (json_same(found, json_at(results, i))) return true;
     return false;
@@ -188,10 +312,14 @@ static bool passes(const struct json *test) {
     const struct jsonpath *path = jsonpath_compile(arena, selector_of(arena, test), NULL);
     bool good = !path == json_truth(json_gets(test, "invalid_selector"));
     if (path && good) {
-        struct json *found = json_new_array(arena);
-        good = jsonpath_find(path, json_gets(test, "document"), arena, &nodes, NULL);
-        for (size_t i = 0; good && i < nodes.count; i++) json_push(found, nodes.items[i]);
-        good = good && is_one_of(found, test);
+        struct json *found = json_new_array(arena), *paths = json_new_array(arena);
+        good = jsonpath_locate(path, json_gets(test, "document"), arena, &nodes, NULL);
+        for (size_t i = 0; good && i < nodes.count; i++) {
+            json_push(found, nodes.items[i]);
+            json_push(paths, json_new_string(arena, nodes.paths[i]));
+        }
+        good = good && is_one_of(found, test, "result", "results") &&
+               is_one_of(paths, test, "result_paths", "results_paths");
     }
     arena_free(arena);
     return good;
@@ -227,8 +355,10 @@ static void the_compliance_suite(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(paths_that_find),      cmocka_unit_test(mistakes_have_their_column),
-        cmocka_unit_test(walks_are_bounded),    cmocka_unit_test(matches_are_bounded_in_sum),
+        cmocka_unit_test(paths_that_find),          cmocka_unit_test(mistakes_have_their_column),
+        cmocka_unit_test(habits_of_other_dialects), cmocka_unit_test(normalised_paths),
+        cmocka_unit_test(paths_are_bounded),        cmocka_unit_test(large_values_cost_what_they_take),
+        cmocka_unit_test(walks_are_bounded),        cmocka_unit_test(matches_are_bounded_in_sum),
         cmocka_unit_test(the_compliance_suite),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -69,7 +69,10 @@ static const struct value_row values[] = {
     {PARAM_NUMBER, "1.5", "1.5"},
     {PARAM_NUMBER, "2", "2"},
     {PARAM_NUMBER, "\"1.5\"", "1.5"},
-    {PARAM_NUMBER, "\"-2e3\"", "-2000.0"},
+    {PARAM_NUMBER, "\"-2e3\"", "-2000"}, /* 5, 5.0 and "5.0" are one value: the same key gives the same run */
+    {PARAM_NUMBER, "5.0", "5"},
+    {PARAM_NUMBER, "\"5.0\"", "5"},
+    {PARAM_NUMBER, "1e300", "1e+300"},
     {PARAM_NUMBER, "\" 7 \"", "7"},
     {PARAM_NUMBER, "\"\"", "absent"},
     {PARAM_NUMBER, "\"1,5\"", "!\"1,5\" is not a number"},

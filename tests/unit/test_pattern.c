@@ -45,7 +45,7 @@ static void mistakes(void **state) {
     (void)state;
     struct arena *arena = arena_new();
     struct fault fault = {0};
-    char long_source[5000];
+    char long_source[20000];
     memset(long_source, 'a', sizeof long_source);
     assert_null(pattern_compile(arena, TEXT("a(b"), false, &fault));
     assert_int_equal(fault.kind, FAULT_SYNTAX);

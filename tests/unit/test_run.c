@@ -469,6 +469,31 @@ static void test_whole_run_has_a_time(void **state) {
     rig_end(&rig);
 }
 
+static void test_time_is_up_before_the_record_is_written(void **state) {
+    (void)state;
+    struct rig rig;
+    const char *definition =
+        "name = \"s\"; timeout = \"8s\"; request = { url = \"http://up.test/\"; }; status = { url = "
+        "\"http://up.test/1\"; value = \"$.state\"; success = [ \"ok\" ]; }; cancel = { url = "
+        "\"http://up.test/stop\"; };";
+    begin(&rig, definition);
+    rig.now_ms += 9 * S;
+    assert_ends(&rig, RUN_TERMINAL, REASON_TIMEOUT);
+    assert_int_equal(rig.sends[0] + rig.cancel_sends, 0);
+    rig_end(&rig);
+    begin(&rig, definition);
+    rig_stored(&rig);
+    rig_answer(&rig, 201, "{}");
+    assert_int_equal(rig.run->state, RUN_RECORDING);
+    rig.now_ms += 9 * S;
+    rig_stored(&rig);
+    assert_int_equal(rig.sends[1], 0);
+    rig_answer(&rig, 204, "");
+    assert_ends(&rig, RUN_TERMINAL, REASON_TIMEOUT);
+    assert_int_equal(rig.cancel_sends, 1);
+    rig_end(&rig);
+}
+
 static void test_refused_requests(void **state) {
     (void)state;
     static const struct {
@@ -1303,6 +1328,7 @@ int main(void) {
         cmocka_unit_test(test_time_is_up_during_a_call),
         cmocka_unit_test(test_cancel_then_time_is_up),
         cmocka_unit_test(test_whole_run_has_a_time),
+        cmocka_unit_test(test_time_is_up_before_the_record_is_written),
         cmocka_unit_test(test_refused_requests),
         cmocka_unit_test(test_not_found_at_first),
         cmocka_unit_test(test_first_record_cannot_be_written),

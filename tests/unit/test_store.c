@@ -354,6 +354,7 @@ static void list_of_large_bodies_has_a_ceiling(void **state) {
 static size_t prune(struct rig *rig, int64_t before_ms) {
     struct store_op op = {.kind = STORE_PRUNE, .before_ms = before_ms};
     assert_int_equal(carry_out(rig, &op), STORE_DONE);
+    assert_int_equal(op.more, op.found_count == 1000);
     return op.found_count;
 }
 

@@ -137,6 +137,13 @@ static void finds_the_nearest_name(void **state) {
     assert_string_equal(text_nearest("succes", names, COUNT(names)), "success");
     assert_string_equal(text_nearest("ulr", names, COUNT(names)), "url");
     assert_null(text_nearest("headers", names, COUNT(names)));
+    static const char *const longer[] = {"parameters", "integer", "description"};
+    assert_string_equal(text_nearest("params", longer, COUNT(longer)), "parameters");
+    assert_string_equal(text_nearest("int", longer, COUNT(longer)), "integer");
+    assert_string_equal(text_nearest("descr", longer, COUNT(longer)), "description");
+    assert_null(text_nearest("pa", longer, COUNT(longer)));
+    assert_null(text_nearest("partners", longer, COUNT(longer)));
+    assert_null(text_nearest("idea", longer, COUNT(longer)));
     assert_null(text_nearest("", names, COUNT(names)));
     assert_null(text_nearest("url", names, 0));
 }

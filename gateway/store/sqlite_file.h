@@ -1,0 +1,20 @@
+/* The file of the embedded store, with its two connections. Private to store/sqlite*. */
+#ifndef STORE_SQLITE_FILE_H
+#define STORE_SQLITE_FILE_H
+
+#include <limits.h>
+
+#include "store/sqlite_op.h"
+
+struct sqlite_file {
+    char path[PATH_MAX]; /* real */
+    int lock_fd;
+    int64_t page_bytes;
+    struct sqlite_connection writer, reader; /* the only one that writes or checkpoints; read-only */
+};
+
+/* As store_open says. Has to be closed in either case. */
+bool sqlite_file_open(struct sqlite_file *file, const char *path, struct fault *fault);
+void sqlite_file_close(struct sqlite_file *file);
+
+#endif

@@ -1,0 +1,432 @@
+/* What each kind of operation does to the tables.
+ *
+ * Statements are prepared when they are first needed, and kept by their connection. A row that breaks a constraint
+ * fails alone (sqlite_op_fails_alone); after any other error the transaction is of no use any more.
+ *
+ * Lists are ordered by (created_ms, seq), which each of their indexes gives without sorting (the rowid ends every
+ * index); several stages are merged from one head each. */
+#include "store/sqlite_op.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "store/driver.h"
+
+#define LIST_BYTES (32 << 20)
+#define PRUNE_RUNS 1000
+#define TEXT_OF(number) TEXT_OF_IT(number)
+#define TEXT_OF_IT(number) #number
+
+#define RECORD "id, stage, key, status, definition, created_ms, updated_ms, ended_ms, body"
+#define NEXT_HEAD "(created_ms, seq) < (?1, ?2) AND created_ms >= ?3 ORDER BY created_ms DESC, seq DESC LIMIT 1"
+
+#define STATEMENTS(X)                                                                                            \
+    X(BEGIN_WRITE, "BEGIN IMMEDIATE")                                                                            \
+    X(BEGIN_READ, "BEGIN")                                                                                       \
+    X(COMMIT, "COMMIT")                                                                                          \
+    X(ROLLBACK, "ROLLBACK")                                                                                      \
+    X(ADD_DEFINITION, "INSERT INTO definitions (hash, source) VALUES (?, ?) ON CONFLICT DO NOTHING")             \
+    X(INSERT, "INSERT INTO runs (" RECORD ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING")         \
+    X(UPDATE_BODY, "UPDATE runs SET updated_ms = ?2, body = ?3 WHERE id = ?1 AND status = ?4 AND ended_ms = ?5") \
+    X(UPDATE, "UPDATE runs SET updated_ms = ?2, body = ?3, status = ?4, ended_ms = ?5 WHERE id = ?1")            \
+    X(PRUNE, "DELETE FROM runs WHERE seq IN (SELECT seq FROM runs WHERE ended_ms <> 0 AND ended_ms < ?"          \
+             " ORDER BY ended_ms LIMIT " TEXT_OF(PRUNE_RUNS) ")")                                                \
+    X(PRUNE_DEFINITIONS, "DELETE FROM definitions"                                                               \
+                         " WHERE NOT EXISTS (SELECT 1 FROM runs WHERE runs.definition = definitions.hash)")      \
+    X(GET, "SELECT " RECORD " FROM runs WHERE id = ?")                                                           \
+    X(FIND_KEY, "SELECT " RECORD " FROM runs WHERE stage = ? AND key = ?")                                       \
+    X(CURSOR, "SELECT created_ms, seq FROM runs WHERE id = ?")                                                   \
+    X(HEAD, "SELECT created_ms, seq FROM runs WHERE " NEXT_HEAD)                                                 \
+    X(HEAD_STAGE, "SELECT created_ms, seq FROM runs WHERE stage = ?4 AND " NEXT_HEAD)                            \
+    X(HEAD_STATUS, "SELECT created_ms, seq FROM runs WHERE status = ?5 AND " NEXT_HEAD)                          \
+    X(HEAD_STAGE_STATUS, "SELECT created_ms, seq FROM runs WHERE stage = ?4 AND status = ?5 AND " NEXT_HEAD)     \
+    X(ROW, "SELECT " RECORD " FROM runs WHERE seq = ?")                                                          \
+    X(EACH_OPEN, "SELECT " RECORD " FROM runs WHERE ended_ms = 0 ORDER BY created_ms, seq")                      \
+    X(DEFINITION, "SELECT source FROM definitions WHERE hash = ?")                                               \
+    X(PROBE, "PRAGMA user_version = " TEXT_OF(TABLES_VERSION)) /* writes a page, changes nothing */
+
+enum statement {
+#define X(id, sql) STATEMENT_##id,
+    STATEMENTS(X)
+#undef X
+        STATEMENT_END
+};
+
+static const char *const sql_of[] = {
+#define X(id, sql) [STATEMENT_##id] = (sql),
+    STATEMENTS(X)
+#undef X
+};
+
+_Static_assert(STATEMENT_END <= STATEMENTS_MAX, "a connection has room for all statements");
+
+bool sqlite_op_fault(struct fault *fault, const char *path, sqlite3 *db, int rc) {
+    int primary = rc & 0xff;
+    int system = db ? sqlite3_system_errno(db) : 0;
+    const char *why = system ? strerror(system) : sqlite3_errstr(rc);
+    switch (primary) {
+    case SQLITE_FULL: return fault_set(fault, FAULT_IO, path, "the disk is full");
+    case SQLITE_NOTADB: return fault_set(fault, FAULT_IO, path, "the file is not a SQLite database");
+    case SQLITE_CORRUPT: return fault_set(fault, FAULT_IO, path, "the database is damaged; restore it from a copy");
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED: return fault_set(fault, FAULT_BUSY, path, "another program holds the database locked");
+    case SQLITE_READONLY: return fault_set(fault, FAULT_IO, path, "the database may not be written");
+    case SQLITE_CANTOPEN: return fault_set(fault, FAULT_IO, path, "cannot open the database: %s", why);
+    case SQLITE_IOERR: return fault_set(fault, FAULT_IO, path, "cannot read or write the database: %s", why);
+    case SQLITE_TOOBIG: return fault_set(fault, FAULT_TOO_LARGE, path, "a record is larger than SQLite takes");
+    case SQLITE_CONSTRAINT:
+    case SQLITE_MISMATCH: return fault_set(fault, FAULT_INTERNAL, path, "a record is refused: %s", sqlite3_errmsg(db));
+    default: return fault_set(fault, FAULT_IO, path, "the database failed: %s", why);
+    }
+}
+
+/* ---- statements ---- */
+
+static int prepare(struct sqlite_connection *c, enum statement id, sqlite3_stmt **ret) {
+    int rc = SQLITE_OK;
+    if (!c->prepared[id])
+        rc = sqlite3_prepare_v3(c->db, sql_of[id], -1, SQLITE_PREPARE_PERSISTENT, &c->prepared[id], NULL);
+    *ret = c->prepared[id];
+    return rc;
+}
+
+/* Ends a statement's use; what it was bound to is borrowed and goes. */
+static int settle(sqlite3_stmt *statement, int rc) {
+    sqlite3_reset(statement);
+    sqlite3_clear_bindings(statement);
+    return rc == SQLITE_DONE || rc == SQLITE_ROW ? SQLITE_OK : rc;
+}
+
+static int run(struct sqlite_connection *c, enum statement id) {
+    sqlite3_stmt *s;
+    int rc = prepare(c, id, &s);
+    return rc != SQLITE_OK ? rc : settle(s, sqlite3_step(s));
+}
+
+static void bind_cstr(sqlite3_stmt *s, int at, const char *value) {
+    sqlite3_bind_text(s, at, value, -1, SQLITE_STATIC); /* NULL binds NULL */
+}
+
+/* A value too large to bind is left NULL, which its column refuses. */
+static void bind_body(sqlite3_stmt *s, int at, struct text body) {
+    sqlite3_bind_blob64(s, at, body.at ? body.at : "", body.len, SQLITE_STATIC);
+}
+
+static const char *column_cstr(sqlite3_stmt *s, int at) {
+    return (const char *)sqlite3_column_text(s, at);
+}
+
+/* Borrows from the statement, until its next step. */
+static struct store_record read_row(sqlite3_stmt *s) {
+    struct store_record record = {.stage = column_cstr(s, 1),
+                                  .key = column_cstr(s, 2),
+                                  .status = column_cstr(s, 3),
+                                  .definition = column_cstr(s, 4),
+                                  .created_ms = sqlite3_column_int64(s, 5),
+                                  .updated_ms = sqlite3_column_int64(s, 6),
+                                  .ended_ms = sqlite3_column_int64(s, 7)};
+    const char *body = sqlite3_column_blob(s, 8); /* before its length is asked for */
+    record.body = (struct text){body, (size_t)sqlite3_column_bytes(s, 8)};
+    snprintf(record.id, sizeof record.id, "%s", column_cstr(s, 0));
+    return record;
+}
+
+static void keep_row(struct arena *arena, sqlite3_stmt *s, struct store_record *to) {
+    *to = read_row(s);
+    to->stage = arena_strdup(arena, to->stage);
+    to->key = arena_strdup(arena, to->key);
+    to->status = arena_strdup(arena, to->status);
+    to->definition = arena_strdup(arena, to->definition);
+    to->body.at = arena_copy(arena, to->body.at, to->body.len);
+}
+
+/* ---- writing ---- */
+
+static int fetch(struct store_op *op, sqlite3_stmt *s) {
+    int rc = sqlite3_step(s);
+    op->outcome = rc == SQLITE_ROW ? STORE_DONE : STORE_MISSING;
+    if (rc == SQLITE_ROW) {
+        op->found = arena_new_of(store_results(op), struct store_record);
+        op->found_count = 1;
+        keep_row(op->results, s, op->found);
+    }
+    return settle(s, rc);
+}
+
+static int get(struct sqlite_connection *c, struct store_op *op) {
+    sqlite3_stmt *s;
+    int rc = prepare(c, STATEMENT_GET, &s);
+    if (rc != SQLITE_OK) return rc;
+    bind_cstr(s, 1, op->record.id);
+    return fetch(op, s);
+}
+
+static int find_key(struct sqlite_connection *c, struct store_op *op) {
+    sqlite3_stmt *s;
+    int rc = prepare(c, STATEMENT_FIND_KEY, &s);
+    if (rc != SQLITE_OK) return rc;
+    bind_cstr(s, 1, op->record.stage);
+    bind_cstr(s, 2, op->record.key);
+    return fetch(op, s);
+}
+
+static int add_definition(struct sqlite_connection *c, const char *hash, const char *source) {
+    sqlite3_stmt *s;
+    int rc = prepare(c, STATEMENT_ADD_DEFINITION, &s);
+    if (rc != SQLITE_OK) return rc;
+    bind_cstr(s, 1, hash);
+    bind_cstr(s, 2, source);
+    return settle(s, sqlite3_step(s));
+}
+
+static int add_run(struct sqlite_connection *c, const struct store_record *record) {
+    sqlite3_stmt *s;
+    int rc = prepare(c, STATEMENT_INSERT, &s);
+    if (rc != SQLITE_OK) return rc;
+    bind_cstr(s, 1, record->id);
+    bind_cstr(s, 2, record->stage);
+    bind_cstr(s, 3, record->key);
+    bind_cstr(s, 4, record->status);
+    bind_cstr(s, 5, record->definition);
+    sqlite3_bind_int64(s, 6, record->created_ms);
+    sqlite3_bind_int64(s, 7, record->updated_ms);
+    sqlite3_bind_int64(s, 8, record->ended_ms);
+    bind_body(s, 9, record->body);
+    return settle(s, sqlite3_step(s));
+}
+
+/* The definition goes first: if the run then turns out to exist, one that nobody pins is left for PRUNE, and nothing
+ * has to be undone. */
+static int insert(struct sqlite_connection *c, struct store_op *op) {
+    const struct store_record *record = &op->record;
+    int rc = op->definition_source ? add_definition(c, record->definition, op->definition_source) : SQLITE_OK;
+    if (rc == SQLITE_OK) rc = add_run(c, record);
+    op->outcome = STORE_DONE;
+    if (rc != SQLITE_OK || sqlite3_changes(c->db) == 1) return rc;
+    if (record->key) rc = find_key(c, op);
+    op->outcome = STORE_EXISTS;
+    if (rc == SQLITE_OK && op->found_count == 0) {
+        op->outcome = STORE_FAILED;
+        fault_set(&op->fault, FAULT_CONFLICT, NULL, "a run with the id %s exists already", record->id);
+    }
+    return rc;
+}
+
+static int change(struct sqlite_connection *c, enum statement id, const struct store_record *record) {
+    sqlite3_stmt *s;
+    int rc = prepare(c, id, &s);
+    if (rc != SQLITE_OK) return rc;
+    bind_cstr(s, 1, record->id);
+    sqlite3_bind_int64(s, 2, record->updated_ms);
+    bind_body(s, 3, record->body);
+    bind_cstr(s, 4, record->status);
+    sqlite3_bind_int64(s, 5, record->ended_ms);
+    return settle(s, sqlite3_step(s));
+}
+
+/* Most updates leave the status as it is; naming it in SET would rewrite every index that holds it. */
+static int update(struct sqlite_connection *c, struct store_op *op) {
+    int rc = change(c, STATEMENT_UPDATE_BODY, &op->record);
+    if (rc == SQLITE_OK && sqlite3_changes(c->db) == 0) rc = change(c, STATEMENT_UPDATE, &op->record);
+    op->outcome = sqlite3_changes(c->db) ? STORE_DONE : STORE_MISSING;
+    return rc;
+}
+
+static int prune(struct sqlite_connection *c, struct store_op *op) {
+    sqlite3_stmt *s;
+    int rc = prepare(c, STATEMENT_PRUNE, &s);
+    if (rc != SQLITE_OK) return rc;
+    sqlite3_bind_int64(s, 1, op->before_ms);
+    rc = settle(s, sqlite3_step(s));
+    if (rc != SQLITE_OK) return rc;
+    op->outcome = STORE_DONE;
+    op->found_count = (size_t)sqlite3_changes(c->db);
+    op->more = op->found_count == PRUNE_RUNS;
+    return !op->more ? run(c, STATEMENT_PRUNE_DEFINITIONS) : SQLITE_OK;
+}
+
+int sqlite_op_write(struct sqlite_connection *c, struct store_op *op) {
+    switch (op->kind) {
+    case STORE_INSERT: return insert(c, op);
+    case STORE_UPDATE: return update(c, op);
+    default: return prune(c, op);
+    }
+}
+
+/* Errors that undo one statement and leave the transaction as it was. */
+bool sqlite_op_fails_alone(int rc) {
+    int primary = rc & 0xff;
+    return primary == SQLITE_CONSTRAINT || primary == SQLITE_TOOBIG || primary == SQLITE_MISMATCH;
+}
+
+/* ---- reading ---- */
+
+/* Where a walk through one stage (or all of them) stands: at a row, or at its end. */
+struct head {
+    const char *stage;
+    int64_t created_ms, seq;
+    bool ended;
+};
+
+static enum statement head_statement(const struct store_filter *filter) {
+    if (filter->stages) return filter->status ? STATEMENT_HEAD_STAGE_STATUS : STATEMENT_HEAD_STAGE;
+    return filter->status ? STATEMENT_HEAD_STATUS : STATEMENT_HEAD;
+}
+
+static int head_move(struct sqlite_connection *c, const struct store_filter *filter, struct head *head) {
+    sqlite3_stmt *s;
+    int rc = prepare(c, head_statement(filter), &s);
+    if (rc != SQLITE_OK) return rc;
+    sqlite3_bind_int64(s, 1, head->created_ms);
+    sqlite3_bind_int64(s, 2, head->seq);
+    sqlite3_bind_int64(s, 3, filter->since_ms ? filter->since_ms : INT64_MIN);
+    if (filter->stages) bind_cstr(s, 4, head->stage);
+    if (filter->status) bind_cstr(s, 5, filter->status);
+    rc = sqlite3_step(s);
+    head->ended = rc != SQLITE_ROW;
+    if (rc == SQLITE_ROW) {
+        head->created_ms = sqlite3_column_int64(s, 0);
+        head->seq = sqlite3_column_int64(s, 1);
+    }
+    return settle(s, rc);
+}
+
+/* Sets the place that the filter's cursor names; `ended` when its run is not there. */
+static int find_cursor(struct sqlite_connection *c, const char *id, struct head *ret) {
+    *ret = (struct head){.created_ms = INT64_MAX, .seq = INT64_MAX};
+    if (!id) return SQLITE_OK;
+    sqlite3_stmt *s;
+    int rc = prepare(c, STATEMENT_CURSOR, &s);
+    if (rc != SQLITE_OK) return rc;
+    bind_cstr(s, 1, id);
+    rc = sqlite3_step(s);
+    ret->ended = rc != SQLITE_ROW;
+    ret->created_ms = sqlite3_column_int64(s, 0);
+    ret->seq = sqlite3_column_int64(s, 1);
+    return settle(s, rc);
+}
+
+static struct head *newest(struct head *heads, size_t count) {
+    struct head *best = NULL;
+    for (struct head *head = heads; head < heads + count; head++) {
+        if (head->ended) continue;
+        if (!best || head->created_ms > best->created_ms ||
+            (head->created_ms == best->created_ms && head->seq > best->seq))
+            best = head;
+    }
+    return best;
+}
+
+static int list_row(struct sqlite_connection *c, struct store_op *op, int64_t seq) {
+    sqlite3_stmt *s;
+    int rc = prepare(c, STATEMENT_ROW, &s);
+    if (rc != SQLITE_OK) return rc;
+    sqlite3_bind_int64(s, 1, seq);
+    rc = sqlite3_step(s);
+    if (rc == SQLITE_ROW) keep_row(op->results, s, &op->found[op->found_count++]);
+    return settle(s, rc);
+}
+
+/* A stage that the filter names twice has two heads at the same row: all of them move on. */
+static int heads_pass(struct sqlite_connection *c, const struct store_filter *filter, struct head *heads, size_t count,
+                      int64_t seq) {
+    int rc = SQLITE_OK;
+    for (size_t i = 0; i < count && rc == SQLITE_OK; i++)
+        if (!heads[i].ended && heads[i].seq == seq) rc = head_move(c, filter, &heads[i]);
+    return rc;
+}
+
+static int merge(struct sqlite_connection *c, struct store_op *op, struct head *heads, size_t count) {
+    int rc = SQLITE_OK;
+    struct head *head;
+    while (rc == SQLITE_OK && (head = newest(heads, count))) {
+        op->more = op->found_count == op->filter.limit || arena_bytes(op->results) > LIST_BYTES;
+        if (op->more) break;
+        int64_t seq = head->seq;
+        rc = list_row(c, op, seq);
+        if (rc == SQLITE_OK) rc = heads_pass(c, &op->filter, heads, count, seq);
+    }
+    return rc;
+}
+
+static int list(struct sqlite_connection *c, struct store_op *op) {
+    const struct store_filter *filter = &op->filter;
+    struct arena *arena = store_results(op);
+    size_t count = filter->stages ? filter->stage_count : 1;
+    assert(filter->limit >= 1 && filter->limit <= 1000);
+    struct head *heads = arena_array_of(arena, struct head, count);
+    op->found = arena_array_of(arena, struct store_record, filter->limit);
+    struct head from;
+    int rc = find_cursor(c, filter->before_id, &from);
+    op->outcome = from.ended ? STORE_MISSING : STORE_DONE;
+    if (from.ended) return rc;
+    for (size_t i = 0; i < count && rc == SQLITE_OK; i++) {
+        heads[i] = from;
+        if (filter->stages) heads[i].stage = filter->stages[i];
+        rc = head_move(c, filter, &heads[i]);
+    }
+    return rc == SQLITE_OK ? merge(c, op, heads, count) : rc;
+}
+
+int sqlite_op_read(struct sqlite_connection *c, struct store_op *op) {
+    switch (op->kind) {
+    case STORE_GET: return get(c, op);
+    case STORE_FIND_KEY: return find_key(c, op);
+    default: return list(c, op);
+    }
+}
+
+int sqlite_op_each_open(struct sqlite_connection *c, bool (*fn)(void *arg, const struct store_record *record),
+                        void *arg) {
+    sqlite3_stmt *s;
+    int rc = prepare(c, STATEMENT_EACH_OPEN, &s);
+    if (rc != SQLITE_OK) return rc;
+    while ((rc = sqlite3_step(s)) == SQLITE_ROW) {
+        struct store_record record = read_row(s);
+        if (!fn(arg, &record)) break;
+    }
+    return settle(s, rc);
+}
+
+int sqlite_op_definition(struct sqlite_connection *c, const char *hash, char **ret_source) {
+    sqlite3_stmt *s;
+    *ret_source = NULL;
+    int rc = prepare(c, STATEMENT_DEFINITION, &s);
+    if (rc != SQLITE_OK) return rc;
+    bind_cstr(s, 1, hash);
+    rc = sqlite3_step(s);
+    if (rc == SQLITE_ROW) *ret_source = mem_strdup(column_cstr(s, 0));
+    return settle(s, rc);
+}
+
+/* ---- transactions and connections ---- */
+
+int sqlite_op_begin(struct sqlite_connection *c, bool writes) {
+    return run(c, writes ? STATEMENT_BEGIN_WRITE : STATEMENT_BEGIN_READ);
+}
+
+int sqlite_op_commit(struct sqlite_connection *c) {
+    return run(c, STATEMENT_COMMIT);
+}
+
+void sqlite_op_undo(struct sqlite_connection *c) { /* some errors have rolled back by themselves */
+    if (!sqlite3_get_autocommit(c->db)) run(c, STATEMENT_ROLLBACK);
+}
+
+int sqlite_op_probe(struct sqlite_connection *c) {
+    return run(c, STATEMENT_PROBE);
+}
+
+int sqlite_op_prepare_all(struct sqlite_connection *c) {
+    int rc = SQLITE_OK;
+    sqlite3_stmt *unused;
+    for (size_t i = 0; i < STATEMENT_END && rc == SQLITE_OK; i++) rc = prepare(c, (enum statement)i, &unused);
+    return rc;
+}
+
+void sqlite_op_disconnect(struct sqlite_connection *c) {
+    for (size_t i = 0; i < STATEMENT_END; i++) sqlite3_finalize(c->prepared[i]);
+    sqlite3_close(c->db);
+    *c = (struct sqlite_connection){0};
+}

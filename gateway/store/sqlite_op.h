@@ -1,0 +1,38 @@
+/* Operations on a connection to SQLite. Knows the tables and the statements; no file, no thread, and no transaction but
+ * what its caller begins and commits. Results are SQLite's codes. Private to store/sqlite*. */
+#ifndef STORE_SQLITE_OP_H
+#define STORE_SQLITE_OP_H
+
+#include <sqlite3.h>
+
+#include "store/store.h"
+
+#define TABLES_VERSION 1 /* of the tables, as sqlite_file makes them */
+#define STATEMENTS_MAX 32
+
+struct sqlite_connection { /* of one thread at a time */
+    sqlite3 *db;
+    sqlite3_stmt *prepared[STATEMENTS_MAX]; /* when first needed */
+};
+
+int sqlite_op_begin(struct sqlite_connection *c, bool writes);
+int sqlite_op_commit(struct sqlite_connection *c);
+void sqlite_op_undo(struct sqlite_connection *c);
+int sqlite_op_probe(struct sqlite_connection *c); /* writes a page, changes nothing */
+
+/* Inside a transaction: sets the op's outcome and results. */
+int sqlite_op_write(struct sqlite_connection *c, struct store_op *op);
+int sqlite_op_read(struct sqlite_connection *c, struct store_op *op);
+bool sqlite_op_fails_alone(int rc); /* of sqlite_op_write: the transaction is as it was, and may go on */
+
+int sqlite_op_each_open(struct sqlite_connection *c, bool (*fn)(void *arg, const struct store_record *record),
+                        void *arg);
+int sqlite_op_definition(struct sqlite_connection *c, const char *hash, char **ret_source); /* GIVES; NULL: none */
+
+int sqlite_op_prepare_all(struct sqlite_connection *c); /* so that an altered schema is met now */
+void sqlite_op_disconnect(struct sqlite_connection *c);
+
+/* What a code means, in words; false. `db` may be NULL. */
+bool sqlite_op_fault(struct fault *fault, const char *path, sqlite3 *db, int rc);
+
+#endif
