@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CHUNK_FIRST 512
+#define CHUNK_FIRST 768 /* a run of two steps fits */
 #define CHUNK_LIMIT 65536
 #define ALIGN _Alignof(max_align_t)
 

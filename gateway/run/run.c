@@ -640,8 +640,8 @@ static struct run *make(const struct run_new *from) {
     run->percent = -1;
     if (from->stage) {
         run->stage = stage_ref(from->stage);
-        run->stage_name = arena_strdup(arena, from->stage->name);
-        run->definition = arena_strdup(arena, from->stage->hash);
+        run->stage_name = run->stage->name;
+        run->definition = run->stage->hash;
         run->step_count = from->stage->step_count;
         run->steps = arena_array_of(arena, struct run_step, run->step_count);
     }
