@@ -1,12 +1,13 @@
 # stagedoor: a preconfigured-webhook gateway.
 #
 #   make run        install what is missing, build, serve the sample stages on 127.0.0.1:8095
-#   make test       install what is missing, build, lint, unit tests (plain, ASan + UBSan, tiny limits), fuzz corpora,
+#   make test       install what is missing, build, lint, unit tests (plain, ASan + UBSan, tiny limits), schemas, fuzz corpora,
 #                   end-to-end tests (plain, and under ASan + UBSan)
 #   make            build build/stagedoor
 #   make deps       install what building and testing need (Debian 12 packages)
 #   make lint       layers, libraries, banned functions, names, stories, format; gateway/LAYERS says what is allowed
 #   make unit       unit tests only          make e2e       end-to-end tests only (T="-k name" picks)
+#   make schema     parameters against a JSON Schema validator
 #   make bench      figures, beside what a user would use instead
 #   make fuzz-replay  every fuzzer over its corpus, once
 #   make fuzz       search with every fuzzer for FUZZ_SECONDS each (default 60)
@@ -58,7 +59,7 @@ BENCHES := $(sort $(wildcard tests/bench/*.c))
 BENCH_BINARIES = $(BENCHES:tests/bench/%.c=$(BUILD)/bench/%)
 FORMATTED := $(sort $(wildcard gateway/*.c gateway/*/*.[ch] tests/*/*.[ch]))
 
-.PHONY: all help deps run test lint unit fuzz-replay e2e bench fuzz soak format install clean FORCE
+.PHONY: all help deps run test lint unit schema fuzz-replay e2e bench fuzz soak format install clean FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -116,6 +117,13 @@ fuzz: $(FUZZ_BINARIES)
 
 e2e: $(OUT)/stagedoor
 	@STAGEDOOR=$(abspath $(OUT)/stagedoor) PYTHONDONTWRITEBYTECODE=1 $(PYTHON) -m pytest -q -rs tests/e2e $(T)
+
+$(OUT)/schema/%: tests/schema/%.c $(OUT)/libgateway.a
+	@mkdir -p $(@D)
+	$(call say,TEST,$@)$(CC) $(CPPFLAGS) $(CFLAGS) $(WARNINGS) -Wno-missing-prototypes $(LDFLAGS) -o $@ $< $(OUT)/libgateway.a $(LIBS)
+
+schema: $(OUT)/schema/param_table
+	@PARAM_TABLE=$(abspath $<) PYTHONDONTWRITEBYTECODE=1 $(PYTHON) -m pytest -q -rs -p no:cacheprovider tests/schema $(T)
 
 lint: $(OUT)/libgateway.a $(OUT)/obj/gateway/main.o
 	@tests/lint/lint $(OUT)

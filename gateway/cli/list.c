@@ -38,6 +38,12 @@ static void add_member(struct buf *out, const char *before, const struct json *o
     json_write_text(out, value);
 }
 
+/* An integer's schema always has bounds; those of 64 bits are no news. */
+static void add_bound(struct buf *out, const char *before, const struct json *schema, const char *name) {
+    int64_t bound = json_int(json_gets(schema, name));
+    if (bound != INT64_MAX && bound != -INT64_MAX) add_member(out, before, schema, name);
+}
+
 static void add_choices(struct buf *out, const struct json *choices) {
     for (size_t i = 0; i < json_size(choices); i++) {
         buf_adds(out, i ? "|" : "  ");
@@ -55,8 +61,10 @@ static void describe_param(struct buf *out, const struct json *param, const stru
         json_write(out, preset);
     } else buf_adds(out, "optional");
     const struct json *shape = json_get(json_gets(schema, "properties"), json_text(json_gets(param, "name")));
-    add_member(out, ", at least ", shape, "minimum");
-    add_member(out, ", at most ", shape, "maximum");
+    const struct json *first = json_at(json_gets(shape, "anyOf"), 0);
+    if (first) shape = first; /* the parameter's own kind comes first */
+    add_bound(out, ", at least ", shape, "minimum");
+    add_bound(out, ", at most ", shape, "maximum");
     add_choices(out, json_gets(param, "choices"));
     if (!json_same(label, json_gets(param, "name"))) add_member(out, "  ", param, "label");
 }

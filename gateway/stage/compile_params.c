@@ -4,7 +4,9 @@
  * goes through the same check as a caller's value, once the constraints are known to be good. */
 #include <string.h>
 
+#include "lang/regexp.h"
 #include "stage/compile.h"
+#include "stage/decimal.h"
 
 static bool is_number(enum param_type type) {
     return type == PARAM_INTEGER || type == PARAM_NUMBER;
@@ -16,7 +18,7 @@ static bool has_length(enum param_type type) {
 
 static bool type_find(struct text word, enum param_type *ret_type) {
     static const char *const words[] = {
-#define X(id, word, schema) word,
+#define X(id, word) word,
         PARAM_TYPES(X)
 #undef X
     };
@@ -40,6 +42,14 @@ static const struct conf *constraint(struct compile *c, const struct conf *group
     return at;
 }
 
+static void check_bound(struct compile *c, const struct conf *at, bool given, double bound) {
+    char decimal[DECIMAL_ROOM];
+    if (given && !decimal_write(bound, decimal))
+        compile_fault(
+            c, at, FAULT_INVALID,
+            "a bound has to be a whole number up to 2^53 - 1, or have 15 digits at most, so that it is exact");
+}
+
 static void read_bounds(struct compile *c, const struct conf *group, struct param *p) {
     const char *of = "integers and numbers";
     const struct conf *low = constraint(c, group, "minimum", is_number(p->type), p, of);
@@ -48,6 +58,8 @@ static void read_bounds(struct compile *c, const struct conf *group, struct para
     p->has_maximum = high && fields_type_fits(high, FIELD_NUMBER);
     if (p->has_minimum) p->minimum = low->real;
     if (p->has_maximum) p->maximum = high->real;
+    check_bound(c, low, p->has_minimum, p->minimum);
+    check_bound(c, high, p->has_maximum, p->maximum);
     if (p->has_minimum && p->has_maximum && p->minimum > p->maximum)
         compile_fault(c, high, FAULT_INVALID, "the maximum of \"%s\" is less than its minimum", p->name);
 }
@@ -58,6 +70,9 @@ static void read_lengths(struct compile *c, const struct conf *group, struct par
     const struct conf *high = constraint(c, group, "max_length", has_length(p->type), p, of);
     if (low && low->kind == CONF_INT && low->integer > 0) p->min_length = (size_t)low->integer;
     if (high && high->kind == CONF_INT && high->integer > 0) p->max_length = (size_t)high->integer;
+    if (p->type == PARAM_LIST && (p->min_length > PARAM_LIST_MAX || p->max_length > PARAM_LIST_MAX))
+        compile_fault(c, p->min_length > PARAM_LIST_MAX ? low : high, FAULT_INVALID,
+                      "a list may have %d elements at most", PARAM_LIST_MAX);
     if (p->max_length && p->min_length > p->max_length)
         compile_fault(c, high, FAULT_INVALID, "the max_length of \"%s\" is less than its min_length", p->name);
 }
@@ -66,8 +81,12 @@ static void read_pattern(struct compile *c, const struct conf *group, struct par
     const struct conf *at = constraint(c, group, "pattern", p->type == PARAM_STRING, p, "strings");
     struct fault fault;
     if (!at || at->kind != CONF_STRING) return;
+    struct buf pattern;
+    buf_init(&pattern, 1 << 17);
     p->pattern_source = at->string.at;
-    p->pattern = pattern_compile(c->arena, at->string, true, &fault);
+    if (regexp_rewrite(&pattern, text_of(at->string.at), REGEXP_PLAIN, &fault))
+        p->pattern = pattern_compile(c->arena, buf_text(&pattern), true, &fault);
+    buf_fini(&pattern);
     if (!p->pattern) compile_fault(c, at, FAULT_SYNTAX, "pattern: %s", fault.what);
 }
 

@@ -12,21 +12,13 @@
 #include <string.h>
 
 #include "lang/url.h"
+#include "stage/decimal.h"
 
 #define PARAM_JSON_LIMITS ((struct json_limits){.max_bytes = 1 << 20, .max_depth = 64, .max_items = 100000})
 
 const char *param_type_word(enum param_type type) {
     static const char *const words[] = {
-#define X(id, word, schema) word,
-        PARAM_TYPES(X)
-#undef X
-    };
-    return words[type];
-}
-
-static const char *schema_type(enum param_type type) {
-    static const char *const words[] = {
-#define X(id, word, schema) schema,
+#define X(id, word) word,
         PARAM_TYPES(X)
 #undef X
     };
@@ -104,10 +96,13 @@ static bool check_range(const struct param *p, double value, struct fault *fault
     return true;
 }
 
-/* JSON has one kind of number: 50.0 is a whole one, and the same value as 50. */
-static bool is_whole(const struct json *number) {
-    double value = json_number(number);
-    return json_kind(number) == JSON_REAL && fabs(value) < 9e15 && value == trunc(value);
+/* JSON has one kind of number, and 50.0 is a whole one. The range is the same on both sides of zero, so that a number
+ * beyond 64 bits, which has become a real, is never taken for the least of them. */
+static bool whole_number(const struct json *given, int64_t *ret_value) {
+    double real = json_number(given);
+    *ret_value = json_int(given);
+    if (json_kind(given) == JSON_INT) return *ret_value >= -PARAM_INTEGER_MAX;
+    return json_kind(given) == JSON_REAL && real == trunc(real) && fabs(real) < 0x1p63;
 }
 
 static const struct json *take_integer(struct arena *arena, const struct param *p, const struct json *given,
@@ -115,13 +110,13 @@ static const struct json *take_integer(struct arena *arena, const struct param *
     int64_t value = json_int(given);
     struct text t = text_trim(json_text(given));
     switch (json_kind(given)) {
-    case JSON_INT: break;
+    case JSON_INT:
     case JSON_REAL:
-        if (is_whole(given)) break;
+        if (whole_number(given, &value)) break;
         refuse(fault, "%.15g is not a whole number", json_number(given));
         return NULL;
     case JSON_STRING:
-        if (text_to_int(t, &value)) break;
+        if (text_to_int(t, &value) && value >= -PARAM_INTEGER_MAX) break;
         refuse(fault, "\"%.*s\" is not a whole number", TEXT_ARG(shown(t)));
         return NULL;
     default: refuse(fault, "must be a whole number, and is %s", kind_shown(given)); return NULL;
@@ -130,15 +125,44 @@ static const struct json *take_integer(struct arena *arena, const struct param *
     return json_kind(given) == JSON_INT ? given : json_new_int(arena, value);
 }
 
+static size_t count_digits(struct text t, size_t *at) {
+    size_t start = *at;
+    while (*at < t.len && t.at[*at] >= '0' && t.at[*at] <= '9') ++*at;
+    return *at - start;
+}
+
+/* A number as JSON writes it, without an exponent and of so many digits that it survives as a double: the schema has to
+ * say all this in a pattern, and bounds on it too. */
+static bool is_decimal(struct text t) {
+    size_t at = text_starts(t, "-"), start = at, whole = count_digits(t, &at), fraction = 0;
+    if (whole == 0 || (whole > 1 && t.at[start] == '0')) return false;
+    if (at < t.len && t.at[at] == '.') {
+        at++;
+        fraction = count_digits(t, &at);
+        if (fraction == 0) return false;
+    }
+    return at == t.len && whole + fraction <= DECIMAL_DIGITS;
+}
+
+static const char *decimal_advice(struct text t) {
+    size_t digits = 0, others = 0;
+    for (size_t i = 0; i < t.len; i++) {
+        if (t.at[i] >= '0' && t.at[i] <= '9') digits++;
+        else if (!strchr("+-.eE", t.at[i])) others++;
+    }
+    if (others || digits == 0) return "";
+    return digits > DECIMAL_DIGITS ? ": as text it may have 15 digits" : ": as text it is written like -12.5";
+}
+
 static const struct json *take_number(struct arena *arena, const struct param *p, const struct json *given,
                                       struct fault *fault) {
     const struct json *number = given;
     if (json_kind(given) == JSON_STRING) {
         struct text t = text_trim(json_text(given));
         struct json_limits limits = PARAM_JSON_LIMITS;
-        number = json_parse(arena, t, &limits, NULL);
-        if (!number || (json_kind(number) != JSON_INT && json_kind(number) != JSON_REAL)) {
-            refuse(fault, "\"%.*s\" is not a number", TEXT_ARG(shown(t)));
+        number = is_decimal(t) ? json_parse(arena, t, &limits, NULL) : NULL;
+        if (!number) {
+            refuse(fault, "\"%.*s\" is not a number%s", TEXT_ARG(shown(t)), decimal_advice(t));
             return NULL;
         }
     } else if (json_kind(given) != JSON_INT && json_kind(given) != JSON_REAL) {
@@ -177,7 +201,8 @@ static const char *find_choice(const struct param *p, struct text t) {
 static const struct json *take_choice(struct arena *arena, const struct param *p, const struct json *given,
                                       struct fault *fault) {
     struct text t = json_text(given);
-    if (json_kind(given) == JSON_INT) t = text_of(arena_printf(arena, "%lld", (long long)json_int(given)));
+    int64_t number;
+    if (whole_number(given, &number)) t = text_of(arena_printf(arena, "%lld", (long long)number));
     else if (json_kind(given) != JSON_STRING) {
         refuse(fault, "must be a string, and is %s", kind_shown(given));
         return NULL;
@@ -249,15 +274,53 @@ static const struct json *split_list(struct arena *arena, struct text t) {
     return list;
 }
 
+/* A number in the text of a list is one that is never too large to be read: the schema has to say so in a pattern. */
+static bool check_number(struct text t, size_t *at) {
+    size_t rest = *at, exponent = 0;
+    bool fits = true, in_exponent = false;
+    if (t.at[rest] == '-') rest++;
+    fits = count_digits(t, &rest) <= 18;
+    for (; rest < t.len && strchr(".eE+-0123456789", t.at[rest]); rest++) {
+        if (t.at[rest] == 'e' || t.at[rest] == 'E') in_exponent = true;
+        else if (in_exponent && t.at[rest] >= '0') exponent++;
+    }
+    *at = rest;
+    return fits && exponent <= 2;
+}
+
+static bool check_numbers(struct text t, struct fault *fault) {
+    bool quoted = false;
+    for (size_t i = 0; i < t.len;) {
+        char c = t.at[i];
+        if (quoted && c == '\\') i++;
+        if (c == '"') quoted = !quoted;
+        bool begins = !quoted && (c == '-' || (c >= '0' && c <= '9'));
+        if (begins && !check_number(t, &i))
+            return refuse(fault,
+                          "holds a number of more than 18 digits, or an exponent of more than 2; put it into quotes");
+        if (!begins) i++;
+    }
+    return true;
+}
+
+static const struct json *parse_list(struct arena *arena, struct text t, struct fault *fault) {
+    const struct json *list = parse_text(arena, t, fault);
+    return list && check_numbers(t, fault) ? list : NULL;
+}
+
 static const struct json *take_list(struct arena *arena, const struct param *p, const struct json *given,
                                     struct fault *fault) {
     const struct json *list = given;
     if (json_kind(given) == JSON_STRING) {
         struct text t = text_trim(json_text(given));
-        list = text_starts(t, "[") ? parse_text(arena, t, fault) : split_list(arena, t);
+        list = text_starts(t, "[") ? parse_list(arena, t, fault) : split_list(arena, t);
         if (!list) return NULL;
     } else if (json_kind(given) != JSON_ARRAY) {
         refuse(fault, "must be a list, and is %s", kind_shown(given));
+        return NULL;
+    }
+    if (json_size(list) > PARAM_LIST_MAX) {
+        refuse(fault, "has %zu elements, and may have at most %d", json_size(list), PARAM_LIST_MAX);
         return NULL;
     }
     return check_scalars(list, fault) && check_length(p, json_size(list), "elements", fault) ? list : NULL;
@@ -341,8 +404,9 @@ static bool find_expressions(const struct json *value, struct buf *where, struct
     return found;
 }
 
-static bool holds_expression(const struct json *value, struct text name, struct faults *faults) {
+static bool holds_expression(const struct json *value, struct text name, bool secret, struct faults *faults) {
     struct buf where;
+    if (secret && json_kind(value) != JSON_STRING) return false; /* refused anyway, and its names are no pointer's */
     buf_init(&where, 64 * 1024);
     buf_adds(&where, "/parameters");
     pointer_add(&where, name);
@@ -377,7 +441,7 @@ static const struct json *check_one(struct arena *arena, const struct param *p, 
     const struct json *value = NULL;
     struct fault fault;
     const char *where = arena_printf(arena, "/parameters/%s", p->name);
-    if (holds_expression(given, text_of(p->name), faults)) return NULL;
+    if (holds_expression(given, text_of(p->name), p->type == PARAM_SECRET, faults)) return NULL;
     if (!param_check(arena, p, given, &value, &fault)) {
         faults_addf(faults, fault.kind, where, "%s", fault.what);
         return NULL;
@@ -401,7 +465,7 @@ bool params_check(struct arena *arena, const struct param *params, size_t count,
         for (struct json_member m = json_first(given); m.name.at; m = json_next(given, m)) {
             if (param_find(params, count, m.name)) continue;
             refuse_unknown(arena, params, count, m.name, faults);
-            holds_expression(m.value, m.name, faults);
+            holds_expression(m.value, m.name, false, faults);
         }
     }
     if (faults->count + faults->dropped != before) return false;
@@ -419,61 +483,4 @@ const struct json *params_masked(struct arena *arena, const struct param *params
         json_set_text(masked, m.name, hide ? json_new_string(arena, "***") : json_share(arena, m.value));
     }
     return masked;
-}
-
-/* ---- the schema ---- */
-
-static void schema_lengths(struct arena *arena, const struct param *p, struct json *schema) {
-    bool list = p->type == PARAM_LIST;
-    if (p->min_length) json_set(schema, list ? "minItems" : "minLength", json_new_int(arena, (int64_t)p->min_length));
-    if (p->max_length) json_set(schema, list ? "maxItems" : "maxLength", json_new_int(arena, (int64_t)p->max_length));
-}
-
-static const struct json *bound(struct arena *arena, double value) {
-    bool whole = value == floor(value) && fabs(value) < 9e15;
-    return whole ? json_new_int(arena, (int64_t)value) : json_new_real(arena, value);
-}
-
-static const struct json *schema_of(struct arena *arena, const struct param *p) {
-    struct json *schema = json_new_object(arena);
-    if (schema_type(p->type)) json_set(schema, "type", json_new_string(arena, schema_type(p->type)));
-    if (p->label) json_set(schema, "title", json_new_string(arena, p->label));
-    if (p->description) json_set(schema, "description", json_new_string(arena, p->description));
-    if (p->preset) json_set(schema, "default", p->preset);
-    if (p->has_minimum) json_set(schema, "minimum", bound(arena, p->minimum));
-    if (p->has_maximum) json_set(schema, "maximum", bound(arena, p->maximum));
-    schema_lengths(arena, p, schema);
-    if (p->pattern_source) /* JSON Schema's patterns are not anchored, ours match the whole value */
-        json_set(schema, "pattern", json_new_string(arena, arena_printf(arena, "^(?:%s)$", p->pattern_source)));
-    if (p->type == PARAM_URL) json_set(schema, "format", json_new_string(arena, "uri"));
-    if (p->type == PARAM_SECRET) json_set(schema, "writeOnly", json_new_bool(arena, true));
-    if (p->type == PARAM_LIST) {
-        struct json *types = json_new_array(arena), *items = json_new_object(arena);
-        json_push(types, json_new_string(arena, "string"));
-        json_push(types, json_new_string(arena, "number"));
-        json_push(types, json_new_string(arena, "boolean"));
-        json_set(items, "type", types);
-        json_set(schema, "items", items);
-    }
-    if (p->type == PARAM_CHOICE) {
-        struct json *choices = json_new_array(arena);
-        for (size_t i = 0; i < p->choice_count; i++) json_push(choices, json_new_string(arena, p->choices[i]));
-        json_set(schema, "enum", choices);
-    }
-    return schema;
-}
-
-const struct json *params_schema(struct arena *arena, const struct param *params, size_t count) {
-    struct json *schema = json_new_object(arena), *properties = json_new_object(arena),
-                *required = json_new_array(arena);
-    for (size_t i = 0; i < count; i++) {
-        json_set(properties, params[i].name, schema_of(arena, &params[i]));
-        if (params[i].required) json_push(required, json_new_string(arena, params[i].name));
-    }
-    json_set(schema, "$schema", json_new_string(arena, "https://json-schema.org/draft/2020-12/schema"));
-    json_set(schema, "type", json_new_string(arena, "object"));
-    json_set(schema, "properties", properties);
-    json_set(schema, "required", required);
-    json_set(schema, "additionalProperties", json_new_bool(arena, false));
-    return schema;
 }

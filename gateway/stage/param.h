@@ -7,26 +7,30 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/fault.h"
 #include "base/mem.h"
 #include "lang/json.h"
 #include "lang/pattern.h"
 
-/* id, word in a definition, JSON Schema type */
-#define PARAM_TYPES(X)               \
-    X(STRING, "string", "string")    \
-    X(INTEGER, "integer", "integer") \
-    X(NUMBER, "number", "number")    \
-    X(BOOLEAN, "boolean", "boolean") \
-    X(CHOICE, "choice", "string")    \
-    X(URL, "url", "string")          \
-    X(LIST, "list", "array")         \
-    X(JSON, "json", NULL)            \
-    X(SECRET, "secret", "string") /* masked in every report, log and fault; not kept once the run has ended */
+#define PARAM_INTEGER_MAX INT64_MAX /* and as much below zero */
+#define PARAM_LIST_MAX 10000
+
+/* id, word in a definition */
+#define PARAM_TYPES(X)    \
+    X(STRING, "string")   \
+    X(INTEGER, "integer") \
+    X(NUMBER, "number")   \
+    X(BOOLEAN, "boolean") \
+    X(CHOICE, "choice")   \
+    X(URL, "url")         \
+    X(LIST, "list")       \
+    X(JSON, "json")       \
+    X(SECRET, "secret") /* masked in every report, log and fault; not kept once the run has ended */
 
 enum param_type {
-#define X(id, word, schema) PARAM_##id,
+#define X(id, word) PARAM_##id,
     PARAM_TYPES(X)
 #undef X
 };
@@ -43,8 +47,8 @@ struct param {
     size_t min_length,
         max_length; /* string, url, secret: characters; list: elements. max_length 0: no limit of its own */
     const struct pattern *pattern; /* string, whole value; or NULL */
-    const char *pattern_source;
-    const char *const *choices; /* choice */
+    const char *pattern_source;    /* in the plain dialect of lang/regexp */
+    const char *const *choices;    /* choice */
     size_t choice_count;
 };
 
@@ -68,7 +72,8 @@ bool params_check(struct arena *arena, const struct param *params, size_t count,
 const struct json *params_masked(struct arena *arena, const struct param *params, size_t count,
                                  const struct json *values);
 
-/* JSON Schema 2020-12 of the object that params_check takes. */
+/* JSON Schema 2020-12 of the object that params_check takes, exactly so: each parameter is `anyOf` the kinds and texts
+ * that stand for it. In stage/param_schema.c. */
 const struct json *params_schema(struct arena *arena, const struct param *params, size_t count);
 
 #endif
