@@ -169,8 +169,9 @@ static const struct json *take_number(struct arena *arena, const struct param *p
         refuse(fault, "must be a number, and is %s", kind_shown(given));
         return NULL;
     }
+    int64_t whole;
     if (!check_range(p, json_number(number), fault)) return NULL;
-    return is_whole(number) ? json_new_int(arena, (int64_t)json_number(number)) : number;
+    return whole_number(number, &whole) ? json_new_int(arena, whole) : number; /* 5 and 5.0 are one value */
 }
 
 static const struct json *take_boolean(struct arena *arena, const struct json *given, struct fault *fault) {
