@@ -78,6 +78,28 @@ static bool load_settings(struct arena *arena, const struct settings_input *inpu
     return true;
 }
 
+/* Whoever can connect may start everything: that is fine on this machine, and nowhere else unless somebody said so. */
+static bool check_exposure(const struct settings *settings, struct fault *fault) {
+    bool tls = false;
+    for (size_t i = 0; i < settings->listen.count; i++) {
+        struct listen_address address;
+        if (!listen_address_parse(text_of(settings->listen.items[i]), &address, fault)) return false;
+        tls = tls || address.tls;
+        if (address.tls && !settings->tls_certificate[0])
+            return fault_set(fault, FAULT_INVALID, settings->listen.items[i], "a tls: address needs tls_certificate");
+        bool shown = address.tls && settings->tls_client_ca[0]; /* a certificate, by each client of this address */
+        if (!address.loopback && !settings->callers[0] && !settings->open && !shown)
+            return fault_set(
+                fault, FAULT_INVALID, settings->listen.items[i],
+                "this address can be reached from other machines, and anybody who does could start every stage: "
+                "name who may in a callers file (callers = \"callers.conf\"), or set open = true");
+    }
+    if (settings->tls_certificate[0] && !tls)
+        return fault_set(fault, FAULT_INVALID, "tls_certificate",
+                         "there is a certificate, but no address that uses it: write it as tls:ADDRESS in listen");
+    return true;
+}
+
 /* ---- definitions ---- */
 
 static struct stage_context context_of(const struct server *server) {
@@ -170,13 +192,23 @@ static void set_log_level(const struct settings *settings) {
     log_set_least(least);
 }
 
+/* What would be in force must not open an address that was guarded. */
+static bool check_taken(const struct server *server, const struct settings *next, struct faults *faults) {
+    struct settings taken = *next;
+    struct fault fault;
+    settings_keep_fixed(server->settings, &taken);
+    if (check_exposure(&taken, &fault)) return true;
+    faults_add(faults, &fault);
+    return false;
+}
+
 /* Only what may change without a restart is taken over; the rest stays as it was, and the log says so. The settings
  * live as long as the process, since loops may still read the old ones: a few kilobytes a SIGHUP. */
 static void read_settings(struct server *server) {
     struct settings *next = arena_new_of(server->arena, struct settings);
     struct faults faults;
     faults_init(&faults);
-    if (!load_settings(server->arena, &server->input, next, &faults)) {
+    if (!load_settings(server->arena, &server->input, next, &faults) || !check_taken(server, next, &faults)) {
         log_faults("options_not_read", &faults);
     } else {
         settings_each_difference(server->settings, next, tell_difference, NULL);
@@ -298,28 +330,6 @@ static bool begin_log(const struct settings *settings, struct fault *fault) {
                     fault);
 }
 
-/* Whoever can connect may start everything: that is fine on this machine, and nowhere else unless somebody said so. */
-static bool check_exposure(const struct server *server, struct fault *fault) {
-    const struct settings *settings = server->settings;
-    bool guarded = settings->callers[0] || settings->open || settings->tls_client_ca[0], tls = false;
-    for (size_t i = 0; i < settings->listen.count; i++) {
-        struct listen_address address;
-        if (!listen_address_parse(text_of(settings->listen.items[i]), &address, fault)) return false;
-        tls = tls || address.tls;
-        if (address.tls && !settings->tls_certificate[0])
-            return fault_set(fault, FAULT_INVALID, settings->listen.items[i], "a tls: address needs tls_certificate");
-        if (!address.loopback && !guarded)
-            return fault_set(
-                fault, FAULT_INVALID, settings->listen.items[i],
-                "this address can be reached from other machines, and anybody who does could start every stage: "
-                "name who may in a callers file (callers = \"callers.conf\"), or set open = true");
-    }
-    if (settings->tls_certificate[0] && !tls)
-        return fault_set(fault, FAULT_INVALID, "tls_certificate",
-                         "there is a certificate, but no address that uses it: write it as tls:ADDRESS in listen");
-    return true;
-}
-
 static bool open_sockets(struct server *server, struct fault *fault) {
     const struct settings_list *listen = &server->settings->listen;
     server->sockets = arena_array_of(server->arena, struct listen_socket *, listen->count);
@@ -371,7 +381,7 @@ static bool start(struct server *server, struct fault *fault) {
     const struct settings *settings = server->settings;
     struct faults faults;
     block_signals(server); /* before the first thread, the log's */
-    if (!check_exposure(server, fault) || !begin_log(settings, fault)) return false;
+    if (!check_exposure(settings, fault) || !begin_log(settings, fault)) return false;
     raise_descriptors();
     upstream_global_init();
     server->loop = loop_new(UINT16_MAX);

@@ -35,7 +35,7 @@ void worker_init(struct worker *worker, unsigned index, const struct settings *s
                                .engines = engines,
                                .store = store,
                                .public_url = settings->public_url,
-                               .open = settings->open || settings->tls_client_ca[0],
+                               .open = settings->open,
                                .json = {.max_bytes = (size_t)settings->max_body_size_bytes,
                                         .max_depth = (size_t)settings->max_json_depth,
                                         .max_items = (size_t)settings->max_json_items}};

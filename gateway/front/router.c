@@ -165,9 +165,10 @@ void api_handle(struct exchange *exchange) {
     call->exchange = exchange;
     call->route = "none";
     call->base_url = base_url_of(call->api, exchange);
-    /* Who has a token is nobody's browser, and a gateway that is meant for others is called by their names for it. */
+    /* Who has a token is nobody's browser, a gateway that is meant for others is called by their names for it, and no
+     * browser believes a certificate that was made for another name. */
     struct browser_rules rules = {.public_url = call->api->public_url,
-                                  .any_host = call->api->callers || call->api->open};
+                                  .any_host = call->api->callers || call->api->open || exchange->tls};
     struct buf allow;
     struct fault fault;
     buf_init(&allow, 256);

@@ -376,7 +376,14 @@ static bool render_ops(const struct template *t, struct expr_run *run, struct bu
         if (!op->hole) buf_addt(out, op->text);
         else if (!render_hole(op, run, out, fault)) return false;
     }
-    if (out->full) return fault_set(fault, FAULT_TOO_LARGE, t->file, "this makes more than %zu bytes", out->max);
+    static const char *const made[] = {[PLACE_TEXT] = "the text",
+                                       [PLACE_JSON] = "the JSON body",
+                                       [PLACE_URL] = "the URL",
+                                       [PLACE_HEADER] = "the header",
+                                       [PLACE_FORM] = "the form"};
+    if (out->full)
+        return fault_set(fault, FAULT_TOO_LARGE, t->file, "%s would have more than %zu bytes", made[t->place],
+                         out->max);
     return true;
 }
 

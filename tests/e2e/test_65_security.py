@@ -267,6 +267,41 @@ def test_client_certificates(tls_gateway, authority, tmp_path):
             get(certificate)
 
 
+def test_client_certificates_guard_their_own_address_only(tls_gateway, authority):
+    gw = tls_gateway()
+    gw.options |= {"tls_client_ca": authority.certificate}
+    gw.options["listen"] = [*gw.options["listen"], f"0.0.0.0:{free_port()}"]
+    gw.launch()
+    log = gw.ended(status=2)
+    assert "0.0.0.0" in log and "callers" in log, log
+
+
+def test_client_certificates_do_not_let_pages_in_elsewhere(tls_gateway, authority):
+    """A page whose name was made to resolve to this machine, at the plain address beside the guarded one."""
+    gw = tls_gateway()
+    gw.options |= {"tls_client_ca": authority.certificate}
+    gw.start()
+    headers = {"Host": "evil.example", "Origin": "http://evil.example", "Content-Type": "text/plain"}
+    assert gw.client().request("POST", "/stages/call", "{}", headers).status == 403
+    client = Client(port=gw.tls_port, tls=trusting(authority, authority.issue("team-a")), timeout=10)
+    assert client.request("POST", "/stages/call", "{}", {"Host": "gw.example"}).status == 202
+    client.close()
+
+
+def test_sighup_does_not_open_what_was_guarded(tls_gateway, authority):
+    gw = tls_gateway()
+    gw.options |= {"tls_client_ca": authority.certificate}
+    gw.options["listen"] = [f"127.0.0.1:{gw.port}", f"tls:0.0.0.0:{gw.tls_port}"]
+    gw.start()
+    del gw.options["tls_client_ca"]
+    gw.write_config()
+    gw.reload()
+    gw.wait_log(event="options_not_read")
+    gw.wait_log(event="certificate_read")
+    with pytest.raises((ssl.SSLError, ConnectionError)):
+        Client(port=gw.tls_port, tls=trusting(authority), timeout=10).get("/stages")
+
+
 def test_certificate_is_renewed_by_sighup(tls_gateway, authority):
     gw = tls_gateway()
     gw.start()

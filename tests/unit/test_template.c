@@ -340,6 +340,7 @@ static void output_is_bounded(void **state) {
     buf_init(&out, 5);
     assert_false(template_render(t, roots, &out, &fault));
     assert_int_equal(fault.kind, FAULT_TOO_LARGE);
+    assert_non_null(strstr(fault.what, " would have more than "));
     buf_fini(&out);
     size_t size = (1 << 20) + 1;
     char *large = mem_alloc(size);

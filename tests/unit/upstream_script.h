@@ -18,7 +18,7 @@
 
 #include "base/text.h"
 
-#define SCRIPT_CONNECTIONS_MAX 64
+#define SCRIPT_CONNECTIONS_MAX 1024 /* a slow machine opens one a call */
 
 /* What happens to the connection once a reply has been written. */
 enum script_after { AFTER_KEEP, AFTER_CLOSE, AFTER_RESET, AFTER_STALL };
@@ -145,7 +145,7 @@ static void *script_accept(void *arg) {
         int fd = accept(script->listener, NULL, NULL);
         if (fd < 0) return NULL;
         unsigned index = atomic_load(&script->connections);
-        if (index == SCRIPT_CONNECTIONS_MAX) abort();
+        if (index == SCRIPT_CONNECTIONS_MAX) fputs("the script has no room for further connections\n", stderr), abort();
         script->ends[index] = (struct script_end){.script = script, .fd = fd};
         pthread_create(&script->ends[index].thread, NULL, script_serve, &script->ends[index]);
         atomic_store(&script->connections, index + 1);
