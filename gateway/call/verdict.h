@@ -31,6 +31,7 @@ enum verdict_kind {
     X(REFUSED_EGRESS, "refused_egress")             /* a reply pointed to a host that the definition does not allow */ \
     X(INVALID_REQUEST, "invalid_request")           /* a template could not be rendered; nothing was sent */           \
     X(BROKEN_DEFINITION, "broken_definition")       /* the pinned definition compiles no more */                       \
+    X(BROKEN_RECORD, "broken_record")               /* what the store holds of the run cannot be read */               \
     X(CANCELED, "canceled")                         /* asked for; the upstream confirmed it, or had nothing to stop */ \
     X(CANCEL_UNCONFIRMED, "cancel_unconfirmed")     /* asked for; the upstream did not confirm */                      \
     X(CANCELED_BEFORE_START, "canceled_before_start") /* no call was made */

@@ -796,17 +796,23 @@ void engine_resume(struct engine *engine, const struct store_record *record, str
                    const struct fault *why) {
     struct fault fault;
     struct run *run = run_load(record, stage, &fault);
-    if (!run) {
+    enum reason reason = REASON_BROKEN_DEFINITION;
+    if (!run) { /* nobody can say how far it was: it ends, rather than being open for ever */
         struct log_context ctx = {.run = record->id, .stage = record->stage};
-        log_fault(LOG_ERROR, "run_not_resumed", &ctx, &fault);
-        return;
+        log_fault(LOG_ERROR, "record_not_read", &ctx, &fault);
+        struct store_record bare = *record;
+        bare.body = TEXT("{}");
+        run = run_load(&bare, NULL, NULL);
+        stage = NULL;
+        why = &fault;
+        reason = REASON_BROKEN_RECORD;
     }
     struct life *life = life_new(engine, run);
     life->accepted = true;
     struct run_world world = world_of(life);
     struct run_orders orders;
     if (stage) run_resume(run, &world, &orders);
-    else run_give_up(run, &world, why->what, &orders);
+    else run_give_up(run, &world, reason, why->what, &orders);
     struct log_context ctx = context_of(run);
     log_put(LOG_DEBUG, "run_resumed", &ctx, LOG_STR("progress", run->progress));
     carry_out(life, &orders);

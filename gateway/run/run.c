@@ -614,12 +614,15 @@ void run_resume(struct run *run, const struct run_world *world, struct run_order
     }
 }
 
-void run_give_up(struct run *run, const struct run_world *world, const char *what, struct run_orders *ret_orders) {
+void run_give_up(struct run *run, const struct run_world *world, enum reason reason, const char *what,
+                 struct run_orders *ret_orders) {
     *ret_orders = (struct run_orders){0};
     struct move m = {.run = run, .world = world, .orders = ret_orders};
-    say(&m, "the definition that the run began with cannot be used any more: %s", what);
+    say(&m, "%s cannot be used any more: %s",
+        reason == REASON_BROKEN_RECORD ? "what the store holds of the run" : "the definition that the run began with",
+        what);
     char *sentence = mem_strdup(run->progress);
-    end(&m, RUN_TERMINAL, REASON_BROKEN_DEFINITION, sentence);
+    end(&m, RUN_TERMINAL, reason, sentence);
     mem_free(sentence);
 }
 

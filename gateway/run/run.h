@@ -170,8 +170,10 @@ void run_move(struct run *run, const struct run_event *event, const struct run_w
 void run_resume(struct run *run, const struct run_world *world,
                 struct run_orders *ret_orders); /* after run_load; once */
 
-/* Ends a run that cannot go on because its pinned definition is no use any more. After run_load without a stage. */
-void run_give_up(struct run *run, const struct run_world *world, const char *what, struct run_orders *ret_orders);
+/* Ends a run that cannot go on, because its pinned definition or its record is no use any more (BROKEN_DEFINITION,
+ * BROKEN_RECORD). After run_load without a stage. */
+void run_give_up(struct run *run, const struct run_world *world, enum reason reason, const char *what,
+                 struct run_orders *ret_orders);
 
 bool run_ended(const struct run *run); /* durably */
 const char *run_status_word(enum run_status status);

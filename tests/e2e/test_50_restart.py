@@ -3,6 +3,7 @@ counted at most once by the upstream."""
 
 import http.client
 import random
+import sqlite3
 import threading
 import time
 
@@ -164,6 +165,25 @@ def test_other_number_of_loops_after_a_restart(gateway, upstream):
     for id in ids:
         assert gw.client().wait_end(id)["status"] == "SUCCEEDED"
     assert set(jobs.posts.values()) == {1}
+
+
+def test_record_that_is_damaged(gateway, upstream):
+    """One run that nobody can read ends, and holds up no other."""
+    script_job(upstream, "running")
+    gw = gateway(stages={"job": job_stage(upstream.url)})
+    lost, kept = gw.client().started("job"), gw.client().started("job")
+    upstream.wait_for(2, "GET", "/jobs/1")
+    gw.kill9()
+    with sqlite3.connect(gw.store_file) as store:
+        store.execute("UPDATE runs SET body = ? WHERE id = ?", (b'{"version": 1, "par', lost["id"]))
+    store.close()
+    script_job(upstream, "done")
+    client = gw.start().client()
+    report = client.wait_end(lost["id"])
+    assert (report["status"], report["reason"]) == ("TERMINAL", "broken_record"), report
+    assert client.wait_end(kept["id"])["status"] == "SUCCEEDED"
+    assert upstream.count("POST", "/jobs") == 2
+    assert gw.log(event="record_not_read")
 
 
 def test_two_gateways_do_not_share_a_store(gateway, upstream):

@@ -182,7 +182,7 @@ static void test_secrets_of_a_run_that_is_given_up(void **state) {
     rig.run = run_load(&record, NULL, &fault);
     struct run_world world = rig_world(&rig);
     struct run_orders orders;
-    run_give_up(rig.run, &world, "it is gone", &orders);
+    run_give_up(rig.run, &world, REASON_BROKEN_DEFINITION, "it is gone", &orders);
     rig_carry_out(&rig, &orders);
     rig_stored(&rig);
     assert_int_equal(rig.run->state, RUN_ENDED);

@@ -1049,7 +1049,7 @@ static void test_definition_that_is_no_use_any_more(void **state) {
     assert_non_null(rig.run);
     struct run_world world = rig_world(&rig);
     struct run_orders orders;
-    run_give_up(rig.run, &world, "the file ca.pem is gone", &orders);
+    run_give_up(rig.run, &world, REASON_BROKEN_DEFINITION, "the file ca.pem is gone", &orders);
     rig_carry_out(&rig, &orders);
     rig_cancel(&rig);
     assert_ends(&rig, RUN_TERMINAL, REASON_BROKEN_DEFINITION);
