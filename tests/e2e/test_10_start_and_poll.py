@@ -254,7 +254,7 @@ def test_list_of_stages_and_one(gateway, upstream):
     assert (one["name"], one["label"], one["description"]) == ("job", "A job", "Does it.")
     assert [parameter["name"] for parameter in one["parameters"]] == ["n", "text"]
     schema = one["schema"]
-    assert schema["properties"]["n"]["type"] == "integer" and schema["additionalProperties"] is False
+    assert schema["properties"]["n"]["anyOf"][0]["type"] == "integer" and schema["additionalProperties"] is False
     check_problem(client.get("/stages/jop"), 404)
     assert "job" in client.get("/stages/jop").text, "it names the nearest"
 

@@ -53,6 +53,11 @@ static const struct value_row values[] = {
     {PARAM_INTEGER, "9223372036854775807", "9223372036854775807"},
     {PARAM_INTEGER, "\"9223372036854775807\"", "9223372036854775807"},
     {PARAM_INTEGER, "\"9223372036854775808\"", "!\"9223372036854775808\" is not a whole number"},
+    {PARAM_INTEGER, "-9223372036854775807", "-9223372036854775807"},
+    {PARAM_INTEGER, "-9223372036854775808", "!-9.22337203685478e+18 is not a whole number"},
+    {PARAM_INTEGER, "-9223372036854775809", "!-9.22337203685478e+18 is not a whole number"},
+    {PARAM_INTEGER, "1e18", "1000000000000000000"},
+    {PARAM_INTEGER, "9007199254740993", "9007199254740993"},
     {PARAM_INTEGER, "1e300", "!1e+300 is not a whole number"},
     {PARAM_INTEGER, "\"\"", "absent"},
     {PARAM_INTEGER, "\"  \"", "absent"},
@@ -69,17 +74,23 @@ static const struct value_row values[] = {
     {PARAM_NUMBER, "1.5", "1.5"},
     {PARAM_NUMBER, "2", "2"},
     {PARAM_NUMBER, "\"1.5\"", "1.5"},
-    {PARAM_NUMBER, "\"-2e3\"", "-2000"}, /* 5, 5.0 and "5.0" are one value: the same key gives the same run */
+    /* 5, 5.0 and "5.0" are one value: the same key gives the same run */
     {PARAM_NUMBER, "5.0", "5"},
     {PARAM_NUMBER, "\"5.0\"", "5"},
     {PARAM_NUMBER, "1e300", "1e+300"},
+    {PARAM_NUMBER, "-2e3", "-2000"},
+    {PARAM_NUMBER, "\"-0.25\"", "-0.25"},
+    {PARAM_NUMBER, "\"123456789012345\"", "123456789012345"},
+    {PARAM_NUMBER, "\"-2e3\"", "!\"-2e3\" is not a number: as text it is written like -12.5"},
+    {PARAM_NUMBER, "\"1234567890.123456\"", "!\"1234567890.123456\" is not a number: as text it may have 15 digits"},
+    {PARAM_NUMBER, "\"007\"", "!\"007\" is not a number: as text it is written like -12.5"},
     {PARAM_NUMBER, "\" 7 \"", "7"},
     {PARAM_NUMBER, "\"\"", "absent"},
     {PARAM_NUMBER, "\"1,5\"", "!\"1,5\" is not a number"},
-    {PARAM_NUMBER, "\".5\"", "!\".5\" is not a number"},
+    {PARAM_NUMBER, "\".5\"", "!\".5\" is not a number: as text it is written like -12.5"},
     {PARAM_NUMBER, "\"NaN\"", "!\"NaN\" is not a number"},
     {PARAM_NUMBER, "\"Infinity\"", "!\"Infinity\" is not a number"},
-    {PARAM_NUMBER, "\"1e999\"", "!\"1e999\" is not a number"},
+    {PARAM_NUMBER, "\"1e999\"", "!\"1e999\" is not a number: as text it is written like -12.5"},
     {PARAM_NUMBER, "\"true\"", "!\"true\" is not a number"},
     {PARAM_NUMBER, "false", "!must be a number, and is a boolean"},
     {PARAM_NUMBER, "{}", "!must be a number, and is an object"},
@@ -95,6 +106,7 @@ static const struct value_row values[] = {
     {PARAM_CHOICE, "\"smoke\"", "\"smoke\""},
     {PARAM_CHOICE, "\" soak\"", "\"soak\""},
     {PARAM_CHOICE, "3", "\"3\""},
+    {PARAM_CHOICE, "3.0", "\"3\""},
     {PARAM_CHOICE, "\"\"", "absent"},
     {PARAM_CHOICE, "\"Smoke\"", "!\"Smoke\" is not one of \"smoke\", \"soak\", \"3\"; did you mean \"smoke\"?"},
     {PARAM_CHOICE, "\"spike\"", "!\"spike\" is not one of \"smoke\", \"soak\", \"3\"; did you mean \"smoke\"?"},
@@ -114,6 +126,9 @@ static const struct value_row values[] = {
     {PARAM_LIST, "\"a\"", "[\"a\"]"},
     {PARAM_LIST, "\" [1, \\\"x\\\"]\"", "[1,\"x\"]"},
     {PARAM_LIST, "\"\"", "absent"},
+    {PARAM_LIST, "\"[1e100]\"",
+     "!holds a number of more than 18 digits, or an exponent of more than 2; put it into quotes"},
+    {PARAM_LIST, "\"[\\\"1e1000\\\", -1e-10]\"", "[\"1e1000\",-1e-10]"},
     {PARAM_LIST, "\"[1,\"", "!*is text that is not JSON: "},
     {PARAM_LIST, "[[1]]", "!holds an array at index 0, where only strings, numbers and booleans may be"},
     {PARAM_LIST, "[1,null]", "!holds null at index 1, where only strings, numbers and booleans may be"},
@@ -266,9 +281,10 @@ static void test_check(void **state) {
 static void test_secret_never_shown(void **state) {
     (void)state;
     static const char *const given[] = {"{\"s\":\"hunter2-hunter2\"}", "{\"s\":[\"hunter2\"]}",
-                                        "{\"s\":{\"hunter2\":1}}", "{\"s\":\"${hunter2}\"}"};
+                                        "{\"s\":{\"hunter2\":1}}", "{\"s\":\"${hunter2}\"}",
+                                        "{\"s\":{\"hunter2\":\"${x}\"}}"};
     struct param p = {.name = "s", .type = PARAM_SECRET, .max_length = 3};
-    for (size_t i = 0; i < 4; i++) {
+    for (size_t i = 0; i < sizeof given / sizeof *given; i++) {
         struct arena *arena = arena_new();
         struct faults faults;
         const struct json *checked;
@@ -320,16 +336,35 @@ static void test_schema(void **state) {
         {.name = "k", .type = PARAM_SECRET},
         {.name = "b", .type = PARAM_BOOLEAN, .preset = json_new_bool(arena, true)},
     };
-    assert_string_equal(
-        written(arena, params_schema(arena, params, sizeof params / sizeof *params)),
-        "{\"$schema\":\"https://json-schema.org/draft/2020-12/schema\",\"type\":\"object\",\"properties\":{"
-        "\"i\":{\"type\":\"integer\",\"minimum\":1},"
-        "\"n\":{\"type\":\"number\",\"title\":\"N\",\"maximum\":0.5},"
-        "\"s\":{\"type\":\"string\",\"description\":\"D\",\"maxLength\":3,\"pattern\":\"^(?:a|b)$\"},"
-        "\"c\":{\"type\":\"string\",\"enum\":[\"a\",\"b\"]},"
-        "\"l\":{\"type\":\"array\",\"minItems\":1,\"items\":{\"type\":[\"string\",\"number\",\"boolean\"]}},"
-        "\"j\":{},\"u\":{\"type\":\"string\",\"format\":\"uri\"},\"k\":{\"type\":\"string\",\"writeOnly\":true},"
-        "\"b\":{\"type\":\"boolean\",\"default\":true}},\"required\":[\"i\"],\"additionalProperties\":false}");
+    const struct json *schema = params_schema(arena, params, sizeof params / sizeof *params);
+    const struct json *all = json_gets(schema, "properties");
+    static const struct {
+        const char *name, *first;
+        size_t options;
+    } wanted[] = {
+        {"i", "{\"type\":\"integer\",\"minimum\":1,\"maximum\":9223372036854775807}", 2},
+        {"n", "{\"type\":\"number\",\"maximum\":0.5}", 4},
+        {"s", "{\"type\":\"string\",\"maxLength\":3,\"pattern\":\"^(?:a|b)$(?!\\\\n)\"}", 2},
+        {"c", "{\"enum\":[\"a\",\"b\"]}", 4},
+        {"l",
+         "{\"type\":\"array\",\"items\":{\"type\":[\"string\",\"number\",\"boolean\"]},\"minItems\":1,\"maxItems\":"
+         "10000}",
+         5},
+        {"j", "{\"type\":[\"object\",\"array\",\"number\",\"boolean\"]}", 5},
+        {"k", "{\"type\":\"string\",\"minLength\":1}", 3},
+        {"b", "{\"type\":\"boolean\"}", 4},
+    };
+    for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++) {
+        const struct json *options = json_gets(json_gets(all, wanted[i].name), "anyOf");
+        assert_string_equal(written(arena, json_at(options, 0)), wanted[i].first);
+        assert_int_equal(json_size(options), wanted[i].options);
+    }
+    assert_string_equal(json_gets_text(json_gets(all, "n"), "title"), "N");
+    assert_string_equal(json_gets_text(json_gets(all, "s"), "description"), "D");
+    assert_true(json_truth(json_gets(json_gets(all, "b"), "default")));
+    assert_true(json_truth(json_gets(json_gets(all, "k"), "writeOnly")));
+    assert_string_equal(written(arena, json_gets(schema, "required")), "[\"i\"]");
+    assert_false(json_truth(json_gets(schema, "additionalProperties")));
     arena_free(arena);
 }
 
