@@ -269,6 +269,64 @@ static void matches_are_bounded_in_sum(void **state) {
     arena_free(arena);
 }
 
+/* ---- docs/jsonpath.md ---- */
+
+static char *read_docs(void) {
+    FILE *file = fopen("docs/jsonpath.md", "rb");
+    assert_non_null(file);
+    char *text = mem_alloc(1 << 16);
+    assert_in_range(fread(text, 1, (1 << 16) - 1, file), 1000, (1 << 16) - 2);
+    fclose(file);
+    return text;
+}
+
+static void check_example(struct arena *arena, const struct json *root, const char *path, const char *wanted) {
+    struct fault fault = {0};
+    struct jsonpath_nodes nodes;
+    const struct jsonpath *compiled = jsonpath_compile(arena, text_of(path), &fault);
+    if (text_starts(text_of(wanted), "refused: ")) {
+        if (compiled || !strstr(fault.what, wanted + strlen("refused: "))) fail_msg("%s: %s", path, fault.what);
+        return;
+    }
+    if (!compiled || !jsonpath_find(compiled, root, arena, &nodes, &fault)) fail_msg("%s: %s", path, fault.what);
+    struct json *found = json_new_array(arena);
+    for (size_t i = 0; i < nodes.count; i++) json_push(found, nodes.items[i]);
+    const struct json *expected = json_parse(arena, text_of(wanted), &LIMITS, &fault);
+    if (!expected) fail_msg("%s: %s", wanted, fault.what);
+    if (!json_same(found, expected)) fail_msg("%s does not find %s", path, wanted);
+}
+
+static void examples_of_the_docs(void **state) {
+    (void)state;
+    struct arena *arena = arena_new();
+    char *docs = read_docs();
+    struct text rest = text_of(docs), line;
+    struct buf document;
+    const struct json *root = NULL;
+    enum { PROSE, JSON, PATHS } in = PROSE;
+    int examples = 0;
+    buf_init(&document, 1 << 16);
+    while (text_cut(&rest, '\n', &line)) {
+        if (text_starts(line, "```")) {
+            if (in == JSON) root = json_parse(arena, buf_text(&document), &LIMITS, NULL);
+            in = text_is(line, "```json") ? JSON : text_is(line, "```jsonpath") ? PATHS : PROSE;
+            continue;
+        }
+        if (in == JSON) buf_addt(&document, line);
+        if (in != PATHS) continue;
+        char *path = arena_strndup(arena, line.at, line.len), *arrow = strstr(path, " \xE2\x86\x92 ");
+        assert_non_null(root);
+        assert_non_null(arrow);
+        *arrow = 0;
+        check_example(arena, root, path, arrow + 5);
+        examples++;
+    }
+    assert_in_range(examples, 30, 1000);
+    buf_fini(&document);
+    mem_free(docs);
+    arena_free(arena);
+}
+
 /* ---- the suite ---- */
 
 static char *read_suite(struct text *ret) {
@@ -359,7 +417,7 @@ int main(void) {
         cmocka_unit_test(habits_of_other_dialects), cmocka_unit_test(normalised_paths),
         cmocka_unit_test(paths_are_bounded),        cmocka_unit_test(large_values_cost_what_they_take),
         cmocka_unit_test(walks_are_bounded),        cmocka_unit_test(matches_are_bounded_in_sum),
-        cmocka_unit_test(the_compliance_suite),
+        cmocka_unit_test(examples_of_the_docs),     cmocka_unit_test(the_compliance_suite),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
