@@ -9,7 +9,7 @@
 #include "front/callers.h"
 #include "front/exchange.h"
 #include "lang/json.h"
-#include "run/engine.h"
+#include "run/ask.h"
 #include "stage/catalog.h"
 #include "store/store.h"
 

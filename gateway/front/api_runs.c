@@ -254,7 +254,7 @@ static bool allowed(const struct ask *ask, const char *stage) {
 }
 
 static void on_gone(struct exchange *exchange) {
-    engines_hurry(exchange->context);
+    ask_hurry(exchange->context);
 }
 
 static struct ask *ask_for(struct api_call *call, enum ask_kind kind) {
@@ -276,7 +276,7 @@ static void ask_run(struct api_call *call, enum ask_kind kind) {
     }
     struct ask *ask = ask_for(call, kind);
     memcpy(ask->id, call->id, sizeof ask->id);
-    engines_ask(call->api->engines, ask);
+    ask_send(call->api->engines, ask);
 }
 
 void api_runs_show(struct api_call *call) {
@@ -318,7 +318,7 @@ static void start(struct api_call *call, struct stage *stage, const struct json 
     ask->parameters = parameters;
     ask->fingerprint = fingerprint_of(arena, parameters);
     ask->traceparent = traceparent_of(call->exchange);
-    engines_ask(call->api->engines, ask);
+    ask_send(call->api->engines, ask);
 }
 
 void api_runs_start(struct api_call *call) {
@@ -367,7 +367,7 @@ static void cancel_key(struct api_call *call, const struct json *object, struct 
     struct ask *ask = ask_for(call, ASK_CANCEL_KEY);
     ask->stage_name = call->stage;
     ask->key = key;
-    engines_ask(call->api->engines, ask);
+    ask_send(call->api->engines, ask);
 }
 
 void api_runs_cancel_key(struct api_call *call) {
@@ -458,7 +458,7 @@ void api_runs_list(struct api_call *call) {
     } else {
         struct ask *ask = ask_for(call, ASK_LIST);
         ask->filter = filter;
-        engines_ask(call->api->engines, ask);
+        ask_send(call->api->engines, ask);
     }
     faults_fini(&faults);
 }

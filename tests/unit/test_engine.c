@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <time.h>
 
+#include "run/ask.h"
 #include "run/engine.h"
 #include "run/id.h"
 #include "run_rig.h"
@@ -194,7 +195,7 @@ static void put_question(void *arg) {
     struct question *question = arg;
     struct gateway *gw = question->gw;
     bool drain = question->then_drain; /* the question may be over at once */
-    engines_ask(&gw->engines, question->ask);
+    ask_send(&gw->engines, question->ask);
     if (drain) engine_drain(gw->items[0], raise_flag, &question->drained);
 }
 

@@ -1,0 +1,441 @@
+/* Questions, on the loop of the run that they are about, and their answers.
+ *
+ * What is in memory is answered from there; what has ended, from the store. A question may wait: for a record to be
+ * durable (a start, a cancel), or for the end of a run (Prefer: wait). It is in one list at a time, that of the life
+ * that it waits for; the life's engine says when that has come. Always holds: every question is answered exactly once,
+ * on the loop that asked. */
+#include "run/ask.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/digest.h"
+#include "run/id.h"
+#include "run/life.h"
+
+#define REPORT_MAX (16 * 1024 * 1024)
+#define LIST_MAX (64 * 1024 * 1024)
+#define LIST_ENOUGH \
+    (LIST_MAX / 2) /* no further run is put into an answer of that size; the cursor tells where to go on */
+
+/* ---- questions ---- */
+
+struct ask *ask_new(enum ask_kind kind, struct loop *from, void (*done)(struct ask *ask), void *arg) {
+    struct arena *arena = arena_new();
+    struct ask *ask = arena_new_of(arena, struct ask);
+    ask->kind = kind;
+    ask->arena = arena;
+    ask->from = from;
+    ask->done = done;
+    ask->arg = arg;
+    buf_init(&ask->report, LIST_MAX);
+    return ask;
+}
+
+void ask_free(struct ask *ask) {
+    if (!ask) return;
+    stage_unref(ask->stage);
+    buf_fini(&ask->report);
+    arena_free(ask->arena);
+}
+
+static void deliver(void *arg) {
+    struct ask *ask = arg;
+    ask->done(ask);
+}
+
+static void answer(struct ask *ask) {
+    loop_timer_clear(&ask->timer);
+    if (ask->engine->loop == ask->from) loop_later(ask->from, deliver, ask);
+    else loop_post(ask->from, deliver, ask);
+}
+
+static void answer_report(struct ask *ask, const struct run *run) {
+    ask->ended = run_ended(run);
+    ask->status = ask->ended ? run->status : RUN_RUNNING;
+    memcpy(ask->id, run->id, sizeof ask->id);
+    run_report_write(run, ask->base_url, &ask->report);
+    answer(ask);
+}
+
+static void answer_fault(struct ask *ask, enum fault_kind kind, const char *where, const char *what) {
+    ask->failed = true;
+    fault_set(&ask->fault, kind, where, "%s", what);
+    answer(ask);
+}
+
+static bool allowed(const struct ask *ask, const char *stage) {
+    return !ask->allowed || ask->allowed(ask, stage);
+}
+
+/* Is the run that was found the one that the question is about? Answers, and says false, where it is not. */
+static bool fits(struct ask *ask, const struct run *run) {
+    if (!allowed(ask, run->stage_name)) {
+        answer_fault(ask, FAULT_NOT_FOUND, run->id, "there is no such run");
+        return false;
+    }
+    if (ask->kind == ASK_START && run->fingerprint && strcmp(run->fingerprint, ask->fingerprint) != 0) {
+        char what[160];
+        snprintf(what, sizeof what,
+                 "the run %s has this key, with other parameters; a new piece of work needs a new key", run->id);
+        answer_fault(ask, FAULT_CONFLICT, "/key", what);
+        return false;
+    }
+    return true;
+}
+
+static void unlist(struct ask **list, struct ask *ask) {
+    for (; *list; list = &(*list)->next)
+        if (*list == ask) {
+            *list = ask->next;
+            return;
+        }
+}
+
+static void ask_time_is_up(void *arg) {
+    struct ask *ask = arg;
+    struct life *life = ask->op;
+    unlist(&life->asks, ask);
+    answer_report(ask, life->run);
+}
+
+/* Puts the question to a run in flight: answered now, or when what it waits for has come. */
+static void ask_life(struct ask *ask, struct life *life) {
+    if (!fits(ask, life->run)) return;
+    bool cancel = ask->kind == ASK_CANCEL || ask->kind == ASK_CANCEL_KEY;
+    ask->waits_for_record = cancel || !life->accepted;
+    ask->op = life;
+    if (!ask->waits_for_record && (ask->wait_ms <= 0 || life->engine->draining)) {
+        answer_report(ask, life->run);
+        return;
+    }
+    loop_timer_init(&ask->timer, life->engine->loop, "wait", ask_time_is_up, ask);
+    if (!ask->waits_for_record) loop_timer_set(&ask->timer, ask->wait_ms);
+    ask->next = life->asks;
+    life->asks = ask;
+    if (cancel) {
+        struct log_context ctx = life_context(life->run);
+        log_put(LOG_INFO, "run_cancel_wanted", &ctx, LOG_STR("by", ask->caller_name));
+        life_cancel(life);
+        if (!life_writes(life)) { /* it wants no record: it is known, or over */
+            unlist(&life->asks, ask);
+            answer_report(ask, life->run);
+        }
+    }
+}
+
+/* All records are durable: whoever waited for that is answered, or waits on for the end. */
+void ask_recorded(struct life *life) {
+    struct ask *waiting = life->asks;
+    life->asks = NULL;
+    while (waiting) {
+        struct ask *ask = waiting;
+        waiting = ask->next;
+        bool goes_on = !ask->waits_for_record ||
+                       (ask->kind == ASK_START && ask->wait_ms > 0 && !life->engine->draining);
+        if (!goes_on) {
+            answer_report(ask, life->run);
+            continue;
+        }
+        if (ask->waits_for_record) {
+            ask->waits_for_record = false;
+            loop_timer_set(&ask->timer, ask->wait_ms);
+        }
+        ask->next = life->asks;
+        life->asks = ask;
+    }
+}
+
+void ask_answer_all(struct life *life) {
+    while (life->asks) {
+        struct ask *ask = life->asks;
+        life->asks = ask->next;
+        answer_report(ask, life->run);
+    }
+}
+
+/* The end will not come here any more. Who waits for a record is answered when it is durable. */
+void ask_answer_waiting(struct life *life) {
+    for (struct ask **at = &life->asks; *at;) {
+        struct ask *ask = *at;
+        if (ask->waits_for_record) {
+            at = &ask->next;
+            continue;
+        }
+        *at = ask->next;
+        answer_report(ask, life->run);
+    }
+}
+
+void ask_refuse_all(struct life *life, const struct fault *fault) {
+    while (life->asks) {
+        struct ask *ask = life->asks;
+        life->asks = ask->next;
+        answer_fault(ask, FAULT_BUSY, "store", fault->what);
+    }
+}
+
+/* Another run has the key. Its start was asked for twice, or it is there from before a restart. */
+void ask_found_instead(struct life *life, const struct store_record *record) {
+    struct fault fault;
+    struct run *other = run_load(record, NULL, &fault);
+    while (life->asks) {
+        struct ask *ask = life->asks;
+        life->asks = ask->next;
+        ask->created = false;
+        if (!other) answer_fault(ask, FAULT_INTERNAL, record->id, fault.what);
+        else if (fits(ask, other)) answer_report(ask, other);
+    }
+    run_free(other);
+}
+
+/* ---- starting ---- */
+
+static void begin_life(struct engine *engine, struct run *run, struct ask *ask) {
+    struct life *life = life_new(engine, run);
+    ask->op = life;
+    ask->waits_for_record = true;
+    loop_timer_init(&ask->timer, engine->loop, "wait", ask_time_is_up, ask);
+    life->asks = ask;
+    life_record(life);
+}
+
+static struct run_new new_of(const struct ask *ask, int64_t now_ms) {
+    return (struct run_new){.stage = ask->stage,
+                            .id = ask->id,
+                            .key = ask->key,
+                            .fingerprint = ask->fingerprint,
+                            .traceparent = ask->traceparent,
+                            .caller_name = ask->caller_name,
+                            .caller = ask->caller,
+                            .parameters = ask->parameters,
+                            .now_ms = now_ms};
+}
+
+static void make_id(struct ask *ask, unsigned loops) {
+    uint32_t owner;
+    if (ask->key) {
+        owner = id_owner_of_key(text_of(ask->stage_name), text_of(ask->key));
+    } else {
+        digest_random(&owner, sizeof owner);
+        owner %= ID_OWNER_VALUES / loops;
+        owner = owner * loops + loop_index(ask->engine->loop);
+    }
+    id_make(loop_wall_ms(ask->from), owner, ask->id);
+}
+
+static void ask_start(struct engine *engine, struct ask *ask) {
+    struct life *life = ask->key ? life_find_key(engine, ask->stage_name, ask->key) : NULL;
+    if (life) {
+        ask_life(ask, life);
+    } else if (engine->draining) {
+        answer_fault(ask, FAULT_BUSY, "gateway", "the gateway is being stopped; try again");
+    } else if (!store_ready(engine->store)) {
+        answer_fault(ask, FAULT_BUSY, "store", "the store cannot take runs at the moment; try again");
+    } else if (engine->count >= engine->settings.max_runs) {
+        answer_fault(ask, FAULT_BUSY, "max_runs", "as many runs as allowed are in flight; try again later");
+    } else {
+        struct run_new from = new_of(ask, loop_wall_ms(engine->loop));
+        ask->created = true;
+        begin_life(engine, run_new(&from), ask);
+    }
+}
+
+/* ---- questions that the store answers ---- */
+
+static void op_free(struct store_op *op) {
+    store_op_fini(op);
+    mem_free(op);
+}
+
+static void submit(struct engine *engine, struct ask *ask, enum store_kind kind, void (*done)(struct store_op *op)) {
+    if (!engine->store) {
+        answer_fault(ask, FAULT_BUSY, "store", "the gateway is being stopped; try again");
+        return;
+    }
+    struct store_op *op = mem_alloc(sizeof *op);
+    op->kind = kind;
+    op->loop = engine->loop;
+    op->done = done;
+    op->arg = ask;
+    memcpy(op->record.id, ask->id, sizeof op->record.id);
+    op->record.stage = ask->stage_name;
+    op->record.key = ask->key;
+    op->filter = ask->filter;
+    store_submit(engine->store, op);
+}
+
+static void cancel_in_advance(struct engine *engine, struct ask *ask) {
+    if (!allowed(ask, ask->stage_name)) {
+        answer_fault(ask, FAULT_NOT_FOUND, ask->stage_name, "there is no such stage");
+        return;
+    }
+    struct run_new from = new_of(ask, loop_wall_ms(engine->loop));
+    begin_life(engine, run_new_canceled(&from, ask->stage_name), ask);
+}
+
+static void on_found(struct store_op *op) {
+    struct ask *ask = op->arg;
+    struct engine *engine = ask->engine;
+    struct life *life = ask->kind == ASK_CANCEL_KEY ? life_find_key(engine, ask->stage_name, ask->key)
+                                                    : life_find_id(engine, ask->id);
+    struct fault fault;
+    struct run *run = NULL;
+    if (life) ask_life(ask, life); /* it came meanwhile */
+    else if (op->outcome == STORE_FAILED) answer_fault(ask, FAULT_BUSY, "store", op->fault.what);
+    else if (op->outcome == STORE_MISSING && ask->kind == ASK_CANCEL_KEY) cancel_in_advance(engine, ask);
+    else if (op->outcome == STORE_MISSING) answer_fault(ask, FAULT_NOT_FOUND, ask->id, "there is no such run");
+    else if (!(run = run_load(op->found, NULL, &fault))) answer_fault(ask, FAULT_INTERNAL, ask->id, fault.what);
+    else if (fits(ask, run)) answer_report(ask, run);
+    run_free(run);
+    op_free(op);
+}
+
+/* ---- lists ---- */
+
+/* A list under way: what the store found, and what is known better than there. It goes round the loops that own a run
+ * of it which is in flight, since the store is not told of every poll, and comes home to be answered. */
+struct listing {
+    struct store_op *op;
+    const struct engines *engines;
+    unsigned visited;   /* engines, from the home one on */
+    const char **fresh; /* a report for each record; NULL: as the store has it */
+};
+
+static struct listing *listing_new(struct ask *ask, const struct engines *engines) {
+    struct listing *listing = arena_new_of(ask->arena, struct listing);
+    listing->engines = engines;
+    return listing;
+}
+
+static unsigned owner_of(const struct listing *listing, size_t i) {
+    return id_owner(text_of(listing->op->found[i].id)) % listing->engines->count;
+}
+
+static void refresh(struct ask *ask, struct listing *listing, const struct engine *engine) {
+    for (size_t i = 0; i < listing->op->found_count; i++) {
+        if (listing->engines->items[owner_of(listing, i)] != engine) continue;
+        const struct life *life = life_find_id(engine, listing->op->found[i].id);
+        if (!life) continue;
+        struct buf report;
+        buf_init(&report, REPORT_MAX);
+        run_report_write(life->run, ask->base_url, &report);
+        listing->fresh[i] = arena_strdup(ask->arena, buf_cstr(&report));
+        buf_fini(&report);
+    }
+}
+
+static bool owns_open(const struct listing *listing, unsigned engine) {
+    for (size_t i = 0; i < listing->op->found_count; i++)
+        if (listing->op->found[i].ended_ms == 0 && owner_of(listing, i) == engine) return true;
+    return false;
+}
+
+static void add_listed(const struct ask *ask, const struct listing *listing, size_t i, struct buf *out) {
+    struct run *loaded = listing->fresh[i] ? NULL : run_load(&listing->op->found[i], NULL, NULL);
+    if (!listing->fresh[i] && !loaded) return;
+    if (out->at[out->len - 1] != '[') buf_addc(out, ',');
+    if (loaded) run_report_write(loaded, ask->base_url, out);
+    else buf_adds(out, listing->fresh[i]);
+    run_free(loaded);
+}
+
+static void listing_end(struct ask *ask, const struct listing *listing) {
+    struct store_op *op = listing->op;
+    buf_adds(&ask->report, "{\"runs\":[");
+    size_t n = 0;
+    while (n < op->found_count && ask->report.len < LIST_ENOUGH) add_listed(ask, listing, n++, &ask->report);
+    buf_adds(&ask->report, "],\"cursor\":");
+    if (op->more || n < op->found_count) buf_addf(&ask->report, "\"%s\"}", op->found[n - 1].id);
+    else buf_adds(&ask->report, "null}");
+    answer(ask);
+    op_free(op);
+}
+
+static void listing_arrives(void *arg) {
+    struct ask *ask = arg;
+    struct listing *listing = ask->op;
+    const struct engines *engines = listing->engines;
+    unsigned home = loop_index(ask->from);
+    ask->engine = engines->items[(home + listing->visited) % engines->count];
+    refresh(ask, listing, ask->engine);
+    while (++listing->visited < engines->count) {
+        unsigned next = (home + listing->visited) % engines->count;
+        if (!owns_open(listing, next)) continue;
+        loop_post(engines->items[next]->loop, listing_arrives, ask);
+        return;
+    }
+    listing_end(ask, listing);
+}
+
+static void on_listed(struct store_op *op) {
+    struct ask *ask = op->arg;
+    if (op->outcome == STORE_DONE) {
+        struct listing *listing = ask->op;
+        listing->op = op;
+        listing->fresh = arena_array_of(ask->arena, const char *, op->found_count + 1);
+        listing_arrives(ask);
+        return;
+    }
+    if (op->outcome == STORE_FAILED) answer_fault(ask, FAULT_BUSY, "store", op->fault.what);
+    else answer_fault(ask, FAULT_INVALID, "cursor", "there is no run with this id any more; begin without a cursor");
+    op_free(op);
+}
+
+/* ---- asking ---- */
+
+static void ask_arrives(void *arg) {
+    struct ask *ask = arg;
+    struct engine *engine = ask->engine;
+    struct life *life = NULL;
+    switch (ask->kind) {
+    case ASK_START: ask_start(engine, ask); return;
+    case ASK_LIST: submit(engine, ask, STORE_LIST, on_listed); return;
+    case ASK_CANCEL_KEY: life = life_find_key(engine, ask->stage_name, ask->key); break;
+    case ASK_GET:
+    case ASK_CANCEL: life = life_find_id(engine, ask->id); break;
+    }
+    if (life) ask_life(ask, life);
+    else submit(engine, ask, ask->kind == ASK_CANCEL_KEY ? STORE_FIND_KEY : STORE_GET, on_found);
+}
+
+void ask_send(const struct engines *engines, struct ask *ask) {
+    uint32_t owner = loop_index(ask->from);
+    if (ask->key && (ask->kind == ASK_START || ask->kind == ASK_CANCEL_KEY))
+        owner = id_owner_of_key(text_of(ask->stage_name), text_of(ask->key));
+    else if (ask->kind == ASK_GET || ask->kind == ASK_CANCEL) owner = id_owner(text_of(ask->id));
+    ask->engine = engines->items[owner % engines->count];
+    if (ask->kind == ASK_LIST) ask->op = listing_new(ask, engines);
+    if (ask->kind == ASK_START || ask->kind == ASK_CANCEL_KEY) make_id(ask, engines->count);
+    memcpy(ask->asked_id, ask->id, sizeof ask->asked_id);
+    if (ask->engine->loop == ask->from) ask_arrives(ask);
+    else loop_post(ask->engine->loop, ask_arrives, ask);
+}
+
+struct hurry {
+    struct engine *engine;
+    const struct ask *ask; /* only compared: it may have been answered, and be gone */
+    char id[STORE_ID_SIZE];
+};
+
+static void hurry_arrives(void *arg) {
+    struct hurry *hurry = arg;
+    struct life *life = life_find_id(hurry->engine, hurry->id);
+    for (struct ask *ask = life ? life->asks : NULL; ask; ask = ask->next) {
+        if (ask != hurry->ask) continue;
+        ask->wait_ms = 0;
+        if (ask->waits_for_record) break;
+        unlist(&life->asks, ask);
+        answer_report(ask, life->run);
+        break;
+    }
+    mem_free(hurry);
+}
+
+void ask_hurry(const struct ask *ask) {
+    struct hurry *hurry = mem_alloc(sizeof *hurry);
+    hurry->engine = ask->engine;
+    hurry->ask = ask;
+    memcpy(hurry->id, ask->asked_id, sizeof hurry->id);
+    loop_post(ask->engine->loop, hurry_arrives, hurry);
+}

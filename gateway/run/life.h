@@ -1,0 +1,61 @@
+/* A life: a run in flight, with what it needs meanwhile. Private to run/engine, which leads it, and run/ask, which
+ * answers for it. */
+#ifndef RUN_LIFE_H
+#define RUN_LIFE_H
+
+#include "base/log.h"
+#include "run/ask.h"
+#include "run/engine.h"
+#include "run/index.h"
+
+struct life {
+    struct engine *engine;
+    struct run *run;
+    struct index_link by_id, by_key;
+    struct life *previous, *next; /* of the engine's list */
+    struct loop_timer timer;      /* DUE */
+    struct loop_timer store_timer;
+    struct write *write; /* under way */
+    bool record_changed; /* since that write was begun */
+    bool accepted;       /* its first record is durable */
+    bool dead;
+    struct transfer *transfer;
+    struct arena *attempt; /* of the call under way */
+    struct request request;
+    struct secrets *secrets;
+    struct ask *asks;
+};
+
+struct engine {
+    struct loop *loop;
+    struct upstream *upstream;
+    struct store *store;
+    struct engine_settings settings;
+    struct index by_id, by_key;
+    struct life *lives;
+    size_t count;
+    uint32_t random;            /* xorshift state: jitter needs no better */
+    bool draining;              /* nothing begins any more */
+    void (*drained)(void *arg); /* until it was called */
+    void *drained_arg;
+};
+
+/* ---- of run/engine ---- */
+struct life *life_new(struct engine *engine,
+                      struct run *run); /* TAKES the run; in no list before, in the indexes after */
+void life_record(struct life *life);    /* writes what is known of it, now or behind the write under way */
+void life_cancel(struct life *life);
+bool life_writes(const struct life *life); /* something of it is not durable yet */
+struct life *life_find_id(const struct engine *engine, const char *id);
+struct life *life_find_key(const struct engine *engine, const char *stage, const char *key);
+struct log_context life_context(const struct run *run);
+
+/* ---- of run/ask: the questions that wait for a life ---- */
+void ask_recorded(
+    struct life *life); /* all of it is durable: who waited for that is answered, or waits on for the end */
+void ask_answer_all(struct life *life);
+void ask_answer_waiting(struct life *life); /* the end will not come here any more */
+void ask_refuse_all(struct life *life, const struct fault *fault);
+void ask_found_instead(struct life *life, const struct store_record *record); /* another run has the key */
+
+#endif
