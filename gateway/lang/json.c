@@ -402,7 +402,7 @@ const struct json *json_share(struct arena *arena, const struct json *value) {
 
 /* ---- writing ---- */
 
-static void write_real(struct buf *out, double value) {
+void json_write_real(struct buf *out, double value) {
     char digits[40];
     for (int precision = 15; precision <= 17; precision++) {
         snprintf(digits, sizeof digits, "%.*g", precision, value);
@@ -426,7 +426,7 @@ static void write_value(struct buf *out, const struct json *value, struct style 
 static void write_array(struct buf *out, const struct json *array, struct style style) {
     struct style inner = {style.spaces, style.level + 1};
     buf_addc(out, '[');
-    for (size_t i = 0; i < json_size(array); i++) {
+    for (size_t i = 0; i < json_size(array) && !out->full; i++) {
         if (i) buf_addc(out, ',');
         write_break(out, inner);
         write_value(out, json_at(array, i), inner);
@@ -439,7 +439,7 @@ static void write_object(struct buf *out, const struct json *object, struct styl
     struct style inner = {style.spaces, style.level + 1};
     const char *separator = "";
     buf_addc(out, '{');
-    for (struct json_member m = json_first(object); m.name.at; m = json_next(object, m)) {
+    for (struct json_member m = json_first(object); m.name.at && !out->full; m = json_next(object, m)) {
         buf_adds(out, separator);
         separator = ",";
         write_break(out, inner);
@@ -456,7 +456,7 @@ static void write_value(struct buf *out, const struct json *value, struct style 
     case JSON_NULL: buf_adds(out, "null"); return;
     case JSON_BOOL: buf_adds(out, json_truth(value) ? "true" : "false"); return;
     case JSON_INT: buf_addf(out, "%lld", (long long)json_int(value)); return;
-    case JSON_REAL: write_real(out, json_number(value)); return;
+    case JSON_REAL: json_write_real(out, json_number(value)); return;
     case JSON_STRING: buf_add_json_string(out, json_text(value)); return;
     case JSON_ARRAY: write_array(out, value, style); return;
     case JSON_OBJECT: write_object(out, value, style); return;

@@ -66,11 +66,7 @@ const struct pattern *pattern_compile(struct arena *arena, struct text source, b
     return pattern;
 }
 
-static enum pattern_result match(const struct pattern *pattern, struct text subject, pcre2_match_context *limits) {
-    pcre2_match_data *data = pcre2_match_data_create(1, NULL); /* threads may share a pattern, so not kept in it */
-    if (!data) abort();
-    int found = pcre2_match(pattern->code, (PCRE2_SPTR)(subject.at ? subject.at : ""), subject.len, 0, 0, data, limits);
-    pcre2_match_data_free(data);
+static enum pattern_result result_of(int found) {
     switch (found) {
     case PCRE2_ERROR_MATCHLIMIT:
     case PCRE2_ERROR_DEPTHLIMIT:
@@ -79,6 +75,32 @@ static enum pattern_result match(const struct pattern *pattern, struct text subj
     case PCRE2_ERROR_RECURSELOOP: return PATTERN_TOO_HARD;
     default: return found >= 0 ? PATTERN_YES : PATTERN_NO; /* 0: more groups than room, a match all the same */
     }
+}
+
+static enum pattern_result match(const struct pattern *pattern, struct text subject, pcre2_match_context *limits) {
+    pcre2_match_data *data = pcre2_match_data_create(1, NULL); /* threads may share a pattern, so not kept in it */
+    if (!data) abort();
+    int found = pcre2_match(pattern->code, (PCRE2_SPTR)(subject.at ? subject.at : ""), subject.len, 0, 0, data, limits);
+    pcre2_match_data_free(data);
+    return result_of(found);
+}
+
+/* \K in a look-ahead may put the start behind the end; such a match counts as empty. */
+enum pattern_result pattern_find(const struct pattern *pattern, struct text subject, size_t from, bool quick,
+                                 struct text groups[PATTERN_GROUPS]) {
+    pcre2_match_data *data = pcre2_match_data_create(PATTERN_GROUPS, NULL);
+    if (!data) abort();
+    const char *at = subject.at ? subject.at : "";
+    int found = pcre2_match(pattern->code, (PCRE2_SPTR)at, subject.len, from, 0, data,
+                            quick ? pattern->quick : pattern->limits);
+    const PCRE2_SIZE *bounds = pcre2_get_ovector_pointer(data);
+    for (int i = 0; i < PATTERN_GROUPS; i++) {
+        bool in = found >= 0 && (found == 0 || i < found) && bounds[2 * i] != PCRE2_UNSET;
+        size_t start = in ? bounds[2 * i] : 0, end = in && bounds[2 * i + 1] > start ? bounds[2 * i + 1] : start;
+        groups[i] = in ? (struct text){at + start, end - start} : (struct text){NULL, 0};
+    }
+    pcre2_match_data_free(data);
+    return result_of(found);
 }
 
 enum pattern_result pattern_match(const struct pattern *pattern, struct text subject) {

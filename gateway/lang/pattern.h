@@ -17,4 +17,10 @@ enum pattern_result pattern_match(const struct pattern *pattern, struct text sub
 /* The same with a limit of 2,000 steps in place of 200,000, for callers that match many times over. */
 enum pattern_result pattern_match_quick(const struct pattern *pattern, struct text subject);
 
+/* The same from byte `from` on, with what the pattern and its first groups match; at == NULL: a group that took no
+ * part. `quick` as above. */
+#define PATTERN_GROUPS 10
+enum pattern_result pattern_find(const struct pattern *pattern, struct text subject, size_t from, bool quick,
+                                 struct text groups[PATTERN_GROUPS]);
+
 #endif

@@ -115,10 +115,8 @@ static bool place_of(struct compile *c, const struct conf *at, struct text type,
     }
     bool xml = text_is_nocase(essence, "text/xml") || text_is_nocase(essence, "application/xml") ||
                (essence.len > 4 && strncasecmp(essence.at + essence.len - 4, "+xml", 4) == 0);
-    if (xml)
-        compile_fault(c, at, FAULT_UNSUPPORTED, "a body of type %.*s is not supported by this version",
-                      TEXT_ARG(essence));
-    return !xml;
+    if (xml) *ret_place = PLACE_XML;
+    return true;
 }
 
 static bool check_type(struct compile *c, const struct conf *at) {
