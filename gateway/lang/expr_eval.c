@@ -336,8 +336,14 @@ static bool reckon_integers(struct expr_run *run, const struct expr *expr, int64
 
 static double real_modulo(double a, double b) {
     double rest = fmod(a, b);
-    if (rest != 0 && (rest < 0) != (b < 0)) rest += b;
-    return rest;
+    if (!(rest < 0) && !(rest > 0)) return copysign(0, b);
+    return (rest < 0) != (b < 0) ? rest + b : rest;
+}
+
+static double real_floor(double a, double b) {
+    double whole = (a - real_modulo(a, b)) / b;
+    if (!(whole < 0) && !(whole > 0)) return copysign(0, a / b);
+    return floor(whole) + (whole - floor(whole) > 0.5);
 }
 
 static bool reckon_reals(struct expr_run *run, const struct expr *expr, double a, double b, struct value *ret,
@@ -347,7 +353,7 @@ static bool reckon_reals(struct expr_run *run, const struct expr *expr, double a
     case EXPR_MINUS: return real_result(run, expr, a - b, ret, fault);
     case EXPR_TIMES: return real_result(run, expr, a * b, ret, fault);
     case EXPR_DIVIDE: return real_result(run, expr, a / b, ret, fault);
-    case EXPR_FLOOR: return real_result(run, expr, floor((a - real_modulo(a, b)) / b + 0.5), ret, fault);
+    case EXPR_FLOOR: return real_result(run, expr, real_floor(a, b), ret, fault);
     default: return real_result(run, expr, real_modulo(a, b), ret, fault);
     }
 }

@@ -245,8 +245,11 @@ static size_t line_break(struct text t, size_t at) {
 static void add_indented(struct buf *out, struct text t, struct text indention, bool first, bool blank) {
     bool indents = first;
     for (size_t start = 0;; indents = true) {
-        size_t end = start, size = 0;
-        while (end < t.len && (size = line_break(t, end)) == 0) end++;
+        size_t end = start, size = 0, len;
+        while (end < t.len && (size = line_break(t, end)) == 0) {
+            read_character(t, end, &len);
+            end += len;
+        }
         if (indents && (end > start || blank || start == 0)) buf_addt(out, indention);
         buf_add(out, t.at + start, end - start);
         if (end >= t.len) return;
