@@ -2,7 +2,7 @@
  *
  * Where Jinja has a filter of the name, ours gives what Jinja gives; but a value of the wrong kind is a fault where
  * Jinja would guess, since a request made of a guess has been sent before anyone can look. The tables are also the
- * manual (docs/templates.md, made by `stagedoor eval manual`) and its tests. `default` and `is defined` are part of the
+ * manual (docs/templates.md) and its tests. `default` and `is defined` are part of the
  * language, and their rows are here for the manual only: they have to see that a value is undefined. */
 #include "lang/filter.h"
 
@@ -102,7 +102,7 @@ const struct filter filter_table[] = {
     {"sha256", "", FILTER_PLAIN, filter_sha256, "the digest, in hexadecimal digits",
      "{{ 'abc' | sha256 | truncate(8, true, '') }}", "ba7816bf"},
     {"hmac_sha256", "key* form", FILTER_PLAIN, filter_hmac_sha256, "the signature, as \"hex\" or \"base64\"",
-     "{{ 'body' | hmac_sha256('key', 'base64') }}", "WQe1p0eZvEdbJlb2YjpM9X7L9XNzVeLVzuHSHC9q3f0="},
+     "{{ 'body' | hmac_sha256('key', 'base64') }}", "UVquEztDXUAAlWcx9orlz164XU8NxqVG0r/NNZXsGuE="},
     {"format_time", "format", FILTER_PLAIN, filter_format_time,
      "a time (RFC 3339, or seconds since 1970) in UTC, by the format of strftime",
      "{{ '2026-03-01T12:30:00+02:00' | format_time('%Y/%m/%d %H:%M') }} {{ 0 | format_time }}",
