@@ -168,6 +168,11 @@ void buf_grew(struct buf *buf, size_t len) {
 }
 
 void buf_add(struct buf *buf, const void *at, size_t len) {
+    if (len < buf->cap - buf->len && len <= buf->max - buf->len && !buf->full && len) { /* most of the time */
+        memcpy(buf->at + buf->len, at, len);
+        buf->at[buf->len += len] = 0;
+        return;
+    }
     char *to = buf_room(buf, len);
     if (!to) return;
     if (len) memcpy(to, at, len);
@@ -226,16 +231,29 @@ char *buf_take(struct buf *buf) {
     return taken;
 }
 
+/* Whether none of eight bytes is a control, a quote, a backslash or DEL: each term has the high bit of such a byte. */
+static bool eight_plain(const char *at) {
+    const uint64_t ones = UINT64_C(0x0101010101010101), high = ones << 7;
+    uint64_t v;
+    memcpy(&v, at, sizeof v);
+    uint64_t quote = v ^ ones * '"', slash = v ^ ones * '\\', del = v ^ ones * 0x7F;
+    uint64_t found = ((v - ones * 0x20) & ~v) | ((quote - ones) & ~quote) | ((slash - ones) & ~slash) |
+                     ((del - ones) & ~del);
+    return (found & high) == 0;
+}
+
 void buf_add_json_inner(struct buf *buf, struct text t) {
     static const char escapes[128] = {
         ['"'] = '"', ['\\'] = '\\', ['\b'] = 'b', ['\f'] = 'f', ['\n'] = 'n', ['\r'] = 'r', ['\t'] = 't'};
+    static const char digits[] = "0123456789abcdef";
     size_t start = 0;
     for (size_t i = 0; i < t.len; i++) {
+        for (; t.len - i > 8 && eight_plain(t.at + i);) i += 8;
         unsigned char c = (unsigned char)t.at[i];
         if (c >= 0x80 || (c >= 0x20 && !escapes[c] && c != 0x7F)) continue;
         buf_add(buf, t.at + start, i - start);
-        if (escapes[c]) buf_addf(buf, "\\%c", escapes[c]);
-        else buf_addf(buf, "\\u%04x", c);
+        const char written[] = {'\\', escapes[c] ? escapes[c] : 'u', '0', '0', digits[c >> 4], digits[c & 15]};
+        buf_add(buf, written, escapes[c] ? 2 : 6);
         start = i + 1;
     }
     if (t.len) buf_add(buf, t.at + start, t.len - start);

@@ -192,8 +192,13 @@ static bool walk(struct expr_run *run, const struct expr *expr, struct value val
     return true;
 }
 
+/* Names of objects are followed without looking at each value on the way. */
 static bool eval_path(struct expr_run *run, const struct expr *expr, struct value *ret, struct fault *fault) {
     const struct json *root = run->roots[expr->root];
+    const struct expr_step *step = expr->steps;
+    const struct json *at = root;
+    for (; step && at && step->kind == STEP_NAME; step = step->next) at = json_get(at, step->name);
+    if (!step && at) return *ret = value_of(at), true;
     return walk(run, expr, root ? value_of(root) : absent, ret, fault);
 }
 

@@ -240,6 +240,24 @@ struct text json_text(const struct json *value) {
     return (struct text){json_string_value(inside(value)), json_string_length(inside(value))};
 }
 
+enum json_kind json_open(const struct json *value, union json_scalar *ret) {
+    const json_t *inner = inside(value);
+    if (!value) return JSON_NULL;
+    switch (json_typeof(inner)) {
+    case JANSSON_OBJECT: return JSON_OBJECT;
+    case JANSSON_ARRAY: return JSON_ARRAY;
+    case JANSSON_STRING:
+        ret->text = (struct text){json_string_value(inner), json_string_length(inner)};
+        return JSON_STRING;
+    case JSON_INTEGER: ret->integer = json_integer_value(inner); return JSON_INT;
+    case JANSSON_REAL: ret->real = json_real_value(inner); return JSON_REAL;
+    case JSON_TRUE:
+    case JSON_FALSE: ret->truth = json_typeof(inner) == JSON_TRUE; return JSON_BOOL;
+    case JANSSON_NULL: break;
+    }
+    return JSON_NULL;
+}
+
 size_t json_size(const struct json *value) {
     enum json_kind kind = json_kind(value);
     if (kind == JSON_ARRAY) return json_array_size(inside(value));

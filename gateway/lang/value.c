@@ -32,13 +32,15 @@ struct value value_text(struct text text) {
 }
 
 struct value value_of(const struct json *json) {
-    struct value value = {.kind = json_kind(json)};
+    struct value value = {.kind = JSON_NULL};
+    union json_scalar scalar;
+    value.kind = json_open(json, &scalar);
     switch (value.kind) {
     case JSON_NULL: break;
-    case JSON_BOOL: value.truth = json_truth(json); break;
-    case JSON_INT: value.integer = json_int(json); break;
-    case JSON_REAL: value.real = json_number(json); break;
-    case JSON_STRING: value.text = json_text(json); break;
+    case JSON_BOOL: value.truth = scalar.truth; break;
+    case JSON_INT: value.integer = scalar.integer; break;
+    case JSON_REAL: value.real = scalar.real; break;
+    case JSON_STRING: value.text = scalar.text; break;
     case JSON_ARRAY:
     case JSON_OBJECT: value.json = json; break;
     }
