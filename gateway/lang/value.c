@@ -31,22 +31,6 @@ struct value value_text(struct text text) {
     return (struct value){.kind = JSON_STRING, .text = {text.at ? text.at : "", text.len}};
 }
 
-struct value value_of(const struct json *json) {
-    struct value value = {.kind = JSON_NULL};
-    union json_scalar scalar;
-    value.kind = json_open(json, &scalar);
-    switch (value.kind) {
-    case JSON_NULL: break;
-    case JSON_BOOL: value.truth = scalar.truth; break;
-    case JSON_INT: value.integer = scalar.integer; break;
-    case JSON_REAL: value.real = scalar.real; break;
-    case JSON_STRING: value.text = scalar.text; break;
-    case JSON_ARRAY:
-    case JSON_OBJECT: value.json = json; break;
-    }
-    return value;
-}
-
 const struct json *value_json(struct arena *arena, struct value value) {
     switch (value.kind) {
     case JSON_NULL: return json_new_null(arena);

@@ -22,7 +22,21 @@ struct value {
 
 #define VALUE_DIGITS 40 /* room for any number */
 
-struct value value_of(const struct json *json);
+static inline struct value value_of(const struct json *json) {
+    struct value value = {.kind = JSON_NULL};
+    union json_scalar scalar;
+    value.kind = json_open(json, &scalar);
+    switch (value.kind) {
+    case JSON_NULL: break;
+    case JSON_BOOL: value.truth = scalar.truth; break;
+    case JSON_INT: value.integer = scalar.integer; break;
+    case JSON_REAL: value.real = scalar.real; break;
+    case JSON_STRING: value.text = scalar.text; break;
+    case JSON_ARRAY:
+    case JSON_OBJECT: value.json = json; break;
+    }
+    return value;
+}
 struct value value_null(void);
 struct value value_bool(bool truth);
 struct value value_int(int64_t integer);

@@ -99,7 +99,7 @@ static bool check_root(struct compile *c, enum stage_root root, struct fault *fa
     case ROOT_SECRET:
         return c->scope.secrets || fault_set(fault, FAULT_FORBIDDEN, NULL, "a secret may stand in requests only");
     case ROOT_CALLBACK: return fault_set(fault, FAULT_UNSUPPORTED, NULL, "callback is not supported by this version");
-    case ROOT_BODY:
+    case ROOT_BODY: return c->scope.reply || c->scope.own_body || refuse_reply(c->names.roots[root], fault);
     case ROOT_HEADERS:
     case ROOT_CODE: return c->scope.reply || refuse_reply(c->names.roots[root], fault);
     default: return true;

@@ -266,7 +266,9 @@ void compile_call(struct compile *c, const struct conf *group, const char *of, e
     c->scope.reply = false;
     call->method = method_of(c, group, kind);
     read_url(c, group, of, call);
+    c->scope.own_body = conf_find(group, "body") || conf_find(group, "template") || conf_find(group, "form");
     read_pairs(c, conf_find(group, "headers"), PLACE_HEADER, &call->headers, &call->header_count);
+    c->scope.own_body = false;
     read_body(c, group, of, call);
     read_auth(c, conf_find(group, "auth"), &call->auth);
     read_tls(c, conf_find(group, "tls"), &call->tls);
