@@ -8,6 +8,7 @@
 #   make lint       layers, libraries, banned functions, names, stories, format; gateway/LAYERS says what is allowed
 #   make unit       unit tests only          make e2e       end-to-end tests only (T="-k name" picks)
 #   make schema     parameters against a JSON Schema validator
+#   make differential  the template language beside Jinja2, and its escaping in every place (SEED, COUNT)
 #   make bench      figures, beside what a user would use instead
 #   make fuzz-replay  every fuzzer over its corpus, once
 #   make fuzz       search with every fuzzer for FUZZ_SECONDS each (default 60)
@@ -59,7 +60,7 @@ BENCHES := $(sort $(wildcard tests/bench/*.c))
 BENCH_BINARIES = $(BENCHES:tests/bench/%.c=$(BUILD)/bench/%)
 FORMATTED := $(sort $(wildcard gateway/*.c gateway/*/*.[ch] tests/*/*.[ch]))
 
-.PHONY: all help deps run test lint unit schema fuzz-replay e2e bench fuzz soak format install clean FORCE
+.PHONY: all help deps run test lint unit schema differential fuzz-replay e2e bench fuzz soak format install clean FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -100,6 +101,13 @@ $(OUT)/unit/%: tests/unit/%.c $(OUT)/libgateway.a
 
 unit: $(UNIT_BINARIES)
 	@tests/run-unit $(UNIT_BINARIES)
+
+$(OUT)/differential/render: tests/differential/render.c $(OUT)/libgateway.a
+	@mkdir -p $(@D)
+	$(call say,TEST,$@)$(CC) $(CPPFLAGS) $(CFLAGS) $(WARNINGS) $(LDFLAGS) -o $@ $< $(OUT)/libgateway.a $(LIBS)
+
+differential: $(OUT)/differential/render
+	@RENDER=$(abspath $(OUT)/differential/render) PYTHONDONTWRITEBYTECODE=1 $(PYTHON) -m pytest -q -rs -p no:cacheprovider tests/differential $(T)
 
 # Fuzzers are built with clang from the sources, since coverage has to be compiled in.
 $(BUILD)/fuzz/obj/%.o: %.c Makefile VERSION

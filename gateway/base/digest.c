@@ -5,6 +5,7 @@
 
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
+#include <openssl/hmac.h>
 #include <openssl/rand.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,6 +24,13 @@ void digest_sha256_hex(struct text t, char out[65]) {
         out[2 * i + 1] = "0123456789abcdef"[sum[i] & 15];
     }
     out[2 * sizeof sum] = 0;
+}
+
+void digest_hmac_sha256(struct text key, struct text t, unsigned char out[32]) {
+    unsigned len = 32;
+    if (!HMAC(EVP_sha256(), key.at ? key.at : "", (int)key.len, (const unsigned char *)(t.at ? t.at : ""), t.len, out,
+              &len))
+        die("HMAC");
 }
 
 /* What is asked for is a few bytes at a time, and each asking costs OpenSSL thousands of instructions. */

@@ -38,6 +38,7 @@ struct fault {
     enum fault_kind kind;
     char where[256];
     char what[768];
+    char lines[320]; /* "" or the line of the source that is at fault, and a second line with a caret below it */
 };
 
 /* Fills `fault` and returns false, so that a function may end with `return fault_set(…)`. `where` may be NULL.

@@ -5,6 +5,7 @@
  * templates all need the same one. */
 #include "base/text.h"
 
+#include <endian.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -192,7 +193,7 @@ void buf_grew(struct buf *buf, size_t len) {
     buf->at[buf->len] = 0;
 }
 
-void buf_add(struct buf *buf, const void *at, size_t len) {
+void buf_add_slowly(struct buf *buf, const void *at, size_t len) {
     char *to = buf_room(buf, len);
     if (!to) return;
     if (len) memcpy(to, at, len);
@@ -265,19 +266,40 @@ char *buf_take(struct buf *buf) {
     return taken;
 }
 
+/* How many of eight bytes come before the first that is a control, a quote, a backslash or DEL: each term has the high
+ * bit of such a byte set, and none below it. */
+static size_t plain_of_eight(const char *at) {
+    const uint64_t ones = UINT64_C(0x0101010101010101), high = ones << 7;
+    uint64_t v;
+    memcpy(&v, at, sizeof v);
+    v = le64toh(v);
+    uint64_t quote = v ^ ones * '"', slash = v ^ ones * '\\', del = v ^ ones * 0x7F;
+    uint64_t found = ((v - ones * 0x20) & ~v) | ((quote - ones) & ~quote) | ((slash - ones) & ~slash) |
+                     ((del - ones) & ~del);
+    return found & high ? (size_t)__builtin_ctzll(found & high) / 8 : 8;
+}
+
+static size_t skip_plain(struct text t, size_t i) {
+    for (size_t n = 8; n == 8 && t.len - i >= 8; i += n) n = plain_of_eight(t.at + i);
+    for (; i < t.len; i++) {
+        unsigned char c = (unsigned char)t.at[i];
+        if (c < 0x20 || c == '"' || c == '\\' || c == 0x7F) break;
+    }
+    return i;
+}
+
 void buf_add_json_inner(struct buf *buf, struct text t) {
     static const char escapes[128] = {
         ['"'] = '"', ['\\'] = '\\', ['\b'] = 'b', ['\f'] = 'f', ['\n'] = 'n', ['\r'] = 'r', ['\t'] = 't'};
-    size_t start = 0;
-    for (size_t i = 0; i < t.len; i++) {
-        unsigned char c = (unsigned char)t.at[i];
-        if (c >= 0x80 || (c >= 0x20 && !escapes[c] && c != 0x7F)) continue;
-        buf_add(buf, t.at + start, i - start);
-        if (escapes[c]) buf_addf(buf, "\\%c", escapes[c]);
-        else buf_addf(buf, "\\u%04x", c);
-        start = i + 1;
+    static const char digits[] = "0123456789abcdef";
+    for (size_t start = 0, end; start < t.len; start = end + 1) {
+        end = skip_plain(t, start);
+        buf_add(buf, t.at + start, end - start);
+        if (end == t.len) return;
+        unsigned char c = (unsigned char)t.at[end];
+        const char written[] = {'\\', escapes[c] ? escapes[c] : 'u', '0', '0', digits[c >> 4], digits[c & 15]};
+        buf_add(buf, written, escapes[c] ? 2 : 6);
     }
-    if (t.len) buf_add(buf, t.at + start, t.len - start);
 }
 
 void buf_add_json_string(struct buf *buf, struct text t) {

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "base/mem.h"
 
@@ -49,8 +50,16 @@ struct buf {
 
 void buf_init(struct buf *buf, size_t max);
 void buf_fini(struct buf *buf);
-void buf_clear(struct buf *buf); /* keeps the memory and the ceiling */
-void buf_add(struct buf *buf, const void *at, size_t len);
+void buf_clear(struct buf *buf);                                  /* keeps the memory and the ceiling */
+void buf_add_slowly(struct buf *buf, const void *at, size_t len); /* buf_add() where it has to grow, or cannot */
+static inline void buf_add(struct buf *buf, const void *at, size_t len) {
+    if (len == 0 || len >= buf->cap - buf->len || len > buf->max - buf->len || buf->full) {
+        buf_add_slowly(buf, at, len);
+        return;
+    }
+    memcpy(buf->at + buf->len, at, len);
+    buf->at[buf->len += len] = 0;
+}
 void buf_adds(struct buf *buf, const char *s);
 void buf_addt(struct buf *buf, struct text t);
 void buf_addc(struct buf *buf, char c);

@@ -131,8 +131,22 @@ static bool has_header(const struct request *request, const char *name) {
     return false;
 }
 
-static bool render_headers(const struct rendering *r, struct request *request) {
+/* In headers `body` is what the request sends, so that it can be signed. */
+static const struct json *const *roots_with_body(const struct rendering *r, struct text body) {
+    bool used = false;
+    for (size_t i = 0; i < r->call->header_count; i++) used |= template_uses(r->call->headers[i].value, ROOT_BODY);
+    if (!used) return r->source->roots;
+    size_t count = ROOT_STEPS + r->source->stage->step_count;
+    const struct json **roots = arena_copy(r->arena, r->source->roots, count * sizeof *roots);
+    roots[ROOT_BODY] = json_new_text(r->arena, body);
+    return roots;
+}
+
+static bool render_headers(const struct rendering *whole, struct request *request) {
+    struct request_source source = *whole->source;
+    struct rendering with_body = {whole->arena, whole->call, &source, whole->fault}, *r = &with_body;
     const struct stage_call *call = r->call;
+    source.roots = roots_with_body(whole, request->body);
     struct request_header *headers = arena_array_of(r->arena, struct request_header, call->header_count + OWN_HEADERS);
     request->headers = headers;
     for (size_t i = 0; i < call->header_count; i++) {

@@ -104,17 +104,46 @@ static bool check_directory(struct check *c, struct fault *fault) {
 
 /* ---- showing ---- */
 
-/* "stages.d/x.conf:14" apart; line 0 where there is none. */
-static struct text split_where(const char *where, int64_t *ret_line) {
-    const char *colon = strrchr(where, ':');
-    *ret_line = 0;
-    if (!colon || !text_to_int(text_of(colon + 1), ret_line)) return text_of(where);
-    return (struct text){where, (size_t)(colon - where)};
+static bool split_number(struct text *where, int64_t *ret_number) {
+    const char *colon = where->len ? memrchr(where->at, ':', where->len) : NULL;
+    if (!colon) return false;
+    size_t len = (size_t)(colon - where->at);
+    if (!text_to_int((struct text){colon + 1, where->len - len - 1}, ret_number)) return false;
+    where->len = len;
+    return true;
+}
+
+/* "stages.d/x.conf:14" or "templates/x.json:14:3" apart; 0 where there is none. */
+static struct text split_where(const char *where, int64_t *ret_line, int64_t *ret_column) {
+    struct text file = text_of(where);
+    *ret_line = *ret_column = 0;
+    if (!split_number(&file, ret_column)) return file;
+    if (split_number(&file, ret_line)) return file;
+    *ret_line = *ret_column;
+    *ret_column = 0;
+    return file;
+}
+
+/* The line of the fault's own source and the caret below it; a setting's template is shown by itself. */
+static bool print_lines(const struct screen *screen, const struct fault *fault) {
+    struct text rest = text_of(fault->lines), line;
+    int64_t number, column;
+    split_where(fault->where, &number, &column);
+    for (bool first = true; fault->lines[0] && text_cut(&rest, '\n', &line); first = false) {
+        struct buf shown;
+        buf_init(&shown, 64 * 1024);
+        if (first && column) buf_addf(&shown, "%6lld | ", (long long)number);
+        else buf_adds(&shown, "       | ");
+        screen_fit(&shown, screen, line, screen_width(screen) > 20 ? screen_width(screen) - 10 : 10);
+        fprintf(screen->to, "%s\n", buf_cstr(&shown));
+        buf_fini(&shown);
+    }
+    return fault->lines[0];
 }
 
 static void print_source_line(struct check *c, const struct screen *screen, const char *where) {
-    int64_t number;
-    struct text file = split_where(where, &number), rest, line = {0};
+    int64_t number, column;
+    struct text file = split_where(where, &number, &column), rest, line = {0};
     const char *path = arena_strndup(c->arena, file.at, file.len);
     if (number < 1 || !conf_disk.read(conf_disk.arg, c->arena, path, &rest, NULL)) return;
     for (int64_t i = 0; i < number; i++)
@@ -137,7 +166,7 @@ static void print_finding(struct check *c, const struct screen *screen, const st
     screen_clean(&line, screen, text_of(fault->what));
     fprintf(screen->to, "%s\n", buf_cstr(&line));
     buf_fini(&line);
-    print_source_line(c, screen, fault->where);
+    if (!print_lines(screen, fault)) print_source_line(c, screen, fault->where);
 }
 
 static void print_found(struct check *c) {
@@ -159,11 +188,13 @@ static const struct json *findings_json(struct arena *arena, const struct fault 
     struct json *list = json_new_array(arena);
     for (size_t i = 0; i < count; i++) {
         struct json *one = json_new_object(arena);
-        int64_t line;
-        json_set(one, "file", json_new_text(arena, split_where(faults[i].where, &line)));
+        int64_t line, column;
+        json_set(one, "file", json_new_text(arena, split_where(faults[i].where, &line, &column)));
         json_set(one, "line", line > 0 ? json_new_int(arena, line) : json_new_null(arena));
+        if (column > 0) json_set(one, "column", json_new_int(arena, column));
         json_set(one, "kind", json_new_string(arena, fault_word(faults[i].kind)));
         json_set(one, "message", json_new_text(arena, text_of(faults[i].what)));
+        if (faults[i].lines[0]) json_set(one, "lines", json_new_string(arena, faults[i].lines));
         json_push(list, one);
     }
     return list;

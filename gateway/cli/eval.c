@@ -24,7 +24,7 @@ static const struct args_option options[] = {
     {'v', "vars", ARGS_TEXT, "JSON", offsetof(struct eval_options, vars),
      "template: the names it may use, an object; @FILE reads it", 0, 0},
     {'p', "place", ARGS_TEXT, "PLACE", offsetof(struct eval_options, place),
-     "template: json, url, header, form or text (default: text)", 0, 0},
+     "template: json, xml, url, header, form or text (default: text)", 0, 0},
     {0, "paths", ARGS_FLAG, NULL, offsetof(struct eval_options, paths),
      "jsonpath: the normalised path in front of each node", 0, 0},
     {0, "json", ARGS_FLAG, NULL, offsetof(struct eval_options, json), "print an object: result, or fault", 0, 0},
@@ -48,8 +48,8 @@ enum { RESULT_MAX_BYTES = 64 * 1024 * 1024 };
 static const struct {
     const char *word;
     enum template_place place;
-} places[] = {
-    {"text", PLACE_TEXT}, {"json", PLACE_JSON}, {"url", PLACE_URL}, {"header", PLACE_HEADER}, {"form", PLACE_FORM}};
+} places[] = {{"text", PLACE_TEXT},     {"json", PLACE_JSON}, {"url", PLACE_URL},
+              {"header", PLACE_HEADER}, {"form", PLACE_FORM}, {"xml", PLACE_XML}};
 enum { PLACE_COUNT = sizeof places / sizeof *places };
 
 static bool choose_place(const char *word, const char *file, enum template_place *ret_place, int *ret_exit) {
@@ -64,7 +64,8 @@ static bool choose_place(const char *word, const char *file, enum template_place
     }
     const char *nearest = text_nearest(word, names, PLACE_COUNT);
     *ret_exit = nearest ? args_wrong("eval", "no such place: \"%s\" (did you mean %s?)", word, nearest)
-                        : args_wrong("eval", "no such place: \"%s\"; there are json, url, header, form and text", word);
+                        : args_wrong("eval", "no such place: \"%s\"; there are json, xml, url, header, form and text",
+                                     word);
     return false;
 }
 
@@ -77,6 +78,7 @@ static int report_fault(const struct eval_options *given, struct arena *arena, c
     json_set(inner, "kind", json_new_string(arena, fault_word(fault->kind)));
     json_set(inner, "where", json_new_string(arena, fault->where));
     json_set(inner, "what", json_new_string(arena, fault->what));
+    if (fault->lines[0]) json_set(inner, "lines", json_new_string(arena, fault->lines));
     json_set(outer, "fault", inner);
     report_print_json(stdout, outer);
     return status;
@@ -122,6 +124,24 @@ static void print_rendered(const struct eval_options *given, struct arena *arena
     report_print_json(stdout, outer);
 }
 
+/* Parts are read from where the template is. */
+struct parts {
+    struct arena *arena;
+    const char *file;
+};
+
+static bool read_part(void *arg, const char *name, const char **ret_file, struct text *ret_text, struct fault *fault) {
+    struct parts *parts = arg;
+    const char *slash = strrchr(parts->file, '/');
+    struct buf text;
+    *ret_file = arena_printf(parts->arena, "%.*s%s", slash ? (int)(slash + 1 - parts->file) : 0, parts->file, name);
+    buf_init(&text, INPUT_MAX_BYTES);
+    bool good = strcmp(*ret_file, "-") != 0 && input_read(*ret_file, &text, fault);
+    if (good) *ret_text = (struct text){arena_strndup(parts->arena, buf_text(&text).at, text.len), text.len};
+    buf_fini(&text);
+    return good;
+}
+
 static int render(const struct eval_options *given, struct arena *arena, const char *file, enum template_place place,
                   struct buf *source, struct buf *rendered) {
     struct fault fault;
@@ -130,9 +150,12 @@ static int render(const struct eval_options *given, struct arena *arena, const c
     if (!vars || !input_read(file, source, &fault)) return report_fault(given, arena, &fault, EXIT_USAGE);
     take_roots(arena, vars, &roots);
     struct template_names names = {.roots = roots.names, .count = roots.count};
-    struct template_rules rules = {.place = place, .names = &names, .file = input_name(file), .line = 1};
+    struct parts parts = {arena, file};
+    struct template_rules rules = {
+        .place = place, .names = &names, .file = input_name(file), .line = 1, .part = read_part, .part_arg = &parts};
     struct text text = buf_text(source);
-    bool one_line = place != PLACE_TEXT && place != PLACE_JSON; /* an editor's last newline is no part of a URL */
+    bool one_line = place != PLACE_TEXT && place != PLACE_JSON &&
+                    place != PLACE_XML; /* an editor's last newline is no part of a URL */
     if (one_line && text.len && text.at[text.len - 1] == '\n') text.len--;
     const struct template *template = template_compile(arena, text, &rules, &fault);
     if (!template) return report_fault(given, arena, &fault, EXIT_USAGE);

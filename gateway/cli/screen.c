@@ -239,4 +239,14 @@ void screen_say(const char *command, const char *format, ...) {
 
 void screen_fault(const char *command, const struct fault *fault) {
     screen_say(command, "%s%s%s", fault->where, fault->where[0] ? ": " : "", fault->what);
+    struct text rest = text_of(fault->lines), line;
+    struct screen screen;
+    screen_init(&screen, stderr);
+    while (fault->lines[0] && text_cut(&rest, '\n', &line)) {
+        struct buf clean;
+        buf_init(&clean, 4 * LINE_MAX_BYTES);
+        screen_clean(&clean, &screen, line);
+        fprintf(stderr, "    %s\n", buf_cstr(&clean));
+        buf_fini(&clean);
+    }
 }

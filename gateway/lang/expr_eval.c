@@ -1,8 +1,14 @@
 /* The evaluation of template expressions.
  *
- * Values are JSON values: those of the roots are borrowed, and only what an operator or filter makes anew goes to a
- * scratch arena, which is not even made for a template of plain paths. An undefined name is a fault at once; `default`
- * and `is defined` are the only ones that catch it. JSON null is a value here; the places of a template refuse it. */
+ * Scalars are held by value and everything else is borrowed; only what an operator or a filter makes anew goes to a
+ * scratch arena, which is not even made for a template of paths, comparisons and numbers. An undefined name is a fault
+ * at once; `default` and `is defined` are the only ones that catch it. JSON null is a value here; the places of a
+ * template refuse it.
+ *
+ * Numbers are Python's, as far as 64 bits go: / gives a real, // and % round towards minus infinity, and an integer
+ * that would not fit is a fault and never a wrong number. A rendering may take so many steps and make so much text,
+ * whatever its values are. */
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -10,18 +16,24 @@
 #include "lang/expr.h"
 #include "lang/filter.h"
 
-#define JOINED_MAX ((size_t)16 << 20)
+#ifdef TINY_LIMITS
+#define MADE_MAX ((size_t)64 << 10)
+#define WORK_MAX UINT64_C(100000)
+#else
+#define MADE_MAX ((size_t)32 << 20)
+#define WORK_MAX UINT64_C(10000000)
+#endif
 
 bool expr_fault(const struct expr_run *run, const struct expr *expr, enum fault_kind kind, struct fault *fault,
                 const char *format, ...) {
-    char where[256], what[512];
+    char what[512];
     va_list args;
     if (!fault) return false;
+    if (run->quiet && kind == FAULT_UNDEFINED) return fault->kind = kind, false;
     va_start(args, format);
     vsnprintf(what, sizeof what, format, args);
     va_end(args);
-    snprintf(where, sizeof where, "%s:%d", run->file, expr->line);
-    return fault_set(fault, kind, where, "%s", what);
+    return lex_fault_at(expr->origin, expr->source, fault, kind, what);
 }
 
 struct arena *expr_scratch(struct expr_run *run) {
@@ -34,206 +46,495 @@ void expr_run_end(struct expr_run *run) {
     run->scratch = NULL;
 }
 
-bool expr_truth(const struct json *value) {
-    switch (json_kind(value)) {
-    case JSON_NULL: return false;
-    case JSON_BOOL: return json_truth(value);
-    case JSON_INT: return json_int(value) != 0;
-    case JSON_REAL: return json_number(value) < 0 || json_number(value) > 0;
-    case JSON_STRING: return json_text(value).len > 0;
-    case JSON_ARRAY:
-    case JSON_OBJECT: return json_size(value) > 0;
-    }
-    return false;
+bool expr_work(struct expr_run *run, const struct expr *expr, size_t steps, struct fault *fault) {
+    run->work += steps;
+    if (run->work <= WORK_MAX) return true;
+    return expr_fault(run, expr, FAULT_TOO_LARGE, fault, "rendering takes more than %llu steps",
+                      (unsigned long long)WORK_MAX);
+}
+
+void expr_made_init(struct buf *out) {
+    buf_init(out, MADE_MAX);
+}
+
+bool expr_made(struct expr_run *run, const struct expr *expr, struct buf *out, struct value *ret, struct fault *fault) {
+    run->made += out->len;
+    bool good = !out->full && run->made <= MADE_MAX;
+    if (good) *ret = value_text((struct text){arena_strndup(expr_scratch(run), buf_cstr(out), out->len), out->len});
+    buf_fini(out);
+    return good || expr_fault(run, expr, FAULT_TOO_LARGE, fault,
+                              "operators and filters make more than %zu bytes of text in one rendering", MADE_MAX);
 }
 
 /* ---- steps ---- */
 
-static const struct json *at_index(const struct json *array, int64_t index) {
-    int64_t size = (int64_t)json_size(array);
-    if (index < 0) index += size;
-    return index >= 0 && index < size ? json_at(array, (size_t)index) : NULL;
+static const struct value absent = {.kind = JSON_NULL, .absent = true};
+
+struct value expr_member(struct value of, struct text name) {
+    const struct json *found = of.kind == JSON_OBJECT ? json_get(of.json, name) : NULL;
+    return found ? value_of(found) : absent;
 }
 
-static bool at_computed(struct expr_run *run, const struct expr_step *step, const struct json **value,
-                        struct fault *fault) {
-    const struct json *key;
+static size_t character_at(struct text t, size_t at) {
+    for (at++; at < t.len && ((unsigned char)t.at[at] & 0xC0) == 0x80;) at++;
+    return at;
+}
+
+static int64_t length_of(struct value value) {
+    int64_t length = 0;
+    if (value.kind != JSON_STRING) return value.kind == JSON_ARRAY ? (int64_t)json_size(value.json) : 0;
+    for (size_t i = 0; i < value.text.len; i++) length += ((unsigned char)value.text.at[i] & 0xC0) != 0x80;
+    return length;
+}
+
+static size_t offset_of(struct text t, int64_t character) {
+    size_t at = 0;
+    for (; character > 0 && at < t.len; character--) at = character_at(t, at);
+    return at;
+}
+
+struct value expr_element(struct value of, int64_t index) {
+    int64_t length = length_of(of);
+    if (index < 0) index += length;
+    if (index < 0 || index >= length) return absent;
+    if (of.kind == JSON_ARRAY) return value_of(json_at(of.json, (size_t)index));
+    size_t start = offset_of(of.text, index);
+    return value_text((struct text){of.text.at + start, character_at(of.text, start) - start});
+}
+
+static bool at_computed(struct expr_run *run, const struct expr_step *step, struct value *value, struct fault *fault) {
+    struct value key;
     if (!expr_eval(run, step->computed, &key, fault)) return false;
-    if (json_kind(key) == JSON_STRING) *value = json_get(*value, json_text(key));
-    else if (json_kind(key) == JSON_INT) *value = at_index(*value, json_int(key));
+    if (key.kind == JSON_STRING) *value = expr_member(*value, key.text);
+    else if (key.kind == JSON_INT) *value = expr_element(*value, key.integer);
     else
         return expr_fault(run, step->computed, FAULT_INVALID, fault, "a key is text or an integer, but %.*s is %s",
-                          TEXT_ARG(step->computed->source), json_kind_word(json_kind(key)));
+                          TEXT_ARG(step->computed->source), json_kind_word(key.kind));
     return true;
 }
 
-static bool walk(struct expr_run *run, const struct expr *expr, const struct json *value, const struct json **ret,
+static bool slice_bound(struct expr_run *run, const struct expr *expr, int64_t *ret, bool *ret_given,
+                        struct fault *fault) {
+    struct value value = value_null();
+    *ret_given = false;
+    if (expr && !expr_eval(run, expr, &value, fault)) return false;
+    if (value.kind == JSON_NULL) return true;
+    *ret_given = true;
+    *ret = value.integer;
+    return value.kind == JSON_INT ||
+           expr_fault(run, expr, FAULT_INVALID, fault, "%.*s has to be an integer", TEXT_ARG(expr->source));
+}
+
+static int64_t clamp(int64_t at, int64_t least, int64_t most) {
+    return at < least ? least : at > most ? most : at;
+}
+
+struct slice {
+    int64_t from, to, by;
+};
+
+/* Python's rules (slice.indices). */
+static bool slice_bounds(struct expr_run *run, const struct expr_step *step, int64_t length, struct slice *ret,
+                         struct fault *fault) {
+    bool from, to, by;
+    if (!slice_bound(run, step->computed, &ret->from, &from, fault)) return false;
+    if (!slice_bound(run, step->to, &ret->to, &to, fault) || !slice_bound(run, step->by, &ret->by, &by, fault))
+        return false;
+    if (!by) ret->by = 1;
+    if (ret->by == 0) return expr_fault(run, step->by, FAULT_INVALID, fault, "the step of a slice may not be 0");
+    int64_t least = ret->by > 0 ? 0 : -1, most = ret->by > 0 ? length : length - 1;
+    if (from && ret->from < 0) ret->from += length;
+    if (to && ret->to < 0) ret->to += length;
+    ret->from = from ? clamp(ret->from, least, most) : ret->by > 0 ? least : most;
+    ret->to = to ? clamp(ret->to, least, most) : ret->by > 0 ? most : least;
+    return true;
+}
+
+static bool at_slice(struct expr_run *run, const struct expr *expr, const struct expr_step *step, struct value *value,
+                     struct fault *fault) {
+    struct slice s;
+    int64_t length = length_of(*value);
+    if (value->kind != JSON_ARRAY && value->kind != JSON_STRING)
+        return expr_fault(run, expr, FAULT_INVALID, fault, "only arrays and texts can be sliced (%.*s)",
+                          TEXT_ARG(expr->source));
+    if (!slice_bounds(run, step, length, &s, fault) || !expr_work(run, expr, (size_t)length, fault)) return false;
+    if (value->kind == JSON_STRING) {
+        struct buf out;
+        expr_made_init(&out);
+        for (int64_t i = s.from; s.by > 0 ? i < s.to : i > s.to;) {
+            size_t start = offset_of(value->text, i);
+            if (!expr_work(run, expr, start + 1, fault)) return buf_fini(&out), false;
+            buf_add(&out, value->text.at + start, character_at(value->text, start) - start);
+            if (__builtin_add_overflow(i, s.by, &i)) break;
+        }
+        return expr_made(run, expr, &out, value, fault);
+    }
+    struct json *list = json_new_array(expr_scratch(run));
+    for (int64_t i = s.from; s.by > 0 ? i < s.to : i > s.to;) {
+        json_push(list, json_at(value->json, (size_t)i));
+        if (__builtin_add_overflow(i, s.by, &i)) break;
+    }
+    *value = value_of(list);
+    return true;
+}
+
+static bool walk(struct expr_run *run, const struct expr *expr, struct value value, struct value *ret,
                  struct fault *fault) {
-    for (const struct expr_step *step = expr->steps; step && value; step = step->next) {
-        if (step->kind == STEP_NAME && json_kind(value) != JSON_OBJECT)
+    for (const struct expr_step *step = expr->steps; step && !value.absent; step = step->next) {
+        if (step->kind == STEP_NAME && value.kind != JSON_OBJECT)
             return expr_fault(run, expr, FAULT_UNDEFINED, fault,
                               "%.*s is undefined: \"%.*s\" is looked for in a value of type %s", TEXT_ARG(expr->source),
-                              TEXT_ARG(step->name), json_kind_word(json_kind(value)));
-        if (step->kind == STEP_NAME) value = json_get(value, step->name);
-        else if (step->kind == STEP_INDEX) value = at_index(value, step->index);
-        else if (!at_computed(run, step, &value, fault)) return false;
+                              TEXT_ARG(step->name), json_kind_word(value.kind));
+        if (step->kind == STEP_NAME) value = expr_member(value, step->name);
+        else if (step->kind == STEP_INDEX) value = expr_element(value, step->index);
+        else if (step->kind == STEP_SLICE) {
+            if (!at_slice(run, expr, step, &value, fault)) return false;
+        } else if (!at_computed(run, step, &value, fault)) return false;
     }
-    if (!value) return expr_fault(run, expr, FAULT_UNDEFINED, fault, "%.*s is undefined", TEXT_ARG(expr->source));
+    if (value.absent) return expr_fault(run, expr, FAULT_UNDEFINED, fault, "%.*s is undefined", TEXT_ARG(expr->source));
     *ret = value;
+    return true;
+}
+
+/* Names of objects are followed without looking at each value on the way. */
+static bool eval_path(struct expr_run *run, const struct expr *expr, struct value *ret, struct fault *fault) {
+    const struct json *root = run->roots[expr->root];
+    const struct expr_step *step = expr->steps;
+    const struct json *at = root;
+    for (; step && at && step->kind == STEP_NAME; step = step->next) at = json_get(at, step->name);
+    if (!step && at) return *ret = value_of(at), true;
+    return walk(run, expr, root ? value_of(root) : absent, ret, fault);
+}
+
+static bool eval_loop(struct expr_run *run, const struct expr *expr, struct value *ret) {
+    const struct expr_loop *loop = &run->loops[expr->root];
+    switch ((enum expr_loop_member)expr->operator) {
+    case EXPR_LOOP_INDEX: *ret = value_int(loop->index + 1); break;
+    case EXPR_LOOP_INDEX0: *ret = value_int(loop->index); break;
+    case EXPR_LOOP_REVINDEX: *ret = value_int(loop->length - loop->index); break;
+    case EXPR_LOOP_REVINDEX0: *ret = value_int(loop->length - loop->index - 1); break;
+    case EXPR_LOOP_FIRST: *ret = value_bool(loop->index == 0); break;
+    case EXPR_LOOP_LAST: *ret = value_bool(loop->index == loop->length - 1); break;
+    case EXPR_LOOP_LENGTH: *ret = value_int(loop->length); break;
+    }
+    return true;
+}
+
+/* ---- undefined values ---- */
+
+static bool eval_quiet(struct expr_run *run, const struct expr *expr, struct value *ret, bool *ret_defined,
+                       struct fault *fault) {
+    struct fault why;
+    why.kind = FAULT_NONE;
+    run->quiet++;
+    *ret_defined = expr_eval(run, expr, ret, &why);
+    run->quiet--;
+    if (*ret_defined || why.kind == FAULT_UNDEFINED) return true;
+    if (fault) *fault = why;
+    return false;
+}
+
+static bool eval_default(struct expr_run *run, const struct expr *expr, struct value *ret, struct fault *fault) {
+    bool defined;
+    struct value lenient = value_bool(false);
+    if (!eval_quiet(run, expr->a, ret, &defined, fault)) return false;
+    if (expr->c && !expr_eval(run, expr->c, &lenient, fault)) return false;
+    if (defined && ret->kind != JSON_NULL && (!value_truth(lenient) || value_truth(*ret))) return true;
+    return expr_eval(run, expr->b, ret, fault);
+}
+
+/* ---- containers ---- */
+
+static bool eval_list(struct expr_run *run, const struct expr *expr, struct value *ret, struct fault *fault) {
+    struct arena *arena = expr_scratch(run);
+    struct json *list = json_new_array(arena);
+    if (!expr_work(run, expr, expr->count, fault)) return false;
+    for (size_t i = 0; i < expr->count; i++) {
+        struct value item;
+        if (!expr_eval(run, expr->items[i], &item, fault)) return false;
+        json_push(list, value_json(arena, item));
+    }
+    *ret = value_of(list);
+    return true;
+}
+
+static bool eval_map(struct expr_run *run, const struct expr *expr, struct value *ret, struct fault *fault) {
+    struct arena *arena = expr_scratch(run);
+    struct json *map = json_new_object(arena);
+    if (!expr_work(run, expr, expr->count, fault)) return false;
+    for (size_t i = 0; i < expr->count; i += 2) {
+        struct value name, item;
+        if (!expr_eval(run, expr->items[i], &name, fault) || !expr_eval(run, expr->items[i + 1], &item, fault))
+            return false;
+        if (name.kind != JSON_STRING)
+            return expr_fault(run, expr->items[i], FAULT_INVALID, fault, "a member's name is text, but %.*s is %s",
+                              TEXT_ARG(expr->items[i]->source), json_kind_word(name.kind));
+        json_set_text(map, name.text, value_json(arena, item));
+    }
+    *ret = value_of(map);
     return true;
 }
 
 /* ---- operators ---- */
 
-static bool eval_default(struct expr_run *run, const struct expr *expr, const struct json **ret, struct fault *fault) {
-    struct fault why = {0};
-    if (expr_eval(run, expr->a, ret, &why)) {
-        if (json_kind(*ret) != JSON_NULL) return true;
-    } else if (why.kind != FAULT_UNDEFINED) {
-        if (fault) *fault = why;
-        return false;
-    }
-    return expr_eval(run, expr->b, ret, fault);
+static bool no_null(struct expr_run *run, const struct expr *expr, struct value value, struct fault *fault) {
+    if (value.kind != JSON_NULL) return true;
+    return expr_fault(run, expr, FAULT_UNDEFINED, fault, "%.*s is null; default(…) would give it a value",
+                      TEXT_ARG(expr->source));
 }
 
-static bool eval_filter(struct expr_run *run, const struct expr *expr, const struct json **ret, struct fault *fault) {
-    const struct json *value, *arguments[FILTER_ARGUMENTS] = {NULL};
-    if (!expr_eval(run, expr->a, &value, fault)) return false;
-    if (expr->b && !expr_eval(run, expr->b, &arguments[0], fault)) return false;
-    if (expr->c && !expr_eval(run, expr->c, &arguments[1], fault)) return false;
-    return expr->filter->apply(run, expr, value, arguments, ret, fault);
-}
-
-static bool eval_join(struct expr_run *run, const struct expr *expr, const struct json **ret, struct fault *fault) {
-    const struct json *a, *b;
-    if (!expr_eval(run, expr->a, &a, fault) || !expr_eval(run, expr->b, &b, fault)) return false;
-    if (json_kind(a) == JSON_NULL || json_kind(b) == JSON_NULL)
-        return expr_fault(run, expr, FAULT_UNDEFINED, fault, "%.*s is null; default(…) would give it a value",
-                          TEXT_ARG(json_kind(a) == JSON_NULL ? expr->a->source : expr->b->source));
+static bool join(struct expr_run *run, const struct expr *expr, struct value a, struct value b, struct value *ret,
+                 struct fault *fault) {
     struct buf out;
-    buf_init(&out, JOINED_MAX);
-    json_write_text(&out, a);
-    json_write_text(&out, b);
-    bool good = !out.full;
-    if (good) *ret = json_new_text(expr_scratch(run), buf_text(&out));
-    buf_fini(&out);
-    return good || expr_fault(run, expr, FAULT_TOO_LARGE, fault, "~ makes more than %zu bytes", JOINED_MAX);
+    expr_made_init(&out);
+    value_write_text(&out, a);
+    value_write_text(&out, b);
+    return expr_made(run, expr, &out, ret, fault);
 }
 
-static bool is_number(const struct json *value) {
-    return json_kind(value) == JSON_INT || json_kind(value) == JSON_REAL;
+static bool eval_join(struct expr_run *run, const struct expr *expr, struct value *ret, struct fault *fault) {
+    struct value a, b;
+    if (!expr_eval(run, expr->a, &a, fault) || !expr_eval(run, expr->b, &b, fault)) return false;
+    if (!no_null(run, expr->a, a, fault) || !no_null(run, expr->b, b, fault)) return false;
+    return join(run, expr, a, b, ret, fault);
 }
 
-/* -1, 0, 1; false where the two have no order. */
-static bool order(const struct json *a, const struct json *b, int *ret) {
-    if (json_kind(a) == JSON_INT && json_kind(b) == JSON_INT) {
-        *ret = (json_int(a) > json_int(b)) - (json_int(a) < json_int(b));
-        return true;
+static bool arith_wrong(struct expr_run *run, const struct expr *expr, struct value a, struct value b,
+                        struct fault *fault) {
+    bool texts = expr->operator== EXPR_PLUS &&(a.kind == JSON_STRING || b.kind == JSON_STRING);
+    return expr_fault(run, expr, FAULT_INVALID, fault, "%s and %s cannot be reckoned with (%.*s)%s",
+                      json_kind_word(a.kind), json_kind_word(b.kind), TEXT_ARG(expr->source),
+                      texts ? "; ~ joins a text and a number" : "");
+}
+
+static bool too_large(struct expr_run *run, const struct expr *expr, struct fault *fault) {
+    return expr_fault(run, expr, FAULT_TOO_LARGE, fault, "%.*s is beyond what a number can hold",
+                      TEXT_ARG(expr->source));
+}
+
+static bool real_result(struct expr_run *run, const struct expr *expr, double real, struct value *ret,
+                        struct fault *fault) {
+    *ret = value_real(real);
+    return ret->kind == JSON_REAL || too_large(run, expr, fault);
+}
+
+static int64_t floor_divide(int64_t a, int64_t b) {
+    int64_t whole = a / b;
+    return a % b != 0 && (a < 0) != (b < 0) ? whole - 1 : whole;
+}
+
+static bool reckon_integers(struct expr_run *run, const struct expr *expr, int64_t a, int64_t b, struct value *ret,
+                            struct fault *fault) {
+    int64_t result = 0;
+    bool over = false;
+    switch ((enum expr_operator)expr->operator) {
+    case EXPR_PLUS: over = __builtin_add_overflow(a, b, &result); break;
+    case EXPR_MINUS: over = __builtin_sub_overflow(a, b, &result); break;
+    case EXPR_TIMES: over = __builtin_mul_overflow(a, b, &result); break;
+    case EXPR_DIVIDE: return real_result(run, expr, (double)a / (double)b, ret, fault);
+    default:
+        over = a == INT64_MIN && b == -1;
+        if (over) break;
+        result = floor_divide(a, b);
+        if (expr->operator== EXPR_MODULO) result = a - result * b;
+        break;
     }
-    if (is_number(a) && is_number(b)) {
-        *ret = (json_number(a) > json_number(b)) - (json_number(a) < json_number(b));
-        return true;
+    *ret = value_int(result);
+    return !over || too_large(run, expr, fault);
+}
+
+static double real_modulo(double a, double b) {
+    double rest = fmod(a, b);
+    if (!(rest < 0) && !(rest > 0)) return copysign(0, b);
+    return (rest < 0) != (b < 0) ? rest + b : rest;
+}
+
+static double real_floor(double a, double b) {
+    double whole = (a - real_modulo(a, b)) / b;
+    if (!(whole < 0) && !(whole > 0)) return copysign(0, a / b);
+    return floor(whole) + (whole - floor(whole) > 0.5);
+}
+
+static bool reckon_reals(struct expr_run *run, const struct expr *expr, double a, double b, struct value *ret,
+                         struct fault *fault) {
+    switch ((enum expr_operator)expr->operator) {
+    case EXPR_PLUS: return real_result(run, expr, a + b, ret, fault);
+    case EXPR_MINUS: return real_result(run, expr, a - b, ret, fault);
+    case EXPR_TIMES: return real_result(run, expr, a * b, ret, fault);
+    case EXPR_DIVIDE: return real_result(run, expr, a / b, ret, fault);
+    case EXPR_FLOOR: return real_result(run, expr, real_floor(a, b), ret, fault);
+    default: return real_result(run, expr, real_modulo(a, b), ret, fault);
     }
-    if (json_kind(a) != JSON_STRING || json_kind(b) != JSON_STRING) return false;
-    struct text x = json_text(a), y = json_text(b);
-    int compared = memcmp(x.at, y.at, x.len < y.len ? x.len : y.len);
-    *ret = compared ? (compared > 0) - (compared < 0) : (x.len > y.len) - (x.len < y.len);
+}
+
+static bool add_lists(struct expr_run *run, const struct expr *expr, struct value a, struct value b, struct value *ret,
+                      struct fault *fault) {
+    struct json *list = json_new_array(expr_scratch(run));
+    if (!expr_work(run, expr, json_size(a.json) + json_size(b.json), fault)) return false;
+    for (size_t i = 0; i < json_size(a.json); i++) json_push(list, json_at(a.json, i));
+    for (size_t i = 0; i < json_size(b.json); i++) json_push(list, json_at(b.json, i));
+    *ret = value_of(list);
     return true;
 }
 
-static bool eval_compare(struct expr_run *run, const struct expr *expr, bool *ret, struct fault *fault) {
-    const struct json *a, *b;
-    int way = 0;
+static bool repeat_text(struct expr_run *run, const struct expr *expr, struct text text, int64_t times,
+                        struct value *ret, struct fault *fault) {
+    struct buf out;
+    expr_made_init(&out);
+    for (int64_t i = 0; text.len && i < times && !out.full; i++) buf_addt(&out, text);
+    return expr_made(run, expr, &out, ret, fault);
+}
+
+static bool eval_arith(struct expr_run *run, const struct expr *expr, struct value *ret, struct fault *fault) {
+    struct value a, b;
+    int operator= expr->operator;
     if (!expr_eval(run, expr->a, &a, fault) || !expr_eval(run, expr->b, &b, fault)) return false;
-    if (expr->comparison == EXPR_EQ || expr->comparison == EXPR_NE) {
-        *ret = json_same(a, b) == (expr->comparison == EXPR_EQ);
-        return true;
-    }
-    if (!order(a, b, &way))
-        return expr_fault(run, expr, FAULT_INVALID, fault, "%s and %s have no order (%.*s)",
-                          json_kind_word(json_kind(a)), json_kind_word(json_kind(b)), TEXT_ARG(expr->source));
-    *ret = expr->comparison == EXPR_LT   ? way < 0
-           : expr->comparison == EXPR_LE ? way <= 0
-           : expr->comparison == EXPR_GT ? way > 0
-                                         : way >= 0;
+    if (operator== EXPR_PLUS && a.kind == JSON_STRING && b.kind == JSON_STRING)
+        return join(run, expr, a, b, ret, fault);
+    if (operator== EXPR_PLUS && a.kind == JSON_ARRAY && b.kind == JSON_ARRAY)
+        return add_lists(run, expr, a, b, ret, fault);
+    if (operator== EXPR_TIMES && a.kind == JSON_STRING && b.kind == JSON_INT)
+        return repeat_text(run, expr, a.text, b.integer, ret, fault);
+    if (!value_is_number(a) || !value_is_number(b)) return arith_wrong(run, expr, a, b, fault);
+    bool divides = operator== EXPR_DIVIDE || operator== EXPR_FLOOR || operator== EXPR_MODULO;
+    if (divides && !value_truth(b))
+        return expr_fault(run, expr, FAULT_INVALID, fault, "division by zero: %.*s is 0", TEXT_ARG(expr->b->source));
+    if (a.kind == JSON_INT && b.kind == JSON_INT) return reckon_integers(run, expr, a.integer, b.integer, ret, fault);
+    return reckon_reals(run, expr, value_number(a), value_number(b), ret, fault);
+}
+
+static bool eval_sign(struct expr_run *run, const struct expr *expr, struct value *ret, struct fault *fault) {
+    if (!expr_eval(run, expr->a, ret, fault)) return false;
+    if (!value_is_number(*ret))
+        return expr_fault(run, expr, FAULT_INVALID, fault, "%.*s is no number", TEXT_ARG(expr->a->source));
+    if (expr->operator== EXPR_PLUS) return true;
+    if (ret->kind == JSON_REAL) return ret->real = -ret->real, true;
+    if (ret->integer == INT64_MIN) return too_large(run, expr, fault);
+    ret->integer = -ret->integer;
     return true;
 }
 
-static bool eval_in(struct expr_run *run, const struct expr *expr, bool *ret, struct fault *fault) {
-    const struct json *a, *b;
-    if (!expr_eval(run, expr->a, &a, fault) || !expr_eval(run, expr->b, &b, fault)) return false;
-    struct text needle = json_text(a), hay = json_text(b);
+bool expr_holds(struct expr_run *run, const struct expr *expr, struct value hay, struct value needle, bool *ret,
+                struct fault *fault) {
     *ret = false;
-    if (json_kind(b) == JSON_ARRAY) {
-        for (size_t i = 0; i < json_size(b) && !*ret; i++) *ret = json_same(a, json_at(b, i));
+    if (hay.kind == JSON_ARRAY) {
+        if (!expr_work(run, expr, json_size(hay.json), fault)) return false;
+        for (size_t i = 0; i < json_size(hay.json) && !*ret; i++)
+            *ret = value_same(needle, value_of(json_at(hay.json, i)));
         return true;
     }
-    if (json_kind(a) != JSON_STRING || (json_kind(b) != JSON_STRING && json_kind(b) != JSON_OBJECT))
-        return expr_fault(run, expr, FAULT_INVALID, fault, "%s cannot be in %s (%.*s)", json_kind_word(json_kind(a)),
-                          json_kind_word(json_kind(b)), TEXT_ARG(expr->source));
-    if (json_kind(b) == JSON_OBJECT) *ret = json_get(b, needle) != NULL;
-    else *ret = needle.len == 0 || (hay.len && memmem(hay.at, hay.len, needle.at, needle.len));
+    if (hay.kind == JSON_OBJECT) return *ret = needle.kind == JSON_STRING && json_get(hay.json, needle.text), true;
+    if (needle.kind != JSON_STRING || hay.kind != JSON_STRING)
+        return expr_fault(run, expr, FAULT_INVALID, fault, "%s cannot be in %s (%.*s)", json_kind_word(needle.kind),
+                          json_kind_word(hay.kind), TEXT_ARG(expr->source));
+    if (!expr_work(run, expr, hay.text.len / 64, fault)) return false;
+    *ret = needle.text.len == 0 || (hay.text.len && memmem(hay.text.at, hay.text.len, needle.text.at, needle.text.len));
     return true;
 }
 
-static bool eval_defined(struct expr_run *run, const struct expr *expr, bool *ret, struct fault *fault) {
-    const struct json *ignored;
-    struct fault why = {0};
-    *ret = expr_eval(run, expr->a, &ignored, &why);
-    if (*ret || why.kind == FAULT_UNDEFINED) return true;
-    if (fault) *fault = why;
-    return false;
+static bool compare(struct expr_run *run, const struct expr *expr, enum expr_operator operator, struct value a,
+                    struct value b, bool *ret, struct fault *fault) {
+    int way = 0;
+    if (operator== EXPR_IN || operator== EXPR_NOT_IN) {
+        if (!expr_holds(run, expr, b, a, ret, fault)) return false;
+        *ret = *ret == (operator== EXPR_IN);
+        return true;
+    }
+    if (operator== EXPR_EQ || operator== EXPR_NE) return *ret = value_same(a, b) == (operator== EXPR_EQ), true;
+    if (!value_order(a, b, &way))
+        return expr_fault(run, expr, FAULT_INVALID, fault, "%s and %s have no order (%.*s)", json_kind_word(a.kind),
+                          json_kind_word(b.kind), TEXT_ARG(expr->source));
+    *ret = operator== EXPR_LT ? way < 0 : operator== EXPR_LE ? way <= 0 : operator== EXPR_GT ? way > 0 : way >= 0;
+    return true;
 }
 
-static bool eval_bool(struct expr_run *run, const struct expr *expr, bool *ret, struct fault *fault) {
-    const struct json *a;
-    switch (expr->kind) {
-    case EXPR_COMPARE: return eval_compare(run, expr, ret, fault);
-    case EXPR_IN: return eval_in(run, expr, ret, fault);
-    case EXPR_IS_DEFINED: return eval_defined(run, expr, ret, fault);
-    default: break;
+static bool eval_compare(struct expr_run *run, const struct expr *expr, struct value *ret, struct fault *fault) {
+    struct value a, b;
+    bool truth = true;
+    if (!expr_eval(run, expr->items[0], &a, fault)) return false;
+    for (size_t i = 1; i < expr->count && truth; i++, a = b) {
+        if (!expr_eval(run, expr->items[i], &b, fault)) return false;
+        if (!compare(run, expr, expr->between[i - 1], a, b, &truth, fault)) return false;
     }
-    if (!expr_eval(run, expr->a, &a, fault)) return false;
-    *ret = expr->kind == EXPR_IS_NONE ? json_kind(a) == JSON_NULL : !expr_truth(a);
+    *ret = value_bool(truth);
     return true;
 }
 
 /* As in Jinja, `and` and `or` give one of their values, and look at the second only where they must. */
-static bool eval_either(struct expr_run *run, const struct expr *expr, const struct json **ret, struct fault *fault) {
+static bool eval_either(struct expr_run *run, const struct expr *expr, struct value *ret, struct fault *fault) {
     if (!expr_eval(run, expr->a, ret, fault)) return false;
-    if (expr_truth(*ret) == (expr->kind == EXPR_OR)) return true;
+    if (value_truth(*ret) == (expr->kind == EXPR_OR)) return true;
     return expr_eval(run, expr->b, ret, fault);
 }
 
-static bool eval_if(struct expr_run *run, const struct expr *expr, const struct json **ret, struct fault *fault) {
-    const struct json *condition;
+static bool eval_if(struct expr_run *run, const struct expr *expr, struct value *ret, struct fault *fault) {
+    struct value condition;
     if (!expr_eval(run, expr->a, &condition, fault)) return false;
-    if (expr_truth(condition)) return expr_eval(run, expr->b, ret, fault);
+    if (value_truth(condition)) return expr_eval(run, expr->b, ret, fault);
     if (expr->c) return expr_eval(run, expr->c, ret, fault);
     return expr_fault(run, expr, FAULT_UNDEFINED, fault,
                       "%.*s is undefined: its condition is false, and it has no else", TEXT_ARG(expr->source));
 }
 
-bool expr_eval(struct expr_run *run, const struct expr *expr, const struct json **ret, struct fault *fault) {
+/* ---- filters and tests ---- */
+
+static bool eval_arguments(struct expr_run *run, const struct expr *expr, struct value *values,
+                           struct filter_call *call) {
+    call->run = run;
+    call->expr = expr;
+    for (size_t i = 0; i < expr->count; i++) {
+        if (!expr->items[i]) continue;
+        if (!expr_eval(run, expr->items[i], &values[i], call->fault)) return false;
+        call->arguments[i] = &values[i];
+    }
+    return true;
+}
+
+static bool eval_filter(struct expr_run *run, const struct expr *expr, struct value *ret, struct fault *fault) {
+    struct value value, values[FILTER_ARGUMENTS];
+    struct filter_call call = {.name = expr->filter->name, .fault = fault};
+    if (!expr_eval(run, expr->a, &value, fault) || !eval_arguments(run, expr, values, &call)) return false;
+    return expr->filter->apply(&call, value, ret);
+}
+
+static bool eval_test(struct expr_run *run, const struct expr *expr, struct value *ret, struct fault *fault) {
+    struct value value, values[FILTER_ARGUMENTS];
+    struct filter_call call = {.name = expr->test->name, .fault = fault};
     bool truth = false;
-    const struct json *value;
+    if (!expr_eval(run, expr->a, &value, fault) || !eval_arguments(run, expr, values, &call)) return false;
+    if (!expr->test->ask(&call, value, &truth)) return false;
+    *ret = value_bool(truth);
+    return true;
+}
+
+bool expr_eval(struct expr_run *run, const struct expr *expr, struct value *ret, struct fault *fault) {
+    struct value value;
+    bool defined;
     switch (expr->kind) {
     case EXPR_LITERAL: *ret = expr->literal; return true;
-    case EXPR_PATH: return walk(run, expr, run->roots[expr->root], ret, fault);
+    case EXPR_PATH: return eval_path(run, expr, ret, fault);
+    case EXPR_LOCAL: return walk(run, expr, run->variables[expr->root], ret, fault);
+    case EXPR_LOOP: return eval_loop(run, expr, ret);
     case EXPR_STEP: return expr_eval(run, expr->a, &value, fault) && walk(run, expr, value, ret, fault);
     case EXPR_FILTER: return eval_filter(run, expr, ret, fault);
+    case EXPR_TEST: return eval_test(run, expr, ret, fault);
     case EXPR_DEFAULT: return eval_default(run, expr, ret, fault);
+    case EXPR_LIST: return eval_list(run, expr, ret, fault);
+    case EXPR_MAP: return eval_map(run, expr, ret, fault);
+    case EXPR_ARITH: return eval_arith(run, expr, ret, fault);
+    case EXPR_SIGN: return eval_sign(run, expr, ret, fault);
     case EXPR_JOIN: return eval_join(run, expr, ret, fault);
+    case EXPR_COMPARE: return eval_compare(run, expr, ret, fault);
     case EXPR_AND:
     case EXPR_OR: return eval_either(run, expr, ret, fault);
     case EXPR_IF: return eval_if(run, expr, ret, fault);
-    case EXPR_COMPARE:
-    case EXPR_IN:
+    case EXPR_DEFINED:
+        if (!eval_quiet(run, expr->a, &value, &defined, fault)) return false;
+        *ret = value_bool(defined);
+        return true;
     case EXPR_NOT:
-    case EXPR_IS_DEFINED:
-    case EXPR_IS_NONE:
-        if (!eval_bool(run, expr, &truth, fault)) return false;
-        *ret = json_new_bool(expr_scratch(run), truth);
+        if (!expr_eval(run, expr->a, &value, fault)) return false;
+        *ret = value_bool(!value_truth(value));
         return true;
     }
     return false;

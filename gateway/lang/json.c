@@ -240,6 +240,24 @@ struct text json_text(const struct json *value) {
     return (struct text){json_string_value(inside(value)), json_string_length(inside(value))};
 }
 
+enum json_kind json_open(const struct json *value, union json_scalar *ret) {
+    const json_t *inner = inside(value);
+    if (!value) return JSON_NULL;
+    switch (json_typeof(inner)) {
+    case JANSSON_OBJECT: return JSON_OBJECT;
+    case JANSSON_ARRAY: return JSON_ARRAY;
+    case JANSSON_STRING:
+        ret->text = (struct text){json_string_value(inner), json_string_length(inner)};
+        return JSON_STRING;
+    case JSON_INTEGER: ret->integer = json_integer_value(inner); return JSON_INT;
+    case JANSSON_REAL: ret->real = json_real_value(inner); return JSON_REAL;
+    case JSON_TRUE:
+    case JSON_FALSE: ret->truth = json_typeof(inner) == JSON_TRUE; return JSON_BOOL;
+    case JANSSON_NULL: break;
+    }
+    return JSON_NULL;
+}
+
 size_t json_size(const struct json *value) {
     enum json_kind kind = json_kind(value);
     if (kind == JSON_ARRAY) return json_array_size(inside(value));
@@ -250,8 +268,8 @@ const struct json *json_at(const struct json *array, size_t index) {
     return json_kind(array) == JSON_ARRAY ? outside(json_array_get(inside(array), index)) : NULL;
 }
 
+/* jansson gives NULL for what is no object. */
 const struct json *json_get(const struct json *object, struct text name) {
-    if (json_kind(object) != JSON_OBJECT) return NULL;
     return outside(json_object_getn(inside(object), name.at ? name.at : "", name.len));
 }
 
@@ -402,7 +420,7 @@ const struct json *json_share(struct arena *arena, const struct json *value) {
 
 /* ---- writing ---- */
 
-static void write_real(struct buf *out, double value) {
+void json_write_real(struct buf *out, double value) {
     char digits[40];
     for (int precision = 15; precision <= 17; precision++) {
         snprintf(digits, sizeof digits, "%.*g", precision, value);
@@ -426,7 +444,7 @@ static void write_value(struct buf *out, const struct json *value, struct style 
 static void write_array(struct buf *out, const struct json *array, struct style style) {
     struct style inner = {style.spaces, style.level + 1};
     buf_addc(out, '[');
-    for (size_t i = 0; i < json_size(array); i++) {
+    for (size_t i = 0; i < json_size(array) && !out->full; i++) {
         if (i) buf_addc(out, ',');
         write_break(out, inner);
         write_value(out, json_at(array, i), inner);
@@ -439,7 +457,7 @@ static void write_object(struct buf *out, const struct json *object, struct styl
     struct style inner = {style.spaces, style.level + 1};
     const char *separator = "";
     buf_addc(out, '{');
-    for (struct json_member m = json_first(object); m.name.at; m = json_next(object, m)) {
+    for (struct json_member m = json_first(object); m.name.at && !out->full; m = json_next(object, m)) {
         buf_adds(out, separator);
         separator = ",";
         write_break(out, inner);
@@ -456,7 +474,7 @@ static void write_value(struct buf *out, const struct json *value, struct style 
     case JSON_NULL: buf_adds(out, "null"); return;
     case JSON_BOOL: buf_adds(out, json_truth(value) ? "true" : "false"); return;
     case JSON_INT: buf_addi(out, json_int(value)); return;
-    case JSON_REAL: write_real(out, json_number(value)); return;
+    case JSON_REAL: json_write_real(out, json_number(value)); return;
     case JSON_STRING: buf_add_json_string(out, json_text(value)); return;
     case JSON_ARRAY: write_array(out, value, style); return;
     case JSON_OBJECT: write_object(out, value, style); return;

@@ -38,7 +38,15 @@ bool json_truth(const struct json *value);    /* of a JSON_BOOL */
 int64_t json_int(const struct json *value);   /* of a JSON_INT; a JSON_REAL is truncated within range; else 0 */
 double json_number(const struct json *value); /* of a JSON_INT or JSON_REAL; else 0 */
 struct text json_text(const struct json *value); /* of a JSON_STRING; NUL-terminated behind len; else empty */
-size_t json_size(const struct json *value);      /* elements or members; 0 for others */
+/* The kind, and of a scalar what it holds, in one call. */
+union json_scalar {
+    bool truth;
+    int64_t integer;
+    double real;
+    struct text text;
+};
+enum json_kind json_open(const struct json *value, union json_scalar *ret);
+size_t json_size(const struct json *value);                                /* elements or members; 0 for others */
 const struct json *json_at(const struct json *array, size_t index);        /* NULL past the end */
 const struct json *json_get(const struct json *object, struct text name);  /* NULL when absent */
 const struct json *json_gets(const struct json *object, const char *name); /* the same for a C string */
@@ -75,6 +83,7 @@ const struct json *json_share(struct arena *arena,
 void json_write(struct buf *out, const struct json *value); /* compact; doubles in the shortest form that reads back */
 void json_write_text(struct buf *out, const struct json *value); /* as text in a template: a string bare, null as "" */
 void json_write_indented(struct buf *out, const struct json *value, unsigned spaces);
+void json_write_real(struct buf *out, double value); /* as json_write writes a finite number */
 size_t json_depth(const struct json *value);
 
 #endif

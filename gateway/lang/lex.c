@@ -8,28 +8,69 @@
 #include <stdio.h>
 #include <string.h>
 
-/* From the last place that was asked for, since a template may have very many. */
-int lex_line(struct lexer *lexer, size_t at) {
-    for (; lexer->line_at < at; lexer->line_at++) lexer->line += lexer->source.at[lexer->line_at] == '\n';
-    for (; lexer->line_at > at; lexer->line_at--) lexer->line -= lexer->source.at[lexer->line_at - 1] == '\n';
-    return lexer->line;
+int lex_line(const struct lex_origin *origin, const char *at) {
+    int line = origin->line;
+    for (const char *c = origin->source.at; c < at; c++) line += *c == '\n';
+    return line;
 }
 
-static size_t column_of(const struct lexer *lexer, size_t at) {
-    size_t start = at;
-    while (start > 0 && lexer->source.at[start - 1] != '\n') start--;
-    return at - start + 1;
+/* ---- faults ---- */
+
+static size_t characters(const char *from, const char *to) {
+    size_t count = 0;
+    for (; from < to; from++) count += ((unsigned char)*from & 0xC0) != 0x80;
+    return count;
+}
+
+#define SHOWN_MAX 100 /* bytes of a line that are shown, and of those before the caret */
+#define BEFORE_MAX 60
+
+/* The line, cut around the caret where it is long, and the caret below it. */
+static void draw(struct buf *out, struct text line, const char *caret, size_t width) {
+    const char *start = line.at, *end = line.at + line.len;
+    if (caret - start > BEFORE_MAX && line.len > SHOWN_MAX) start = caret - BEFORE_MAX;
+    while (start > line.at && ((unsigned char)*start & 0xC0) == 0x80) start--;
+    if (end - start > SHOWN_MAX) end = start + SHOWN_MAX;
+    while (end < line.at + line.len && ((unsigned char)*end & 0xC0) == 0x80) end++;
+    for (const char *c = start; c < end; c++) buf_addc(out, (unsigned char)*c < 0x20 || *c == 0x7F ? ' ' : *c);
+    buf_addc(out, '\n');
+    for (size_t i = characters(start, caret); i > 0; i--) buf_addc(out, ' ');
+    buf_addc(out, '^');
+    for (size_t i = 1; i < width && caret + i < end; i++) buf_addc(out, '~');
+}
+
+bool lex_fault_at(const struct lex_origin *origin, struct text span, struct fault *fault, enum fault_kind kind,
+                  const char *what) {
+    const char *start = span.at, *end = span.at, *last = origin->source.at + origin->source.len;
+    char where[256];
+    if (!fault) return false;
+    while (start > origin->source.at && start[-1] != '\n') start--;
+    while (end < last && *end != '\n') end++;
+    snprintf(where, sizeof where, "%s:%d:%zu", origin->file, lex_line(origin, span.at), characters(start, span.at) + 1);
+    fault_set(fault, kind, where, "%s", what);
+    struct buf lines;
+    buf_init(&lines, sizeof fault->lines - 1);
+    draw(&lines, (struct text){start, (size_t)(end - start)}, span.at, span.len);
+    if (!lines.full) memcpy(fault->lines, buf_cstr(&lines), lines.len + 1);
+    buf_fini(&lines);
+    return false;
 }
 
 bool lex_fault(struct lexer *lexer, enum fault_kind kind, size_t at, const char *format, ...) {
-    char what[512], where[256];
+    char what[512];
     va_list args;
     va_start(args, format);
     vsnprintf(what, sizeof what, format, args);
     va_end(args);
-    snprintf(where, sizeof where, "%s:%d", lexer->file ? lexer->file : "template", lex_line(lexer, at));
-    return fault_set(lexer->fault, kind, where, "column %zu: %s", column_of(lexer, at), what);
+    size_t width = at == lexer->token.start && lexer->token.end > at ? lexer->token.end - at : 1;
+    return lex_fault_at(lexer->origin, (struct text){lexer->source.at + at, width}, lexer->fault, kind, what);
 }
+
+bool lex_is_blank(char c) {
+    return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
+/* ---- tokens ---- */
 
 bool lex_is(const struct lexer *lexer, const char *sign_or_word) {
     enum token_kind kind = lexer->token.kind;
@@ -56,59 +97,113 @@ static bool done(struct lexer *lexer, enum token_kind kind) {
     return true;
 }
 
+static int hex_digit(char c) {
+    if (is_digit(c)) return c - '0';
+    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
+    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
+/* \uXXXX of the basic plane without surrogates; what is beyond can be written as it is. */
+static bool lex_unicode(struct lexer *lexer, char **to) {
+    unsigned code = 0;
+    for (size_t i = 2; i < 6; i++) {
+        int digit = hex_digit(peek(lexer, i));
+        if (digit < 0) return lex_fault(lexer, FAULT_SYNTAX, lexer->at, "\\u takes four hexadecimal digits");
+        code = code * 16 + (unsigned)digit;
+    }
+    if (code == 0 || (code >= 0xD800 && code <= 0xDFFF))
+        return lex_fault(lexer, FAULT_SYNTAX, lexer->at, "this is no character; write it as it is, without \\u");
+    if (code < 0x80) *(*to)++ = (char)code;
+    else if (code < 0x800) *(*to)++ = (char)(0xC0 | code >> 6);
+    else {
+        *(*to)++ = (char)(0xE0 | code >> 12);
+        *(*to)++ = (char)(0x80 | (code >> 6 & 63));
+    }
+    if (code >= 0x80) *(*to)++ = (char)(0x80 | (code & 63));
+    lexer->at += 5;
+    return true;
+}
+
+static bool lex_escape(struct lexer *lexer, char **to) {
+    static const char letters[] = "nrtbf\\'\"", meant[] = "\n\r\t\b\f\\'\"";
+    if (peek(lexer, 1) == 'u') return lex_unicode(lexer, to);
+    const char *found = peek(lexer, 1) ? strchr(letters, peek(lexer, 1)) : NULL;
+    if (!found)
+        return lex_fault(
+            lexer, FAULT_SYNTAX, lexer->at,
+            "unknown escape; there are \\n, \\r, \\t, \\b, \\f, \\\\, \\', \\\" and \\u00e9, and a backslash "
+            "itself is \\\\");
+    *(*to)++ = meant[found - letters];
+    lexer->at++;
+    return true;
+}
+
 static bool lex_string(struct lexer *lexer) {
-    static const char letters[] = "nrt\\'\"", meant[] = "\n\r\t\\'\"";
     char quote = peek(lexer, 0), *start, *to;
     const char *close = lexer->source.at + ++lexer->at;
     const char *end = lexer->source.at + lexer->source.len;
     while (close < end && *close != quote) close += *close == '\\' && end - close > 1 ? 2 : 1;
     if (close >= end) return lex_fault(lexer, FAULT_SYNTAX, lexer->token.start, "this text has no closing quote");
     start = to = arena_alloc(lexer->arena, (size_t)(close - lexer->source.at) - lexer->at + 1);
-    for (; peek(lexer, 0) != quote; lexer->at++) {
-        char c = peek(lexer, 0);
-        if (c == '\\') {
-            const char *found = peek(lexer, 1) ? strchr(letters, peek(lexer, 1)) : NULL;
-            if (!found)
-                return lex_fault(lexer, FAULT_SYNTAX, lexer->at,
-                                 "unknown escape; there are \\n, \\r, \\t, \\\\, \\' and \\\"");
-            c = meant[found - letters];
-            lexer->at++;
-        }
-        *to++ = c;
-    }
+    for (; peek(lexer, 0) != quote; lexer->at++)
+        if (peek(lexer, 0) != '\\') *to++ = peek(lexer, 0);
+        else if (!lex_escape(lexer, &to)) return false;
     lexer->at++;
     lexer->token.text = (struct text){start, (size_t)(to - start)};
     return done(lexer, TOKEN_STRING);
 }
 
-static bool lex_number(struct lexer *lexer) {
+static void skip_digits(struct lexer *lexer) {
     while (is_digit(peek(lexer, 0))) lexer->at++;
+}
+
+static bool lex_number(struct lexer *lexer) {
+    skip_digits(lexer);
     if (peek(lexer, 0) == '.' && is_digit(peek(lexer, 1))) {
         lexer->at++;
-        while (is_digit(peek(lexer, 0))) lexer->at++;
+        skip_digits(lexer);
+    }
+    size_t sign = peek(lexer, 1) == '-' || peek(lexer, 1) == '+';
+    if ((peek(lexer, 0) == 'e' || peek(lexer, 0) == 'E') && is_digit(peek(lexer, 1 + sign))) {
+        lexer->at += 1 + sign;
+        skip_digits(lexer);
     }
     if (is_letter(peek(lexer, 0))) return lex_fault(lexer, FAULT_SYNTAX, lexer->at, "a letter right behind a number");
     return done(lexer, TOKEN_NUMBER);
 }
 
+static bool sees_close(const struct lexer *lexer, size_t ahead) {
+    return lexer->closing && peek(lexer, ahead) == lexer->closing[0] && peek(lexer, ahead + 1) == lexer->closing[1];
+}
+
 static bool lex_sign(struct lexer *lexer) {
-    static const char *const signs[] = {"-}}", "}}", "==", "!=", "<=", ">=", "//", "**", "<", ">", ".", "[", "]", "(",
-                                        ")",   "|",  ",",  "~",  "+",  "-",  "*",  "/",  "%", ":", "{", "}", "="};
+    static const char *const signs[] = {"==", "!=", "<=", ">=", "//", "**", "<", ">", ".", "[", "]", "(", ")",
+                                        "|",  ",",  "~",  "+",  "-",  "*",  "/", "%", ":", "{", "}", "="};
+    bool dash = peek(lexer, 0) == '-';
+    if (lexer->open == 0 && sees_close(lexer, dash)) {
+        lexer->at += 2 + dash;
+        return done(lexer, TOKEN_CLOSE);
+    }
     for (size_t i = 0; i < sizeof signs / sizeof *signs; i++) {
         size_t n = strlen(signs[i]);
         if (lexer->source.len - lexer->at < n || memcmp(lexer->source.at + lexer->at, signs[i], n) != 0) continue;
+        if (strchr("([{", signs[i][0])) lexer->open++;
+        else if (strchr(")]}", signs[i][0]) && lexer->open) lexer->open--;
         lexer->at += n;
-        return done(lexer, i < 2 ? TOKEN_CLOSE : TOKEN_SIGN);
+        return done(lexer, TOKEN_SIGN);
     }
     return lex_fault(lexer, FAULT_SYNTAX, lexer->at, "a character that means nothing in an expression");
 }
 
 bool lex_next(struct lexer *lexer) {
     lexer->last_end = lexer->token.end;
-    while (peek(lexer, 0) && strchr(" \t\r\n", peek(lexer, 0))) lexer->at++;
+    while (lex_is_blank(peek(lexer, 0))) lexer->at++;
     lexer->token = (struct token){.start = lexer->at, .end = lexer->at};
-    if (lexer->at >= lexer->source.len)
-        return lex_fault(lexer, FAULT_SYNTAX, lexer->at, "the template ends inside an expression; }} is missing");
+    if (lexer->at >= lexer->source.len) {
+        if (!lexer->closing) return done(lexer, TOKEN_CLOSE);
+        return lex_fault(lexer, FAULT_SYNTAX, lexer->at, "the template ends inside an expression; %s is missing",
+                         lexer->closing);
+    }
     char c = peek(lexer, 0);
     if (c == '"' || c == '\'') return lex_string(lexer);
     if (is_digit(c)) return lex_number(lexer);

@@ -109,24 +109,7 @@ const struct pattern *pattern_compile(struct arena *arena, struct text source, b
     return pattern;
 }
 
-/* Threads may share a pattern, so what a match writes to is its own. */
-static int match(const struct pattern *pattern, struct text subject, struct count *count) {
-    pcre2_match_data *data = pcre2_match_data_create(1, NULL);
-    pcre2_match_context *limits = pcre2_match_context_copy(pattern->limits);
-    if (!data || !limits) abort();
-    pcre2_set_callout(limits, count_step, count);
-    int found = pcre2_match(pattern->code, (PCRE2_SPTR)(subject.at ? subject.at : ""), subject.len, 0, 0, data, limits);
-    pcre2_match_data_free(data);
-    pcre2_match_context_free(limits);
-    return found;
-}
-
-enum pattern_result pattern_match_within(const struct pattern *pattern, struct text subject, size_t *steps) {
-    size_t most = *steps < PATTERN_STEPS_MAX ? *steps : PATTERN_STEPS_MAX, reading = 1 + subject.len / 1024;
-    size_t run = pattern->run < subject.len ? pattern->run : subject.len;
-    struct count count = {.left = most > reading ? most - reading : 0, .run = run};
-    int found = count.left ? match(pattern, subject, &count) : PCRE2_ERROR_MATCHLIMIT;
-    *steps -= most - count.left;
+static enum pattern_result result_of(int found) {
     switch (found) {
     case PCRE2_ERROR_MATCHLIMIT:
     case PCRE2_ERROR_DEPTHLIMIT:
@@ -135,6 +118,50 @@ enum pattern_result pattern_match_within(const struct pattern *pattern, struct t
     case PCRE2_ERROR_RECURSELOOP: return PATTERN_TOO_HARD;
     default: return found >= 0 ? PATTERN_YES : PATTERN_NO; /* 0: more groups than room, a match all the same */
     }
+}
+
+/* Threads may share a pattern, so what a match writes to is its own. */
+static int match(const struct pattern *pattern, struct text subject, size_t from, struct count *count,
+                 pcre2_match_data *data) {
+    pcre2_match_context *limits = pcre2_match_context_copy(pattern->limits);
+    if (!data || !limits) abort();
+    pcre2_set_callout(limits, count_step, count);
+    const char *at = subject.at ? subject.at : "";
+    int found = pcre2_match(pattern->code, (PCRE2_SPTR)at, subject.len, from, 0, data, limits);
+    pcre2_match_context_free(limits);
+    return found;
+}
+
+static int match_within(const struct pattern *pattern, struct text subject, size_t from, size_t *steps,
+                        pcre2_match_data *data) {
+    size_t most = *steps < PATTERN_STEPS_MAX ? *steps : PATTERN_STEPS_MAX, reading = 1 + (subject.len - from) / 1024;
+    size_t run = pattern->run < subject.len ? pattern->run : subject.len;
+    struct count count = {.left = most > reading ? most - reading : 0, .at = from, .run = run};
+    int found = count.left ? match(pattern, subject, from, &count, data) : PCRE2_ERROR_MATCHLIMIT;
+    *steps -= most - count.left;
+    return found;
+}
+
+enum pattern_result pattern_match_within(const struct pattern *pattern, struct text subject, size_t *steps) {
+    pcre2_match_data *data = pcre2_match_data_create(1, NULL);
+    enum pattern_result result = result_of(match_within(pattern, subject, 0, steps, data));
+    pcre2_match_data_free(data);
+    return result;
+}
+
+/* \K in a look-ahead may put the start behind the end; such a match counts as empty. */
+enum pattern_result pattern_find(const struct pattern *pattern, struct text subject, size_t from, size_t *steps,
+                                 struct text groups[PATTERN_GROUPS]) {
+    pcre2_match_data *data = pcre2_match_data_create(PATTERN_GROUPS, NULL);
+    int found = match_within(pattern, subject, from, steps, data);
+    const PCRE2_SIZE *bounds = pcre2_get_ovector_pointer(data);
+    for (int i = 0; i < PATTERN_GROUPS; i++) {
+        bool in = found >= 0 && (found == 0 || i < found) && bounds[2 * i] != PCRE2_UNSET;
+        size_t start = in ? bounds[2 * i] : 0, end = in && bounds[2 * i + 1] > start ? bounds[2 * i + 1] : start;
+        groups[i] = in ? (struct text){subject.at + start, end - start} : (struct text){NULL, 0};
+    }
+    pcre2_match_data_free(data);
+    return result_of(found);
 }
 
 enum pattern_result pattern_match(const struct pattern *pattern, struct text subject) {

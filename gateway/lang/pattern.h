@@ -23,4 +23,10 @@ enum pattern_result pattern_match(const struct pattern *pattern, struct text sub
 /* The same for callers that match many times over: takes the steps off *steps, and is too hard where they are spent. */
 enum pattern_result pattern_match_within(const struct pattern *pattern, struct text subject, size_t *steps);
 
+/* The same from byte `from` on, with what the pattern and its first groups match; at == NULL: a group that took no
+ * part. */
+#define PATTERN_GROUPS 10
+enum pattern_result pattern_find(const struct pattern *pattern, struct text subject, size_t from, size_t *steps,
+                                 struct text groups[PATTERN_GROUPS]);
+
 #endif

@@ -100,7 +100,7 @@ static bool check_root(struct compile *c, enum stage_root root, struct fault *fa
     case ROOT_SECRET:
         return c->scope.secrets || fault_set(fault, FAULT_FORBIDDEN, NULL, "a secret may stand in requests only");
     case ROOT_CALLBACK: return fault_set(fault, FAULT_UNSUPPORTED, NULL, "callback is not supported by this version");
-    case ROOT_BODY:
+    case ROOT_BODY: return c->scope.reply || c->scope.own_body || refuse_reply(c->names.roots[root], fault);
     case ROOT_HEADERS:
     case ROOT_CODE: return c->scope.reply || refuse_reply(c->names.roots[root], fault);
     default: return true;
@@ -140,6 +140,23 @@ static bool check_used(struct compile *c, const struct template *t, struct fault
 
 /* ---- templates and paths ---- */
 
+static bool read_part(void *arg, const char *name, const char **ret_file, struct text *ret_text, struct fault *fault) {
+    struct compile *c = arg;
+    return source_template(&c->source, name, ret_file, ret_text, fault);
+}
+
+/* The template stands in a definition, and its columns are not those of the file: they go into the sentence. */
+static void blame_setting(struct fault *fault, const char *fixed_where, const char *setting) {
+    struct fault whole = *fault;
+    char *colon = strrchr(whole.where, ':');
+    int64_t column;
+    bool columns = fault->lines[0] && colon && text_to_int(text_of(colon + 1), &column);
+    if (columns) *colon = 0;
+    fault_set(fault, whole.kind, fixed_where ? fixed_where : whole.where, "%s: %s%s%s%s", setting,
+              columns ? "column " : "", columns ? colon + 1 : "", columns ? ": " : "", whole.what);
+    memcpy(fault->lines, whole.lines, sizeof fault->lines);
+}
+
 static const struct template *compile_at(struct compile *c, struct text source, enum template_place place,
                                          const char *file, int line, const char *fixed_where, const char *setting) {
     struct template_names names = c->names;
@@ -147,12 +164,16 @@ static const struct template *compile_at(struct compile *c, struct text source, 
     names.arg = c;
     struct template_rules rules = {
         .place = place, .names = &names, .file = file, .line = line, .no_secrets = !c->scope.secrets};
+    if (!setting[0]) {
+        rules.part = read_part;
+        rules.part_arg = c;
+    }
     struct fault fault = {.kind = FAULT_NONE};
     const struct template *t = template_compile(c->arena, source, &rules, &fault);
     if (t && check_used(c, t, &fault)) return t;
     fault_place(&fault, "%s:%d", file, line);
-    faults_addf(c->faults, fault.kind, fixed_where ? fixed_where : fault.where, "%s%s%s", setting,
-                setting[0] ? ": " : "", fault.what);
+    if (setting[0]) blame_setting(&fault, fixed_where, setting);
+    faults_add(c->faults, &fault);
     return NULL;
 }
 

@@ -12,6 +12,7 @@ struct compile_scope {
     size_t steps; /* of so many steps the replies are known */
     bool reply;   /* body, headers, code of the reply at hand */
     bool secrets;
+    bool own_body; /* body is that of the request at hand, as it will be sent: in its headers, to sign it */
 };
 
 struct compile {

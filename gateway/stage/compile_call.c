@@ -104,10 +104,8 @@ static bool place_of(struct compile *c, const struct conf *at, struct text type,
     }
     bool xml = text_is_nocase(essence, "text/xml") || text_is_nocase(essence, "application/xml") ||
                (essence.len > 4 && strncasecmp(essence.at + essence.len - 4, "+xml", 4) == 0);
-    if (xml)
-        compile_fault(c, at, FAULT_UNSUPPORTED, "a body of type %.*s is not supported by this version",
-                      TEXT_ARG(essence));
-    return !xml;
+    if (xml) *ret_place = PLACE_XML;
+    return true;
 }
 
 static bool check_type(struct compile *c, const struct conf *at) {
@@ -257,7 +255,9 @@ void compile_call(struct compile *c, const struct conf *group, const char *of, e
     c->scope.reply = false;
     call->method = method_of(c, group, kind);
     read_url(c, group, of, call);
+    c->scope.own_body = conf_find(group, "body") || conf_find(group, "template") || conf_find(group, "form");
     read_pairs(c, conf_find(group, "headers"), PLACE_HEADER, &call->headers, &call->header_count);
+    c->scope.own_body = false;
     read_body(c, group, of, call);
     read_auth(c, conf_find(group, "auth"), &call->auth);
     read_tls(c, conf_find(group, "tls"), &call->tls);

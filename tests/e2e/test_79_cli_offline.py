@@ -789,7 +789,8 @@ def test_eval_template_renders_by_place(env, tmp_path):
 
 def test_eval_template_says_what_is_wrong_and_where(env):
     done = stagedoor(env, "eval", "template", "-", "--vars", '{"p": {}}', input="one\ntwo {{ p. }}")
-    assert done.returncode == 2 and done.stdout == "" and "stdin:2: " in done.stderr
+    assert done.returncode == 2 and done.stdout == "" and "stdin:2:11: " in done.stderr
+    assert done.stderr.splitlines()[1:] == ["    two {{ p. }}", "              ^~"]
     done = stagedoor(env, "eval", "template", "-", "--vars", '{"p": {}}', input="{{ p.name }}")
     assert done.returncode == 1 and "name" in done.stderr
     done = stagedoor(env, "eval", "template", "-", "--vars", '{"p": {}}', "--json", input="{{ q }}")

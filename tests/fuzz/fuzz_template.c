@@ -33,7 +33,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     static const char *const names[] = {"p", "secret"};
     static const struct template_names all = {.roots = names, .count = 2};
     if (size == 0) return 0;
-    struct template_rules rules = {.place = (enum template_place)(data[0] % 5), .names = &all, .file = "f", .line = 3};
+    struct template_rules rules = {.place = (enum template_place)(data[0] % 6), .names = &all, .file = "f", .line = 3};
     struct arena *arena = arena_new();
     struct fault fault = {0};
     const struct json *roots[2] = {json_parse(arena, text_of(VALUES), &limits, NULL), NULL};

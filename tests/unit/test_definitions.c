@@ -234,19 +234,21 @@ static void test_everything(void **state) {
 /* What a run pins compiles to the same where none of the files is there any more (but those of TLS). */
 static void test_pinned(void **state) {
     (void)state;
-    static const char *const files[] = {"load-test.conf", "labels.conf", "prometheus-gate.conf", "everything.conf"};
-    for (size_t i = 0; i < 4; i++) {
+    static const char *const files[] = {"parts.conf", "load-test.conf", "labels.conf", "prometheus-gate.conf",
+                                        "everything.conf"};
+    for (size_t i = 0; i < 5; i++) {
         struct faults faults;
         faults_init(&faults);
         enter("tests/good");
         struct stage *first = load(files[i]);
         struct stage_context blind = {.templates = "/nonexistent", .secret_known = knows};
-        if (i < 3) enter("/");
+        if (i < 4) enter("/");
         struct stage *again = stage_load_source(first->source, &blind, &faults);
         assert_non_null(again);
         assert_string_equal(stage_hash(again), stage_hash(first));
         assert_string_equal(again->source, first->source);
-        if (i == 3) check_everything(again);
+        if (i == 0) assert_non_null(strstr(first->source, "part/run.txt"));
+        if (i == 4) check_everything(again);
         stage_unref(again);
         stage_unref(first);
         faults_fini(&faults);

@@ -260,6 +260,22 @@ static void test_body(void **state) {
     bench_fini(&bench);
 }
 
+/* The signature was made by another program. */
+static void test_headers_sign_the_body(void **state) {
+    (void)state;
+    struct bench bench;
+    bench_with_url(&bench);
+    struct stage_header headers[] = {
+        {"X-Hub-Signature-256", template_of(&bench, "sha256={{ body | hmac_sha256(secret.token) }}", PLACE_HEADER)}};
+    bench.call.headers = headers;
+    bench.call.header_count = 1;
+    bench.call.body = template_of(&bench, "{\"n\": {{ parameters.n }}}", PLACE_JSON);
+    render_well(&bench);
+    assert_header(&bench, "X-Hub-Signature-256",
+                  "sha256=9a34c02ec7ac6c2a17485ef861c11c5da18620e138f1335c24581ce724f9a985");
+    bench_fini(&bench);
+}
+
 static void test_form(void **state) {
     (void)state;
     struct bench bench;
@@ -340,6 +356,7 @@ int main(void) {
         cmocka_unit_test(test_own_headers_win),
         cmocka_unit_test(test_headers_refused),
         cmocka_unit_test(test_body),
+        cmocka_unit_test(test_headers_sign_the_body),
         cmocka_unit_test(test_form),
         cmocka_unit_test(test_body_too_large),
         cmocka_unit_test(test_auth),

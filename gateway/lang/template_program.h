@@ -1,0 +1,47 @@
+/* The program that a template is compiled to. Private to lang/template*.c. */
+#ifndef LANG_TEMPLATE_PROGRAM_H
+#define LANG_TEMPLATE_PROGRAM_H
+
+#include "lang/expr.h"
+#include "lang/place.h"
+
+enum op_kind {
+    OP_TEXT,
+    OP_HOLE,
+    OP_IF,   /* goes to `to` unless the expression is true */
+    OP_JUMP, /* goes to `to` */
+    OP_FOR,  /* begins the loop; goes to `to` where there is nothing to repeat */
+    OP_NEXT, /* goes behind the OP_FOR at `to` for another pass */
+    OP_SET,
+    OP_SCOPE /* gives the variables of a scope the values they have outside it */
+};
+
+struct op_reset {
+    size_t slot, outer; /* outer == SIZE_MAX: absent */
+    struct op_reset *next;
+};
+
+struct op {
+    enum op_kind kind;
+    enum escape escape;
+    enum place_fix fix;
+    const struct expr *expr;
+    struct text text;
+    size_t to, comma;   /* comma: where in the text, PLACE_COMMA */
+    size_t slot, depth; /* SET, FOR, NEXT: the variable; of FOR and NEXT how deep the loop is */
+    bool pairs;         /* FOR, NEXT: two variables, slot and slot + 1 */
+    bool items;         /* FOR: over the members of an object, without a list of pairs made for it */
+    struct op_reset *resets;
+};
+
+struct template {
+    struct op *ops;
+    size_t count, slots;
+    uint64_t roots_used;
+    enum template_place place;
+    bool whole_url, names_vary, branches; /* names_vary: members' names could coincide */
+    const char *file;
+    int line;
+};
+
+#endif
