@@ -13,9 +13,7 @@ static const char VALUES[] = "{\"s\":\"a\\\"/?#..\\r\\n%\",\"n\":5,\"r\":1e20,\"
 
 static const struct json *is_json(struct arena *arena, struct text made) {
     static const struct json_limits limits = {.max_bytes = 1 << 20, .max_depth = 512, .max_items = 1 << 20};
-    struct fault fault = {0};
-    const struct json *value = json_parse(arena, made, &limits, &fault);
-    return value || strstr(fault.what, "twice") ? json_new_null(arena) : NULL; /* names made of values may meet */
+    return json_parse(arena, made, &limits, NULL);
 }
 
 static void check(struct arena *arena, enum template_place place, const struct template *t, struct text made) {
