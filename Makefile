@@ -8,7 +8,7 @@
 #   make lint       layers, libraries, banned functions, names, stories, format; gateway/LAYERS says what is allowed
 #   make unit       unit tests only          make e2e       end-to-end tests only (T="-k name" picks)
 #   make schema     parameters against a JSON Schema validator
-#   make differential  the template language beside Jinja2, and its escaping in every place (SEED, COUNT)
+#   make differential  the template language beside Jinja2, and its escaping in every place (SEED=random, COUNT)
 #   make bench      figures, beside what a user would use instead
 #   make fuzz-replay  every fuzzer over its corpus, once
 #   make fuzz       search with every fuzzer for FUZZ_SECONDS each (default 60)

@@ -2,11 +2,18 @@
 
 import json
 import os
+import random
 import subprocess
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 RENDER = Path(os.environ.get("RENDER") or ROOT / "build/differential/render")
+
+
+def seed():
+    """The same in every run of `make test`; SEED=random draws another, SEED=N repeats one. It is printed with what fails."""
+    given = os.environ.get("SEED") or "20261123"
+    return random.SystemRandom().randrange(10**9) if given == "random" else int(given)
 
 
 def render(tasks):

@@ -1,14 +1,13 @@
 """No value can leave its place: arbitrary texts as parameters, in every place, read back by Python's own parsers."""
 
 import json
-import os
 import random
 import urllib.parse
 import xml.etree.ElementTree as xml
 
-from batch import render
+from batch import render, seed
 
-SEED = int(os.environ.get("SEED") or random.SystemRandom().randrange(10**9))
+SEED = seed()
 COUNT = 3000
 NASTY = list("\"'\\/?#&=%{}[]<>:@.,;+ \t\r\n\x01\x1f\x7f~$|*aZ0é日") + ["😀", "\u2028", "\ufeff", "{{", "}}", "{%", "%}", "{#", "\r\n", "..", "%2F", "%00", "\\u0000",
                                                                "]]>", "-->", "&amp;", "</a>", "${", "\\\"", "http://evil.example/", "//evil", "@evil", "\u0085", "\uffff", "\U0010ffff"]

@@ -10,9 +10,9 @@ import random
 import jinja2
 import pytest
 
-from batch import render
+from batch import render, seed
 
-SEED = int(os.environ.get("SEED") or random.SystemRandom().randrange(10**9))
+SEED = seed()
 COUNT = int(os.environ.get("COUNT", "5000"))
 WORDS = ["alpha", "Beta", "gamma ray", "", "x", "é", "Straße", "a,b,c", "  pad  ", "ÀÉ Ωmega", "42", "-7", "3.5", "<b>", "日本語",
          "the quick brown fox jumps over", "line\nbreak\n\nend", "😀 ok", "zz", "Z"]
