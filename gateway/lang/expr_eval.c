@@ -235,12 +235,17 @@ static bool eval_quiet(struct expr_run *run, const struct expr *expr, struct val
 }
 
 static bool eval_default(struct expr_run *run, const struct expr *expr, struct value *ret, struct fault *fault) {
-    bool defined;
-    struct value lenient = value_bool(false);
+    bool defined, other_defined;
+    struct value lenient = value_bool(false), other;
     if (!eval_quiet(run, expr->a, ret, &defined, fault)) return false;
+    /* An argument is made before the filter looks at anything: one that is wrong is refused also where it is not
+     * needed. */
+    if (!eval_quiet(run, expr->b, &other, &other_defined, fault)) return false;
     if (expr->c && !expr_eval(run, expr->c, &lenient, fault)) return false;
     if (defined && ret->kind != JSON_NULL && (!value_truth(lenient) || value_truth(*ret))) return true;
-    return expr_eval(run, expr->b, ret, fault);
+    if (!other_defined) return expr_eval(run, expr->b, ret, fault); /* once more, for its sentence */
+    *ret = other;
+    return true;
 }
 
 /* ---- containers ---- */

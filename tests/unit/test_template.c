@@ -66,6 +66,8 @@ static void templates_that_render(void **state) {
         {PLACE_TEXT, "{{ parameters.none | default(7) }}", "7"},
         {PLACE_TEXT, "{{ absent.x.y | default('gone') }}", "gone"},
         {PLACE_TEXT, "{{ parameters.empty | default('d') }}", ""},
+        {PLACE_TEXT, "{{ parameters.empty | default(parameters.nope) }}",
+         ""}, /* an undefined one that nobody needs is none */
         {PLACE_TEXT, "{{ parameters.nope | default(parameters.none) | default('e') }}", "e"},
         {PLACE_TEXT, "{{ 'it''s' }}", NULL},
         {PLACE_TEXT, "{{ 'it\\'s }}' }}", "it's }}"},
@@ -336,6 +338,7 @@ static void templates_that_do_not_render(void **state) {
          "upper takes text, but parameters.o is of type object"},
         {PLACE_TEXT, "\n{{ parameters.text + 1 }}", FAULT_INVALID, "~ joins a text and a number"},
         {PLACE_TEXT, "\n{{ 1 // 0 }}", FAULT_INVALID, "division by zero"},
+        {PLACE_TEXT, "\n{{ parameters.users | default(1 // 0) }}", FAULT_INVALID, "division by zero"},
         {PLACE_TEXT, "\n{{ 1.5 % 0 }}", FAULT_INVALID, "division by zero"},
         {PLACE_TEXT, "\n{{ 9223372036854775807 + 1 }}", FAULT_TOO_LARGE, "beyond what a number can hold"},
         {PLACE_TEXT, "\n{{ -9223372036854775807 * 2 }}", FAULT_TOO_LARGE, "beyond what a number can hold"},
