@@ -261,8 +261,8 @@ def test_keep_alive_after_idle(gateway, upstream):
     orca = Orca(gw.client(), "job")
     orca.create()
     assert orca.poll() == "RUNNING"
-    time.sleep(2)
-    assert orca.poll() == "RUNNING"  # on a new connection, since the old one was closed and not reset
+    orca.client.wait_closed()
+    assert orca.poll() == "RUNNING"  # on a new connection
 
 
 def test_cadence_of_polls(gw, upstream):

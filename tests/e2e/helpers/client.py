@@ -60,6 +60,12 @@ class Client:
             self._connection.close()
             self._connection = None
 
+    def wait_closed(self, timeout=10.0):
+        """Until the other side ends the idle connection: with an end of the stream, not a reset, and nothing before it."""
+        self._connection.sock.settimeout(timeout)
+        assert self._connection.sock.recv(1) == b""
+        self.close()
+
     def request(self, method, path, body=None, headers=None):
         headers = dict(headers or {})
         if isinstance(body, (dict, list)):
