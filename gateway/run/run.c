@@ -390,9 +390,13 @@ static void again(struct move *m, const struct verdict *verdict) {
                m->world->now_ms + pace_retry_ms(&step->call, run->attempt, verdict->retry_after_ms, m->world->random));
 }
 
-static int64_t next_poll_ms(const struct run *run, int64_t now_ms) {
-    const struct stage_step *step = step_of(run);
-    return pace_poll_ms(step, pace_origin_ms(step, run->step_began_ms, text_of(run->id)), now_ms);
+static struct pace_now pace_of(const struct run *run, const struct run_world *world) {
+    return (struct pace_now){.id = text_of(run->id),
+                             .run_began_ms = run->created_ms,
+                             .step_began_ms = run->step_began_ms,
+                             .now_ms = world->now_ms,
+                             .history = world->history,
+                             .random = world->random};
 }
 
 static void still_running(struct move *m, const struct verdict *verdict) {
@@ -400,7 +404,8 @@ static void still_running(struct move *m, const struct verdict *verdict) {
     run->attempt = 0;
     m->orders->store = !step_of(run)->call.idempotent; /* it was answered: a restart has to know that */
     say_polling(m, verdict);
-    wait_until(m, m->world->now_ms + next_poll_ms(run, m->world->now_ms));
+    struct pace_now now = pace_of(run, m->world);
+    wait_until(m, m->world->now_ms + pace_poll_ms(step_of(run), &now));
 }
 
 static void note_upstream(struct move *m, const struct verdict *verdict) {
@@ -608,8 +613,9 @@ void run_resume(struct run *run, const struct run_world *world, struct run_order
         const struct stage_step *step = step_of(run);
         bool ahead = run->due_ms > world->now_ms && run->due_ms <= world->now_ms + DUE_MAX_MS;
         int64_t due_ms = ahead ? run->due_ms : world->now_ms;
+        struct pace_now now = pace_of(run, world);
         if (step->rules.exist && world->now_ms - run->step_began_ms >= step->every_ms && !ahead)
-            due_ms += next_poll_ms(run, world->now_ms); /* each at its own phase: no herd */
+            due_ms += pace_grid_ms(step, &now); /* each at its own phase: no herd */
         wait_until(&m, due_ms);
     }
 }
