@@ -82,6 +82,7 @@ void run_record_write(const struct run *run, const struct run_world *world, stru
     add_int(out, "cancel_wanted", run->cancel_wanted);
     add_int(out, "timed_out", run->timed_out);
     add_int(out, "attempt", run->attempt);
+    add_int(out, "probe_attempt", run->probe_attempt);
     add_int(out, "step_began", run->step_began_ms);
     add_int(out, "due", run->due_ms);
     add_text(out, arena, "progress", run->progress);
@@ -136,6 +137,7 @@ static void load_members(struct run *run, const struct json *record) {
     run->cancel_wanted = int_of(record, "cancel_wanted");
     run->timed_out = int_of(record, "timed_out");
     run->attempt = (unsigned)int_of(record, "attempt");
+    run->probe_attempt = (unsigned)int_of(record, "probe_attempt");
     run->step_began_ms = int_of(record, "step_began");
     run->due_ms = int_of(record, "due");
     const char *progress = json_gets_text(record, "progress");
