@@ -112,7 +112,8 @@ static void say_polling(struct move *m, const struct verdict *verdict) {
 static int64_t deadline_of(const struct run *run) {
     int64_t whole = run->stage->timeout_ms ? run->created_ms + run->stage->timeout_ms : 0;
     int64_t step = step_of(run)->timeout_ms ? run->step_began_ms + step_of(run)->timeout_ms : 0;
-    return whole && (!step || whole < step) ? whole : step;
+    int64_t first = whole && (!step || whole < step) ? whole : step;
+    return run->deadline_ms && (!first || run->deadline_ms < first) ? run->deadline_ms : first;
 }
 
 static void order_call(struct move *m) {
@@ -178,10 +179,12 @@ static void say_not_done(struct move *m, const char *what) {
     const struct run *run = m->run;
     const struct jsonpath *value = step_of(run)->rules.value;
     const char *between = *what ? "; " : "";
+    const char *time = run->deadline_ms && m->world->now_ms >= run->deadline_ms ? "by the caller's deadline"
+                                                                                : "within its time";
     if (value && !run->upstream_word && run->steps[run->step].code)
-        say(m, "%s: not done within its time, and no reply had a word at %s%s%s", step_of(run)->name,
-            jsonpath_source(value), between, what);
-    else say(m, "%s: not done within its time%s%s", step_of(run)->name, between, what);
+        say(m, "%s: not done %s, and no reply had a word at %s%s%s", step_of(run)->name, time, jsonpath_source(value),
+            between, what);
+    else say(m, "%s: not done %s%s%s", step_of(run)->name, time, between, what);
 }
 
 static void end_canceled(struct move *m, enum reason reason, const char *what) {
@@ -195,7 +198,8 @@ static void end_canceled(struct move *m, enum reason reason, const char *what) {
         return;
     }
     run->steps[run->step].status = RUN_CANCELED;
-    say(m, "canceled: %s", what);
+    if (run->orphaned && reason == REASON_CANCELED) reason = REASON_ORPHANED;
+    say(m, "canceled%s: %s", run->orphaned ? ", since nobody looked at the run any more" : "", what);
     end(m, RUN_CANCELED, reason, NULL);
 }
 
@@ -230,9 +234,10 @@ static void cancel_begin(struct move *m) {
 /* The wish is recorded; what is being written comes first. */
 static void want_cancel(struct move *m) {
     m->run->cancel_wanted = true;
+    m->run->orphaned = m->event->orphaned;
     m->run->updated_ms = m->world->now_ms;
     m->orders->store = true;
-    say(m, "cancel asked for");
+    say(m, m->run->orphaned ? "canceling, since nobody looks at the run any more" : "cancel asked for");
 }
 
 /* The cancel call begins when the wish, and what is known of the call before it, is durable. */
@@ -646,6 +651,7 @@ static struct run *make(const struct run_new *from) {
     run->caller = json_share(arena, from->caller);
     run->parameters = json_share(arena, from->parameters);
     run->created_ms = run->updated_ms = run->step_began_ms = from->now_ms;
+    run->deadline_ms = from->deadline_ms;
     run->percent = -1;
     if (from->stage) {
         run->stage = stage_ref(from->stage);
