@@ -310,30 +310,26 @@ static void note_phase(struct run *run, enum reply_phase phase) {
     else if (phase == REPLY_ANSWERED || !step_of(run)->call.idempotent) run->sending = false;
 }
 
-static bool bound(struct move *m, struct arena *scratch, const struct template *t, const struct json *reply,
-                  double *ret_bound) {
-    if (!t) return true;
+static void judge(struct move *m, struct arena *scratch, struct verdict *ret_verdict) {
+    const struct run *run = m->run;
     const struct json *roots[RUN_ROOTS_MAX];
-    struct fault fault;
-    run_roots(m->run, scratch, m->world->now_ms, reply, roots);
-    const struct json *value = template_value(t, roots, scratch, &fault);
-    return value && verdict_number(value, ret_bound);
+    struct verdict_scope scope = {.now_ms = m->world->now_ms, .elapsed_ms = m->world->now_ms - run->step_began_ms};
+    if (step_of(run)->rules.use_roots) {
+        run_roots(run, scratch, m->world->now_ms, NULL, roots);
+        scope.roots = roots;
+    }
+    verdict_judge(scratch, step_of(run), m->event->reply, &scope, ret_verdict);
 }
 
 /* The reply is judged: the next step, another poll or try, the end, or the cancel call that waited for it. */
 static void replied(struct move *m) {
     struct run *run = m->run;
     struct arena *scratch = arena_new();
-    struct verdict_bounds bounds = {__builtin_nan(""), __builtin_nan("")};
     struct verdict verdict;
-    const struct stage_rules *rules = &step_of(run)->rules;
-    bool bounds_good = bound(m, scratch, rules->at_most, NULL, &bounds.at_most) &&
-                       bound(m, scratch, rules->at_least, NULL, &bounds.at_least);
-    verdict_judge(scratch, step_of(run), m->event->reply, &bounds, m->world->now_ms - run->step_began_ms, &verdict);
+    judge(m, scratch, &verdict);
     note_upstream(m, &verdict);
     note_phase(run, m->event->reply->phase);
-    if (!bounds_good) move_fail(m, REASON_INVALID_REQUEST, "the threshold (at_most, at_least) is not a number");
-    else if (run->cancel_wanted && verdict.kind != VERDICT_SUCCEEDED) run_cancel_stop_now(m);
+    if (run->cancel_wanted && verdict.kind != VERDICT_SUCCEEDED) run_cancel_stop_now(m);
     else if (verdict.kind == VERDICT_SUCCEEDED) succeeded(m, &verdict, scratch);
     else if (verdict.kind == VERDICT_FAILED) {
         if (verdict.word)
@@ -342,7 +338,10 @@ static void replied(struct move *m) {
     } else if (verdict.kind == VERDICT_CANCELED) {
         take_outputs(m, reply_value(scratch, m->event->reply), false, scratch);
         run->steps[run->step].status = RUN_CANCELED;
-        move_say(m, "%s: the upstream says \"%.*s\"", step_of(run)->name, move_told(verdict.word), verdict.word);
+        const char *what = verdict.message ? verdict.message : "";
+        if (verdict.word)
+            move_say(m, "%s: the upstream says \"%.*s\"", step_of(run)->name, move_told(verdict.word), verdict.word);
+        else move_say(m, "%s: canceled by the upstream: %.*s", step_of(run)->name, move_told(what), what);
         move_end(m, RUN_CANCELED, verdict.reason, NULL);
     } else if (verdict.kind == VERDICT_AGAIN) again(m, &verdict);
     else still_running(m, &verdict);
