@@ -159,13 +159,8 @@ static void end(struct move *m, enum run_status status, enum reason reason, cons
 static void end_failed(struct move *m, enum reason reason, const char *what) {
     struct run *run = m->run;
     run->steps[run->step].status = RUN_TERMINAL;
-    const char *name = step_of(run)->name, *word = run->upstream_word;
-    bool unknown = reason == REASON_UNKNOWN_STATUS;
     if (!what) what = "";
-    if (word && (reason == REASON_UPSTREAM_FAILED || unknown))
-        say(m, "%s: the upstream says \"%.*s\"%s%s%.*s", name, told(word), word,
-            unknown ? ", which no list of the definition names" : "", *what ? " - " : "", told(what), what);
-    else say(m, "%s: %.*s", name, told(what), what);
+    say(m, "%s: %.*s", step_of(run)->name, told(what), what);
     char *sentence = mem_strdup(run->progress);
     end(m, RUN_TERMINAL, reason, sentence);
     mem_free(sentence);
@@ -357,13 +352,14 @@ static void succeeded(struct move *m, const struct verdict *verdict, struct aren
         return;
     }
     if (last) {
-        const char *what = verdict->warned ? verdict->word : verdict->message ? verdict->message : "";
+        const char *what = verdict->warned && verdict->word ? verdict->word : verdict->message ? verdict->message : "";
         say(m, "succeeded%s%s%.*s", verdict->warned ? " with a warning" : "", *what ? ": " : "", told(what), what);
         end(m, RUN_SUCCEEDED, REASON_NONE, NULL);
         return;
     }
     run->step++;
     run->attempt = 0;
+    run->steady = (struct verdict_series){0};
     run->step_began_ms = m->world->now_ms;
     run->percent = -1;
     mem_free(run->upstream_word);
@@ -383,7 +379,7 @@ static void again(struct move *m, const struct verdict *verdict) {
         end_failed(m, verdict->reason, verdict->message);
         return;
     }
-    m->orders->store = !step->call.idempotent; /* or a restart would find it in doubt */
+    m->orders->store |= !step->call.idempotent; /* or a restart would find it in doubt */
     const char *what = verdict->message ? verdict->message : "no verdict";
     say(m, "%s: %.*s; trying again", step->name, told(what), what);
     wait_until(m,
@@ -402,7 +398,7 @@ static struct pace_now pace_of(const struct run *run, const struct run_world *wo
 static void still_running(struct move *m, const struct verdict *verdict) {
     struct run *run = m->run;
     run->attempt = 0;
-    m->orders->store = !step_of(run)->call.idempotent; /* it was answered: a restart has to know that */
+    m->orders->store |= !step_of(run)->call.idempotent; /* it was answered: a restart has to know that */
     say_polling(m, verdict);
     struct pace_now now = pace_of(run, m->world);
     wait_until(m, m->world->now_ms + pace_poll_ms(step_of(run), &now));
@@ -426,6 +422,10 @@ static void note_phase(struct run *run, enum reply_phase phase) {
     else if (phase == REPLY_ANSWERED || !step_of(run)->call.idempotent) run->sending = false;
 }
 
+static bool rule_is(const struct verdict *verdict, const char *setting) {
+    return verdict->rule && strcmp(verdict->rule, setting) == 0;
+}
+
 static void judge(struct move *m, struct arena *scratch, struct verdict *ret_verdict) {
     const struct run *run = m->run;
     const struct json *roots[RUN_ROOTS_MAX];
@@ -435,6 +435,32 @@ static void judge(struct move *m, struct arena *scratch, struct verdict *ret_ver
         scope.roots = roots;
     }
     verdict_judge(scratch, step_of(run), m->event->reply, &scope, ret_verdict);
+    if (verdict_settle(scratch, &step_of(run)->rules, m->world->now_ms, &m->run->steady, ret_verdict))
+        m->orders->store = true;
+}
+
+/* In the upstream's own word, where that is what failed. Outputs help to find out why. */
+static void failed(struct move *m, const struct verdict *verdict, struct arena *scratch) {
+    const char *word = verdict->word, *what = verdict->message ? verdict->message : "";
+    bool unknown = verdict->reason == REASON_UNKNOWN_STATUS, by_word = word && (unknown || rule_is(verdict, "failure"));
+    if (word || verdict->reason == REASON_UPSTREAM_FAILED)
+        take_outputs(m, reply_value(scratch, m->event->reply), false, scratch);
+    if (by_word)
+        what = arena_printf(scratch, "the upstream says \"%.*s\"%s%s%.*s", told(word), word,
+                            unknown ? ", which no list of the definition names" : "", *what ? " - " : "", told(what),
+                            what);
+    end_failed(m, verdict->reason, what);
+}
+
+static void canceled(struct move *m, const struct verdict *verdict, struct arena *scratch) {
+    struct run *run = m->run;
+    const char *word = verdict->word, *what = verdict->message ? verdict->message : "";
+    take_outputs(m, reply_value(scratch, m->event->reply), false, scratch);
+    run->steps[run->step].status = RUN_CANCELED;
+    if (word && rule_is(verdict, "canceled"))
+        say(m, "%s: the upstream says \"%.*s\"", step_of(run)->name, told(word), word);
+    else say(m, "%s: the upstream canceled it: %.*s", step_of(run)->name, told(what), what);
+    end(m, RUN_CANCELED, verdict->reason, NULL);
 }
 
 /* The reply is judged: the next step, another poll or try, the end, or the cancel call that waited for it. */
@@ -447,19 +473,9 @@ static void replied(struct move *m) {
     note_phase(run, m->event->reply->phase);
     if (run->cancel_wanted && verdict.kind != VERDICT_SUCCEEDED) stop_now(m);
     else if (verdict.kind == VERDICT_SUCCEEDED) succeeded(m, &verdict, scratch);
-    else if (verdict.kind == VERDICT_FAILED) {
-        if (verdict.word)
-            take_outputs(m, reply_value(scratch, m->event->reply), false, scratch); /* they help to find out why */
-        end_failed(m, verdict.reason, verdict.message);
-    } else if (verdict.kind == VERDICT_CANCELED) {
-        take_outputs(m, reply_value(scratch, m->event->reply), false, scratch);
-        run->steps[run->step].status = RUN_CANCELED;
-        const char *what = verdict.message ? verdict.message : "";
-        if (verdict.word)
-            say(m, "%s: the upstream says \"%.*s\"", step_of(run)->name, told(verdict.word), verdict.word);
-        else say(m, "%s: canceled by the upstream: %.*s", step_of(run)->name, told(what), what);
-        end(m, RUN_CANCELED, verdict.reason, NULL);
-    } else if (verdict.kind == VERDICT_AGAIN) again(m, &verdict);
+    else if (verdict.kind == VERDICT_FAILED) failed(m, &verdict, scratch);
+    else if (verdict.kind == VERDICT_CANCELED) canceled(m, &verdict, scratch);
+    else if (verdict.kind == VERDICT_AGAIN) again(m, &verdict);
     else still_running(m, &verdict);
     arena_free(scratch);
 }
