@@ -86,6 +86,10 @@ void run_record_write(const struct run *run, const struct run_world *world, stru
     add_int(out, "attempt", run->attempt);
     add_int(out, "step_began", run->step_began_ms);
     add_int(out, "due", run->due_ms);
+    if (run->steady.since_ms) {
+        add_int(out, "steady_since", run->steady.since_ms);
+        add_int(out, "steady_replies", run->steady.replies);
+    }
     add_text(out, arena, "progress", run->progress);
     add_text(out, arena, "error", run->error);
     add_text(out, arena, "upstream_word", run->upstream_word);
@@ -145,6 +149,8 @@ static void load_members(struct run *run, const struct json *record) {
     run->attempt = (unsigned)int_of(record, "attempt");
     run->step_began_ms = int_of(record, "step_began");
     run->due_ms = int_of(record, "due");
+    run->steady.since_ms = int_of(record, "steady_since");
+    run->steady.replies = int_of(record, "steady_replies");
     const char *progress = json_gets_text(record, "progress");
     run->progress = mem_strdup(progress ? progress : "");
     run->error = mem_strdup(json_gets_text(record, "error"));

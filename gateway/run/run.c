@@ -192,13 +192,8 @@ void move_end(struct move *m, enum run_status status, enum reason reason, const 
 void move_fail(struct move *m, enum reason reason, const char *what) {
     struct run *run = m->run;
     run->steps[run->step].status = RUN_TERMINAL;
-    const char *name = step_of(run)->name, *word = run->upstream_word;
-    bool unknown = reason == REASON_UNKNOWN_STATUS;
     if (!what) what = "";
-    if (word && (reason == REASON_UPSTREAM_FAILED || unknown))
-        move_say(m, "%s: the upstream says \"%.*s\"%s%s%.*s", name, move_told(word), word,
-                 unknown ? ", which no list of the definition names" : "", *what ? " - " : "", move_told(what), what);
-    else move_say(m, "%s: %.*s", name, move_told(what), what);
+    move_say(m, "%s: %.*s", step_of(run)->name, move_told(what), what);
     char *sentence = mem_strdup(run->progress);
     move_end(m, RUN_TERMINAL, reason, sentence);
     mem_free(sentence);
@@ -284,7 +279,7 @@ static void succeeded(struct move *m, const struct verdict *verdict, struct aren
         return;
     }
     if (last) {
-        const char *what = verdict->warned ? verdict->word : verdict->message ? verdict->message : "";
+        const char *what = verdict->warned && verdict->word ? verdict->word : verdict->message ? verdict->message : "";
         move_say(m, "succeeded%s%s%.*s", verdict->warned ? " with a warning" : "", *what ? ": " : "", move_told(what),
                  what);
         move_end(m, RUN_SUCCEEDED, REASON_NONE, NULL);
@@ -292,6 +287,7 @@ static void succeeded(struct move *m, const struct verdict *verdict, struct aren
     }
     run->step++;
     run->attempt = 0;
+    run->steady = (struct verdict_series){0};
     run->step_began_ms = m->world->now_ms;
     run->percent = -1;
     mem_free(run->upstream_word);
@@ -311,7 +307,7 @@ static void again(struct move *m, const struct verdict *verdict) {
         move_fail(m, verdict->reason, verdict->message);
         return;
     }
-    m->orders->store = !step->call.idempotent; /* or a restart would find it in doubt */
+    m->orders->store |= !step->call.idempotent; /* or a restart would find it in doubt */
     const char *what = verdict->message ? verdict->message : "no verdict";
     move_say(m, "%s: %.*s; trying again", step->name, move_told(what), what);
     move_wait(m,
@@ -330,7 +326,7 @@ static struct pace_now pace_of(const struct run *run, const struct run_world *wo
 static void still_running(struct move *m, const struct verdict *verdict) {
     struct run *run = m->run;
     run->attempt = 0;
-    m->orders->store = !step_of(run)->call.idempotent; /* it was answered: a restart has to know that */
+    m->orders->store |= !step_of(run)->call.idempotent; /* it was answered: a restart has to know that */
     say_polling(m, verdict);
     struct pace_now now = pace_of(run, m->world);
     move_wait(m, m->world->now_ms + pace_poll_ms(step_of(run), &now));
@@ -354,6 +350,10 @@ static void note_phase(struct run *run, enum reply_phase phase) {
     else if (phase == REPLY_ANSWERED || !step_of(run)->call.idempotent) run->sending = false;
 }
 
+static bool rule_is(const struct verdict *verdict, const char *setting) {
+    return verdict->rule && strcmp(verdict->rule, setting) == 0;
+}
+
 static void judge(struct move *m, struct arena *scratch, struct verdict *ret_verdict) {
     const struct run *run = m->run;
     const struct json *roots[RUN_ROOTS_MAX];
@@ -363,6 +363,32 @@ static void judge(struct move *m, struct arena *scratch, struct verdict *ret_ver
         scope.roots = roots;
     }
     verdict_judge(scratch, step_of(run), m->event->reply, &scope, ret_verdict);
+    if (verdict_settle(scratch, &step_of(run)->rules, m->world->now_ms, &m->run->steady, ret_verdict))
+        m->orders->store = true;
+}
+
+/* In the upstream's own word, where that is what failed. Outputs help to find out why. */
+static void failed(struct move *m, const struct verdict *verdict, struct arena *scratch) {
+    const char *word = verdict->word, *what = verdict->message ? verdict->message : "";
+    bool unknown = verdict->reason == REASON_UNKNOWN_STATUS, by_word = word && (unknown || rule_is(verdict, "failure"));
+    if (word || verdict->reason == REASON_UPSTREAM_FAILED)
+        take_outputs(m, reply_value(scratch, m->event->reply), false, scratch);
+    if (by_word)
+        what = arena_printf(scratch, "the upstream says \"%.*s\"%s%s%.*s", move_told(word), word,
+                            unknown ? ", which no list of the definition names" : "", *what ? " - " : "",
+                            move_told(what), what);
+    move_fail(m, verdict->reason, what);
+}
+
+static void canceled(struct move *m, const struct verdict *verdict, struct arena *scratch) {
+    struct run *run = m->run;
+    const char *word = verdict->word, *what = verdict->message ? verdict->message : "";
+    take_outputs(m, reply_value(scratch, m->event->reply), false, scratch);
+    run->steps[run->step].status = RUN_CANCELED;
+    if (word && rule_is(verdict, "canceled"))
+        move_say(m, "%s: the upstream says \"%.*s\"", step_of(run)->name, move_told(word), word);
+    else move_say(m, "%s: the upstream canceled it: %.*s", step_of(run)->name, move_told(what), what);
+    move_end(m, RUN_CANCELED, verdict->reason, NULL);
 }
 
 /* The reply is judged: the next step, another poll or try, the end, or the cancel call that waited for it. */
@@ -376,19 +402,9 @@ static void replied(struct move *m) {
     note_phase(run, m->event->reply->phase);
     if (run->cancel_wanted && verdict.kind != VERDICT_SUCCEEDED) run_cancel_stop_now(m);
     else if (verdict.kind == VERDICT_SUCCEEDED) succeeded(m, &verdict, scratch);
-    else if (verdict.kind == VERDICT_FAILED) {
-        if (verdict.word)
-            take_outputs(m, reply_value(scratch, m->event->reply), false, scratch); /* they help to find out why */
-        move_fail(m, verdict.reason, verdict.message);
-    } else if (verdict.kind == VERDICT_CANCELED) {
-        take_outputs(m, reply_value(scratch, m->event->reply), false, scratch);
-        run->steps[run->step].status = RUN_CANCELED;
-        const char *what = verdict.message ? verdict.message : "";
-        if (verdict.word)
-            move_say(m, "%s: the upstream says \"%.*s\"", step_of(run)->name, move_told(verdict.word), verdict.word);
-        else move_say(m, "%s: canceled by the upstream: %.*s", step_of(run)->name, move_told(what), what);
-        move_end(m, RUN_CANCELED, verdict.reason, NULL);
-    } else if (verdict.kind == VERDICT_AGAIN) again(m, &verdict);
+    else if (verdict.kind == VERDICT_FAILED) failed(m, &verdict, scratch);
+    else if (verdict.kind == VERDICT_CANCELED) canceled(m, &verdict, scratch);
+    else if (verdict.kind == VERDICT_AGAIN) again(m, &verdict);
     else still_running(m, &verdict);
     arena_free(scratch);
 }
