@@ -94,13 +94,60 @@ static void say_polling(struct move *m, const struct verdict *verdict) {
     else move_say(m, "%s: %.*s%s%.*s", step_of(run)->name, move_told(word), word, between, move_told(message), message);
 }
 
+/* ---- the journal ---- */
+
+void move_judged(struct move *m, const char *verdict, const char *format, ...) {
+    struct buf text;
+    buf_init(&text, 4 * SAID_MAX);
+    va_list args;
+    va_start(args, format);
+    buf_addv(&text, format, args);
+    va_end(args);
+    m->judged = verdict;
+    put_text(&m->why, m->world, text.len ? buf_cstr(&text) : NULL);
+    buf_fini(&text);
+}
+
+static void judged_by(struct move *m, const struct verdict *verdict) {
+    static const char *const words[] = {[VERDICT_RUNNING] = "running",
+                                        [VERDICT_SUCCEEDED] = "succeeded",
+                                        [VERDICT_FAILED] = "failed",
+                                        [VERDICT_CANCELED] = "canceled",
+                                        [VERDICT_AGAIN] = "again"};
+    const char *word = words[verdict->kind], *what = verdict->message ? verdict->message : "";
+    const struct jsonpath *value = step_of(m->run)->rules.value;
+    if (value && verdict->word)
+        move_judged(m, word, "%s is \"%.*s\"%s", jsonpath_source(value), move_told(verdict->word), verdict->word,
+                    verdict->unknown_word ? ", which no list names" : "");
+    else move_judged(m, word, "%.*s", move_told(what), what);
+}
+
+static void write_journal(struct move *m, enum run_state before, size_t step) {
+    const struct reply *reply = m->event->kind == RUN_EVENT_REPLY ? m->event->reply : NULL;
+    if (!m->judged) return;
+    bool cancel = before == RUN_CANCELING;
+    struct journal_note note = {.step = cancel ? "cancel" : m->run->stage->steps[step].name,
+                                .call = cancel                  ? "cancel"
+                                        : before == RUN_PROBING ? "probe"
+                                                                : "step",
+                                .phase = reply ? reply_phase_word(reply->phase) : "refused",
+                                .verdict = m->judged,
+                                .rule = m->why,
+                                .code = reply && reply->phase == REPLY_ANSWERED ? reply->code : 0,
+                                .at_ms = m->world->now_ms,
+                                .took_ms = reply ? reply->took_ms : 0};
+    journal_add(&m->run->journal, &note);
+    mem_free(m->why);
+}
+
 /* ---- orders ---- */
 
 /* The time at which the present step, or the whole run, is over; 0: never. */
-int64_t move_deadline(const struct run *run) {
+int64_t run_deadline_ms(const struct run *run) {
     int64_t whole = run->stage->timeout_ms ? run->created_ms + run->stage->timeout_ms : 0;
     int64_t step = step_of(run)->timeout_ms ? run->step_began_ms + step_of(run)->timeout_ms : 0;
-    return whole && (!step || whole < step) ? whole : step;
+    int64_t first = whole && (!step || whole < step) ? whole : step;
+    return run->deadline_ms && (!first || run->deadline_ms < first) ? run->deadline_ms : first;
 }
 
 static void order_call(struct move *m) {
@@ -109,7 +156,7 @@ static void order_call(struct move *m) {
     run->steps[run->step].calls++;
     run->steps[run->step].status = RUN_RUNNING;
     m->orders->call = RUN_CALL_STEP;
-    m->orders->wait_until = move_deadline(run);
+    m->orders->wait_until = run_deadline_ms(run);
 }
 
 /* The call of the present step; recorded as being sent first, where sending it twice would do harm. */
@@ -125,7 +172,7 @@ void move_call(struct move *m) {
 }
 
 void move_wait(struct move *m, int64_t due_ms) {
-    int64_t deadline = move_deadline(m->run);
+    int64_t deadline = run_deadline_ms(m->run);
     m->run->state = RUN_WAITING;
     m->run->due_ms = due_ms;
     m->orders->wait_until = deadline && deadline < due_ms ? deadline : due_ms;
@@ -147,13 +194,8 @@ void move_end(struct move *m, enum run_status status, enum reason reason, const 
 void move_fail(struct move *m, enum reason reason, const char *what) {
     struct run *run = m->run;
     run->steps[run->step].status = RUN_TERMINAL;
-    const char *name = step_of(run)->name, *word = run->upstream_word;
-    bool unknown = reason == REASON_UNKNOWN_STATUS;
     if (!what) what = "";
-    if (word && (reason == REASON_UPSTREAM_FAILED || unknown))
-        move_say(m, "%s: the upstream says \"%.*s\"%s%s%.*s", name, move_told(word), word,
-                 unknown ? ", which no list of the definition names" : "", *what ? " - " : "", move_told(what), what);
-    else move_say(m, "%s: %.*s", name, move_told(what), what);
+    move_say(m, "%s: %.*s", step_of(run)->name, move_told(what), what);
     char *sentence = mem_strdup(run->progress);
     move_end(m, RUN_TERMINAL, reason, sentence);
     mem_free(sentence);
@@ -164,10 +206,12 @@ void move_say_not_done(struct move *m, const char *what) {
     const struct run *run = m->run;
     const struct jsonpath *value = step_of(run)->rules.value;
     const char *between = *what ? "; " : "";
+    const char *time = run->deadline_ms && m->world->now_ms >= run->deadline_ms ? "by the caller's deadline"
+                                                                                : "within its time";
     if (value && !run->upstream_word && run->steps[run->step].code)
-        move_say(m, "%s: not done within its time, and no reply had a word at %s%s%s", step_of(run)->name,
+        move_say(m, "%s: not done %s, and no reply had a word at %s%s%s", step_of(run)->name, time,
                  jsonpath_source(value), between, what);
-    else move_say(m, "%s: not done within its time%s%s", step_of(run)->name, between, what);
+    else move_say(m, "%s: not done %s%s%s", step_of(run)->name, time, between, what);
 }
 
 /* ---- replies ---- */
@@ -237,7 +281,7 @@ void move_succeed(struct move *m, const struct json *value, const struct verdict
         return;
     }
     if (last) {
-        const char *what = verdict->warned ? verdict->word : verdict->message ? verdict->message : "";
+        const char *what = verdict->warned && verdict->word ? verdict->word : verdict->message ? verdict->message : "";
         move_say(m, "succeeded%s%s%.*s", verdict->warned ? " with a warning" : "", *what ? ": " : "", move_told(what),
                  what);
         move_end(m, RUN_SUCCEEDED, REASON_NONE, NULL);
@@ -245,6 +289,7 @@ void move_succeed(struct move *m, const struct json *value, const struct verdict
     }
     run->step++;
     run->attempt = run->probe_attempt = 0;
+    run->steady = (struct verdict_series){0};
     run->step_began_ms = m->world->now_ms;
     run->percent = -1;
     mem_free(run->upstream_word);
@@ -264,7 +309,7 @@ static void again(struct move *m, const struct verdict *verdict) {
         move_fail(m, verdict->reason, verdict->message);
         return;
     }
-    m->orders->store = !step->call.idempotent; /* or a restart would find it in doubt */
+    m->orders->store |= !step->call.idempotent; /* or a restart would find it in doubt */
     const char *what = verdict->message ? verdict->message : "no verdict";
     move_say(m, "%s: %.*s; trying again", step->name, move_told(what), what);
     move_wait(m,
@@ -283,7 +328,7 @@ static struct pace_now pace_of(const struct run *run, const struct run_world *wo
 static void still_running(struct move *m, const struct verdict *verdict) {
     struct run *run = m->run;
     run->attempt = 0;
-    m->orders->store = !step_of(run)->call.idempotent; /* it was answered: a restart has to know that */
+    m->orders->store |= !step_of(run)->call.idempotent; /* it was answered: a restart has to know that */
     say_polling(m, verdict);
     struct pace_now now = pace_of(run, m->world);
     move_wait(m, m->world->now_ms + pace_poll_ms(step_of(run), &now));
@@ -316,43 +361,62 @@ static void note_phase(struct run *run, enum reply_phase phase) {
     else if (phase == REPLY_ANSWERED || !repeatable(step_of(run))) run->sending = false;
 }
 
-static bool bound(struct move *m, struct arena *scratch, const struct template *t, const struct json *reply,
-                  double *ret_bound) {
-    if (!t) return true;
+static bool rule_is(const struct verdict *verdict, const char *setting) {
+    return verdict->rule && strcmp(verdict->rule, setting) == 0;
+}
+
+static void judge(struct move *m, struct arena *scratch, struct verdict *ret_verdict) {
+    const struct run *run = m->run;
     const struct json *roots[RUN_ROOTS_MAX];
-    struct fault fault;
-    run_roots(m->run, scratch, m->world->now_ms, reply, roots);
-    const struct json *value = template_value(t, roots, scratch, &fault);
-    return value && verdict_number(value, ret_bound);
+    struct verdict_scope scope = {.now_ms = m->world->now_ms, .elapsed_ms = m->world->now_ms - run->step_began_ms};
+    if (step_of(run)->rules.use_roots) {
+        run_roots(run, scratch, m->world->now_ms, NULL, roots);
+        scope.roots = roots;
+    }
+    verdict_judge(scratch, step_of(run), m->event->reply, &scope, ret_verdict);
+    if (verdict_settle(scratch, &step_of(run)->rules, m->world->now_ms, &m->run->steady, ret_verdict))
+        m->orders->store = true;
+}
+
+/* In the upstream's own word, where that is what failed. Outputs help to find out why. */
+static void failed(struct move *m, const struct verdict *verdict, struct arena *scratch) {
+    const char *word = verdict->word, *what = verdict->message ? verdict->message : "";
+    bool unknown = verdict->reason == REASON_UNKNOWN_STATUS, by_word = word && (unknown || rule_is(verdict, "failure"));
+    if (word || verdict->reason == REASON_UPSTREAM_FAILED)
+        take_outputs(m, reply_value(scratch, m->event->reply), false, scratch);
+    if (by_word)
+        what = arena_printf(scratch, "the upstream says \"%.*s\"%s%s%.*s", move_told(word), word,
+                            unknown ? ", which no list of the definition names" : "", *what ? " - " : "",
+                            move_told(what), what);
+    move_fail(m, verdict->reason, what);
+}
+
+static void canceled(struct move *m, const struct verdict *verdict, struct arena *scratch) {
+    struct run *run = m->run;
+    const char *word = verdict->word, *what = verdict->message ? verdict->message : "";
+    take_outputs(m, reply_value(scratch, m->event->reply), false, scratch);
+    run->steps[run->step].status = RUN_CANCELED;
+    if (word && rule_is(verdict, "canceled"))
+        move_say(m, "%s: the upstream says \"%.*s\"", step_of(run)->name, move_told(word), word);
+    else move_say(m, "%s: the upstream canceled it: %.*s", step_of(run)->name, move_told(what), what);
+    move_end(m, RUN_CANCELED, verdict->reason, NULL);
 }
 
 /* The reply is judged: the next step, another poll or try, the end, or the cancel call that waited for it. */
 static void replied(struct move *m) {
     struct run *run = m->run;
     struct arena *scratch = arena_new();
-    struct verdict_bounds bounds = {__builtin_nan(""), __builtin_nan("")};
     struct verdict verdict;
-    const struct stage_rules *rules = &step_of(run)->rules;
-    bool bounds_good = bound(m, scratch, rules->at_most, NULL, &bounds.at_most) &&
-                       bound(m, scratch, rules->at_least, NULL, &bounds.at_least);
-    verdict_judge(scratch, step_of(run), m->event->reply, &bounds, m->world->now_ms - run->step_began_ms, &verdict);
+    judge(m, scratch, &verdict);
+    judged_by(m, &verdict);
     note_upstream(m, &verdict);
     note_phase(run, m->event->reply->phase);
-    if (!bounds_good) move_fail(m, REASON_INVALID_REQUEST, "the threshold (at_most, at_least) is not a number");
-    else if (run->cancel_wanted && verdict.kind != VERDICT_SUCCEEDED) run_cancel_stop_now(m);
+    if (run->cancel_wanted && verdict.kind != VERDICT_SUCCEEDED) run_cancel_stop_now(m);
     else if (verdict.kind == VERDICT_SUCCEEDED) move_succeed(m, NULL, &verdict, scratch);
-    else if (verdict.kind == VERDICT_FAILED && verdict.reason == REASON_IN_DOUBT) {
-        run_doubt_begin(m, verdict.message);
-    } else if (verdict.kind == VERDICT_FAILED) {
-        if (verdict.word)
-            take_outputs(m, reply_value(scratch, m->event->reply), false, scratch); /* they help to find out why */
-        move_fail(m, verdict.reason, verdict.message);
-    } else if (verdict.kind == VERDICT_CANCELED) {
-        take_outputs(m, reply_value(scratch, m->event->reply), false, scratch);
-        run->steps[run->step].status = RUN_CANCELED;
-        move_say(m, "%s: the upstream says \"%.*s\"", step_of(run)->name, move_told(verdict.word), verdict.word);
-        move_end(m, RUN_CANCELED, verdict.reason, NULL);
-    } else if (verdict.kind == VERDICT_AGAIN) again(m, &verdict);
+    else if (verdict.kind == VERDICT_FAILED && verdict.reason == REASON_IN_DOUBT) run_doubt_begin(m, verdict.message);
+    else if (verdict.kind == VERDICT_FAILED) failed(m, &verdict, scratch);
+    else if (verdict.kind == VERDICT_CANCELED) canceled(m, &verdict, scratch);
+    else if (verdict.kind == VERDICT_AGAIN) again(m, &verdict);
     else still_running(m, &verdict);
     arena_free(scratch);
 }
@@ -361,6 +425,7 @@ static void replied(struct move *m) {
 static void call_refused(struct move *m) {
     const struct fault *fault = m->event->fault;
     struct run *run = m->run;
+    move_judged(m, "failed", "%s", fault->what);
     run->updated_ms = m->world->now_ms;
     if (!repeatable(step_of(run))) run->sending = false;
     run->steps[run->step].calls--;
@@ -381,7 +446,7 @@ static void call_held(struct move *m) {
 /* ---- time ---- */
 
 bool move_time_is_up(const struct move *m) {
-    int64_t deadline = move_deadline(m->run);
+    int64_t deadline = run_deadline_ms(m->run);
     return deadline && m->world->now_ms >= deadline;
 }
 
@@ -402,7 +467,7 @@ static void due(struct move *m) {
 /* The time is up: the call is given up, and the upstream told to stop. */
 static void due_in_call(struct move *m) {
     if (!move_time_is_up(m)) {
-        m->orders->wait_until = move_deadline(m->run);
+        m->orders->wait_until = run_deadline_ms(m->run);
         return;
     }
     m->run->sending = true; /* whatever it is: it may have been acted on */
@@ -483,7 +548,10 @@ void run_move(struct run *run, const struct run_event *event, const struct run_w
               struct run_orders *ret_orders) {
     *ret_orders = (struct run_orders){0};
     struct move m = {.run = run, .event = event, .world = world, .orders = ret_orders};
-    moves[run->state][event->kind](&m);
+    enum run_state before = run->state;
+    size_t step = run->step;
+    moves[before][event->kind](&m);
+    write_journal(&m, before, step);
 }
 
 /* After a restart. What was being sent is in doubt, unless sending it again does no harm. */
@@ -535,6 +603,7 @@ static struct run *make(const struct run_new *from) {
     run->caller = json_share(arena, from->caller);
     run->parameters = json_share(arena, from->parameters);
     run->created_ms = run->updated_ms = run->step_began_ms = from->now_ms;
+    run->deadline_ms = from->deadline_ms;
     run->percent = -1;
     if (from->stage) {
         run->stage = stage_ref(from->stage);
@@ -574,5 +643,6 @@ void run_free(struct run *run) {
     mem_free(run->progress);
     mem_free(run->error);
     mem_free(run->upstream_word);
+    journal_fini(&run->journal);
     arena_free(run->arena);
 }

@@ -22,7 +22,8 @@ void run_cancel_end(struct move *m, enum reason reason, const char *what) {
         return;
     }
     run->steps[run->step].status = RUN_CANCELED;
-    move_say(m, "canceled: %s", what);
+    if (run->orphaned && reason == REASON_CANCELED) reason = REASON_ORPHANED;
+    move_say(m, "canceled%s: %s", run->orphaned ? ", since nobody looked at the run any more" : "", what);
     move_end(m, RUN_CANCELED, reason, NULL);
 }
 
@@ -59,9 +60,10 @@ void run_cancel_begin(struct move *m) {
 /* The wish is recorded; what is being written comes first. */
 void run_cancel_want(struct move *m) {
     m->run->cancel_wanted = true;
+    m->run->orphaned = m->event->orphaned;
     m->run->updated_ms = m->world->now_ms;
     m->orders->store = true;
-    move_say(m, "cancel asked for");
+    move_say(m, m->run->orphaned ? "canceling, since nobody looks at the run any more" : "cancel asked for");
 }
 
 /* The cancel call begins when the wish, and what is known of the call before it, is durable. */
@@ -94,13 +96,17 @@ void run_cancel_replied(struct move *m) {
     int code = reply->phase == REPLY_ANSWERED ? reply->code : 0;
     bool over = code == 404 || code == 405 || code == 409 || code == 410; /* there is nothing to stop any more */
     bool passing = code == 0 || code == 429 || code >= 500;
+    const char *failed = code ? "" : reply->fault.what;
     if (over || code_set_holds(&run->stage->cancel->expect, code)) {
+        move_judged(m, "succeeded", "%s", over ? "there is nothing to stop" : "the code is in expect");
         run_cancel_end(m, REASON_CANCELED, over ? "the upstream has nothing to stop" : "the upstream was told to stop");
     } else if (passing && ++run->cancel_attempt < CANCEL_TRIES) {
+        move_judged(m, "again", "%s", failed);
         run->state = RUN_CANCEL_WAITING;
         m->orders->wait_until = m->world->now_ms +
                                 pace_retry_ms(run->stage->cancel, run->cancel_attempt, -1, m->world->random);
     } else {
+        move_judged(m, "failed", "%s", failed);
         char what[256];
         if (code) snprintf(what, sizeof what, "the upstream answered %d to the cancel call", code);
         else snprintf(what, sizeof what, "the cancel call failed: %.180s", reply->fault.what);
@@ -110,6 +116,7 @@ void run_cancel_replied(struct move *m) {
 
 /* It cannot be made, so the upstream was not told. */
 void run_cancel_refused(struct move *m) {
+    move_judged(m, "failed", "%s", m->event->fault->what);
     run_cancel_end(m, REASON_CANCEL_UNCONFIRMED, m->event->fault->what);
 }
 

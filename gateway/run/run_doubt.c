@@ -17,7 +17,7 @@ static const struct stage_probe *probe_of(const struct run *run) {
 
 /* Once somebody wants it stopped, looking is bounded by its tries alone: the run's time may be up already. */
 static void wait_until(struct move *m, int64_t due_ms) {
-    int64_t deadline = m->run->cancel_wanted ? 0 : move_deadline(m->run);
+    int64_t deadline = m->run->cancel_wanted ? 0 : run_deadline_ms(m->run);
     m->run->state = RUN_PROBE_WAITING;
     m->orders->wait_until = deadline && deadline < due_ms ? deadline : due_ms;
 }
@@ -70,7 +70,7 @@ void run_doubt_look(struct move *m) {
     if (!run->doubt_since_ms) run->doubt_since_ms = m->world->now_ms;
     run->state = RUN_PROBING;
     m->orders->call = RUN_CALL_PROBE;
-    if (!run->cancel_wanted) m->orders->wait_until = move_deadline(run);
+    if (!run->cancel_wanted) m->orders->wait_until = run_deadline_ms(run);
 }
 
 /* ---- how it ends ---- */
@@ -89,6 +89,7 @@ static void give_up(struct move *m, const char *what) {
 static void unanswered(struct move *m, const char *what, int64_t asked_ms) {
     struct run *run = m->run;
     const struct stage_call *call = &probe_of(run)->step.call;
+    move_judged(m, "again", "%.*s", move_told(what), what);
     if (++run->probe_attempt > call->retry_attempts) {
         give_up(m, what);
         return;
@@ -104,6 +105,7 @@ static void found(struct move *m, const struct json *body, struct arena *scratch
     struct verdict verdict = {.kind = VERDICT_SUCCEEDED, .percent = -1, .retry_after_ms = -1};
     struct json *value = json_new_object(scratch);
     const struct json *whole = reply_value(scratch, reply);
+    move_judged(m, "succeeded", "found has what the call began");
     json_set(value, "body", body);
     json_set(value, "headers", json_gets(whole, "headers"));
     json_set(value, "code", json_gets(whole, "code"));
@@ -164,9 +166,11 @@ static void judge(struct move *m, struct arena *scratch) {
     } else if (value && !is_nothing(value)) {
         found(m, value, scratch);
     } else if (early) {
+        move_judged(m, "running", "found has nothing, within not_found_grace");
         move_say(m, "%s: in doubt; the probe finds no work yet; looking again", step_of(run)->name);
         wait_until(m, m->world->now_ms + (probe->step.call.retry_delay_ms ? probe->step.call.retry_delay_ms : 1));
     } else {
+        move_judged(m, "failed", "found has nothing");
         not_found(m);
     }
 }
@@ -175,12 +179,18 @@ static void judge(struct move *m, struct arena *scratch) {
 void run_doubt_replied(struct move *m) {
     struct arena *scratch = arena_new();
     struct verdict verdict;
+    struct verdict_scope scope = {.now_ms = m->world->now_ms};
     m->run->updated_ms = m->world->now_ms;
-    verdict_judge(scratch, &probe_of(m->run)->step, m->event->reply, NULL, 0, &verdict);
+    verdict_judge(scratch, &probe_of(m->run)->step, m->event->reply, &scope, &verdict);
     const char *what = verdict.message ? verdict.message : "no verdict";
-    if (verdict.kind == VERDICT_SUCCEEDED) judge(m, scratch);
-    else if (verdict.kind == VERDICT_AGAIN) unanswered(m, what, verdict.retry_after_ms);
-    else give_up(m, what);
+    if (verdict.kind == VERDICT_SUCCEEDED) {
+        judge(m, scratch);
+    } else if (verdict.kind == VERDICT_AGAIN) {
+        unanswered(m, what, verdict.retry_after_ms);
+    } else {
+        move_judged(m, "failed", "%.*s", move_told(what), what);
+        give_up(m, what);
+    }
     arena_free(scratch);
 }
 
@@ -188,6 +198,7 @@ void run_doubt_replied(struct move *m) {
 
 /* The probe cannot be made, so nobody can tell. */
 void run_doubt_refused(struct move *m) {
+    move_judged(m, "failed", "%s", m->event->fault->what);
     give_up(m, m->event->fault->what);
 }
 
@@ -206,7 +217,7 @@ void run_doubt_due(struct move *m) {
 void run_doubt_due_in_call(struct move *m) {
     if (m->run->cancel_wanted) return; /* bounded by its tries */
     if (!move_time_is_up(m)) {
-        m->orders->wait_until = move_deadline(m->run);
+        m->orders->wait_until = run_deadline_ms(m->run);
         return;
     }
     m->orders->abort_call = true;

@@ -12,6 +12,9 @@ struct move {
     const struct run_event *event;
     const struct run_world *world;
     struct run_orders *orders;
+    /* What became of the call that ended, for the journal: a fixed word, and why (heap; or NULL). By move_judged. */
+    const char *judged;
+    char *why;
 };
 
 static inline const struct stage_step *step_of(const struct run *run) {
@@ -24,6 +27,8 @@ static inline const struct stage_step *step_of(const struct run *run) {
 int move_told(const char *text);
 /* The progress; secrets are masked. */
 void move_say(struct move *m, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* What became of the call that ended, and why ("": there is nothing to say); secrets are masked. */
+void move_judged(struct move *m, const char *verdict, const char *format, ...) __attribute__((format(printf, 3, 4)));
 /* That the time is up; `what` ("": nothing) comes behind it. */
 void move_say_not_done(struct move *m, const char *what);
 
@@ -32,8 +37,6 @@ void move_wait(struct move *m, int64_t due_ms); /* WAITING, until then or the de
 void move_end(struct move *m, enum run_status status, enum reason reason, const char *error);
 void move_fail(struct move *m, enum reason reason, const char *what); /* TERMINAL, in the name of the present step */
 
-/* The time at which the present step, or the whole run, is over; 0: never. */
-int64_t move_deadline(const struct run *run);
 bool move_time_is_up(const struct move *m);
 void move_time_out(struct move *m); /* the upstream is told to stop */
 /* The step is decided well: the next one, or the end. `value` is its reply as templates see it, `url` where it came
