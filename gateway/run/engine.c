@@ -420,7 +420,7 @@ void engine_drain(struct engine *engine, void (*done)(void *arg), void *arg) {
     for (struct life *life = engine->lives; life; life = life->next) {
         const struct run *run = life->run;
         bool poll = run->state == RUN_CALLING && run_call_of(run, RUN_CALL_STEP)->idempotent;
-        if (poll || run->state == RUN_PROBING) abort_call(life);
+        if (poll || run->state == RUN_PROBING || run->state == RUN_CANCEL_CHECKING) abort_call(life);
         ask_answer_waiting(life);
     }
     look_drained(engine);

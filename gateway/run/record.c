@@ -80,6 +80,9 @@ void run_record_write(const struct run *run, const struct run_world *world, stru
     add_int(out, "step", (int64_t)run->step);
     add_int(out, "sending", run->sending);
     add_int(out, "cancel_wanted", run->cancel_wanted);
+    add_int(out, "cancel_since", run->cancel_since_ms);
+    add_int(out, "cancel_told", run->cancel_told);
+    add_int(out, "cancel_fell_back", run->cancel_fell_back);
     add_int(out, "orphaned", run->orphaned);
     add_int(out, "timed_out", run->timed_out);
     if (run->deadline_ms) add_int(out, "deadline", run->deadline_ms);
@@ -144,6 +147,9 @@ static void load_members(struct run *run, const struct json *record) {
     run->step = (size_t)int_of(record, "step");
     run->sending = int_of(record, "sending");
     run->cancel_wanted = int_of(record, "cancel_wanted");
+    run->cancel_since_ms = int_of(record, "cancel_since");
+    run->cancel_told = int_of(record, "cancel_told");
+    run->cancel_fell_back = int_of(record, "cancel_fell_back");
     run->orphaned = int_of(record, "orphaned");
     run->timed_out = int_of(record, "timed_out");
     run->deadline_ms = int_of(record, "deadline");

@@ -46,7 +46,8 @@ static bool is_last(const struct run *run) {
 
 const struct stage_call *run_call_of(const struct run *run, enum run_call call) {
     if (call == RUN_CALL_PROBE) return &step_of(run)->probe->step.call;
-    return call == RUN_CALL_CANCEL ? run->stage->cancel : &step_of(run)->call;
+    if (call != RUN_CALL_CANCEL) return &step_of(run)->call;
+    return run->cancel_fell_back ? run->stage->cancel_fallback : run->stage->cancel;
 }
 
 /* ---- saying things: everything that came from outside is masked before it is kept ---- */
@@ -125,9 +126,10 @@ static void judged_by(struct move *m, const struct verdict *verdict) {
 static void write_journal(struct move *m, enum run_state before, size_t step) {
     const struct reply *reply = m->event->kind == RUN_EVENT_REPLY ? m->event->reply : NULL;
     if (!m->judged) return;
-    bool cancel = before == RUN_CANCELING;
+    bool cancel = before == RUN_CANCELING, check = before == RUN_CANCEL_CHECKING;
     struct journal_note note = {.step = cancel ? "cancel" : m->run->stage->steps[step].name,
                                 .call = cancel                  ? "cancel"
+                                        : check                 ? "check"
                                         : before == RUN_PROBING ? "probe"
                                                                 : "step",
                                 .phase = reply ? reply_phase_word(reply->phase) : "refused",
@@ -142,8 +144,10 @@ static void write_journal(struct move *m, enum run_state before, size_t step) {
 
 /* ---- orders ---- */
 
-/* The time at which the present step, or the whole run, is over; 0: never. */
+/* The time at which the present step, or the whole run, is over; 0: never. A poll that goes on only so that the run can
+ * be canceled has the cancel's time. */
 int64_t run_deadline_ms(const struct run *run) {
+    if (run_cancel_needs_step(run)) return run_cancel_limit_ms(run);
     int64_t whole = run->stage->timeout_ms ? run->created_ms + run->stage->timeout_ms : 0;
     int64_t step = step_of(run)->timeout_ms ? run->step_began_ms + step_of(run)->timeout_ms : 0;
     int64_t first = whole && (!step || whole < step) ? whole : step;
@@ -316,7 +320,7 @@ static void again(struct move *m, const struct verdict *verdict) {
               m->world->now_ms + pace_retry_ms(&step->call, run->attempt, verdict->retry_after_ms, m->world->random));
 }
 
-static struct pace_now pace_of(const struct run *run, const struct run_world *world) {
+struct pace_now move_pace(const struct run *run, const struct run_world *world) {
     return (struct pace_now){.id = text_of(run->id),
                              .run_began_ms = run->created_ms,
                              .step_began_ms = run->step_began_ms,
@@ -330,7 +334,7 @@ static void still_running(struct move *m, const struct verdict *verdict) {
     run->attempt = 0;
     m->orders->store |= !step_of(run)->call.idempotent; /* it was answered: a restart has to know that */
     say_polling(m, verdict);
-    struct pace_now now = pace_of(run, m->world);
+    struct pace_now now = move_pace(run, m->world);
     move_wait(m, m->world->now_ms + pace_poll_ms(step_of(run), &now));
 }
 
@@ -365,7 +369,7 @@ static bool rule_is(const struct verdict *verdict, const char *setting) {
     return verdict->rule && strcmp(verdict->rule, setting) == 0;
 }
 
-static void judge(struct move *m, struct arena *scratch, struct verdict *ret_verdict) {
+void move_judge(struct move *m, struct arena *scratch, struct verdict *ret_verdict) {
     const struct run *run = m->run;
     const struct json *roots[RUN_ROOTS_MAX];
     struct verdict_scope scope = {.now_ms = m->world->now_ms, .elapsed_ms = m->world->now_ms - run->step_began_ms};
@@ -376,14 +380,19 @@ static void judge(struct move *m, struct arena *scratch, struct verdict *ret_ver
     verdict_judge(scratch, step_of(run), m->event->reply, &scope, ret_verdict);
     if (verdict_settle(scratch, &step_of(run)->rules, m->world->now_ms, &m->run->steady, ret_verdict))
         m->orders->store = true;
+    judged_by(m, ret_verdict);
+    note_upstream(m, ret_verdict);
+}
+
+void move_take_outputs(struct move *m, struct arena *scratch) {
+    take_outputs(m, reply_value(scratch, m->event->reply), false, scratch);
 }
 
 /* In the upstream's own word, where that is what failed. Outputs help to find out why. */
 static void failed(struct move *m, const struct verdict *verdict, struct arena *scratch) {
     const char *word = verdict->word, *what = verdict->message ? verdict->message : "";
     bool unknown = verdict->reason == REASON_UNKNOWN_STATUS, by_word = word && (unknown || rule_is(verdict, "failure"));
-    if (word || verdict->reason == REASON_UPSTREAM_FAILED)
-        take_outputs(m, reply_value(scratch, m->event->reply), false, scratch);
+    if (word || verdict->reason == REASON_UPSTREAM_FAILED) move_take_outputs(m, scratch);
     if (by_word)
         what = arena_printf(scratch, "the upstream says \"%.*s\"%s%s%.*s", move_told(word), word,
                             unknown ? ", which no list of the definition names" : "", *what ? " - " : "",
@@ -394,7 +403,7 @@ static void failed(struct move *m, const struct verdict *verdict, struct arena *
 static void canceled(struct move *m, const struct verdict *verdict, struct arena *scratch) {
     struct run *run = m->run;
     const char *word = verdict->word, *what = verdict->message ? verdict->message : "";
-    take_outputs(m, reply_value(scratch, m->event->reply), false, scratch);
+    move_take_outputs(m, scratch);
     run->steps[run->step].status = RUN_CANCELED;
     if (word && rule_is(verdict, "canceled"))
         move_say(m, "%s: the upstream says \"%.*s\"", step_of(run)->name, move_told(word), word);
@@ -407,11 +416,11 @@ static void replied(struct move *m) {
     struct run *run = m->run;
     struct arena *scratch = arena_new();
     struct verdict verdict;
-    judge(m, scratch, &verdict);
-    judged_by(m, &verdict);
-    note_upstream(m, &verdict);
+    move_judge(m, scratch, &verdict);
     note_phase(run, m->event->reply->phase);
-    if (run->cancel_wanted && verdict.kind != VERDICT_SUCCEEDED) run_cancel_stop_now(m);
+    bool open = verdict.kind == VERDICT_RUNNING || verdict.kind == VERDICT_AGAIN;
+    if (run->cancel_wanted && verdict.kind != VERDICT_SUCCEEDED && !(open && run_cancel_needs_step(run)))
+        run_cancel_instead(m);
     else if (verdict.kind == VERDICT_SUCCEEDED) move_succeed(m, NULL, &verdict, scratch);
     else if (verdict.kind == VERDICT_FAILED && verdict.reason == REASON_IN_DOUBT) run_doubt_begin(m, verdict.message);
     else if (verdict.kind == VERDICT_FAILED) failed(m, &verdict, scratch);
@@ -429,7 +438,7 @@ static void call_refused(struct move *m) {
     run->updated_ms = m->world->now_ms;
     if (!repeatable(step_of(run))) run->sending = false;
     run->steps[run->step].calls--;
-    if (run->cancel_wanted) run_cancel_stop_now(m);
+    if (run->cancel_wanted) run_cancel_instead(m);
     else move_fail(m, fault->kind == FAULT_FORBIDDEN ? REASON_REFUSED_EGRESS : REASON_INVALID_REQUEST, fault->what);
 }
 
@@ -450,7 +459,7 @@ bool move_time_is_up(const struct move *m) {
     return deadline && m->world->now_ms >= deadline;
 }
 
-/* The upstream is told to run_cancel_stop, so that what nobody waits for does not go on. */
+/* The upstream is told to stop, so that what nobody waits for does not go on. */
 void move_time_out(struct move *m) {
     if (!m->run->cancel_wanted) m->run->timed_out = m->run->cancel_wanted = true;
     m->run->updated_ms = m->world->now_ms;
@@ -539,6 +548,9 @@ static void (*const moves[RUN_STATE_END][RUN_EVENT_END])(struct move *) = {
     [RUN_CANCELING] = {is_durable, cannot_be, run_cancel_replied, run_cancel_refused, run_cancel_held, came_late,
                        is_known},
     [RUN_CANCEL_WAITING] = {is_durable, cannot_be, cannot_be, cannot_be, cannot_be, run_cancel_again, is_known},
+    [RUN_CANCEL_CHECKING] = {is_durable, cannot_be, run_cancel_checked, run_cancel_check_refused, run_cancel_check_held,
+                             run_cancel_due_in_check, is_known},
+    [RUN_CANCEL_CHECK_WAITING] = {is_durable, cannot_be, cannot_be, cannot_be, cannot_be, run_cancel_check, is_known},
     [RUN_ENDING] = {ended, dropped, cannot_be, cannot_be, cannot_be, came_late, is_over},
     [RUN_ENDED] = {is_over, is_over, is_over, is_over, is_over, is_over, is_over},
     [RUN_DROPPED] = {is_over, is_over, is_over, is_over, is_over, is_over, is_over},
@@ -569,7 +581,7 @@ void run_resume(struct run *run, const struct run_world *world, struct run_order
         const struct stage_step *step = step_of(run);
         bool ahead = run->due_ms > world->now_ms && run->due_ms <= world->now_ms + RUN_DUE_MAX_MS;
         int64_t due_ms = ahead ? run->due_ms : world->now_ms;
-        struct pace_now now = pace_of(run, world);
+        struct pace_now now = move_pace(run, world);
         if (step->rules.exist && world->now_ms - run->step_began_ms >= step->every_ms && !ahead)
             due_ms += pace_grid_ms(step, &now); /* each at its own phase: no herd */
         move_wait(&m, due_ms);

@@ -46,19 +46,21 @@ enum run_status {
 };
 
 /* What a run is doing. */
-#define RUN_STATES(X)                                                                                            \
-    X(ACCEPTING, "accepting")           /* its first record is being written; nobody was told of it yet */       \
-    X(INTENDING, "intending")           /* "being sent" is being written before a call that is not idempotent */ \
-    X(CALLING, "calling")               /* a step's call is under way */                                         \
-    X(RECORDING, "recording")           /* a step's last reply is being written; the next step comes after it */ \
-    X(WAITING, "waiting")               /* for the next poll, or the next try */                                 \
-    X(PROBING, "probing")               /* in doubt: the call that looks for the work is under way */            \
-    X(PROBE_WAITING, "probe_waiting")   /* in doubt: for the next look */                                        \
-    X(STOPPING, "stopping")             /* the wish to cancel is being written */                                \
-    X(CANCELING, "canceling")           /* the cancel call is under way */                                       \
-    X(CANCEL_WAITING, "cancel_waiting") /* for the next try of the cancel call */                                \
-    X(ENDING, "ending")                 /* its end is being written */                                           \
-    X(ENDED, "ended")                                                                                            \
+#define RUN_STATES(X)                                                                                              \
+    X(ACCEPTING, "accepting")             /* its first record is being written; nobody was told of it yet */       \
+    X(INTENDING, "intending")             /* "being sent" is being written before a call that is not idempotent */ \
+    X(CALLING, "calling")                 /* a step's call is under way */                                         \
+    X(RECORDING, "recording")             /* a step's last reply is being written; the next step comes after it */ \
+    X(WAITING, "waiting")                 /* for the next poll, or the next try */                                 \
+    X(PROBING, "probing")                 /* in doubt: the call that looks for the work is under way */            \
+    X(PROBE_WAITING, "probe_waiting")     /* in doubt: for the next look */                                        \
+    X(STOPPING, "stopping")               /* the wish to cancel is being written */                                \
+    X(CANCELING, "canceling")             /* the cancel call is under way */                                       \
+    X(CANCEL_WAITING, "cancel_waiting")   /* for the next try of the cancel call */                                \
+    X(CANCEL_CHECKING, "cancel_checking") /* the upstream was told: a poll asks whether it stopped */              \
+    X(CANCEL_CHECK_WAITING, "cancel_check_waiting") /* for the next such poll */                                   \
+    X(ENDING, "ending")                             /* its end is being written */                                 \
+    X(ENDED, "ended")                                                                                              \
     X(DROPPED, "dropped") /* never accepted: its first record could not be written */
 
 enum run_state {
@@ -91,7 +93,7 @@ struct run_event {
     bool orphaned;             /* CANCEL: nobody asked for it, since nobody looks at the run any more */
 };
 
-enum run_call { RUN_CALL_NONE, RUN_CALL_STEP, RUN_CALL_PROBE, RUN_CALL_CANCEL };
+enum run_call { RUN_CALL_NONE, RUN_CALL_STEP, RUN_CALL_PROBE, RUN_CALL_CANCEL, RUN_CALL_CHECK };
 
 /* What the engine is to do next. Several may be set. */
 struct run_orders {
@@ -149,6 +151,10 @@ struct run {
     unsigned probe_attempt; /* looks that failed, of the present doubt */
     int64_t doubt_since_ms; /* of the present doubt; a restart begins anew */
     unsigned cancel_attempt;
+    int64_t cancel_since_ms; /* the wish; then the first cancel call; 0: neither */
+    bool cancel_told;        /* a cancel call was accepted */
+    bool cancel_fell_back;   /* the fallback is what is called */
+    bool cancel_checked;     /* asked at least once, in this life of the process */
     int64_t created_ms, updated_ms, ended_ms;
     int64_t step_began_ms;
     int64_t deadline_ms;          /* wall; the caller's. 0: none */

@@ -1,8 +1,10 @@
 /* Canceling: how a run is stopped, and what may be said of it.
  *
  * The wish is recorded first, so that it outlives a restart; then the upstream is told by the definition's cancel call,
- * as soon as what that call needs is known. These are rows and columns of the table in run/run, and run under its rule:
- * no clock, no socket, only the run and the orders. */
+ * as soon as what that call needs is known. Being told is not being stopped: where the present step is a poll, it is
+ * asked until it says that the work has ended, within the cancel's time. Where the call is refused, or the upstream
+ * goes on for half of that time, the fallback is called. A restart comes back to where this was. These are rows and
+ * columns of the table in run/run, and run under its rule: no clock, no socket, only the run and the orders. */
 #include <stdio.h>
 #include <string.h>
 
@@ -36,7 +38,98 @@ static bool nothing_was_sent(const struct run *run) {
     return run->step == 0 && run->steps[0].calls == 0 && !run->sending;
 }
 
-/* Makes the cancel call, or ends the run where there is nothing to stop or no way to. */
+/* ---- what there is to ask ---- */
+
+int64_t run_cancel_limit_ms(const struct run *run) {
+    return run->cancel_since_ms + run->stage->cancel_timeout_ms;
+}
+
+static bool is_poll(const struct stage_step *step) {
+    return step->rules.exist && step->call.idempotent;
+}
+
+/* Whether a number is within its limits says nothing about whether the work goes on. */
+static bool can_check(const struct run *run) {
+    const struct stage_rules *rules = &step_of(run)->rules;
+    return is_poll(step_of(run)) && !rules->at_most && !rules->at_least && run->stage->cancel_timeout_ms > 0;
+}
+
+bool run_cancel_needs_step(const struct run *run) {
+    return run->cancel_wanted && !run->timed_out && run->stage->cancel && run->step < run->stage->cancel_needs &&
+           is_poll(step_of(run)) && run->stage->cancel_timeout_ms > 0;
+}
+
+/* Where a later poll looks at the work itself, this one has only found it. */
+static bool success_is_the_end(const struct run *run) {
+    for (size_t i = run->step + 1; i < run->step_count; i++)
+        if (run->stage->steps[i].rules.exist) return false;
+    return true;
+}
+
+/* The time from which the fallback is called; 0: not any more. */
+static int64_t falls_back_at(const struct run *run) {
+    bool may = run->stage->cancel_fallback && !run->cancel_fell_back;
+    return may ? run->cancel_since_ms + run->stage->cancel_timeout_ms / 2 : 0;
+}
+
+static void check_later(struct move *m, int64_t due_ms) {
+    struct run *run = m->run;
+    int64_t limit = run_cancel_limit_ms(run), other = falls_back_at(run);
+    run->state = RUN_CANCEL_CHECK_WAITING;
+    if (limit < due_ms) due_ms = limit;
+    m->orders->wait_until = other && other < due_ms ? other : due_ms;
+}
+
+/* ---- the wish ---- */
+
+/* The wish is recorded; what is being written comes first. */
+void run_cancel_want(struct move *m) {
+    struct run *run = m->run;
+    run->cancel_wanted = true;
+    run->orphaned = m->event->orphaned;
+    run->updated_ms = m->world->now_ms;
+    if (!run->cancel_since_ms) run->cancel_since_ms = m->world->now_ms;
+    m->orders->store = true;
+    move_say(m, run->orphaned ? "canceling, since nobody looks at the run any more" : "cancel asked for");
+}
+
+/* The cancel call begins when the wish, and what is known of the call before it, is durable. */
+void run_cancel_stop_now(struct move *m) {
+    m->run->state = RUN_STOPPING;
+    m->orders->store = true;
+}
+
+/* The cancel call comes when the wish is durable; or once the polls that it needs have found what there is to cancel.
+ */
+void run_cancel_stop(struct move *m) {
+    run_cancel_want(m);
+    if (run_cancel_needs_step(m->run)) move_wait(m, m->run->due_ms);
+    else run_cancel_stop_now(m);
+}
+
+/* A poll is given up, unless the cancel call needs its reply. A call that may begin work is waited for: its reply says
+ * what there is to cancel. */
+void run_cancel_stop_call(struct move *m) {
+    run_cancel_want(m);
+    if (!is_poll(step_of(m->run))) return;
+    if (run_cancel_needs_step(m->run)) {
+        m->orders->wait_until = run_deadline_ms(m->run);
+        return;
+    }
+    m->orders->abort_call = true;
+    run_cancel_stop_now(m);
+}
+
+void run_cancel_instead(struct move *m) {
+    if (run_cancel_needs_step(m->run))
+        run_cancel_end(m, REASON_CANCEL_UNCONFIRMED,
+                       "the upstream was not told: the cancel call needs an answer that did not come");
+    else run_cancel_stop_now(m);
+}
+
+/* ---- telling the upstream ---- */
+
+/* Makes the cancel call, goes on with what it needs, or ends the run where there is nothing to stop or no way to. */
 void run_cancel_begin(struct move *m) {
     struct run *run = m->run;
     if (nothing_was_sent(run)) {
@@ -47,77 +140,84 @@ void run_cancel_begin(struct move *m) {
         run_cancel_end(m, REASON_CANCEL_UNCONFIRMED, "the definition has no cancel call, so the upstream was not told");
     } else if (run_doubt_helps_cancel(run)) {
         run_doubt_look(m);
+    } else if (run_cancel_needs_step(run) && m->world->now_ms < run_cancel_limit_ms(run)) {
+        move_call(m);
     } else if (run->step < run->stage->cancel_needs) {
         run_cancel_end(m, REASON_CANCEL_UNCONFIRMED,
                        "the upstream was not told: the cancel call needs an answer that has not come");
+    } else if (run->cancel_told && !run->cancel_fell_back) { /* before a restart */
+        check_later(m, m->world->now_ms);
     } else {
+        if (!run->cancel_told) run->cancel_since_ms = m->world->now_ms;
         run->state = RUN_CANCELING;
         move_say(m, "canceling");
         m->orders->call = RUN_CALL_CANCEL;
     }
 }
 
-/* The wish is recorded; what is being written comes first. */
-void run_cancel_want(struct move *m) {
-    m->run->cancel_wanted = true;
-    m->run->orphaned = m->event->orphaned;
-    m->run->updated_ms = m->world->now_ms;
+static void told(struct move *m, bool over) {
+    struct run *run = m->run;
+    const char *what = over ? "the upstream has nothing to stop" : "the upstream was told to stop";
+    run->cancel_told = true;
+    if (!can_check(run)) {
+        run_cancel_end(m, REASON_CANCELED, what);
+        return;
+    }
+    run->attempt = 0;
+    move_say(m, "canceling: %s", what);
     m->orders->store = true;
-    move_say(m, m->run->orphaned ? "canceling, since nobody looks at the run any more" : "cancel asked for");
+    check_later(m, m->world->now_ms);
 }
 
-/* The cancel call begins when the wish, and what is known of the call before it, is durable. */
-void run_cancel_stop_now(struct move *m) {
-    m->run->state = RUN_STOPPING;
-    m->orders->store = true;
-}
-
-/* The cancel call comes when the wish is durable. */
-void run_cancel_stop(struct move *m) {
-    run_cancel_want(m);
+static void fall_back(struct move *m) {
+    m->run->cancel_fell_back = true;
+    m->run->cancel_attempt = 0;
+    move_say(m, "canceling: by the fallback");
     run_cancel_stop_now(m);
 }
 
-/* A poll is given up. A call that may begin work is waited for: its reply says what there is to cancel. */
-void run_cancel_stop_call(struct move *m) {
-    const struct stage_step *step = step_of(m->run);
-    if (!step->call.idempotent || !step->rules.exist) {
-        run_cancel_want(m);
-        return;
+/* The call has failed for good. One that was accepted before may still have its effect. */
+static void not_told(struct move *m, const char *what) {
+    const struct run *run = m->run;
+    if (run->stage->cancel_fallback && !run->cancel_fell_back) {
+        fall_back(m);
+    } else if (run->cancel_told) {
+        move_say(m, "canceling: %.*s", move_told(what), what);
+        check_later(m, m->world->now_ms);
+    } else {
+        run_cancel_end(m, REASON_CANCEL_UNCONFIRMED, what);
     }
-    m->orders->abort_call = true;
-    run_cancel_stop(m);
 }
 
-/* Canceled, as far as the upstream confirmed it; or another try. */
+/* The upstream was told, or has nothing to stop; or another try; or the fallback. */
 void run_cancel_replied(struct move *m) {
     struct run *run = m->run;
+    const struct stage_call *call = run_call_of(run, RUN_CALL_CANCEL);
     const struct reply *reply = m->event->reply;
     int code = reply->phase == REPLY_ANSWERED ? reply->code : 0;
     bool over = code == 404 || code == 405 || code == 409 || code == 410; /* there is nothing to stop any more */
     bool passing = code == 0 || code == 429 || code >= 500;
     const char *failed = code ? "" : reply->fault.what;
-    if (over || code_set_holds(&run->stage->cancel->expect, code)) {
+    if (over || code_set_holds(&call->expect, code)) {
         move_judged(m, "succeeded", "%s", over ? "there is nothing to stop" : "the code is in expect");
-        run_cancel_end(m, REASON_CANCELED, over ? "the upstream has nothing to stop" : "the upstream was told to stop");
+        told(m, over);
     } else if (passing && ++run->cancel_attempt < CANCEL_TRIES) {
         move_judged(m, "again", "%s", failed);
         run->state = RUN_CANCEL_WAITING;
-        m->orders->wait_until = m->world->now_ms +
-                                pace_retry_ms(run->stage->cancel, run->cancel_attempt, -1, m->world->random);
+        m->orders->wait_until = m->world->now_ms + pace_retry_ms(call, run->cancel_attempt, -1, m->world->random);
     } else {
         move_judged(m, "failed", "%s", failed);
         char what[256];
         if (code) snprintf(what, sizeof what, "the upstream answered %d to the cancel call", code);
         else snprintf(what, sizeof what, "the cancel call failed: %.180s", reply->fault.what);
-        run_cancel_end(m, REASON_CANCEL_UNCONFIRMED, what);
+        not_told(m, what);
     }
 }
 
-/* It cannot be made, so the upstream was not told. */
+/* It cannot be made, so the upstream was not told by it. */
 void run_cancel_refused(struct move *m) {
     move_judged(m, "failed", "%s", m->event->fault->what);
-    run_cancel_end(m, REASON_CANCEL_UNCONFIRMED, m->event->fault->what);
+    not_told(m, m->event->fault->what);
 }
 
 /* The next try. */
@@ -130,4 +230,105 @@ void run_cancel_again(struct move *m) {
 void run_cancel_held(struct move *m) {
     m->run->state = RUN_CANCEL_WAITING;
     m->orders->wait_until = m->world->now_ms;
+}
+
+/* ---- asking whether it has stopped ---- */
+
+static void unconfirmed(struct move *m) {
+    const char *word = m->run->upstream_word;
+    char *what = NULL;
+    struct buf text;
+    buf_init(&text, 4096);
+    if (word) buf_addf(&text, "the upstream was told to stop, and still says \"%.*s\"", move_told(word), word);
+    else buf_adds(&text, "the upstream was told to stop, and does not say that it has");
+    what = buf_take(&text);
+    run_cancel_end(m, REASON_CANCEL_UNCONFIRMED, what);
+    mem_free(what);
+}
+
+/* Asks; or the fallback, once half of the time is over; or the end, once all of it is. */
+void run_cancel_check(struct move *m) {
+    struct run *run = m->run;
+    int64_t now_ms = m->world->now_ms, limit = run_cancel_limit_ms(run), other = falls_back_at(run);
+    if (now_ms >= limit && run->cancel_checked) {
+        unconfirmed(m);
+    } else if (other && now_ms >= other) {
+        fall_back(m);
+    } else {
+        run->state = RUN_CANCEL_CHECKING;
+        run->steps[run->step].calls++;
+        m->orders->call = RUN_CALL_CHECK;
+        if (now_ms < limit) m->orders->wait_until = limit; /* else, after a restart, the call's own time will do */
+    }
+}
+
+static bool is_over(const struct move *m, const struct verdict *verdict) {
+    const char *rule = verdict->rule ? verdict->rule : "";
+    bool failed = strcmp(rule, "failure") == 0 || strcmp(rule, "failure_when") == 0; /* no error of the poll itself */
+    return verdict->kind == VERDICT_CANCELED || (verdict->kind == VERDICT_FAILED && failed) ||
+           (verdict->kind == VERDICT_SUCCEEDED && success_is_the_end(m->run));
+}
+
+static void has_stopped(struct move *m, const struct verdict *verdict, struct arena *scratch) {
+    const char *word = verdict->word, *what = "the upstream says that it has stopped";
+    bool good = verdict->kind == VERDICT_SUCCEEDED;
+    if (word)
+        what = arena_printf(scratch, "%sthe upstream says \"%.*s\"", good ? "the work was done already: " : "",
+                            move_told(word), word);
+    else if (good) what = "the work was done already";
+    move_take_outputs(m, scratch);
+    run_cancel_end(m, REASON_CANCELED, what);
+}
+
+static void ask_again(struct move *m, const struct verdict *verdict) {
+    struct run *run = m->run;
+    const struct stage_step *step = step_of(run);
+    int64_t delay_ms, most_ms = run->stage->cancel_timeout_ms / 4;
+    struct pace_now now = move_pace(run, m->world);
+    bool again = verdict->kind == VERDICT_AGAIN;
+    run->attempt = again ? run->attempt + 1 : 0;
+    delay_ms = again ? pace_retry_ms(&step->call, run->attempt, verdict->retry_after_ms, m->world->random)
+                     : pace_poll_ms(step, &now);
+    if (run->upstream_word)
+        move_say(m, "canceling: the upstream says \"%.*s\"", move_told(run->upstream_word), run->upstream_word);
+    check_later(m, m->world->now_ms + (again || delay_ms < most_ms ? delay_ms : most_ms));
+}
+
+/* It has stopped, however it ended; or it is asked again, until its time is up. */
+void run_cancel_checked(struct move *m) {
+    struct run *run = m->run;
+    const struct reply *reply = m->event->reply;
+    struct arena *scratch = arena_new();
+    struct verdict verdict;
+    run->cancel_checked = true;
+    move_judge(m, scratch, &verdict);
+    bool gone = verdict.kind == VERDICT_FAILED && (reply->code == 404 || reply->code == 410);
+    if (reply->phase == REPLY_ANSWERED && gone) run_cancel_end(m, REASON_CANCELED, "the upstream has it no more");
+    else if (is_over(m, &verdict)) has_stopped(m, &verdict, scratch);
+    else if (m->world->now_ms >= run_cancel_limit_ms(run)) unconfirmed(m);
+    else ask_again(m, &verdict);
+    arena_free(scratch);
+}
+
+/* It cannot be asked. */
+void run_cancel_check_refused(struct move *m) {
+    move_judged(m, "failed", "%s", m->event->fault->what);
+    m->run->steps[m->run->step].calls--;
+    run_cancel_end(m, REASON_CANCEL_UNCONFIRMED, m->event->fault->what);
+}
+
+/* It is asked when the run is resumed. */
+void run_cancel_check_held(struct move *m) {
+    m->run->steps[m->run->step].calls--;
+    check_later(m, m->world->now_ms);
+}
+
+/* The time is up: nobody knows whether it has stopped. */
+void run_cancel_due_in_check(struct move *m) {
+    if (m->world->now_ms < run_cancel_limit_ms(m->run)) {
+        m->orders->wait_until = run_cancel_limit_ms(m->run);
+        return;
+    }
+    m->orders->abort_call = true;
+    unconfirmed(m);
 }

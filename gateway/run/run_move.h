@@ -3,6 +3,7 @@
 #ifndef RUN_RUN_MOVE_H
 #define RUN_RUN_MOVE_H
 
+#include "call/pace.h"
 #include "run/run.h"
 
 #define RUN_DUE_MAX_MS (60 * 60 * 1000) /* nothing is put off for longer */
@@ -42,6 +43,11 @@ void move_time_out(struct move *m); /* the upstream is told to stop */
 /* The step is decided well: the next one, or the end. `value` is its reply as templates see it, `url` where it came
  * from. */
 void move_succeed(struct move *m, const struct json *value, const struct verdict *verdict, struct arena *scratch);
+/* Judges the reply at hand as one to the present step, and notes what it says. */
+void move_judge(struct move *m, struct arena *scratch, struct verdict *ret_verdict);
+/* The outputs of a reply that is the run's last one, but no success. */
+void move_take_outputs(struct move *m, struct arena *scratch);
+struct pace_now move_pace(const struct run *run, const struct run_world *world);
 void move_note_url(struct run *run, const char *url);
 
 /* ---- of run/run_doubt ---- */
@@ -66,9 +72,13 @@ void run_doubt_cancel_in_call(struct move *m);
 
 /* Ends it as canceled, or as timed out where nobody asked. */
 void run_cancel_end(struct move *m, enum reason reason, const char *what);
+/* The cancel call needs the reply that the present step polls for, so polling goes on until the cancel's time is up. */
+bool run_cancel_needs_step(const struct run *run);
+int64_t run_cancel_limit_ms(const struct run *run); /* when the upstream has to have stopped */
 
 /* Records, then run_cancel_begin. */
 void run_cancel_stop_now(struct move *m);
+void run_cancel_instead(struct move *m); /* the step of a run that is to be canceled did not succeed */
 
 /* Answers of the table. */
 void run_cancel_begin(struct move *m);
@@ -79,5 +89,10 @@ void run_cancel_replied(struct move *m);
 void run_cancel_refused(struct move *m);
 void run_cancel_held(struct move *m);
 void run_cancel_again(struct move *m);
+void run_cancel_check(struct move *m);
+void run_cancel_checked(struct move *m);
+void run_cancel_check_refused(struct move *m);
+void run_cancel_check_held(struct move *m);
+void run_cancel_due_in_check(struct move *m);
 
 #endif

@@ -204,6 +204,15 @@ static const struct field probe_fields[] = {
         "So long after the doubt began, nothing found means \"not there yet\"."),
 };
 
+static const struct field cancel_fields[] = {
+    ROW(DURATION, timeout, IN(stage, cancel_timeout_ms), "0s..1d", "1m",
+        "So long the upstream has time to stop: where the step at hand is a poll, it is asked until it says so. "
+        "`\"0s\"` does "
+        "not ask."),
+    ROW(GROUP, fallback, HAND, "", "none",
+        "A call to make where `cancel` is refused, or the upstream has not stopped by half of `timeout`."),
+};
+
 static const struct field step_fields[] = {
     ROW(STRING, name, HAND, "", "",
         "As later templates say it: `NAME.body`, `NAME.headers`, `NAME.code`. A letter or `_`, then letters, digits, "
@@ -228,6 +237,7 @@ TABLE(judging, "Judging: `status`, and each of `steps`");
 TABLE(step, "Each of `steps`, besides a call's and a repeating step's settings");
 TABLE(doubt, "In doubt: `request`, `status`, and each of `steps`");
 TABLE(probe, "`probe`, besides a call's settings (its `retry.attempts` is 5 where it is not set)");
+TABLE(cancel, "`cancel`, besides a call's settings");
 TABLE(pair, "Each of `headers` and `form` in the list form");
 
 static const char *expected(enum field_type type) {
@@ -430,9 +440,9 @@ static void add_allowed(struct buf *out, const char *allowed) {
 }
 
 void fields_print_reference(struct buf *out) {
-    static const struct field_table *const tables[] = {&fields_stage,   &fields_param, &fields_call,  &fields_pair,
-                                                       &fields_auth,    &fields_tls,   &fields_retry, &fields_repeat,
-                                                       &fields_judging, &fields_step,  &fields_doubt, &fields_probe};
+    static const struct field_table *const tables[] = {
+        &fields_stage,  &fields_param,   &fields_call, &fields_pair,  &fields_auth,  &fields_tls,   &fields_retry,
+        &fields_repeat, &fields_judging, &fields_step, &fields_doubt, &fields_probe, &fields_cancel};
     for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) {
         buf_addf(out, "%s### %s\n\n| setting | is | default | meaning |\n|---|---|---|---|\n", i ? "\n" : "",
                  tables[i]->title);

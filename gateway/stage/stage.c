@@ -14,7 +14,8 @@
 #include "base/digest.h"
 #include "stage/compile.h"
 
-#define HOUR_MS (60 * 60 * 1000)
+#define MINUTE_MS (60 * 1000)
+#define HOUR_MS (60 * MINUTE_MS)
 
 static const char *const root_words[] = {
 #define X(id, word) word,
@@ -132,16 +133,28 @@ static void compile_step(struct compile *c, const struct plan *plan, size_t inde
     compile_outputs(c, conf_find(group, "outputs"), &step->outputs, &step->output_count);
 }
 
-static void compile_cancel(struct compile *c, const struct conf *group) {
+static void compile_fallback(struct compile *c, const struct conf *group) {
     if (!group || group->kind != CONF_GROUP) return;
     struct stage_call *call = arena_new_of(c->arena, struct stage_call);
     struct field_place place = {&fields_call, call};
     compile_call_defaults(call);
-    fields_read(c, group, "cancel", &place, 1);
+    fields_read(c, group, "fallback", &place, 1);
+    compile_call(c, group, "fallback", COMPILE_CANCEL, call);
+    c->stage->cancel_fallback = call;
+}
+
+static void compile_cancel(struct compile *c, const struct conf *group) {
+    if (!group || group->kind != CONF_GROUP) return;
+    struct stage_call *call = arena_new_of(c->arena, struct stage_call);
+    struct field_place places[] = {{&fields_call, call}, {&fields_cancel, c->stage}};
+    compile_call_defaults(call);
+    c->stage->cancel_timeout_ms = MINUTE_MS;
+    fields_read(c, group, "cancel", places, 2);
     c->steps_used = 0;
     c->scope.steps = c->stage->step_count;
     compile_call(c, group, "cancel", COMPILE_CANCEL, call);
     c->stage->cancel = call;
+    compile_fallback(c, conf_find(group, "fallback"));
     c->stage->cancel_needs = c->steps_used;
 }
 

@@ -149,11 +149,13 @@ struct stage {
     const struct param *params;
     size_t param_count;
     const struct stage_step *steps;
-    size_t step_count;                  /* at least 1 */
-    const struct stage_call *cancel;    /* or NULL */
-    size_t cancel_needs;                /* the cancel call can be rendered once this many steps have replied */
-    bool names_headers;                 /* a template speaks of the headers of a step's reply: runs keep them */
-    const struct stage_output *outputs; /* of the last step's last reply */
+    size_t step_count;                        /* at least 1 */
+    const struct stage_call *cancel;          /* or NULL */
+    size_t cancel_needs;                      /* the cancel call can be rendered once this many steps have replied */
+    int64_t cancel_timeout_ms;                /* the upstream has to have stopped within; 0: it is not asked */
+    const struct stage_call *cancel_fallback; /* where the cancel call does not do; or NULL */
+    bool names_headers;                       /* a template speaks of the headers of a step's reply: runs keep them */
+    const struct stage_output *outputs;       /* of the last step's last reply */
     size_t output_count;
     const char *const *hosts; /* further origins or hosts that URLs from replies may lead to */
     size_t host_count;

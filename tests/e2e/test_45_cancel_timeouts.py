@@ -8,7 +8,7 @@ import time
 
 import pytest
 from helpers.gateway import Background
-from helpers.jobs import Jobs, call_stage, job_stage, script_job
+from helpers.jobs import Jobs, call_stage, job_stage, script_job, stopping
 from helpers.upstream import Gate, Reset, Stall, reply
 
 
@@ -64,7 +64,7 @@ def test_cancel_while_a_poll_hangs(gw, upstream):
 
 def test_cancel_call_that_fails_first(gw, upstream):
     script_job(upstream, "running")
-    upstream.on("DELETE", "/jobs/1", reply(503, "x"), Reset(), reply(202, {}))
+    upstream.on("DELETE", "/jobs/1", reply(503, "x"), Reset(), stopping(upstream))
     client = gw.client()
     report = client.started("job")
     upstream.wait_for(1, "GET", "/jobs/1")
@@ -77,7 +77,7 @@ def test_cancel_call_that_fails_first(gw, upstream):
 @pytest.mark.parametrize("code", [404, 405, 409, 410])
 def test_cancel_of_what_is_over_already(gw, upstream, code):
     script_job(upstream, "running")
-    upstream.on("DELETE", "/jobs/1", reply(code, {}))
+    upstream.on("DELETE", "/jobs/1", stopping(upstream, code))
     client = gw.client()
     report = client.started("job")
     upstream.wait_for(1, "GET", "/jobs/1")
@@ -96,6 +96,74 @@ def test_cancel_that_the_upstream_refuses(gw, upstream):
     ended = client.wait_end(report["id"])
     assert (ended["status"], ended["reason"]) == ("CANCELED", "cancel_unconfirmed")
     assert "403" in ended["progress"], ended
+
+
+def canceled(client, upstream):
+    report = client.started("job")
+    upstream.wait_for(1, "GET", "/jobs/1")
+    client.cancel(report["id"])
+    return client.wait_end(report["id"])
+
+
+def force(upstream, **more):
+    return {"method": "DELETE", "url": "{{ request.body.links.self }}", **more}
+
+
+def test_cancel_is_verified(gateway, upstream):
+    """Told is not stopped: the upstream is asked until it says so."""
+    script_job(upstream, "running")
+    states = [{"state": "canceling"}, {"state": "canceling"}, {"state": "aborted"}]
+
+    def stop(request):
+        upstream.on("GET", "/jobs/1", *[reply(200, state) for state in states])
+        return reply(202, {})
+
+    upstream.on("DELETE", "/jobs/1", stop)
+    ended = canceled(gateway(stages={"job": job_stage(upstream.url)}).client(), upstream)
+    assert (ended["status"], ended["reason"]) == ("CANCELED", "canceled")
+    assert ended["progress"] == 'canceled: the upstream says "aborted"', ended
+    assert upstream.count("DELETE") == 1
+
+
+def test_cancel_that_has_no_effect(gateway, upstream):
+    script_job(upstream, "running")
+    upstream.on("DELETE", "/jobs/1", reply(202, {}))
+    stage = job_stage(upstream.url, cancel=force(upstream, timeout="1s"))
+    ended = canceled(gateway(stages={"job": stage}).client(), upstream)
+    assert (ended["status"], ended["reason"]) == ("CANCELED", "cancel_unconfirmed")
+    assert 'still says "running"' in ended["progress"], ended
+
+
+@pytest.mark.parametrize("first", [202, 403])
+def test_cancel_by_the_fallback(gateway, upstream, first):
+    """As GitHub's cancel and force-cancel."""
+    script_job(upstream, "running")
+    upstream.on("DELETE", "/jobs/1", reply(first, {}))
+    upstream.on("POST", "/kill", stopping(upstream))
+    cancel = force(upstream, timeout="2s", fallback={"url": f"{upstream.url}/kill"})
+    ended = canceled(gateway(stages={"job": job_stage(upstream.url, cancel=cancel)}).client(), upstream)
+    assert (ended["status"], ended["reason"]) == ("CANCELED", "canceled")
+    assert upstream.count("DELETE") == 1 and upstream.count("POST", "/kill") == 1
+
+
+def test_killed_while_it_is_asked_whether_it_stopped(gateway, upstream):
+    script_job(upstream, "running")
+    gate = Gate(reply(200, {"state": "running"}))
+
+    def stop(request):
+        upstream.on("GET", "/jobs/1", gate, reply(200, {"state": "aborted"}))
+        return reply(202, {})
+
+    upstream.on("DELETE", "/jobs/1", stop)
+    gw = gateway(stages={"job": job_stage(upstream.url)})
+    report = gw.client().started("job")
+    upstream.wait_for(1, "GET", "/jobs/1")
+    gw.client().cancel(report["id"])
+    assert gate.reached.wait(10)
+    gw.restart()
+    ended = gw.client().wait_end(report["id"])
+    assert (ended["status"], ended["reason"]) == ("CANCELED", "canceled")
+    assert upstream.count("POST", "/jobs") == 1
 
 
 def test_cancel_without_a_cancel_call(gateway, upstream):

@@ -12,7 +12,7 @@ from helpers.wait import wait_until
 
 @pytest.fixture
 def gw(gateway, upstream):
-    Jobs(upstream, hold=True)
+    upstream.jobs = Jobs(upstream, hold=True)
     return gateway(stages={"job": job_stage(upstream.url), "lonely": job_stage(upstream.url, "lonely", orphan_after="2s")})
 
 
@@ -86,6 +86,7 @@ def test_orphans_are_listed(gw, upstream):
     assert listed("?orphaned=true") == []
     assert set(listed("?orphaned=false")) == {lonely["id"], other["id"]}
     wait_until(lambda: listed("?orphaned=true") == [lonely["id"]], "it is listed", 15)
+    upstream.jobs.aborted.add(1)
     gate.open()
     client.wait_end(lonely["id"])
     assert listed("?orphaned=true") == []

@@ -9,7 +9,7 @@ import time
 
 import pytest
 from helpers.client import Client
-from helpers.jobs import Jobs, call_stage, job_stage, script_job
+from helpers.jobs import Jobs, call_stage, job_stage, script_job, stopping
 from helpers.upstream import Gate, reply
 
 
@@ -83,7 +83,7 @@ def test_after_the_end(gateway, upstream):
 def test_while_the_cancel_call_is_under_way(gateway, upstream):
     script_job(upstream, "running")
     gate = Gate(reply(202, {}))
-    upstream.on("DELETE", "/jobs/1", gate, reply(202, {}))
+    upstream.on("DELETE", "/jobs/1", gate, stopping(upstream))
     gw = gateway(stages={"job": job_stage(upstream.url)})
     report = gw.client().started("job")
     upstream.wait_for(1, "GET", "/jobs/1")

@@ -76,7 +76,7 @@ def test_cancel_waits_for_what_is_looked_for(gateway, upstream):
     assert upstream.count("DELETE") == 0
     gate.open()
     assert client.wait_end(report["id"])["status"] == "CANCELED"
-    assert upstream.count("DELETE", "/jobs/1") == 1 and upstream.count("GET", "/jobs/1") == 0
+    assert upstream.count("DELETE", "/jobs/1") == 1 and upstream.count("POST", "/jobs") == 1
 
 
 def test_idempotency_key_is_the_same_at_each_try(gateway, upstream):

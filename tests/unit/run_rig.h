@@ -33,10 +33,10 @@ struct rig {
     bool changed;
     /* the upstream */
     enum run_call under_way;
-    unsigned sends[STAGE_STEPS_MAX], cancel_sends, probe_sends;   /* calls begun, over all lives */
-    bool may_have_acted[STAGE_STEPS_MAX];                         /* as far as the gateway can know */
-    unsigned acted[STAGE_STEPS_MAX];                              /* what the upstream did, whoever knows */
-    enum { RIG_LOST_ACTED, RIG_LOST_IDLE, RIG_LOST_CHANCE } lost; /* of a call without a reply: did it act? */
+    unsigned sends[STAGE_STEPS_MAX], cancel_sends, probe_sends, checks; /* calls begun, over all lives */
+    bool may_have_acted[STAGE_STEPS_MAX];                               /* as far as the gateway can know */
+    unsigned acted[STAGE_STEPS_MAX];                                    /* what the upstream did, whoever knows */
+    enum { RIG_LOST_ACTED, RIG_LOST_IDLE, RIG_LOST_CHANCE } lost;       /* of a call without a reply: did it act? */
     /* the rest of the world */
     int64_t timer_ms; /* 0: none */
     bool over, accepted, hold_calls;
@@ -185,6 +185,12 @@ static inline void rig_begin_call(struct rig *rig, enum run_call call) {
         rig->probe_sends++;
         return;
     }
+    if (call == RUN_CALL_CHECK) {
+        assert_true(rig_durable_int(rig, "cancel_wanted"));
+        assert_true(rig->stage->steps[run->step].call.idempotent);
+        rig->checks++;
+        return;
+    }
     if (call == RUN_CALL_CANCEL) {
         assert_non_null(rig->stage->cancel);
         assert_true(rig_durable_int(rig, "cancel_wanted"));
@@ -200,7 +206,8 @@ static inline void rig_begin_call(struct rig *rig, enum run_call call) {
         if (step->in_doubt == DOUBT_FAIL) assert_false(rig->may_have_acted[run->step]); /* invariant 4 */
         if (step->in_doubt == DOUBT_PROBE) assert_int_equal(rig->acted[run->step], 0);
     }
-    assert_false(run->cancel_wanted);
+    bool for_cancel = step->call.idempotent && step->rules.exist && run->step < rig->stage->cancel_needs;
+    assert_true(!run->cancel_wanted || for_cancel);
     rig->may_have_acted[run->step] = true; /* until its reply says otherwise */
     rig->sends[run->step]++;
 }
@@ -222,10 +229,12 @@ static inline void rig_check(struct rig *rig) {
     rig_check_report(rig);
     if (rig->over) return;
     bool waits = rig->writing.exists || rig->under_way || rig->hold_calls;
-    bool timed = run->state == RUN_WAITING || run->state == RUN_CANCEL_WAITING || run->state == RUN_PROBE_WAITING;
+    bool timed = run->state == RUN_WAITING || run->state == RUN_CANCEL_WAITING || run->state == RUN_PROBE_WAITING ||
+                 run->state == RUN_CANCEL_CHECK_WAITING;
     if (timed) waits = waits || rig->timer_ms;
     if (!waits) fail_msg("a run in state %s waits for nothing", run_state_word(run->state));
-    bool calls = run->state == RUN_CALLING || run->state == RUN_CANCELING || run->state == RUN_PROBING;
+    bool calls = run->state == RUN_CALLING || run->state == RUN_CANCELING || run->state == RUN_PROBING ||
+                 run->state == RUN_CANCEL_CHECKING;
     assert_true(calls == (rig->under_way != RUN_CALL_NONE));
 }
 
@@ -317,6 +326,8 @@ static inline void rig_refuse(struct rig *rig, enum fault_kind kind) {
         rig->sends[rig->run->step]--;
     } else if (rig->under_way == RUN_CALL_CANCEL) {
         rig->cancel_sends--;
+    } else if (rig->under_way == RUN_CALL_CHECK) {
+        rig->checks--;
     }
     rig->under_way = RUN_CALL_NONE;
     rig_move(rig, &(struct run_event){.kind = RUN_EVENT_REFUSED, .fault = &fault});
@@ -331,6 +342,16 @@ static inline void rig_due(struct rig *rig) {
     if (rig->now_ms < rig->timer_ms) rig->now_ms = rig->timer_ms;
     rig->timer_ms = 0;
     rig_move(rig, &(struct run_event){.kind = RUN_EVENT_DUE});
+}
+
+/* The upstream takes the cancel call, and says to the first poll behind it that it has stopped. */
+static inline void rig_stops(struct rig *rig) {
+    assert_int_equal(rig->under_way, RUN_CALL_CANCEL);
+    rig_answer(rig, 204, "");
+    assert_int_equal(rig->run->state, RUN_CANCEL_CHECK_WAITING);
+    rig_due(rig);
+    assert_int_equal(rig->under_way, RUN_CALL_CHECK);
+    rig_answer(rig, 200, "{\"state\": \"aborted\"}");
 }
 
 static inline struct store_record rig_record(const struct rig *rig, const struct rig_image *image) {

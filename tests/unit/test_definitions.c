@@ -251,6 +251,9 @@ static void check_everything(const struct stage *s) {
     assert_string_equal(s->cancel->method, "POST");
     assert_int_equal(s->cancel->form_count, 1);
     assert_string_equal(s->cancel->content_type, "application/x-www-form-urlencoded");
+    assert_int_equal(s->cancel_timeout_ms, 120 * 1000);
+    assert_string_equal(s->cancel_fallback->method, "DELETE");
+    assert_true(code_set_holds(&s->cancel_fallback->expect, 204));
     assert_int_equal(s->cancel_needs, 1);
     assert_int_equal(s->output_count, 3);
     assert_non_null(s->outputs[0].path);

@@ -366,6 +366,11 @@ static void test_cancel(void **state) {
     answered(&by_key);
     assert_string_equal(by_id.ask->id, id);
     assert_string_equal(by_key.ask->id, id);
+    for (int ms = 0; !sent(&gw, "DELETE /jobs/7 "); ms++) {
+        assert_true(ms < PATIENCE_S * 1000);
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    }
+    atomic_store(&gw.word, FAILED); /* what the upstream calls it when it has stopped */
     assert_end(&gw, id, "\"status\":\"CANCELED\",\"reason\":\"canceled\"");
     assert_int_equal(sent(&gw, "DELETE /jobs/7 "), 1);
     ask_free(by_id.ask);

@@ -14,8 +14,8 @@ static const char probed[] =
     "name = \"job\"; request = { url = \"http://up.test/jobs\"; retry = { attempts = 2; delay = \"1s\"; max_delay = "
     "\"1s\"; }; probe = { url = \"http://up.test/jobs?by={{ run.key }}\"; found = \"$.items[0]\"; not_found_grace = "
     "\"4s\"; retry = { attempts = 2; delay = \"1s\"; max_delay = \"1s\"; }; }; }; status = { url = "
-    "\"http://up.test/jobs/{{ request.body.id }}\"; value = \"$.state\"; success = [ \"passed\" ]; timeout = \"60s\"; "
-    "};"
+    "\"http://up.test/jobs/{{ request.body.id }}\"; value = \"$.state\"; success = [ \"passed\" ]; canceled = [ "
+    "\"aborted\" ]; timeout = \"60s\"; };"
     "cancel = { method = \"DELETE\"; url = \"http://up.test/jobs/{{ request.body.id }}\"; };";
 
 static const char resent[] = "name = \"job\"; request = { url = \"http://up.test/jobs\"; on_in_doubt = \"resend\"; "
@@ -268,7 +268,7 @@ static void test_cancel_needs_what_is_looked_for(void **state) {
         rig_stored(&rig);
         assert_int_equal(rig.cancel_sends, 1);
         assert_int_equal(rig.sends[1], 0);
-        rig_answer(&rig, 404, "");
+        rig_stops(&rig);
         assert_ends(&rig, RUN_CANCELED, REASON_CANCELED);
         rig_end(&rig);
     }

@@ -55,7 +55,17 @@ def script_job(upstream, *states, created=201):
             state = {"state": state, "percent": 100 if state == "done" else 40, "result": f"is {state}"}
         moves.append(reply(200, state) if isinstance(state, dict) else state)
     upstream.on("GET", "/jobs/1", *moves)
-    upstream.on("DELETE", "/jobs/1", reply(202, {"state": "aborted"}))
+    upstream.on("DELETE", "/jobs/1", stopping(upstream))
+
+
+def stopping(upstream, code=202):
+    """Takes a cancel call: from then on job 1 is aborted."""
+
+    def stop(request):
+        upstream.on("GET", "/jobs/1", reply(200, {"state": "aborted"}))
+        return reply(code, {"state": "aborted"})
+
+    return stop
 
 
 class Jobs:

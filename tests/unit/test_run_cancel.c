@@ -1,0 +1,466 @@
+/* Canceling to the end: the upstream is told, and asked whether it has stopped; the fallback; what is known only later;
+ * and a restart at each point. run_rig.h checks the invariants at every step. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+#include "run_rig.h"
+
+#define S 1000
+
+#define JOB                                                                                              \
+    "name = \"job\"; request = { url = \"http://up.test/jobs\"; };"                                      \
+    "status = { url = \"http://up.test/jobs/1\"; every = \"5s\"; timeout = \"1h\"; value = \"$.state\";" \
+    " success = [ \"passed\" ]; failure = [ \"failed\" ]; canceled = [ \"aborted\" ]; running = [ \"running\" ]; };"
+
+static const char plain[] = JOB "cancel = { url = \"http://up.test/stop\"; timeout = \"40s\"; };";
+static const char forced[] = JOB "cancel = { url = \"http://up.test/stop\"; timeout = \"40s\"; fallback = { url = "
+                                 "\"http://up.test/kill\"; expect = \"202\"; }; };";
+/* As GitHub's workflows without return_run_details: the id has to be looked for. */
+static const char searched[] =
+    "name = \"flow\"; steps = ( { name = \"dispatch\"; method = \"POST\"; url = \"http://up.test/d\"; }, { name = "
+    "\"find\"; url = \"http://up.test/f\"; value = \"$.state\"; success = [ \"found\" ]; failure = [ \"gone\" ]; every "
+    "= "
+    "\"5s\"; }, { name = \"watch\"; url = \"http://up.test/w\"; value = \"$.state\"; success = [ \"ok\" ]; canceled = "
+    "[ "
+    "\"aborted\" ]; } ); cancel = { url = \"http://up.test/{{ find.body.id }}\"; timeout = \"40s\"; };";
+
+#define RUNNING "{\"state\": \"running\"}"
+#define ABORTED "{\"state\": \"aborted\"}"
+
+static void begin(struct rig *rig, const char *definition) {
+    rig_begin(rig, definition, 1);
+    rig_start_with(rig, NULL);
+    rig_stored(rig);
+    rig_answer(rig, 201, "{}");
+    rig_stored(rig);
+}
+
+/* … and the first cancel call is under way. */
+static void begin_canceling(struct rig *rig, const char *definition) {
+    begin(rig, definition);
+    rig_cancel(rig);
+    rig_stored(rig);
+    assert_int_equal(rig->under_way, RUN_CALL_CANCEL);
+}
+
+/* … and was taken. */
+static void begin_checking(struct rig *rig, const char *definition) {
+    begin_canceling(rig, definition);
+    rig_answer(rig, 202, "");
+    assert_int_equal(rig->run->state, RUN_CANCEL_CHECK_WAITING);
+    rig_stored(rig);
+}
+
+static void assert_ends(struct rig *rig, enum run_status status, enum reason reason) {
+    rig_stored(rig);
+    if (!rig->over) fail_msg("it goes on: %s, %s", run_state_word(rig->run->state), rig->run->progress);
+    assert_string_equal(run_status_word(rig->run->status), run_status_word(status));
+    if (rig->run->reason != reason) fail_msg("the reason is %s: %s", reason_word(rig->run->reason), rig->run->progress);
+}
+
+/* ---- asking ---- */
+
+static void test_asked_until_it_has_stopped(void **state) {
+    (void)state;
+    struct rig rig;
+    begin_checking(&rig, plain);
+    assert_int_equal(rig.timer_ms, rig.now_ms); /* at once, and then at the step's pace */
+    int64_t began = rig.now_ms;
+    for (int i = 0; i < 3; i++) {
+        rig_due(&rig);
+        rig_answer(&rig, 200, RUNNING);
+        assert_string_equal(rig.run->progress, "canceling: the upstream says \"running\"");
+        assert_in_range(rig.timer_ms - rig.now_ms, 500, 5500);
+    }
+    rig_due(&rig);
+    rig_answer(&rig, 200, ABORTED);
+    assert_in_range(rig.now_ms - began, 10 * S, 16 * S);
+    assert_ends(&rig, RUN_CANCELED, REASON_CANCELED);
+    assert_string_equal(rig.run->progress, "canceled: the upstream says \"aborted\"");
+    assert_int_equal(rig.cancel_sends, 1);
+    assert_int_equal(rig.checks, 4);
+    rig_end(&rig);
+}
+
+static void test_what_the_upstream_says(void **state) {
+    (void)state;
+    static const struct {
+        int code;                    /* 0: no answer */
+        const char *body, *progress; /* NULL: it is asked again */
+    } rows[] = {
+        {200, ABORTED, "canceled: the upstream says \"aborted\""},
+        {200, "{\"state\": \"failed\"}", "canceled: the upstream says \"failed\""},
+        {200, "{\"state\": \"passed\"}", "canceled: the work was done already: the upstream says \"passed\""},
+        {404, "", "canceled: the upstream has it no more"},
+        {410, "", "canceled: the upstream has it no more"},
+        {200, RUNNING, NULL},
+        {200, "{\"state\": \"canceling\"}", NULL},
+        {200, "{}", NULL},
+        {200, "<html>", NULL},
+        {500, "", NULL},
+        {401, "", NULL},
+        {429, "", NULL},
+        {0, "", NULL},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct rig rig;
+        begin_checking(&rig, plain);
+        rig_due(&rig);
+        if (rows[i].code) rig_answer(&rig, rows[i].code, rows[i].body);
+        else rig_fail(&rig, REPLY_NEVER_SENT);
+        if (rows[i].progress) {
+            assert_ends(&rig, RUN_CANCELED, REASON_CANCELED);
+            assert_string_equal(rig.run->progress, rows[i].progress);
+        } else if (rig.run->state != RUN_CANCEL_CHECK_WAITING) {
+            fail_msg("row %zu: %s", i, rig.run->progress);
+        }
+        rig_end(&rig);
+    }
+}
+
+/* An unknown word is no end, also where it would end the step; and an error of the poll says nothing of the work. */
+static void test_what_is_no_end(void **state) {
+    (void)state;
+    struct rig rig;
+    begin_checking(&rig, "name = \"job\"; request = { url = \"http://up.test/jobs\"; }; status = { url = "
+                         "\"http://up.test/1\"; value = \"$.state\"; success = [ \"ok\" ]; unknown = \"fail\"; "
+                         "error = \"$.error\"; }; cancel = { url = \"http://up.test/stop\"; };");
+    rig_due(&rig);
+    rig_answer(&rig, 200, "{\"state\": \"stopping\"}");
+    assert_int_equal(rig.run->state, RUN_CANCEL_CHECK_WAITING);
+    rig_due(&rig);
+    rig_answer(&rig, 200, "{\"error\": \"try later\"}");
+    assert_int_equal(rig.run->state, RUN_CANCEL_CHECK_WAITING);
+    rig_end(&rig);
+}
+
+static void test_never_stops(void **state) {
+    (void)state;
+    struct rig rig;
+    begin_checking(&rig, plain);
+    int64_t began = rig.now_ms;
+    while (rig.run->state == RUN_CANCEL_CHECK_WAITING) {
+        rig_due(&rig);
+        if (rig.under_way) rig_answer(&rig, 200, RUNNING);
+    }
+    assert_int_equal(rig.now_ms - began, 40 * S);
+    assert_ends(&rig, RUN_CANCELED, REASON_CANCEL_UNCONFIRMED);
+    assert_string_equal(rig.run->progress, "canceled: the upstream was told to stop, and still says \"running\"");
+    rig_end(&rig);
+
+    begin_checking(&rig, plain); /* the poll hangs */
+    rig_due(&rig);
+    rig_due(&rig);
+    assert_int_equal(rig.under_way, RUN_CALL_NONE);
+    assert_ends(&rig, RUN_CANCELED, REASON_CANCEL_UNCONFIRMED);
+    rig_end(&rig);
+}
+
+static void test_where_nothing_can_be_asked(void **state) {
+    (void)state;
+    static const char *const definitions[] = {
+        JOB "cancel = { url = \"http://up.test/stop\"; timeout = \"0s\"; };",
+        "name = \"j\"; request = { url = \"http://up.test/\"; }; status = { method = \"POST\"; url = "
+        "\"http://up.test/q\"; "
+        "value = \"$.s\"; success = [ \"ok\" ]; }; cancel = { url = \"http://up.test/stop\"; };",
+        "name = \"j\"; request = { url = \"http://up.test/\"; }; status = { url = \"http://up.test/q\"; value = "
+        "\"$.s\"; "
+        "at_most = 5; }; cancel = { url = \"http://up.test/stop\"; };",
+    };
+    for (size_t i = 0; i < sizeof definitions / sizeof *definitions; i++) {
+        struct rig rig;
+        begin(&rig, definitions[i]);
+        rig_cancel(&rig);
+        rig_stored(&rig);
+        if (rig.under_way == RUN_CALL_STEP) rig_answer(&rig, 200, "{}"), rig_stored(&rig);
+        rig_answer(&rig, 202, "");
+        assert_ends(&rig, RUN_CANCELED, REASON_CANCELED);
+        assert_string_equal(rig.run->progress, "canceled: the upstream was told to stop");
+        assert_int_equal(rig.checks, 0);
+        rig_end(&rig);
+    }
+}
+
+static void test_the_poll_cannot_be_made(void **state) {
+    (void)state;
+    struct rig rig;
+    begin_checking(&rig, plain);
+    rig_due(&rig);
+    rig_refuse(&rig, FAULT_UNDEFINED);
+    assert_ends(&rig, RUN_CANCELED, REASON_CANCEL_UNCONFIRMED);
+    rig_end(&rig);
+}
+
+static void test_time_out_is_verified_too(void **state) {
+    (void)state;
+    struct rig rig;
+    begin(&rig, plain);
+    while (rig.run->state == RUN_CALLING) rig_answer(&rig, 200, RUNNING), rig_due(&rig);
+    rig_stored(&rig);
+    rig_stops(&rig);
+    assert_ends(&rig, RUN_TERMINAL, REASON_TIMEOUT);
+    assert_string_equal(rig.run->error, "status: not done within its time; the upstream says \"aborted\"");
+    rig_end(&rig);
+}
+
+/* ---- the fallback ---- */
+
+static void test_fallback_where_the_call_is_refused(void **state) {
+    (void)state;
+    for (int how = 0; how <= 1; how++) {
+        struct rig rig;
+        begin_canceling(&rig, forced);
+        if (how) rig_refuse(&rig, FAULT_UNDEFINED);
+        else rig_answer(&rig, 403, "");
+        assert_int_equal(rig.run->state, RUN_STOPPING);
+        rig_stored(&rig);
+        assert_int_equal(rig.under_way, RUN_CALL_CANCEL);
+        assert_ptr_equal(run_call_of(rig.run, RUN_CALL_CANCEL), rig.stage->cancel_fallback);
+        rig_answer(&rig, 202, "");
+        rig_due(&rig);
+        rig_answer(&rig, 200, ABORTED);
+        assert_ends(&rig, RUN_CANCELED, REASON_CANCELED);
+        rig_end(&rig);
+    }
+}
+
+static void test_fallback_where_it_does_not_stop(void **state) {
+    (void)state;
+    struct rig rig;
+    begin_checking(&rig, forced);
+    int64_t began = rig.now_ms;
+    while (rig.run->state == RUN_CANCEL_CHECK_WAITING) {
+        rig_due(&rig);
+        if (rig.under_way) rig_answer(&rig, 200, RUNNING);
+    }
+    assert_int_equal(rig.now_ms - began, 20 * S); /* half of the time */
+    rig_stored(&rig);
+    assert_int_equal(rig.cancel_sends, 2);
+    rig_answer(&rig, 202, "");
+    rig_due(&rig);
+    rig_answer(&rig, 200, ABORTED);
+    assert_ends(&rig, RUN_CANCELED, REASON_CANCELED);
+    rig_end(&rig);
+}
+
+/* The first call was taken, so the upstream may stop all the same. */
+static void test_fallback_that_is_refused(void **state) {
+    (void)state;
+    for (int stops = 0; stops <= 1; stops++) {
+        struct rig rig;
+        begin_checking(&rig, forced);
+        while (rig.run->state == RUN_CANCEL_CHECK_WAITING) {
+            rig_due(&rig);
+            if (rig.under_way) rig_answer(&rig, 200, RUNNING);
+        }
+        rig_stored(&rig);
+        rig_answer(&rig, 403, "");
+        assert_int_equal(rig.run->state, RUN_CANCEL_CHECK_WAITING);
+        while (rig.run->state == RUN_CANCEL_CHECK_WAITING) {
+            rig_due(&rig);
+            if (rig.under_way) rig_answer(&rig, 200, stops ? ABORTED : RUNNING);
+        }
+        assert_ends(&rig, RUN_CANCELED, stops ? REASON_CANCELED : REASON_CANCEL_UNCONFIRMED);
+        assert_int_equal(rig.cancel_sends, 2);
+        rig_end(&rig);
+    }
+    struct rig rig;
+    begin_canceling(&rig, forced);
+    rig_answer(&rig, 403, "");
+    rig_stored(&rig);
+    rig_answer(&rig, 200, ""); /* not in its expect */
+    assert_ends(&rig, RUN_CANCELED, REASON_CANCEL_UNCONFIRMED);
+    assert_string_equal(rig.run->progress, "canceled: the upstream answered 200 to the cancel call");
+    rig_end(&rig);
+}
+
+/* ---- restarts ---- */
+
+static void test_restart_while_asking(void **state) {
+    (void)state;
+    for (int under_way = 0; under_way <= 1; under_way++) {
+        struct rig rig;
+        begin_checking(&rig, plain);
+        if (under_way) rig_due(&rig);
+        rig_restart(&rig);
+        assert_int_equal(rig.run->state, RUN_CANCEL_CHECK_WAITING);
+        rig_due(&rig);
+        rig_answer(&rig, 200, ABORTED);
+        assert_ends(&rig, RUN_CANCELED, REASON_CANCELED);
+        assert_int_equal(rig.cancel_sends, 1); /* it was told */
+        rig_end(&rig);
+    }
+}
+
+/* Not asked for longer than its time, but once in any case. */
+static void test_restart_after_the_time_is_up(void **state) {
+    (void)state;
+    for (int stopped = 0; stopped <= 1; stopped++) {
+        struct rig rig;
+        begin_checking(&rig, plain);
+        rig_crash(&rig, false);
+        rig.now_ms += 3600 * S;
+        rig_resume(&rig);
+        rig_due(&rig);
+        rig_answer(&rig, 200, stopped ? ABORTED : RUNNING);
+        assert_ends(&rig, RUN_CANCELED, stopped ? REASON_CANCELED : REASON_CANCEL_UNCONFIRMED);
+        assert_int_equal(rig.checks, 1);
+        rig_end(&rig);
+    }
+}
+
+static void test_restart_during_the_fallback(void **state) {
+    (void)state;
+    struct rig rig;
+    begin_canceling(&rig, forced);
+    rig_answer(&rig, 403, "");
+    rig_stored(&rig);
+    rig_restart(&rig);
+    assert_int_equal(rig.under_way, RUN_CALL_CANCEL);
+    assert_ptr_equal(run_call_of(rig.run, RUN_CALL_CANCEL), rig.stage->cancel_fallback);
+    rig_end(&rig);
+}
+
+static void test_held_back(void **state) {
+    (void)state;
+    struct rig rig;
+    begin_checking(&rig, plain);
+    rig.hold_calls = true;
+    rig_due(&rig);
+    assert_int_equal(rig.run->state, RUN_CANCEL_CHECK_WAITING);
+    rig_restart(&rig);
+    rig_due(&rig);
+    rig_answer(&rig, 200, ABORTED);
+    assert_ends(&rig, RUN_CANCELED, REASON_CANCELED);
+    rig_end(&rig);
+}
+
+/* ---- what there is to cancel is known only later ---- */
+
+static void test_sent_as_soon_as_it_is_known(void **state) {
+    (void)state;
+    for (int when = 0; when <= 4; when++) {
+        struct rig rig;
+        rig_begin(&rig, searched, 1);
+        rig_start_with(&rig, NULL);
+        rig_stored(&rig);
+        if (when == 0) rig_cancel(&rig); /* during the dispatch */
+        rig_answer(&rig, 204, "");
+        if (when == 1) rig_cancel(&rig); /* while its reply is written */
+        rig_stored(&rig);
+        assert_int_equal(rig.under_way, RUN_CALL_STEP);
+        if (when == 2) rig_cancel(&rig); /* during the search */
+        rig_answer(&rig, 200, "{}");
+        assert_int_equal(rig.run->state, RUN_WAITING);
+        if (when == 3) rig_cancel(&rig), rig_cancel(&rig); /* between two looks */
+        if (when == 4) rig_cancel(&rig), rig_stored(&rig), rig_restart(&rig);
+        else rig_due(&rig);
+        assert_int_equal(rig.under_way, RUN_CALL_STEP);
+        assert_int_equal(rig.cancel_sends, 0);
+        rig_answer(&rig, 200, "{\"state\": \"found\", \"id\": 8}");
+        rig_stored(&rig);
+        assert_int_equal(rig.sends[2], 0);
+        rig_stops(&rig);
+        assert_ends(&rig, RUN_CANCELED, REASON_CANCELED);
+        assert_int_equal(rig.cancel_sends, 1);
+        rig_end(&rig);
+    }
+}
+
+static void test_never_known(void **state) {
+    (void)state;
+    struct rig rig;
+    begin(&rig, searched);
+    rig_answer(&rig, 200, "{}");
+    rig_cancel(&rig);
+    int64_t began = rig.now_ms;
+    while (rig.run->state == RUN_WAITING) {
+        rig_due(&rig);
+        if (rig.under_way) rig_answer(&rig, 200, "{}");
+    }
+    assert_int_equal(rig.now_ms - began, 40 * S);
+    assert_ends(&rig, RUN_CANCELED, REASON_CANCEL_UNCONFIRMED);
+    rig_end(&rig);
+
+    begin(&rig, searched); /* the search hangs */
+    rig_cancel(&rig);
+    rig_stored(&rig);
+    assert_int_equal(rig.timer_ms, rig.now_ms + 40 * S);
+    rig_due(&rig);
+    assert_ends(&rig, RUN_CANCELED, REASON_CANCEL_UNCONFIRMED);
+    rig_end(&rig);
+
+    begin(&rig, searched); /* the search says that it never will be */
+    rig_cancel(&rig);
+    rig_answer(&rig, 200, "{\"state\": \"gone\"}");
+    assert_ends(&rig, RUN_CANCELED, REASON_CANCEL_UNCONFIRMED);
+    rig_end(&rig);
+
+    begin(&rig, searched); /* it cannot be made */
+    rig_cancel(&rig);
+    rig_refuse(&rig, FAULT_UNDEFINED);
+    assert_ends(&rig, RUN_CANCELED, REASON_CANCEL_UNCONFIRMED);
+    rig_end(&rig);
+}
+
+/* No work is begun only to be canceled. */
+static void test_no_further_call_is_made(void **state) {
+    (void)state;
+    struct rig rig;
+    begin(&rig, "name = \"s\"; steps = ( { name = \"a\"; method = \"POST\"; url = \"http://up.test/a\"; }, { name = "
+                "\"b\"; method = \"POST\"; url = \"http://up.test/b\"; } ); cancel = { url = \"http://up.test/{{ "
+                "b.body.id }}\"; };");
+    rig_fail(&rig, REPLY_NEVER_SENT);
+    rig_cancel(&rig);
+    assert_ends(&rig, RUN_CANCELED, REASON_CANCEL_UNCONFIRMED);
+    assert_int_equal(rig.sends[1], 1);
+    rig_end(&rig);
+}
+
+/* A search that has found the work is no end of the work. */
+static void test_a_search_is_no_end(void **state) {
+    (void)state;
+    struct rig rig;
+    begin(
+        &rig,
+        "name = \"flow\"; steps = ( { name = \"dispatch\"; method = \"POST\"; url = \"http://up.test/d\"; }, { name = "
+        "\"find\"; url = \"http://up.test/f\"; value = \"$.state\"; success = [ \"found\" ]; }, { name = \"watch\"; "
+        "url = \"http://up.test/w\"; value = \"$.state\"; success = [ \"ok\" ]; } ); cancel = { url = "
+        "\"http://up.test/stop\"; timeout = \"10s\"; };");
+    rig_cancel(&rig);
+    rig_stored(&rig);
+    rig_answer(&rig, 200, "");
+    while (rig.run->state == RUN_CANCEL_CHECK_WAITING) {
+        rig_due(&rig);
+        if (rig.under_way) rig_answer(&rig, 200, "{\"state\": \"found\"}");
+    }
+    assert_ends(&rig, RUN_CANCELED, REASON_CANCEL_UNCONFIRMED);
+    rig_end(&rig);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_asked_until_it_has_stopped),
+        cmocka_unit_test(test_what_the_upstream_says),
+        cmocka_unit_test(test_what_is_no_end),
+        cmocka_unit_test(test_never_stops),
+        cmocka_unit_test(test_where_nothing_can_be_asked),
+        cmocka_unit_test(test_the_poll_cannot_be_made),
+        cmocka_unit_test(test_time_out_is_verified_too),
+        cmocka_unit_test(test_fallback_where_the_call_is_refused),
+        cmocka_unit_test(test_fallback_where_it_does_not_stop),
+        cmocka_unit_test(test_fallback_that_is_refused),
+        cmocka_unit_test(test_restart_while_asking),
+        cmocka_unit_test(test_restart_after_the_time_is_up),
+        cmocka_unit_test(test_restart_during_the_fallback),
+        cmocka_unit_test(test_held_back),
+        cmocka_unit_test(test_sent_as_soon_as_it_is_known),
+        cmocka_unit_test(test_never_known),
+        cmocka_unit_test(test_no_further_call_is_made),
+        cmocka_unit_test(test_a_search_is_no_end),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
