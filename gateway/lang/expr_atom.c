@@ -192,6 +192,8 @@ static bool read_steps(struct expr_parser *p, struct expr *expr) {
         if (count == STEPS_MAX) return expr_here(p, FAULT_TOO_LARGE, "a path of more than 64 steps");
         step = arena_new_of(p->lexer.arena, struct expr_step);
         if (!parse_step(p, step)) return false;
+        if (step->kind == STEP_NAME)
+            step->name.at = arena_strndup(p->lexer.arena, step->name.at, step->name.len); /* json_seek wants a NUL */
         *end = step;
         end = &step->next;
     }
@@ -220,7 +222,10 @@ static bool parse_root(struct expr_parser *p, struct expr *expr) {
         return expr_here(p, FAULT_INVALID, "a secret may not be used here: this text is shown, stored or logged");
     p->roots_used |= UINT64_C(1) << i;
     expr->root = i;
-    return expr_next(p) && read_steps(p, expr);
+    if (!expr_next(p) || !read_steps(p, expr)) return false;
+    const struct expr_step *first = expr->steps;
+    if (first && first->kind == STEP_NAME && !first->next) expr->only = &first->name;
+    return true;
 }
 
 static bool parse_loop(struct expr_parser *p, size_t depth, const struct expr **ret) {

@@ -17,6 +17,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lang/value.h"
+
 /* jansson's names of its types are ours as well, with other values. Nothing below may use jansson's json_is_…() macros,
  * which would take ours. */
 #define JSON_OBJECT JANSSON_OBJECT
@@ -240,22 +242,39 @@ struct text json_text(const struct json *value) {
     return (struct text){json_string_value(inside(value)), json_string_length(inside(value))};
 }
 
-enum json_kind json_open(const struct json *value, union json_scalar *ret) {
-    const json_t *inner = inside(value);
-    if (!value) return JSON_NULL;
+void json_open(const struct json *json, struct value *ret) {
+    const json_t *inner = inside(json);
+    ret->absent = false;
+    ret->kind = JSON_NULL;
+    if (!json) return;
     switch (json_typeof(inner)) {
-    case JANSSON_OBJECT: return JSON_OBJECT;
-    case JANSSON_ARRAY: return JSON_ARRAY;
+    case JANSSON_OBJECT:
+        ret->kind = JSON_OBJECT;
+        ret->json = json;
+        return;
+    case JANSSON_ARRAY:
+        ret->kind = JSON_ARRAY;
+        ret->json = json;
+        return;
     case JANSSON_STRING:
+        ret->kind = JSON_STRING;
         ret->text = (struct text){json_string_value(inner), json_string_length(inner)};
-        return JSON_STRING;
-    case JSON_INTEGER: ret->integer = json_integer_value(inner); return JSON_INT;
-    case JANSSON_REAL: ret->real = json_real_value(inner); return JSON_REAL;
+        return;
+    case JSON_INTEGER:
+        ret->kind = JSON_INT;
+        ret->integer = json_integer_value(inner);
+        return;
+    case JANSSON_REAL:
+        ret->kind = JSON_REAL;
+        ret->real = json_real_value(inner);
+        return;
     case JSON_TRUE:
-    case JSON_FALSE: ret->truth = json_typeof(inner) == JSON_TRUE; return JSON_BOOL;
-    case JANSSON_NULL: break;
+    case JSON_FALSE:
+        ret->kind = JSON_BOOL;
+        ret->truth = json_typeof(inner) == JSON_TRUE;
+        return;
+    case JANSSON_NULL: return;
     }
-    return JSON_NULL;
 }
 
 size_t json_size(const struct json *value) {
@@ -294,6 +313,26 @@ struct json_member json_next(const struct json *object, struct json_member membe
     if (!iter) return (struct json_member){0};
     return (struct json_member){
         {json_object_iter_key(iter), json_object_iter_key_len(iter)}, outside(json_object_iter_value(iter)), iter};
+}
+
+static inline const struct json *found_at(struct json_cursor *cursor, const struct json *object, void *iter) {
+    cursor->object = object;
+    cursor->next = json_object_iter_next(inside(object), iter);
+    return outside(json_object_iter_value(iter));
+}
+
+static __attribute__((noinline)) const struct json *seek_anew(struct json_cursor *cursor, const struct json *object,
+                                                              struct text name) {
+    void *iter = json_object_iter_at(inside(object), name.at);
+    return iter ? found_at(cursor, object, iter) : NULL;
+}
+
+const struct json *json_seek(struct json_cursor *cursor, const struct json *object, struct text name) {
+    void *iter = cursor->object == object ? cursor->next : json_object_iter(inside(object));
+    if (!iter || json_object_iter_key_len(iter) != name.len ||
+        memcmp(json_object_iter_key(iter), name.at, name.len) != 0)
+        return seek_anew(cursor, object, name);
+    return found_at(cursor, object, iter);
 }
 
 static bool same_number(const struct json *a, const struct json *b) {

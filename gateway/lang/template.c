@@ -47,15 +47,26 @@ struct rendering {
     struct fault *fault;
 };
 
+static __attribute__((noinline)) bool null_fault(struct rendering *r, const struct op *op) {
+    return expr_fault(&r->run, op->expr, FAULT_UNDEFINED, r->fault, "%.*s is null; default(…) would give it a value",
+                      TEXT_ARG(op->expr->source));
+}
+
+static __attribute__((noinline)) bool refuse(struct rendering *r, const struct op *op, const char *why) {
+    return expr_fault(&r->run, op->expr, FAULT_INVALID, r->fault, "%.*s %s", TEXT_ARG(op->expr->source), why);
+}
+
 static bool put_hole(struct rendering *r, const struct op *op) {
     struct value value;
-    if (!expr_eval(&r->run, op->expr, &value, r->fault)) return false;
-    if (value.kind == JSON_NULL && op->escape != ESCAPE_JSON_VALUE)
-        return expr_fault(&r->run, op->expr, FAULT_UNDEFINED, r->fault,
-                          "%.*s is null; default(…) would give it a value", TEXT_ARG(op->expr->source));
+    const struct json *found = expr_seek(&r->run, op->expr);
+    if (op->text.len) buf_addt(r->out, op->text);
+    if (r->out->full) return true;
+    if (found) json_open(found, &value);
+    else if (!expr_eval(&r->run, op->expr, &value, r->fault)) return false;
+    if (value.kind == JSON_NULL && op->escape != ESCAPE_JSON_VALUE) return null_fault(r, op);
     if (op->fix == PLACE_NEED && place_comma_wanted(r->out, r->start)) buf_addc(r->out, ',');
-    const char *why = place_put(r->out, op->escape, value);
-    return !why || expr_fault(&r->run, op->expr, FAULT_INVALID, r->fault, "%.*s %s", TEXT_ARG(op->expr->source), why);
+    const char *why = place_put(r->out, op->escape, &value);
+    return !why || refuse(r, op, why);
 }
 
 /* The comma goes with the blanks around it: [1, 2, ] is [1, 2]. */
@@ -67,13 +78,18 @@ static void drop_comma(struct buf *out, size_t start, struct text *text) {
     while (text->len && lex_is_blank(text->at[0])) text->at++, text->len--;
 }
 
-static void put_text(struct rendering *r, const struct op *op) {
+static __attribute__((noinline)) void put_fixed(struct rendering *r, const struct op *op) {
     struct text t = op->text;
     if (op->fix == PLACE_END) drop_comma(r->out, r->start, &t);
     else if (op->fix == PLACE_NEED && place_comma_wanted(r->out, r->start)) buf_addc(r->out, ',');
     else if (op->fix == PLACE_COMMA && !place_comma_wanted(r->out, r->start))
         t = (struct text){t.at + op->comma + 1, t.len - op->comma - 1};
     buf_addt(r->out, t);
+}
+
+static void put_text(struct rendering *r, const struct op *op) {
+    if (op->fix == PLACE_KEEP) buf_addt(r->out, op->text);
+    else put_fixed(r, op);
 }
 
 static bool bind_pair(struct rendering *r, const struct op *op, struct value item) {
@@ -104,26 +120,33 @@ static bool bind(struct rendering *r, const struct op *op) {
     return true;
 }
 
-static bool begin_loop(struct rendering *r, const struct op *op, size_t *at) {
+/* Each of these gives the operation that comes next, or NULL. */
+static const struct op *begin_loop(struct rendering *r, const struct op *op) {
     struct expr_loop *loop = &r->run.loops[op->depth];
     struct value over;
-    if (!expr_eval(&r->run, op->expr, &over, r->fault)) return false;
-    if (over.kind != JSON_OBJECT && (over.kind != JSON_ARRAY || op->items))
-        return expr_fault(&r->run, op->expr, FAULT_INVALID, r->fault, "a loop goes over an %s, but %.*s is of type %s",
-                          op->items ? "object" : "array or object", TEXT_ARG(op->expr->source),
-                          json_kind_word(over.kind));
+    if (!expr_eval(&r->run, op->expr, &over, r->fault)) return NULL;
+    if (over.kind != JSON_OBJECT && (over.kind != JSON_ARRAY || op->items)) {
+        expr_fault(&r->run, op->expr, FAULT_INVALID, r->fault, "a loop goes over an %s, but %.*s is of type %s",
+                   op->items ? "object" : "array or object", TEXT_ARG(op->expr->source), json_kind_word(over.kind));
+        return NULL;
+    }
     *loop = (struct expr_loop){.over = over.json, .length = (int64_t)json_size(over.json)};
     if (over.kind == JSON_OBJECT) loop->member = json_first(over.json);
-    *at = loop->length ? *at + 1 : op->to;
-    return loop->length == 0 || bind(r, op);
+    if (!loop->length) return r->t->ops + op->to;
+    return bind(r, op) ? op + 1 : NULL;
 }
 
-static bool next_pass(struct rendering *r, const struct op *op, size_t *at) {
+static const struct op *next_pass(struct rendering *r, const struct op *op) {
     struct expr_loop *loop = &r->run.loops[op->depth];
-    if (++loop->index >= loop->length) return ++*at, true;
+    if (++loop->index >= loop->length) return op + 1;
     if (loop->member.name.at) loop->member = json_next(loop->over, loop->member);
-    *at = op->to + 1;
-    return bind(r, op);
+    return bind(r, op) ? r->t->ops + op->to + 1 : NULL;
+}
+
+static const struct op *branch(struct rendering *r, const struct op *op) {
+    struct value value;
+    if (!expr_eval(&r->run, op->expr, &value, r->fault)) return NULL;
+    return value_truth(value) ? op + 1 : r->t->ops + op->to;
 }
 
 static void enter_scope(struct rendering *r, const struct op *op) {
@@ -132,28 +155,18 @@ static void enter_scope(struct rendering *r, const struct op *op) {
         r->run.variables[reset->slot] = reset->outer == SIZE_MAX ? absent : r->run.variables[reset->outer];
 }
 
-static bool step(struct rendering *r, const struct op *op, size_t *at) {
-    struct value value;
+static inline const struct op *step(struct rendering *r, const struct op *op) {
     switch (op->kind) {
-    case OP_TEXT: put_text(r, op); break;
-    case OP_HOLE:
-        if (!put_hole(r, op)) return false;
-        break;
-    case OP_SCOPE: enter_scope(r, op); break;
-    case OP_SET:
-        if (!expr_eval(&r->run, op->expr, &r->run.variables[op->slot], r->fault)) return false;
-        break;
-    case OP_IF:
-        if (!expr_eval(&r->run, op->expr, &value, r->fault)) return false;
-        if (value_truth(value)) break;
-        *at = op->to;
-        return true;
-    case OP_JUMP: *at = op->to; return true;
-    case OP_FOR: return begin_loop(r, op, at);
-    case OP_NEXT: return next_pass(r, op, at);
+    case OP_TEXT: put_text(r, op); return op + 1;
+    case OP_HOLE: return put_hole(r, op) ? op + 1 : NULL;
+    case OP_SCOPE: enter_scope(r, op); return op + 1;
+    case OP_SET: return expr_eval(&r->run, op->expr, &r->run.variables[op->slot], r->fault) ? op + 1 : NULL;
+    case OP_IF: return branch(r, op);
+    case OP_JUMP: return r->t->ops + op->to;
+    case OP_FOR: return begin_loop(r, op);
+    case OP_NEXT: return next_pass(r, op);
     }
-    ++*at;
-    return true;
+    return NULL;
 }
 
 /* About the whole, and no expression of it. */
@@ -185,10 +198,9 @@ static bool run_ops(struct rendering *r) {
     static const char *const made[] = {
         [PLACE_TEXT] = "the text",     [PLACE_JSON] = "the JSON body", [PLACE_URL] = "the URL",
         [PLACE_HEADER] = "the header", [PLACE_FORM] = "the form",      [PLACE_XML] = "the XML body"};
-    for (size_t at = 0; at < r->t->count;) {
-        if (!step(r, &r->t->ops[at], &at)) return false;
-        if (r->out->full) break;
-    }
+    const struct op *end = r->t->ops + r->t->count;
+    for (const struct op *op = r->t->ops; op != end && !r->out->full;)
+        if (!(op = step(r, op))) return false;
     if (r->out->full)
         return fault_set(r->fault, FAULT_TOO_LARGE, r->t->file, "%s would have more than %zu bytes", made[r->t->place],
                          r->out->max);
@@ -231,7 +243,8 @@ static const struct json *value_of_hole(const struct expr *expr, const struct js
 
 const struct json *template_value(const struct template *t, const struct json *const *roots, struct arena *arena,
                                   struct fault *fault) {
-    if (t->count == 1 && t->ops[0].kind == OP_HOLE) return value_of_hole(t->ops[0].expr, roots, arena, fault);
+    if (t->count == 1 && t->ops[0].kind == OP_HOLE && !t->ops[0].text.len)
+        return value_of_hole(t->ops[0].expr, roots, arena, fault);
     struct buf out;
     const struct json *value = NULL;
     buf_init(&out, (size_t)16 << 20);

@@ -58,6 +58,7 @@ struct compiler {
     struct buf objects; /* of unsigned: how many statements each array or object began inside of */
     struct block *blocks;
     unsigned block_count, loops;
+    size_t landed; /* the operation that a jump goes to, the last such */
     const struct part *part;
     unsigned parts;
     size_t total; /* bytes of source */
@@ -194,12 +195,25 @@ static bool place_whole_url(struct compiler *c, struct op *op) {
     return true;
 }
 
+/* A text and the hole behind it become one operation, unless a jump goes between them. */
+static void join_text(struct compiler *c) {
+    struct template *t = c->template;
+    if (t->count < 2 || c->landed == t->count - 1) return;
+    struct op *text = &t->ops[t->count - 2], *hole = text + 1;
+    if (text->kind != OP_TEXT || text->fix != PLACE_KEEP || hole->fix != PLACE_KEEP) return;
+    hole->text = text->text;
+    *text = *hole;
+    t->count--;
+}
+
 static bool add_hole(struct compiler *c, const struct expr *expr) {
     bool first = c->template->count == 0, last = lexer_of(c)->at >= lexer_of(c)->source.len;
     struct op *op = add_op(c, OP_HOLE);
     op->expr = expr;
     if (c->template->place == PLACE_URL && first && last && c->parts == 0) return place_whole_url(c, op);
-    return place_hole_of(c, op);
+    if (!place_hole_of(c, op)) return false;
+    join_text(c);
+    return true;
 }
 
 /* ---- tags ---- */
@@ -359,6 +373,7 @@ static void jump_to_end(struct compiler *c, struct block *block) {
 static void land(struct compiler *c, struct block *block) {
     if (block->open != SIZE_MAX) c->template->ops[block->open].to = c->template->count;
     block->open = SIZE_MAX;
+    c->landed = c->template->count;
 }
 
 static void land_jumps(struct compiler *c, struct block *block) {
@@ -367,6 +382,7 @@ static void land_jumps(struct compiler *c, struct block *block) {
         c->template->ops[at].to = c->template->count;
         at = before;
     }
+    c->landed = c->template->count;
 }
 
 static bool compile_if(struct compiler *c, struct text mark) {
@@ -694,8 +710,8 @@ static bool finish(struct compiler *c) {
 static void run_with_stand_ins(const struct template *t, bool into, struct buf *out) {
     for (size_t i = 0; i < t->count; i++) {
         const struct op *op = &t->ops[i];
-        if (op->kind == OP_TEXT) buf_addt(out, op->text);
-        else if (op->kind == OP_HOLE) buf_addc(out, 'x');
+        buf_addt(out, op->text);
+        if (op->kind == OP_HOLE) buf_addc(out, 'x');
         else if (op->kind == OP_JUMP || (!into && (op->kind == OP_IF || op->kind == OP_FOR))) i = op->to - 1;
     }
 }

@@ -62,6 +62,15 @@ static void templates_that_render(void **state) {
         {PLACE_TEXT, "{{parameters['users']}}{{ parameters[\"o\"]['a-b'].c }}", "50deep"},
         {PLACE_TEXT, "{{ parameters.list[0] }}{{ parameters.list[-2] }}", "1b"},
         {PLACE_TEXT, "{{ parameters[parameters.key] }}", "Abc"},
+        {PLACE_TEXT, "{{ parameters.key }}{{ parameters.users }}{{ parameters.name }}{{ parameters.users }}",
+         "text50O'Neil \"x\" <\n>50"},
+        {PLACE_TEXT, "{% if parameters.flag %}a{% endif %}{{ parameters.key }}", "atext"},
+        {PLACE_TEXT, "{% if not parameters.flag %}a{% endif %}{{ parameters.key }}", "text"},
+        {PLACE_TEXT, "{% if not parameters.flag %}a{% else %}b{% endif %}{{ parameters.key }}", "btext"},
+        {PLACE_TEXT, "{% for x in parameters.no %}a{% endfor %}{{ parameters.key }}", "text"},
+        {PLACE_TEXT, "{% for x in parameters.no %}a{{ x }}{% else %}b{% endfor %}{{ parameters.key }}", "btext"},
+        {PLACE_TEXT, "{% for x in [1, 2] %}a{% endfor %}{{ parameters.key }}", "aatext"},
+        {PLACE_TEXT, "{% for x in [1, 2] %}{% if x == 2 %}a{% endif %}{{ x }}{% endfor %}", "1a2"},
         {PLACE_TEXT, "{{ parameters.nope | default('d') }}", "d"},
         {PLACE_TEXT, "{{ parameters.none | default(7) }}", "7"},
         {PLACE_TEXT, "{{ absent.x.y | default('gone') }}", "gone"},
@@ -486,6 +495,11 @@ static void output_is_bounded(void **state) {
     assert_false(template_render(t, roots, &out, &fault));
     assert_int_equal(fault.kind, FAULT_TOO_LARGE);
     assert_non_null(strstr(fault.what, " would have more than "));
+    buf_fini(&out);
+    buf_init(&out, 2);
+    t = template_compile(arena, TEXT("abc{{ parameters.nope }}"), &rules, &fault);
+    assert_false(template_render(t, roots, &out, &fault));
+    assert_int_equal(fault.kind, FAULT_TOO_LARGE); /* the first that is wrong, in the order of the template */
     buf_fini(&out);
     size_t size = (1 << 20) + 1;
     char *large = mem_alloc(size);
