@@ -307,36 +307,39 @@ static inline uint64_t load_some(const char *at, size_t len) {
 
 #define ESCAPE_MAX 6 /* bytes */
 
-/* May write all ESCAPE_MAX bytes; how many of them count is returned. */
-static inline size_t write_escape(char *to, unsigned char c) {
-    static const char escapes[128] = {
-        ['"'] = '"', ['\\'] = '\\', ['\b'] = 'b', ['\f'] = 'f', ['\n'] = 'n', ['\r'] = 'r', ['\t'] = 't'};
+static __attribute__((noinline)) size_t write_unicode_escape(char *to, unsigned char c) {
     static const char digits[] = "0123456789abcdef";
-    to[0] = '\\';
-    to[1] = escapes[c];
-    if (to[1]) return 2;
     const char written[ESCAPE_MAX] = {'\\', 'u', '0', '0', digits[c >> 4], digits[c & 15]};
     memcpy(to, written, ESCAPE_MAX);
     return ESCAPE_MAX;
 }
 
-/* Writes what is plain at the start of `word`, and the escape of what follows; always eight bytes, or more, of which
- * the last are overwritten by what comes next. Returns how many bytes it took. */
-static inline size_t write_word(char **to, uint64_t word, size_t len) {
-    uint64_t found = find_special(word), stored = htole64(word);
-    memcpy(*to, &stored, sizeof stored);
-    if (!found) return *to += len, len;
-    size_t plain = (size_t)__builtin_ctzll(found) / 8;
-    *to += plain;
-    *to += write_escape(*to, (unsigned char)(word >> plain * 8));
-    return plain + 1;
+static inline size_t write_escape(char *to, unsigned char c) {
+    static const char escapes[128] = {
+        ['"'] = '"', ['\\'] = '\\', ['\b'] = 'b', ['\f'] = 'f', ['\n'] = 'n', ['\r'] = 'r', ['\t'] = 't'};
+    to[0] = '\\';
+    to[1] = escapes[c];
+    return to[1] ? 2 : write_unicode_escape(to, c);
 }
 
+/* A word at a time, and of the last word blanks as well: what is behind the plain ones is overwritten by what comes
+ * next, so there has to be room for all of a word. */
 static size_t write_json_inner(char *to, struct text t) {
     char *start = to;
-    size_t n;
-    for (; t.len >= 8; t.at += n, t.len -= n) n = write_word(&to, load(t.at, 8), 8);
-    for (; t.len; t.at += n, t.len -= n) n = write_word(&to, load_some(t.at, t.len), t.len);
+    while (t.len) {
+        uint64_t word = t.len >= 8 ? load(t.at, 8) : load_some(t.at, t.len), found = find_special(word),
+                 stored = htole64(word);
+        memcpy(to, &stored, sizeof stored);
+        size_t n = t.len < 8 ? t.len : 8;
+        if (found) {
+            n = (size_t)__builtin_ctzll(found) >> 3;
+            to += n;
+            to += write_escape(to, (unsigned char)t.at[n++]);
+        } else {
+            to += n;
+        }
+        t.at += n, t.len -= n;
+    }
     return (size_t)(to - start);
 }
 

@@ -247,6 +247,11 @@ void json_open(const struct json *json, struct value *ret) {
     ret->absent = false;
     ret->kind = JSON_NULL;
     if (!json) return;
+    if (json_typeof(inner) == JANSSON_STRING) { /* the commonest first */
+        ret->kind = JSON_STRING;
+        ret->text = (struct text){json_string_value(inner), json_string_length(inner)};
+        return;
+    }
     switch (json_typeof(inner)) {
     case JANSSON_OBJECT:
         ret->kind = JSON_OBJECT;
@@ -255,10 +260,6 @@ void json_open(const struct json *json, struct value *ret) {
     case JANSSON_ARRAY:
         ret->kind = JSON_ARRAY;
         ret->json = json;
-        return;
-    case JANSSON_STRING:
-        ret->kind = JSON_STRING;
-        ret->text = (struct text){json_string_value(inner), json_string_length(inner)};
         return;
     case JSON_INTEGER:
         ret->kind = JSON_INT;
@@ -273,6 +274,7 @@ void json_open(const struct json *json, struct value *ret) {
         ret->kind = JSON_BOOL;
         ret->truth = json_typeof(inner) == JSON_TRUE;
         return;
+    case JANSSON_STRING:
     case JANSSON_NULL: return;
     }
 }
@@ -329,9 +331,7 @@ static __attribute__((noinline)) const struct json *seek_anew(struct json_cursor
 
 const struct json *json_seek(struct json_cursor *cursor, const struct json *object, struct text name) {
     void *iter = cursor->object == object ? cursor->next : json_object_iter(inside(object));
-    if (!iter || json_object_iter_key_len(iter) != name.len ||
-        memcmp(json_object_iter_key(iter), name.at, name.len) != 0)
-        return seek_anew(cursor, object, name);
+    if (!iter || strcmp(json_object_iter_key(iter), name.at) != 0) return seek_anew(cursor, object, name);
     return found_at(cursor, object, iter);
 }
 

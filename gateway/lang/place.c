@@ -485,23 +485,15 @@ static const char *put_nested(struct buf *out, enum escape escape, struct value 
     return why;
 }
 
-/* Apart, so that the common ones need not make room for what these need. */
-static __attribute__((noinline)) const char *put_other(struct buf *out, enum escape escape, const struct value *value) {
+const char *place_put(struct buf *out, enum escape escape, const struct value *value) {
     char room[VALUE_DIGITS];
     if (escape == ESCAPE_WHOLE_URL && value->kind != JSON_STRING) return "is no text, and no URL";
     if (escape == ESCAPE_JSON_VALUE || (escape == ESCAPE_NONE && value->kind != JSON_STRING)) {
         value_write(out, *value);
         return NULL;
     }
-    if (!value_is_scalar(*value)) return put_nested(out, escape, *value);
+    if (value->kind != JSON_STRING && !value_is_scalar(*value)) return put_nested(out, escape, *value);
     return put_text(out, escape, value_scalar_text(*value, room));
-}
-
-const char *place_put(struct buf *out, enum escape escape, const struct value *value) {
-    if (value->kind == JSON_STRING && escape == ESCAPE_JSON_TEXT) buf_add_json_inner(out, value->text);
-    else if (value->kind == JSON_INT && escape != ESCAPE_WHOLE_URL) buf_addi(out, value->integer);
-    else return put_other(out, escape, value);
-    return NULL;
 }
 
 bool place_comma_wanted(const struct buf *out, size_t start) {

@@ -13,7 +13,7 @@
 enum escape {
     ESCAPE_NONE,
     ESCAPE_JSON_TEXT,  /* inside quotes */
-    ESCAPE_JSON_VALUE, /* bare */
+    ESCAPE_JSON_VALUE, /* bare; up to this one an integer stands as it is */
     ESCAPE_SEGMENT,    /* in a URL's path: never empty, never . or .. */
     ESCAPE_SEGMENTS,   /* the same for each part between slashes */
     ESCAPE_QUERY,      /* in a URL's query or fragment */

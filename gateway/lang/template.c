@@ -47,26 +47,27 @@ struct rendering {
     struct fault *fault;
 };
 
-static __attribute__((noinline)) bool null_fault(struct rendering *r, const struct op *op) {
-    return expr_fault(&r->run, op->expr, FAULT_UNDEFINED, r->fault, "%.*s is null; default(…) would give it a value",
-                      TEXT_ARG(op->expr->source));
+/* Apart, so that the common ones need not make room for what these need. */
+static __attribute__((noinline)) bool put_other(struct rendering *r, const struct op *op, const struct value *value) {
+    if (value->kind == JSON_NULL && op->escape != ESCAPE_JSON_VALUE)
+        return expr_fault(&r->run, op->expr, FAULT_UNDEFINED, r->fault,
+                          "%.*s is null; default(…) would give it a value", TEXT_ARG(op->expr->source));
+    const char *why = place_put(r->out, op->escape, value);
+    return !why || expr_fault(&r->run, op->expr, FAULT_INVALID, r->fault, "%.*s %s", TEXT_ARG(op->expr->source), why);
 }
 
-static __attribute__((noinline)) bool refuse(struct rendering *r, const struct op *op, const char *why) {
-    return expr_fault(&r->run, op->expr, FAULT_INVALID, r->fault, "%.*s %s", TEXT_ARG(op->expr->source), why);
-}
-
-static bool put_hole(struct rendering *r, const struct op *op) {
+static inline bool put_hole(struct rendering *r, const struct op *op) {
     struct value value;
     const struct json *found = expr_seek(&r->run, op->expr);
     if (op->text.len) buf_addt(r->out, op->text);
     if (r->out->full) return true;
     if (found) json_open(found, &value);
     else if (!expr_eval(&r->run, op->expr, &value, r->fault)) return false;
-    if (value.kind == JSON_NULL && op->escape != ESCAPE_JSON_VALUE) return null_fault(r, op);
     if (op->fix == PLACE_NEED && place_comma_wanted(r->out, r->start)) buf_addc(r->out, ',');
-    const char *why = place_put(r->out, op->escape, &value);
-    return !why || refuse(r, op, why);
+    if (value.kind == JSON_STRING && op->escape == ESCAPE_JSON_TEXT) buf_add_json_inner(r->out, value.text);
+    else if (value.kind == JSON_INT && op->escape <= ESCAPE_JSON_VALUE) buf_addi(r->out, value.integer);
+    else return put_other(r, op, &value);
+    return true;
 }
 
 /* The comma goes with the blanks around it: [1, 2, ] is [1, 2]. */
