@@ -125,7 +125,7 @@ struct text text_of_int(int64_t value, char room[TEXT_INT_MAX]) {
     uint64_t left = value < 0 ? 0 - (uint64_t)value : (uint64_t)value;
     size_t len = digits_of(left) + (value < 0), at = len;
     for (; left >= 10; left /= 100) memcpy(room + (at -= 2), pairs + left % 100 * 2, 2);
-    if (at > (value < 0)) room[0 + (value < 0)] = (char)('0' + left);
+    if (at > (value < 0)) room[value < 0] = (char)('0' + left);
     if (value < 0) room[0] = '-';
     return (struct text){room, len};
 }
