@@ -11,7 +11,7 @@
 
 static const char *const run_members[] = {"id", "key", "stage", "started"};
 static const char *const caller_members[] = {"user", "application", "pipeline", "execution"};
-static const char *const reply_members[] = {"body", "headers", "code"};
+static const char *const reply_members[] = {"body", "headers", "code", "outputs"};
 
 void compile_fault(struct compile *c, const struct conf *at, enum fault_kind kind, const char *format, ...) {
     va_list args;
@@ -78,6 +78,22 @@ static bool check_member(struct compile *c, const char *root, struct text name, 
     return fault_set(fault, FAULT_UNDEFINED, NULL, "%s has no \"%.*s\"; it has %s", root, TEXT_ARG(name), list);
 }
 
+/* Which outputs a step declares is known here, what its reply has is not. */
+static bool check_outputs(struct compile *c, size_t step, const struct text *names, size_t count, struct fault *fault) {
+    const char *name = c->names.roots[ROOT_STEPS + step];
+    const struct stage_step *of = &c->stage->steps[step];
+    if (step >= c->scope.outputs)
+        return fault_set(fault, FAULT_UNDEFINED, NULL, "the outputs of \"%s\" are not made yet when this is needed",
+                         name);
+    if (of->output_count == 0)
+        return fault_set(fault, FAULT_UNDEFINED, NULL, "the step \"%s\" declares no outputs", name);
+    c->stage->names_outputs = true;
+    if (count == 0) return true;
+    const char **known = arena_array_of(c->arena, const char *, of->output_count);
+    for (size_t i = 0; i < of->output_count; i++) known[i] = of->outputs[i].name;
+    return check_member(c, arena_printf(c->arena, "%s.outputs", name), names[0], known, of->output_count, fault);
+}
+
 static bool check_step(struct compile *c, const char *root, const struct text *names, size_t count,
                        struct fault *fault) {
     size_t step = 0;
@@ -85,9 +101,8 @@ static bool check_step(struct compile *c, const char *root, const struct text *n
     if (step >= c->scope.steps)
         return fault_set(fault, FAULT_UNDEFINED, NULL, "the step \"%s\" has not replied when this is needed", root);
     if (count == 0) return true;
-    if (text_is(names[0], "outputs"))
-        return fault_set(fault, FAULT_UNSUPPORTED, NULL, "%s.outputs is not supported by this version", root);
-    return check_member(c, root, names[0], reply_members, 3, fault);
+    if (text_is(names[0], "outputs")) return check_outputs(c, step, names + 1, count - 1, fault);
+    return check_member(c, root, names[0], reply_members, 4, fault);
 }
 
 static bool refuse_reply(const char *root, struct fault *fault) {
@@ -113,6 +128,7 @@ static bool check_names(void *arg, const char *root, const struct text *names, s
     while (index < c->names.count && strcmp(c->names.roots[index], root) != 0) index++;
     if (index >= ROOT_STEPS) {
         if (count == 0 || text_is(names[0], "headers")) c->stage->names_headers = true;
+        if (count == 0) c->stage->names_outputs = true;
         return check_step(c, root, names, count, fault);
     }
     if (!check_root(c, (enum stage_root)index, fault)) return false;
@@ -158,7 +174,8 @@ static void blame_setting(struct fault *fault, const char *fixed_where, const ch
 }
 
 static const struct template *compile_at(struct compile *c, struct text source, enum template_place place,
-                                         const char *file, int line, const char *fixed_where, const char *setting) {
+                                         const char *file, int line, const char *fixed_where, const char *setting,
+                                         bool bare) {
     struct template_names names = c->names;
     names.check = check_names;
     names.arg = c;
@@ -169,7 +186,8 @@ static const struct template *compile_at(struct compile *c, struct text source, 
         rules.part_arg = c;
     }
     struct fault fault = {.kind = FAULT_NONE};
-    const struct template *t = template_compile(c->arena, source, &rules, &fault);
+    const struct template *t = bare ? template_compile_expression(c->arena, source, &rules, &fault)
+                                    : template_compile(c->arena, source, &rules, &fault);
     if (t && check_used(c, t, &fault)) return t;
     fault_place(&fault, "%s:%d", file, line);
     if (setting[0]) blame_setting(&fault, fixed_where, setting);
@@ -177,12 +195,23 @@ static const struct template *compile_at(struct compile *c, struct text source, 
     return NULL;
 }
 
-const struct template *compile_template_text(struct compile *c, const struct conf *at, struct text source,
-                                             enum template_place place) {
+static const struct template *compile_setting(struct compile *c, const struct conf *at, struct text source,
+                                              enum template_place place, bool bare) {
     /* \n in the string would be counted as a line of the file; only a value that spans lines has lines of its own */
     bool one_line = at->value_line == at->value_end_line;
     const char *where = one_line ? arena_printf(c->arena, "%s:%d", at->file, at->value_line) : NULL;
-    return compile_at(c, source, place, at->file, at->value_line, where, at->name ? at->name : "");
+    return compile_at(c, source, place, at->file, at->value_line, where, at->name ? at->name : "", bare);
+}
+
+const struct template *compile_template_text(struct compile *c, const struct conf *at, struct text source,
+                                             enum template_place place) {
+    return compile_setting(c, at, source, place, false);
+}
+
+const struct template *compile_expression(struct compile *c, const struct conf *at) {
+    if (!text_starts(text_trim(at->string), "{{")) return compile_setting(c, at, at->string, PLACE_TEXT, true);
+    compile_fault(c, at, FAULT_INVALID, "%s is an expression; write it without {{ }}", at->name);
+    return NULL;
 }
 
 const struct template *compile_template(struct compile *c, const struct conf *at, enum template_place place) {
@@ -194,7 +223,7 @@ const struct template *compile_template_file(struct compile *c, const struct con
     struct text text;
     struct fault fault;
     if (source_template(&c->source, at->string.at, &file, &text, &fault))
-        return compile_at(c, text, place, file, 1, NULL, "");
+        return compile_at(c, text, place, file, 1, NULL, "", false);
     compile_fault(c, at, fault.kind, "%s: %s", at->name, fault.what);
     return NULL;
 }
