@@ -34,6 +34,7 @@
 #undef JSON_NULL
 
 #define DEPTH_CEILING 512
+#define MISSES_MAX 2 /* of a cursor */
 
 static json_t *inside(const struct json *value) {
     return (json_t *)(uintptr_t)value; /* jansson takes no const, but its reading functions write nothing */
@@ -318,21 +319,25 @@ struct json_member json_next(const struct json *object, struct json_member membe
 }
 
 static inline const struct json *found_at(struct json_cursor *cursor, const struct json *object, void *iter) {
-    cursor->object = object;
     cursor->next = json_object_iter_next(inside(object), iter);
     return outside(json_object_iter_value(iter));
 }
 
+/* Asked for in another order, members are no longer guessed at: a wrong guess costs more than none. */
 static __attribute__((noinline)) const struct json *seek_anew(struct json_cursor *cursor, const struct json *object,
                                                               struct text name) {
+    if (cursor->misses == MISSES_MAX) return json_get(object, name);
+    cursor->misses++;
     void *iter = json_object_iter_at(inside(object), name.at);
     return iter ? found_at(cursor, object, iter) : NULL;
 }
 
 const struct json *json_seek(struct json_cursor *cursor, const struct json *object, struct text name) {
-    void *iter = cursor->object == object ? cursor->next : json_object_iter(inside(object));
-    if (!iter || strcmp(json_object_iter_key(iter), name.at) != 0) return seek_anew(cursor, object, name);
-    return found_at(cursor, object, iter);
+    if (cursor->object != object)
+        *cursor = (struct json_cursor){.object = object, .next = json_object_iter(inside(object))};
+    if (cursor->misses == MISSES_MAX || !cursor->next || strcmp(json_object_iter_key(cursor->next), name.at) != 0)
+        return seek_anew(cursor, object, name);
+    return found_at(cursor, object, cursor->next);
 }
 
 static bool same_number(const struct json *a, const struct json *b) {

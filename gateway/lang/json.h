@@ -59,11 +59,12 @@ struct json_member json_first(const struct json *object);
 struct json_member json_next(const struct json *object, struct json_member member);
 
 /* json_get() for who asks for members one after the other, as templates do: the member behind the one that was found
- * last is looked at before the others are searched. A zeroed cursor is a new one; an object that is built on meanwhile
- * must not be sought in. `name` holds no NUL, and one stands behind it. */
+ * last is looked at before the others are searched, until that has failed a few times. A zeroed cursor is a new one; an
+ * object that is built on meanwhile must not be sought in. `name` holds no NUL, and one stands behind it. */
 struct json_cursor {
     const struct json *object;
-    void *next; /* private */
+    void *next;      /* private */
+    unsigned misses; /* private */
 };
 const struct json *json_seek(struct json_cursor *cursor, const struct json *object, struct text name);
 
