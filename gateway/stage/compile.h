@@ -53,12 +53,13 @@ bool compile_name_check(struct compile *c, const struct conf *at, const char *wh
 
 void compile_params(struct compile *c, const struct conf *list); /* into stage->params */
 
-enum compile_call_kind { COMPILE_REQUEST, COMPILE_STATUS, COMPILE_STEP, COMPILE_CANCEL };
+enum compile_call_kind { COMPILE_REQUEST, COMPILE_STATUS, COMPILE_STEP, COMPILE_CANCEL, COMPILE_PROBE };
 void compile_call(struct compile *c, const struct conf *group, const char *of, enum compile_call_kind kind,
                   struct stage_call *call);
 void compile_call_defaults(struct stage_call *call);             /* before fields_read */
 const struct conf *compile_rules_find(const struct conf *group); /* what makes a step repeat; or NULL */
 void compile_rules(struct compile *c, const struct conf *group, const char *of, bool must, struct stage_step *step);
+void compile_doubt(struct compile *c, const struct conf *group, const char *of, struct stage_step *step);
 /* The judging settings of any group, read by fields_judging into *rules before; `c->scope.steps` says whose replies
  * they may speak of. */
 void compile_judging(struct compile *c, const struct conf *group, struct stage_rules *rules);
