@@ -51,6 +51,11 @@ static void answer(struct ask *ask) {
 }
 
 static void answer_report(struct ask *ask, const struct run *run, const struct history *history) {
+    if (ask->kind == ASK_EXPLAIN) {
+        run_explain_write(run, &ask->report);
+        answer(ask);
+        return;
+    }
     ask->ended = run_ended(run);
     ask->status = ask->ended ? run->status : RUN_RUNNING;
     memcpy(ask->id, run->id, sizeof ask->id);
@@ -96,6 +101,7 @@ static void ask_time_is_up(void *arg) {
     struct ask *ask = arg;
     struct life *life = ask->op;
     unlist(&life->asks, ask);
+    life_read(life);
     answer_report(ask, life->run, life->history);
 }
 
@@ -103,6 +109,7 @@ static void ask_time_is_up(void *arg) {
 static void ask_life(struct ask *ask, struct life *life) {
     if (!fits(ask, life->run)) return;
     bool cancel = ask->kind == ASK_CANCEL || ask->kind == ASK_CANCEL_KEY;
+    life_read(life);
     ask->waits_for_record = cancel || !life->accepted;
     ask->op = life;
     if (!ask->waits_for_record && (ask->wait_ms <= 0 || life->engine->draining)) {
@@ -209,7 +216,8 @@ static struct run_new new_of(const struct ask *ask, int64_t now_ms) {
                             .caller_name = ask->caller_name,
                             .caller = ask->caller,
                             .parameters = ask->parameters,
-                            .now_ms = now_ms};
+                            .now_ms = now_ms,
+                            .deadline_ms = ask->deadline_ms};
 }
 
 static void make_id(struct ask *ask, unsigned loops) {
@@ -316,7 +324,7 @@ static void refresh(struct ask *ask, struct listing *listing, const struct engin
     for (size_t i = 0; i < listing->op->found_count; i++) {
         if (listing->engines->items[owner_of(listing, i)] != engine) continue;
         const struct life *life = life_find_id(engine, listing->op->found[i].id);
-        if (!life) continue;
+        if (!life || (ask->orphaned && !life_is_orphan(life))) continue;
         struct buf report;
         buf_init(&report, REPORT_MAX);
         run_report_write(life->run, life->history, loop_wall_ms(engine->loop), ask->base_url, &report);
@@ -332,6 +340,7 @@ static bool owns_open(const struct listing *listing, unsigned engine) {
 }
 
 static void add_listed(const struct ask *ask, const struct listing *listing, size_t i, struct buf *out) {
+    if (ask->orphaned && !listing->fresh[i]) return;
     struct run *loaded = listing->fresh[i] ? NULL : run_load(&listing->op->found[i], NULL, NULL);
     if (!listing->fresh[i] && !loaded) return;
     if (out->at[out->len - 1] != '[') buf_addc(out, ',');
@@ -393,6 +402,7 @@ static void ask_arrives(void *arg) {
     case ASK_LIST: submit(engine, ask, STORE_LIST, on_listed); return;
     case ASK_CANCEL_KEY: life = life_find_key(engine, ask->stage_name, ask->key); break;
     case ASK_GET:
+    case ASK_EXPLAIN:
     case ASK_CANCEL: life = life_find_id(engine, ask->id); break;
     }
     if (life) ask_life(ask, life);
@@ -403,7 +413,8 @@ void ask_send(const struct engines *engines, struct ask *ask) {
     uint32_t owner = loop_index(ask->from);
     if (ask->key && (ask->kind == ASK_START || ask->kind == ASK_CANCEL_KEY))
         owner = id_owner_of_key(text_of(ask->stage_name), text_of(ask->key));
-    else if (ask->kind == ASK_GET || ask->kind == ASK_CANCEL) owner = id_owner(text_of(ask->id));
+    else if (ask->kind == ASK_GET || ask->kind == ASK_CANCEL || ask->kind == ASK_EXPLAIN)
+        owner = id_owner(text_of(ask->id));
     ask->engine = engines->items[owner % engines->count];
     if (ask->kind == ASK_LIST) ask->op = listing_new(ask, engines);
     if (ask->kind == ASK_START || ask->kind == ASK_CANCEL_KEY) make_id(ask, engines->count);
