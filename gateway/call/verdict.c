@@ -155,15 +155,28 @@ static void judge_bounds(const struct json *value, const struct verdict_bounds *
 }
 
 /* Why there is no word to judge by: whoever waits should see it before the time is up. A null is a word to come. */
-static const char *why_no_word(struct arena *arena, const struct stage_rules *rules, const struct reply *reply,
+static const char *why_no_word(struct arena *arena, const struct stage_rules *rules, const struct json *body,
                                bool is_json, const struct json *value) {
     const char *path = rules->value ? jsonpath_source(rules->value) : NULL;
     if (!path) return NULL;
     if (value && json_kind(value) == JSON_NULL && is_json) return NULL;
-    if (reply->body.len == 0) return arena_printf(arena, "the reply is empty, and has no %s", path);
+    if (!is_json && json_kind(body) == JSON_NULL) return arena_printf(arena, "the reply is empty, and has no %s", path);
     if (!is_json) return arena_printf(arena, "the reply is not JSON, and has no %s", path);
     if (!value) return arena_printf(arena, "the reply has no %s", path);
     return arena_printf(arena, "%s is an %s", path, json_kind_word(json_kind(value)));
+}
+
+static void judge_body(struct arena *arena, const struct stage_rules *rules, const struct json *body, bool is_json,
+                       const struct verdict_bounds *bounds, struct verdict *verdict) {
+    const struct json *value = rules->value ? jsonpath_first(rules->value, body, arena) : NULL;
+    verdict->word = word_of(arena, value);
+    judge_progress(arena, rules, body, verdict);
+    if (!verdict->word && !verdict->message) verdict->message = why_no_word(arena, rules, body, is_json, value);
+    if (rules->at_most || rules->at_least) {
+        if (bounds) judge_bounds(value, bounds, verdict);
+    } else if (verdict->word) {
+        judge_word(rules, verdict);
+    }
 }
 
 void verdict_judge(struct arena *arena, const struct stage_step *step, const struct reply *reply,
@@ -179,15 +192,17 @@ void verdict_judge(struct arena *arena, const struct stage_step *step, const str
     } else {
         bool is_json;
         const struct json *body = reply_body(arena, reply, &is_json);
-        const struct json *value = rules->value ? jsonpath_first(rules->value, body, arena) : NULL;
-        verdict.word = word_of(arena, value);
-        judge_progress(arena, rules, body, &verdict);
-        if (!verdict.word && !verdict.message) verdict.message = why_no_word(arena, rules, reply, is_json, value);
-        if (rules->at_most || rules->at_least) {
-            if (bounds) judge_bounds(value, bounds, &verdict);
-        } else if (verdict.word) {
-            judge_word(rules, &verdict);
-        }
+        judge_body(arena, rules, body, is_json, bounds, &verdict);
     }
+    *ret_verdict = verdict;
+}
+
+void verdict_judge_value(struct arena *arena, const struct stage_rules *rules, const struct json *value,
+                         const struct verdict_bounds *bounds, struct verdict *ret_verdict) {
+    struct verdict verdict = {.kind = VERDICT_RUNNING, .percent = -1, .retry_after_ms = -1};
+    const struct json *body = json_gets(value, "body");
+    bool is_json = json_kind(body) != JSON_STRING && json_kind(body) != JSON_NULL;
+    if (!rules->exist) verdict.kind = VERDICT_SUCCEEDED;
+    else judge_body(arena, rules, body, is_json, bounds, &verdict);
     *ret_verdict = verdict;
 }

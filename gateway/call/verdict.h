@@ -68,6 +68,10 @@ struct verdict_bounds {
 void verdict_judge(struct arena *arena, const struct stage_step *step, const struct reply *reply,
                    const struct verdict_bounds *bounds, int64_t elapsed_ms, struct verdict *ret_verdict);
 
+/* The same rules on what did not come as a reply: {body, headers, code}. Without rules it succeeds. */
+void verdict_judge_value(struct arena *arena, const struct stage_rules *rules, const struct json *value,
+                         const struct verdict_bounds *bounds, struct verdict *ret_verdict);
+
 /* A JSON number, or text that is one. */
 bool verdict_number(const struct json *value, double *ret_number);
 

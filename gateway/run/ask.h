@@ -19,7 +19,9 @@ enum ask_kind {
     ASK_GET,   /* id; wait_ms holds the answer until the run has ended */
     ASK_CANCEL,     /* id */
     ASK_CANCEL_KEY, /* stage_name, key: also one that never came, which is then canceled in advance */
-    ASK_LIST        /* filter */
+    ASK_LIST,       /* filter */
+    ASK_CALLBACK    /* id, step, message: a callback with a token of ours; the answer comes when what it did is durable.
+                       UNAUTHORIZED: not from whom the step wants it; GONE: too late; BUSY: to be sent again */
 };
 
 /* A question and its answer. The asker owns it, and ends it after `done`, which is called exactly once, on `from`. */
@@ -38,6 +40,8 @@ struct ask {
     const char *base_url; /* of the links in the report */
     int64_t wait_ms;
     struct store_filter filter;
+    size_t step;                                               /* CALLBACK */
+    const struct reply *message;                               /* CALLBACK: its headers and body */
     bool (*allowed)(const struct ask *ask, const char *stage); /* asked before anything is done or told; NULL: yes */
     const void *rights;                                        /* for `allowed` */
     /* the answer */

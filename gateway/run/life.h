@@ -45,6 +45,7 @@ struct life *life_new(struct engine *engine,
                       struct run *run); /* TAKES the run; in no list before, in the indexes after */
 void life_record(struct life *life);    /* writes what is known of it, now or behind the write under way */
 void life_cancel(struct life *life);
+enum run_taken life_callback(struct life *life, const struct run_callback *callback);
 bool life_writes(const struct life *life); /* something of it is not durable yet */
 struct life *life_find_id(const struct engine *engine, const char *id);
 struct life *life_find_key(const struct engine *engine, const char *stage, const char *key);

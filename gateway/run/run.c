@@ -16,6 +16,7 @@
 #define OUTPUTS_MAX (4 * 1024 * 1024) /* bytes; what Spinnaker would have to keep */
 #define KEPT_MAX (8 * 1024 * 1024)    /* bytes of a reply that later steps may speak of */
 #define DUE_MAX_MS (60 * 60 * 1000)   /* nothing is put off for longer */
+#define HINT_GAP_MS 200               /* between a reply and the poll that a hint asks for */
 
 struct move {
     struct run *run;
@@ -108,6 +109,10 @@ static void say_polling(struct move *m, const struct verdict *verdict) {
 
 /* ---- orders ---- */
 
+static bool called_back(const struct run *run);
+static bool judge_kept(struct move *m);
+static void wait_for_callback(struct move *m);
+
 /* The time at which the present step, or the whole run, is over; 0: never. */
 static int64_t deadline_of(const struct run *run) {
     int64_t whole = run->stage->timeout_ms ? run->created_ms + run->stage->timeout_ms : 0;
@@ -124,14 +129,21 @@ static void order_call(struct move *m) {
     m->orders->wait_until = deadline_of(run);
 }
 
-/* The call of the present step; recorded as being sent first, where sending it twice would do harm. */
+/* The call of the present step; recorded as being sent first, where sending it twice would do harm. A callback that
+ * came before may make it needless. */
 static void begin_call(struct move *m) {
     struct run *run = m->run;
-    if (step_of(run)->call.idempotent || run->sending) {
+    bool harmless = step_of(run)->call.idempotent;
+    if (!step_of(run)->call.url) {
+        wait_for_callback(m);
+        return;
+    }
+    if (judge_kept(m)) return;
+    if ((harmless || run->sending) && !m->orders->store) {
         order_call(m);
         return;
     }
-    run->sending = true;
+    run->sending = run->sending || !harmless;
     run->state = RUN_INTENDING;
     m->orders->store = true;
 }
@@ -178,7 +190,9 @@ static void say_not_done(struct move *m, const char *what) {
     const struct run *run = m->run;
     const struct jsonpath *value = step_of(run)->rules.value;
     const char *between = *what ? "; " : "";
-    if (value && !run->upstream_word && run->steps[run->step].code)
+    if (run->awaiting && !run->steps[run->step].inbox)
+        say(m, "%s: not called back within its time%s%s", step_of(run)->name, between, what);
+    else if (value && !run->upstream_word && run->steps[run->step].code)
         say(m, "%s: not done within its time, and no reply had a word at %s%s%s", step_of(run)->name,
             jsonpath_source(value), between, what);
     else say(m, "%s: not done within its time%s%s", step_of(run)->name, between, what);
@@ -201,11 +215,16 @@ static void end_canceled(struct move *m, enum reason reason, const char *what) {
 
 /* Nothing can have begun at the upstream: no call was made, or only calls that were never sent or were refused. */
 static bool nothing_began(const struct run *run) {
-    return run->step == 0 && !run->sending && !step_of(run)->rules.exist;
+    return run->step == 0 && !run->sending && !run->awaiting && !step_of(run)->rules.exist;
 }
 
 static bool nothing_was_sent(const struct run *run) {
     return run->step == 0 && run->steps[0].calls == 0 && !run->sending;
+}
+
+/* The reply to the step's call is there, and the step not over. */
+static bool replied_and_waits(const struct run *run) {
+    return run->awaiting && run->steps[run->step].value;
 }
 
 /* Makes the cancel call, or ends the run where there is nothing to stop or no way to. */
@@ -217,7 +236,7 @@ static void cancel_begin(struct move *m) {
         end_canceled(m, REASON_CANCELED_BEFORE_START, "nothing had begun at the upstream");
     } else if (!run->stage->cancel) {
         end_canceled(m, REASON_CANCEL_UNCONFIRMED, "the definition has no cancel call, so the upstream was not told");
-    } else if (run->step < run->stage->cancel_needs) {
+    } else if (run->step + replied_and_waits(run) < run->stage->cancel_needs) {
         end_canceled(m, REASON_CANCEL_UNCONFIRMED,
                      "the upstream was not told: the cancel call needs an answer that has not come");
     } else {
@@ -305,6 +324,18 @@ static bool is_small(const struct json *value, size_t max) {
     return small;
 }
 
+/* What speaks for the upstream: the reply to a call, or a callback. */
+struct said {
+    const struct reply *reply; /* or NULL, and */
+    struct inbox_message message;
+};
+
+static void await_callback(struct move *m, const struct said *said, struct arena *scratch);
+
+static const struct json *value_of(struct arena *scratch, const struct said *said) {
+    return said->reply ? reply_value(scratch, said->reply) : said->message.value;
+}
+
 /* The reply decided the step: take the outputs from it. Gives those of the step itself. */
 static const struct json *take_outputs(struct move *m, const struct json *value, bool warned, struct arena *scratch) {
     struct run *run = m->run;
@@ -327,30 +358,36 @@ static const struct json *take_outputs(struct move *m, const struct json *value,
 }
 
 /* The step is done: keep what later templates may ask for. */
-static void keep_reply(struct move *m, const struct verdict *verdict, struct arena *scratch) {
-    struct run *run = m->run;
-    struct run_step *state = &run->steps[run->step];
-    state->status = RUN_SUCCEEDED;
-    if (!verdict->warned && is_last(run) && !run->stage->output_count && !step_of(run)->output_count)
-        return; /* nobody will ask */
-    const struct json *value = reply_value(scratch, m->event->reply);
-    const struct json *own = take_outputs(m, value, verdict->warned, scratch);
+static void keep_value(struct run *run, const struct json *value, const struct json *own_outputs) {
     struct json *kept = json_new_object(run->arena);
     for (struct json_member v = json_first(value); v.name.at; v = json_next(value, v))
         if (run->stage->names_headers || !text_is(v.name, "headers")) json_set_text(kept, v.name, v.value);
-    json_set(kept, "outputs", own);
-    state->value = kept;
+    json_set(kept, "outputs", own_outputs);
+    run->steps[run->step].value = kept;
 }
 
-static void succeeded(struct move *m, const struct verdict *verdict, struct arena *scratch) {
+static void keep_reply(struct move *m, const struct verdict *verdict, const struct said *said, struct arena *scratch) {
+    struct run *run = m->run;
+    run->steps[run->step].status = RUN_SUCCEEDED;
+    if (!verdict->warned && is_last(run) && !run->stage->output_count && !step_of(run)->output_count)
+        return; /* nobody will ask */
+    const struct json *value = value_of(scratch, said);
+    keep_value(run, value, take_outputs(m, value, verdict->warned, scratch));
+}
+
+static bool is_too_large(struct move *m, const struct said *said) {
+    size_t bytes = said->reply ? said->reply->body.len : said->message.bytes;
+    if (bytes <= KEPT_MAX) return false;
+    end_failed(m, REASON_BAD_REPLY, "the reply is larger than the 8 MiB that are kept for the steps behind it");
+    return true;
+}
+
+static void succeeded(struct move *m, const struct verdict *verdict, const struct said *said, struct arena *scratch) {
     struct run *run = m->run;
     bool last = is_last(run);
-    if (!last && m->event->reply->body.len > KEPT_MAX) {
-        end_failed(m, REASON_BAD_REPLY, "the reply is larger than the 8 MiB that are kept for the steps behind it");
-        return;
-    }
-    keep_reply(m, verdict, scratch);
-    run->sending = false;
+    if (!last && is_too_large(m, said)) return;
+    keep_reply(m, verdict, said, scratch);
+    run->sending = run->awaiting = run->hinted = false;
     if (last && run->outputs_left_out) {
         say(m, "succeeded; outputs are left out, since they are larger than 4 MiB");
         end(m, RUN_SUCCEEDED, REASON_NONE, NULL);
@@ -400,19 +437,25 @@ static void still_running(struct move *m, const struct verdict *verdict) {
     run->attempt = 0;
     m->orders->store = !step_of(run)->call.idempotent; /* it was answered: a restart has to know that */
     say_polling(m, verdict);
-    wait_until(m, m->world->now_ms + next_poll_ms(run, m->world->now_ms));
+    wait_until(m, m->world->now_ms + (run->hinted ? HINT_GAP_MS : next_poll_ms(run, m->world->now_ms)));
+    run->hinted = false;
+}
+
+static void note_verdict(struct move *m, const struct verdict *verdict) {
+    struct run *run = m->run;
+    run->updated_ms = m->world->now_ms;
+    if (verdict->word) put_text(&run->upstream_word, m->world, verdict->word);
+    if (verdict->percent >= 0) run->percent = verdict->percent;
+    if (verdict->unknown_word && !run->warned_unknown) run->warned_unknown = m->orders->unknown_word = true;
 }
 
 static void note_upstream(struct move *m, const struct verdict *verdict) {
     struct run *run = m->run;
     const struct reply *reply = m->event->reply;
-    run->updated_ms = m->world->now_ms;
     run->upstream_code = run->steps[run->step].code = reply->phase == REPLY_ANSWERED ? reply->code : 0;
     const char **url = &run->steps[run->step].url;
     if (reply->url && (!*url || strcmp(*url, reply->url) != 0)) *url = arena_strdup(run->arena, reply->url);
-    if (verdict->word) put_text(&run->upstream_word, m->world, verdict->word);
-    if (verdict->percent >= 0) run->percent = verdict->percent;
-    if (verdict->unknown_word && !run->warned_unknown) run->warned_unknown = m->orders->unknown_word = true;
+    note_verdict(m, verdict);
 }
 
 /* Of several tries of an idempotent call, one that may have been acted on counts until an answer has come. */
@@ -421,42 +464,66 @@ static void note_phase(struct run *run, enum reply_phase phase) {
     else if (phase == REPLY_ANSWERED || !step_of(run)->call.idempotent) run->sending = false;
 }
 
-static bool bound(struct move *m, struct arena *scratch, const struct template *t, const struct json *reply,
-                  double *ret_bound) {
+static bool bound(struct move *m, struct arena *scratch, const struct template *t, double *ret_bound) {
+    *ret_bound = __builtin_nan("");
     if (!t) return true;
     const struct json *roots[RUN_ROOTS_MAX];
     struct fault fault;
-    run_roots(m->run, scratch, m->world->now_ms, reply, roots);
+    run_roots(m->run, scratch, m->world->now_ms, NULL, roots);
     const struct json *value = template_value(t, roots, scratch, &fault);
     return value && verdict_number(value, ret_bound);
+}
+
+static bool bounds_of(struct move *m, struct arena *scratch, const struct stage_rules *rules,
+                      struct verdict_bounds *ret_bounds) {
+    return bound(m, scratch, rules->at_most, &ret_bounds->at_most) &&
+           bound(m, scratch, rules->at_least, &ret_bounds->at_least);
+}
+
+static void end_without_bounds(struct move *m) {
+    end_failed(m, REASON_INVALID_REQUEST, "the threshold (at_most, at_least) is not a number");
+}
+
+/* A verdict that ends the step. */
+static void decide(struct move *m, const struct verdict *verdict, const struct said *said, struct arena *scratch) {
+    struct run *run = m->run;
+    if (verdict->kind == VERDICT_SUCCEEDED) {
+        succeeded(m, verdict, said, scratch);
+    } else if (verdict->kind == VERDICT_FAILED) {
+        if (verdict->word) take_outputs(m, value_of(scratch, said), false, scratch); /* they help to find out why */
+        end_failed(m, verdict->reason, verdict->message);
+    } else {
+        take_outputs(m, value_of(scratch, said), false, scratch);
+        run->steps[run->step].status = RUN_CANCELED;
+        say(m, "%s: the upstream says \"%.*s\"", step_of(run)->name, told(verdict->word), verdict->word);
+        end(m, RUN_CANCELED, verdict->reason, NULL);
+    }
+}
+
+static void follow(struct move *m, const struct verdict *verdict, const struct said *said, struct arena *scratch) {
+    if (verdict->kind == VERDICT_AGAIN) again(m, verdict);
+    else if (verdict->kind == VERDICT_RUNNING) still_running(m, verdict);
+    else decide(m, verdict, said, scratch);
 }
 
 /* The reply is judged: the next step, another poll or try, the end, or the cancel call that waited for it. */
 static void replied(struct move *m) {
     struct run *run = m->run;
     struct arena *scratch = arena_new();
-    struct verdict_bounds bounds = {__builtin_nan(""), __builtin_nan("")};
+    struct verdict_bounds bounds;
     struct verdict verdict;
-    const struct stage_rules *rules = &step_of(run)->rules;
-    bool bounds_good = bound(m, scratch, rules->at_most, NULL, &bounds.at_most) &&
-                       bound(m, scratch, rules->at_least, NULL, &bounds.at_least);
+    struct said said = {.reply = m->event->reply};
+    bool bounds_good = bounds_of(m, scratch, &step_of(run)->rules, &bounds);
     verdict_judge(scratch, step_of(run), m->event->reply, &bounds, m->world->now_ms - run->step_began_ms, &verdict);
     note_upstream(m, &verdict);
     note_phase(run, m->event->reply->phase);
-    if (!bounds_good) end_failed(m, REASON_INVALID_REQUEST, "the threshold (at_most, at_least) is not a number");
+    bool answered = verdict.kind == VERDICT_SUCCEEDED ||
+                    (called_back(run) && said.reply->phase == REPLY_MAYBE_ACTED_ON);
+    bool waits = answered && step_of(run)->callback && !step_of(run)->rules.exist;
+    if (!bounds_good) end_without_bounds(m);
     else if (run->cancel_wanted && verdict.kind != VERDICT_SUCCEEDED) stop_now(m);
-    else if (verdict.kind == VERDICT_SUCCEEDED) succeeded(m, &verdict, scratch);
-    else if (verdict.kind == VERDICT_FAILED) {
-        if (verdict.word)
-            take_outputs(m, reply_value(scratch, m->event->reply), false, scratch); /* they help to find out why */
-        end_failed(m, verdict.reason, verdict.message);
-    } else if (verdict.kind == VERDICT_CANCELED) {
-        take_outputs(m, reply_value(scratch, m->event->reply), false, scratch);
-        run->steps[run->step].status = RUN_CANCELED;
-        say(m, "%s: the upstream says \"%.*s\"", step_of(run)->name, told(verdict.word), verdict.word);
-        end(m, RUN_CANCELED, verdict.reason, NULL);
-    } else if (verdict.kind == VERDICT_AGAIN) again(m, &verdict);
-    else still_running(m, &verdict);
+    else if (waits) await_callback(m, &said, scratch);
+    else if (!step_of(run)->rules.exist || !judge_kept(m)) follow(m, &verdict, &said, scratch); /* who came first */
     arena_free(scratch);
 }
 
@@ -487,6 +554,161 @@ static void cancel_held(struct move *m) {
     m->orders->wait_until = m->world->now_ms;
 }
 
+/* ---- callbacks ---- */
+
+static struct inbox *inbox_of(struct run *run, size_t step) {
+    struct inbox **inbox = &run->steps[step].inbox;
+    if (!*inbox) *inbox = arena_new_of(run->arena, struct inbox);
+    return *inbox;
+}
+
+/* Judges what somebody told us of the present step. True where that decided it. */
+static bool judge_message(struct move *m, const struct inbox_message *message) {
+    struct run *run = m->run;
+    const struct stage_rules *rules = &step_of(run)->callback->rules;
+    struct arena *scratch = arena_new();
+    struct said said = {.message = *message};
+    struct verdict_bounds bounds;
+    struct verdict verdict = {.kind = VERDICT_FAILED};
+    bool good = bounds_of(m, scratch, rules, &bounds);
+    if (good) {
+        verdict_judge_value(scratch, rules, message->value, &bounds, &verdict);
+        note_verdict(m, &verdict);
+    }
+    bool decided = verdict.kind != VERDICT_RUNNING;
+    if (!good) end_without_bounds(m);
+    else if (decided) decide(m, &verdict, &said, scratch);
+    else say_polling(m, &verdict);
+    m->orders->store = true;
+    arena_free(scratch);
+    return decided;
+}
+
+/* Those that came too early for the step, in their order, until one decides. */
+static bool judge_kept(struct move *m) {
+    struct run *run = m->run;
+    struct inbox_message message;
+    bool decided = false;
+    while (!decided && inbox_take(run->steps[run->step].inbox, &message)) decided = judge_message(m, &message);
+    return decided;
+}
+
+/* There is nothing left to do but wait, for as long as the definition says. */
+static void wait_for_callback(struct move *m) {
+    struct run *run = m->run;
+    int64_t timeout_ms = step_of(run)->callback->timeout_ms;
+    run->awaiting = true;
+    run->sending = false;
+    run->steps[run->step].status = RUN_RUNNING;
+    m->orders->store = true;
+    say(m, "%s: waiting to be called back", step_of(run)->name);
+    wait_until(m, m->world->now_ms + (timeout_ms ? timeout_ms : DUE_MAX_MS));
+    judge_kept(m);
+}
+
+/* A callback has come for the present step, and only the call of this step tells its URL: so the call arrived. */
+static bool called_back(const struct run *run) {
+    const struct inbox *inbox = run->steps[run->step].inbox;
+    for (size_t i = 0; i < run->step; i++)
+        if (run->stage->steps[i].callback_step == run->step) return false;
+    return inbox && inbox->kept_count;
+}
+
+/* The step's call is done. What it gave is known to the cancel call while the step waits. */
+static void await_callback(struct move *m, const struct said *said, struct arena *scratch) {
+    struct run *run = m->run;
+    if (is_too_large(m, said)) return;
+    if (said->reply->phase == REPLY_ANSWERED) keep_value(run, value_of(scratch, said), json_new_object(scratch));
+    run->sending = false;
+    run->attempt = 0;
+    run->awaiting = true;
+    if (run->cancel_wanted) stop_now(m);
+    else wait_for_callback(m);
+}
+
+static bool is_repeated(const struct move *m) {
+    const struct run_callback *callback = m->event->callback;
+    const struct inbox *inbox = m->run->steps[callback->step].inbox;
+    return callback->named ? inbox_knows(inbox, callback->mark)
+                           : inbox && inbox->kept_count && inbox_newest_is(inbox, callback->mark);
+}
+
+/* Its step is decided, or the run. The sender of one that was taken is told what he would have been told then. */
+static void callback_late(struct move *m) {
+    const struct run_callback *callback = m->event->callback;
+    m->orders->taken = run_knows_callback(m->run, callback) ? RUN_CALLBACK_REPEATED : RUN_CALLBACK_STALE;
+}
+
+/* Its step does not wait yet. A hint is no use then: the first poll comes anyway. */
+static void callback_early(struct move *m) {
+    const struct run_callback *callback = m->event->callback;
+    if (callback->step < m->run->step) {
+        callback_late(m);
+        return;
+    }
+    m->orders->taken = RUN_CALLBACK_TAKEN;
+    if (m->run->stage->steps[callback->step].callback->hint) return;
+    struct inbox *inbox = inbox_of(m->run, callback->step);
+    if (is_repeated(m)) {
+        m->orders->taken = RUN_CALLBACK_REPEATED;
+    } else if (inbox_keep(inbox, m->run->arena, &callback->message)) {
+        inbox_note(inbox, callback->mark);
+        m->orders->store = true;
+    } else {
+        m->orders->taken = RUN_CALLBACK_REFUSED;
+    }
+}
+
+/* Its step waits for it. */
+static void take_callback(struct move *m) {
+    const struct run_callback *callback = m->event->callback;
+    m->orders->taken = is_repeated(m) ? RUN_CALLBACK_REPEATED : RUN_CALLBACK_TAKEN;
+    if (m->orders->taken == RUN_CALLBACK_REPEATED) return;
+    inbox_note(inbox_of(m->run, callback->step), callback->mark);
+    judge_message(m, &callback->message);
+}
+
+/* A poll that may be given up is; the reply to any other call is waited for, since it says what was begun. */
+static void callback_in_call(struct move *m) {
+    struct run *run = m->run;
+    const struct stage_step *step = step_of(run);
+    bool polls = m->event->callback->step == run->step && step->rules.exist && !run->cancel_wanted;
+    if (polls && step->callback->hint) {
+        run->hinted = true;
+        m->orders->taken = RUN_CALLBACK_TAKEN;
+    } else if (polls && step->call.idempotent) {
+        take_callback(m);
+        m->orders->abort_call = run->state != RUN_CALLING;
+    } else {
+        callback_early(m);
+    }
+}
+
+/* The next poll comes now; but not more often than that, however many hints there are. */
+static void poll_soon(struct move *m) {
+    struct run *run = m->run;
+    int64_t soon_ms = run->updated_ms + HINT_GAP_MS, now_ms = m->world->now_ms;
+    int64_t due_ms = soon_ms > now_ms && soon_ms <= now_ms + HINT_GAP_MS ? soon_ms : now_ms;
+    m->orders->taken = RUN_CALLBACK_TAKEN;
+    if (run->attempt || run->due_ms <= due_ms) return; /* an upstream that is in trouble is left alone */
+    m->orders->store = true;
+    wait_until(m, due_ms);
+}
+
+/* Between two polls or tries, or when only the callback is waited for. */
+static void callback_in_wait(struct move *m) {
+    struct run *run = m->run;
+    const struct stage_step *step = step_of(run);
+    bool present = m->event->callback->step == run->step;
+    if (present && step->rules.exist && step->callback->hint) poll_soon(m);
+    else if (present && (step->rules.exist || run->awaiting)) take_callback(m);
+    else callback_early(m);
+}
+
+bool run_knows_callback(const struct run *run, const struct run_callback *callback) {
+    return callback->step < run->step_count && inbox_knows(run->steps[callback->step].inbox, callback->mark);
+}
+
 /* ---- time ---- */
 
 static bool time_is_up(const struct move *m) {
@@ -504,7 +726,11 @@ static void time_out(struct move *m) {
 
 /* The next poll or try; or the time of the step or the run is up. */
 static void due(struct move *m) {
-    if (time_is_up(m)) time_out(m);
+    struct run *run = m->run;
+    bool too_long = run->awaiting && step_of(run)->callback->timeout_ms && m->world->now_ms >= run->due_ms;
+    if (time_is_up(m) || too_long) time_out(m);
+    else if (run->awaiting)
+        wait_until(m, step_of(run)->callback->timeout_ms ? run->due_ms : m->world->now_ms + DUE_MAX_MS);
     else begin_call(m); /* also where the clock was set back meanwhile: the timer knows better */
 }
 
@@ -570,18 +796,21 @@ static void came_late(struct move *m) { /* a timer of the state before */
 }
 
 static void (*const moves[RUN_STATE_END][RUN_EVENT_END])(struct move *) = {
-    /*                       STORED        UNSTORED    REPLY           REFUSED    HELD     DUE           CANCEL */
-    [RUN_ACCEPTING] = {recorded, dropped, cannot_be, cannot_be, cannot_be, came_late, want_cancel},
-    [RUN_INTENDING] = {recorded, cannot_be, cannot_be, cannot_be, cannot_be, came_late, want_cancel},
-    [RUN_CALLING] = {is_durable, cannot_be, replied, call_refused, call_held, due_in_call, stop_call},
-    [RUN_RECORDING] = {recorded, cannot_be, cannot_be, cannot_be, cannot_be, came_late, want_cancel},
-    [RUN_WAITING] = {is_durable, cannot_be, cannot_be, cannot_be, cannot_be, due, stop},
-    [RUN_STOPPING] = {cancel_begin, cannot_be, cannot_be, cannot_be, cannot_be, came_late, is_known},
-    [RUN_CANCELING] = {is_durable, cannot_be, cancel_replied, cancel_refused, cancel_held, came_late, is_known},
-    [RUN_CANCEL_WAITING] = {is_durable, cannot_be, cannot_be, cannot_be, cannot_be, cancel_again, is_known},
-    [RUN_ENDING] = {ended, dropped, cannot_be, cannot_be, cannot_be, came_late, is_over},
-    [RUN_ENDED] = {is_over, is_over, is_over, is_over, is_over, is_over, is_over},
-    [RUN_DROPPED] = {is_over, is_over, is_over, is_over, is_over, is_over, is_over},
+    /*                       STORED        UNSTORED    REPLY           REFUSED    HELD     DUE           CANCEL CALLBACK
+     */
+    [RUN_ACCEPTING] = {recorded, dropped, cannot_be, cannot_be, cannot_be, came_late, want_cancel, cannot_be},
+    [RUN_INTENDING] = {recorded, cannot_be, cannot_be, cannot_be, cannot_be, came_late, want_cancel, callback_early},
+    [RUN_CALLING] = {is_durable, cannot_be, replied, call_refused, call_held, due_in_call, stop_call, callback_in_call},
+    [RUN_RECORDING] = {recorded, cannot_be, cannot_be, cannot_be, cannot_be, came_late, want_cancel, callback_early},
+    [RUN_WAITING] = {is_durable, cannot_be, cannot_be, cannot_be, cannot_be, due, stop, callback_in_wait},
+    [RUN_STOPPING] = {cancel_begin, cannot_be, cannot_be, cannot_be, cannot_be, came_late, is_known, callback_late},
+    [RUN_CANCELING] = {is_durable, cannot_be, cancel_replied, cancel_refused, cancel_held, came_late, is_known,
+                       callback_late},
+    [RUN_CANCEL_WAITING] = {is_durable, cannot_be, cannot_be, cannot_be, cannot_be, cancel_again, is_known,
+                            callback_late},
+    [RUN_ENDING] = {ended, dropped, cannot_be, cannot_be, cannot_be, came_late, is_over, callback_late},
+    [RUN_ENDED] = {is_over, is_over, is_over, is_over, is_over, is_over, is_over, callback_late},
+    [RUN_DROPPED] = {is_over, is_over, is_over, is_over, is_over, is_over, is_over, callback_late},
 };
 
 void run_move(struct run *run, const struct run_event *event, const struct run_world *world,
@@ -597,9 +826,14 @@ void run_resume(struct run *run, const struct run_world *world, struct run_order
     struct move m = {.run = run, .world = world, .orders = ret_orders};
     run->status = RUN_RUNNING;
     bool called = run->steps[run->step].calls > 0 || !run->cancel_wanted; /* as far as one can know */
-    if (called && step_of(run)->call.idempotent && !step_of(run)->rules.exist) run->sending = true;
+    bool calls = step_of(run)->call.url && !run->awaiting;
+    if (called && calls && step_of(run)->call.idempotent && !step_of(run)->rules.exist) run->sending = true;
     if (run->cancel_wanted) {
         cancel_begin(&m);
+    } else if (run->awaiting) {
+        wait_until(&m, run->due_ms ? run->due_ms : world->now_ms);
+    } else if (!calls || (run->sending && called_back(run) && !step_of(run)->rules.exist)) {
+        wait_for_callback(&m);
     } else if (run->sending && !step_of(run)->call.idempotent) {
         end_failed(
             &m, REASON_IN_DOUBT,

@@ -39,7 +39,6 @@ static const struct field stage_fields[] = {
     ROW(DURATION, timeout, IN(stage, timeout_ms), "0s..365d", "none", "Of the whole run."),
     LATER(limits),
     LATER(artifacts),
-    LATER(callback),
 };
 
 static const struct field param_fields[] = {
@@ -157,7 +156,7 @@ static const struct field repeat_fields[] = {
     LATER(running_when),
     LATER(warn_when),
     LATER(success_for),
-    LATER(callback),
+    ROW(GROUP, callback, HAND, "", "none", "The step waits to be called back by its upstream; see \"Callbacks\"."),
     LATER(capture),
     LATER(artifacts),
     LATER(when),
@@ -167,6 +166,21 @@ static const struct field step_fields[] = {
     ROW(STRING, name, HAND, "", "",
         "As later templates say it: `NAME.body`, `NAME.headers`, `NAME.code`. A letter or `_`, then letters, digits, "
         "`_`. Required."),
+};
+
+static const struct field callback_fields[] = {
+    ROW(DURATION, timeout, IN(stage_callback, timeout_ms), "1s..365d", "1h, unless the step has a timeout",
+        "How long it waits, from the reply to the step's own call on. Not for a step that polls, which has its "
+        "`timeout`."),
+    ROW(GROUP, verify, HAND, "", "none", "How a callback shows from whom it is. Without, the URL is proof enough."),
+    ROW(BOOL, hint, IN(stage_callback, hint), "", "false",
+        "A callback decides nothing: it makes the next poll come now. For a step that polls."),
+};
+
+static const struct field verify_fields[] = {
+    ROW(STRING, type, HAND, "standard-webhooks|github|bearer", "", "Required."),
+    ROW(TEMPLATE, secret, HAND, "", "",
+        "What both sides know: `\"{{ secret.NAME }}\"`. Of standard-webhooks: `whsec_` and base64. Required."),
 };
 
 static const struct field pair_fields[] = {
@@ -183,6 +197,8 @@ TABLE(auth, "`auth`");
 TABLE(tls, "`tls`");
 TABLE(retry, "`retry`");
 TABLE(repeat, "Repeating and judging: `status`, and each of `steps`");
+TABLE(callback, "`callback`, besides the settings that judge (`value` to `message`), here of the callback's body");
+TABLE(verify, "`verify`");
 TABLE(step, "Each of `steps`, besides a call's and a repeating step's settings");
 TABLE(pair, "Each of `headers` and `form` in the list form");
 
@@ -384,9 +400,9 @@ static void add_allowed(struct buf *out, const char *allowed) {
 }
 
 void fields_print_reference(struct buf *out) {
-    static const struct field_table *const tables[] = {&fields_stage, &fields_param,  &fields_call,
-                                                       &fields_pair,  &fields_auth,   &fields_tls,
-                                                       &fields_retry, &fields_repeat, &fields_step};
+    static const struct field_table *const tables[] = {&fields_stage, &fields_param,    &fields_call,  &fields_pair,
+                                                       &fields_auth,  &fields_tls,      &fields_retry, &fields_repeat,
+                                                       &fields_step,  &fields_callback, &fields_verify};
     for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) {
         buf_addf(out, "%s### %s\n\n| setting | is | default | meaning |\n|---|---|---|---|\n", i ? "\n" : "",
                  tables[i]->title);

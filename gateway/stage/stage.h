@@ -96,6 +96,18 @@ struct stage_rules {
     const struct template *at_most, *at_least;
 };
 
+/* How a callback shows from whom it is. */
+enum stage_verify { VERIFY_NONE, VERIFY_STANDARD_WEBHOOKS, VERIFY_GITHUB, VERIFY_BEARER };
+
+/* That a step waits to be called back. */
+struct stage_callback {
+    int64_t timeout_ms; /* of the waiting; 0: the step's own is all */
+    bool hint;          /* it decides nothing, and only makes the next poll come now */
+    enum stage_verify verify;
+    const struct template *secret; /* of verify; NULL where there is none */
+    struct stage_rules rules;      /* of its body; where they do not exist, every callback is success */
+};
+
 struct stage_output {
     const char *name;
     const struct jsonpath *path;       /* of the reply's body; or */
@@ -103,12 +115,14 @@ struct stage_output {
 };
 
 struct stage_step {
-    const char *name; /* "request" and "status" in the two-step form */
-    struct stage_call call;
+    const char *name;       /* "request" and "status" in the two-step form */
+    struct stage_call call; /* its `url` is NULL in a step that only waits for its callback */
     struct stage_rules rules;
-    int64_t every_ms;           /* from one poll to the next; repeating steps */
-    int64_t timeout_ms;         /* of the whole step; 0: none of its own */
-    int64_t not_found_grace_ms; /* so long after the step began a 404 means "not yet" */
+    const struct stage_callback *callback; /* or NULL */
+    size_t callback_step;                  /* for which step callback.url stands in this one's call; STAGE_STEPS_MAX */
+    int64_t every_ms;                      /* from one poll to the next; repeating steps */
+    int64_t timeout_ms;                    /* of the whole step; 0: none of its own */
+    int64_t not_found_grace_ms;            /* so long after the step began a 404 means "not yet" */
     const struct stage_output *outputs;
     size_t output_count;
 };
@@ -143,6 +157,7 @@ struct stage {
 struct stage_context {
     const char *templates;                             /* the directory of template files */
     bool (*secret_known)(void *arg, const char *name); /* NULL: every secret is taken as known */
+    bool no_callbacks; /* nobody could call back: there is no URL to tell; definitions that need one are refused */
     void *arg;
 };
 
