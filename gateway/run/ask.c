@@ -52,11 +52,12 @@ static void answer(struct ask *ask) {
     else loop_post(ask->from, deliver, ask);
 }
 
-static void answer_report(struct ask *ask, const struct run *run) {
+static void answer_report(struct ask *ask, const struct run *run, const struct history *history) {
     ask->ended = run_ended(run);
     ask->status = ask->ended ? run->status : RUN_RUNNING;
     memcpy(ask->id, run->id, sizeof ask->id);
-    if (ask->kind != ASK_CALLBACK) run_report_write(run, ask->base_url, &ask->report);
+    if (ask->kind != ASK_CALLBACK)
+        run_report_write(run, history, loop_wall_ms(ask->engine->loop), ask->base_url, &ask->report);
     answer(ask);
 }
 
@@ -98,7 +99,7 @@ static void ask_time_is_up(void *arg) {
     struct ask *ask = arg;
     struct life *life = ask->op;
     unlist(&life->asks, ask);
-    answer_report(ask, life->run);
+    answer_report(ask, life->run, life->history);
 }
 
 /* Puts the question to a run in flight: answered now, or when what it waits for has come. */
@@ -108,7 +109,7 @@ static void ask_life(struct ask *ask, struct life *life) {
     ask->waits_for_record = cancel || !life->accepted;
     ask->op = life;
     if (!ask->waits_for_record && (ask->wait_ms <= 0 || life->engine->draining)) {
-        answer_report(ask, life->run);
+        answer_report(ask, life->run, life->history);
         return;
     }
     loop_timer_init(&ask->timer, life->engine->loop, "wait", ask_time_is_up, ask);
@@ -121,7 +122,7 @@ static void ask_life(struct ask *ask, struct life *life) {
         life_cancel(life);
         if (!life_writes(life)) { /* it wants no record: it is known, or over */
             unlist(&life->asks, ask);
-            answer_report(ask, life->run);
+            answer_report(ask, life->run, life->history);
         }
     }
 }
@@ -136,7 +137,7 @@ void ask_recorded(struct life *life) {
         bool goes_on = !ask->waits_for_record ||
                        (ask->kind == ASK_START && ask->wait_ms > 0 && !life->engine->draining);
         if (!goes_on) {
-            answer_report(ask, life->run);
+            answer_report(ask, life->run, life->history);
             continue;
         }
         if (ask->waits_for_record) {
@@ -152,7 +153,7 @@ void ask_answer_all(struct life *life) {
     while (life->asks) {
         struct ask *ask = life->asks;
         life->asks = ask->next;
-        answer_report(ask, life->run);
+        answer_report(ask, life->run, life->history);
     }
 }
 
@@ -165,7 +166,7 @@ void ask_answer_waiting(struct life *life) {
             continue;
         }
         *at = ask->next;
-        answer_report(ask, life->run);
+        answer_report(ask, life->run, life->history);
     }
 }
 
@@ -186,7 +187,7 @@ void ask_found_instead(struct life *life, const struct store_record *record) {
         life->asks = ask->next;
         ask->created = false;
         if (!other) answer_fault(ask, FAULT_INTERNAL, record->id, fault.what);
-        else if (fits(ask, other)) answer_report(ask, other);
+        else if (fits(ask, other)) answer_report(ask, other, NULL);
     }
     run_free(other);
 }
@@ -288,7 +289,7 @@ static void on_found(struct store_op *op) {
     else if (op->outcome == STORE_MISSING && ask->kind == ASK_CANCEL_KEY) cancel_in_advance(engine, ask);
     else if (op->outcome == STORE_MISSING) answer_fault(ask, FAULT_NOT_FOUND, ask->id, "there is no such run");
     else if (!(run = run_load(op->found, NULL, &fault))) answer_fault(ask, FAULT_INTERNAL, ask->id, fault.what);
-    else if (fits(ask, run)) answer_report(ask, run);
+    else if (fits(ask, run)) answer_report(ask, run, NULL);
     run_free(run);
     op_free(op);
 }
@@ -326,7 +327,7 @@ static void callback_taken(struct ask *ask, struct life *life, enum run_taken ta
     } else {
         log_callback(ask, life->run, outcomes[taken]);
         if (!life_writes(life)) {
-            answer_report(ask, life->run);
+            answer_report(ask, life->run, NULL);
             return;
         }
         ask->op = life;
@@ -355,9 +356,9 @@ static void ask_callback(struct ask *ask, struct life *life) {
 static void callback_to_the_past(struct ask *ask, const struct run *run) {
     struct run_callback callback;
     callback_read(ask->arena, ask->step, ask->message, &callback);
-    if (run_knows_callback(run, &callback)) {
+    if (run_callback_known(run, &callback)) {
         log_callback(ask, run, "repeated");
-        answer_report(ask, run);
+        answer_report(ask, run, NULL);
     } else {
         callback_too_late(ask, run);
     }
@@ -403,7 +404,7 @@ static void refresh(struct ask *ask, struct listing *listing, const struct engin
         if (!life) continue;
         struct buf report;
         buf_init(&report, REPORT_MAX);
-        run_report_write(life->run, ask->base_url, &report);
+        run_report_write(life->run, life->history, loop_wall_ms(engine->loop), ask->base_url, &report);
         listing->fresh[i] = arena_strdup(ask->arena, buf_cstr(&report));
         buf_fini(&report);
     }
@@ -419,7 +420,7 @@ static void add_listed(const struct ask *ask, const struct listing *listing, siz
     struct run *loaded = listing->fresh[i] ? NULL : run_load(&listing->op->found[i], NULL, NULL);
     if (!listing->fresh[i] && !loaded) return;
     if (out->at[out->len - 1] != '[') buf_addc(out, ',');
-    if (loaded) run_report_write(loaded, ask->base_url, out);
+    if (loaded) run_report_write(loaded, NULL, 0, ask->base_url, out);
     else buf_adds(out, listing->fresh[i]);
     run_free(loaded);
 }
@@ -516,7 +517,7 @@ static void hurry_arrives(void *arg) {
         ask->wait_ms = 0;
         if (ask->waits_for_record) break;
         unlist(&life->asks, ask);
-        answer_report(ask, life->run);
+        answer_report(ask, life->run, life->history);
         break;
     }
     mem_free(hurry);

@@ -97,6 +97,7 @@ struct life *life_new(struct engine *engine, struct run *run) {
     index_add(&engine->by_id, &life->by_id, index_hash(text_of(run->id), (struct text){0}), life);
     if (run->key)
         index_add(&engine->by_key, &life->by_key, index_hash(text_of(run->stage_name), text_of(run->key)), life);
+    if (run->stage) life->history = pasts_find(&engine->pasts, engine->loop, engine->store, run->stage_name);
     life->next = engine->lives;
     if (life->next) life->next->previous = life;
     engine->lives = life;
@@ -148,8 +149,11 @@ static struct run_world world_of(struct life *life) {
     struct engine *engine = life->engine;
     engine->random ^= engine->random << 13, engine->random ^= engine->random >> 17,
         engine->random ^= engine->random << 5;
-    return (struct run_world){
-        .now_ms = loop_wall_ms(engine->loop), .random = engine->random, .mask = mask_value, .arg = life->run};
+    return (struct run_world){.now_ms = loop_wall_ms(engine->loop),
+                              .random = engine->random,
+                              .history = life->history,
+                              .mask = mask_value,
+                              .arg = life->run};
 }
 
 static void fill_record(const struct run *run, struct store_record *record) {
@@ -299,7 +303,10 @@ static void log_unknown_word(const struct life *life) {
 
 static void let_go(struct life *life) {
     life->dead = true;
-    if (life->run->state == RUN_ENDED) log_end(life->run);
+    const struct run *run = life->run;
+    if (run->state == RUN_ENDED) log_end(run);
+    if (run->state == RUN_ENDED && run->status == RUN_SUCCEEDED && life->history)
+        history_add(life->history, run->ended_ms - run->created_ms);
     ask_answer_all(life);
     life_unlink(life);
     loop_later(life->engine->loop, life_free, life);
@@ -414,5 +421,6 @@ void engine_free(struct engine *engine) {
     }
     index_fini(&engine->by_id);
     index_fini(&engine->by_key);
+    pasts_fini(&engine->pasts);
     mem_free(engine);
 }

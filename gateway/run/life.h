@@ -7,6 +7,7 @@
 #include "run/ask.h"
 #include "run/engine.h"
 #include "run/index.h"
+#include "run/past.h"
 
 struct life {
     struct engine *engine;
@@ -24,6 +25,7 @@ struct life {
     struct request request;
     struct secrets *secrets;
     struct ask *asks;
+    struct history *history; /* of its stage; the engine's. NULL: it has no stage */
 };
 
 struct engine {
@@ -34,6 +36,7 @@ struct engine {
     struct index by_id, by_key;
     struct life *lives;
     size_t count;
+    struct pasts pasts;
     uint32_t random;            /* xorshift state: jitter needs no better */
     bool draining;              /* nothing begins any more */
     void (*drained)(void *arg); /* until it was called */

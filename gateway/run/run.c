@@ -10,20 +10,12 @@
 #include <string.h>
 
 #include "call/pace.h"
+#include "run/run_move.h"
 
-#define CANCEL_TRIES 5
 #define SAID_MAX 1000                 /* bytes of one text that came from outside */
 #define OUTPUTS_MAX (4 * 1024 * 1024) /* bytes; what Spinnaker would have to keep */
 #define KEPT_MAX (8 * 1024 * 1024)    /* bytes of a reply that later steps may speak of */
 #define DUE_MAX_MS (60 * 60 * 1000)   /* nothing is put off for longer */
-#define HINT_GAP_MS 200               /* between a reply and the poll that a hint asks for */
-
-struct move {
-    struct run *run;
-    const struct run_event *event;
-    const struct run_world *world;
-    struct run_orders *orders;
-};
 
 /* ---- words ---- */
 
@@ -53,10 +45,6 @@ static bool is_last(const struct run *run) {
     return run->step + 1 == run->step_count;
 }
 
-static const struct stage_step *step_of(const struct run *run) {
-    return &run->stage->steps[run->step];
-}
-
 const struct stage_call *run_call_of(const struct run *run, enum run_call call) {
     return call == RUN_CALL_CANCEL ? run->stage->cancel : &step_of(run)->call;
 }
@@ -77,15 +65,14 @@ static void put_text(char **to, const struct run_world *world, const char *text)
 }
 
 /* What came from outside may be of any length; only its beginning is told. */
-static int told(const char *text) {
+int move_told(const char *text) {
     size_t n = strnlen(text, SAID_MAX + 1);
     if (n > SAID_MAX)
         for (n = SAID_MAX; n > 0 && ((unsigned char)text[n] & 0xC0) == 0x80;) n--; /* between two characters */
     return (int)n;
 }
 
-static void say(struct move *m, const char *format, ...) __attribute__((format(printf, 2, 3)));
-static void say(struct move *m, const char *format, ...) {
+void move_say(struct move *m, const char *format, ...) {
     struct buf text;
     buf_init(&text, 4 * SAID_MAX);
     va_list args;
@@ -96,22 +83,18 @@ static void say(struct move *m, const char *format, ...) {
     buf_fini(&text);
 }
 
-static void say_polling(struct move *m, const struct verdict *verdict) {
+void move_say_running(struct move *m, const struct verdict *verdict) {
     struct run *run = m->run;
     const char *word = verdict->word ? verdict->word : "running";
     const char *message = verdict->message ? verdict->message : "";
     const char *between = *message ? " - " : "";
     if (run->percent >= 0)
-        say(m, "%s: %.*s (%d %%)%s%.*s", step_of(run)->name, told(word), word, run->percent, between, told(message),
-            message);
-    else say(m, "%s: %.*s%s%.*s", step_of(run)->name, told(word), word, between, told(message), message);
+        move_say(m, "%s: %.*s (%d %%)%s%.*s", step_of(run)->name, move_told(word), word, run->percent, between,
+                 move_told(message), message);
+    else move_say(m, "%s: %.*s%s%.*s", step_of(run)->name, move_told(word), word, between, move_told(message), message);
 }
 
 /* ---- orders ---- */
-
-static bool called_back(const struct run *run);
-static bool judge_kept(struct move *m);
-static void wait_for_callback(struct move *m);
 
 /* The time at which the present step, or the whole run, is over; 0: never. */
 static int64_t deadline_of(const struct run *run) {
@@ -131,14 +114,14 @@ static void order_call(struct move *m) {
 
 /* The call of the present step; recorded as being sent first, where sending it twice would do harm. A callback that
  * came before may make it needless. */
-static void begin_call(struct move *m) {
+void move_call(struct move *m) {
     struct run *run = m->run;
     bool harmless = step_of(run)->call.idempotent;
     if (!step_of(run)->call.url) {
-        wait_for_callback(m);
+        run_callback_wait(m);
         return;
     }
-    if (judge_kept(m)) return;
+    if (run_callback_judge_kept(m)) return;
     if ((harmless || run->sending) && !m->orders->store) {
         order_call(m);
         return;
@@ -148,14 +131,14 @@ static void begin_call(struct move *m) {
     m->orders->store = true;
 }
 
-static void wait_until(struct move *m, int64_t due_ms) {
+void move_wait(struct move *m, int64_t due_ms) {
     int64_t deadline = deadline_of(m->run);
     m->run->state = RUN_WAITING;
     m->run->due_ms = due_ms;
     m->orders->wait_until = deadline && deadline < due_ms ? deadline : due_ms;
 }
 
-static void end(struct move *m, enum run_status status, enum reason reason, const char *error) {
+void move_end(struct move *m, enum run_status status, enum reason reason, const char *error) {
     struct run *run = m->run;
     run->state = RUN_ENDING;
     run->status = status;
@@ -168,145 +151,32 @@ static void end(struct move *m, enum run_status status, enum reason reason, cons
     m->orders->undone = status != RUN_SUCCEEDED;
 }
 
-static void end_failed(struct move *m, enum reason reason, const char *what) {
+void move_fail(struct move *m, enum reason reason, const char *what) {
     struct run *run = m->run;
     run->steps[run->step].status = RUN_TERMINAL;
     const char *name = step_of(run)->name, *word = run->upstream_word;
     bool unknown = reason == REASON_UNKNOWN_STATUS;
     if (!what) what = "";
     if (word && (reason == REASON_UPSTREAM_FAILED || unknown))
-        say(m, "%s: the upstream says \"%.*s\"%s%s%.*s", name, told(word), word,
-            unknown ? ", which no list of the definition names" : "", *what ? " - " : "", told(what), what);
-    else say(m, "%s: %.*s", name, told(what), what);
+        move_say(m, "%s: the upstream says \"%.*s\"%s%s%.*s", name, move_told(word), word,
+                 unknown ? ", which no list of the definition names" : "", *what ? " - " : "", move_told(what), what);
+    else move_say(m, "%s: %.*s", name, move_told(what), what);
     char *sentence = mem_strdup(run->progress);
-    end(m, RUN_TERMINAL, reason, sentence);
+    move_end(m, RUN_TERMINAL, reason, sentence);
     mem_free(sentence);
 }
 
-/* ---- canceling ---- */
-
 /* A path that leads nowhere looks like work that goes on, until the time is up. */
-static void say_not_done(struct move *m, const char *what) {
+void move_say_not_done(struct move *m, const char *what) {
     const struct run *run = m->run;
     const struct jsonpath *value = step_of(run)->rules.value;
     const char *between = *what ? "; " : "";
     if (run->awaiting && !run->steps[run->step].inbox)
-        say(m, "%s: not called back within its time%s%s", step_of(run)->name, between, what);
+        move_say(m, "%s: not called back within its time%s%s", step_of(run)->name, between, what);
     else if (value && !run->upstream_word && run->steps[run->step].code)
-        say(m, "%s: not done within its time, and no reply had a word at %s%s%s", step_of(run)->name,
-            jsonpath_source(value), between, what);
-    else say(m, "%s: not done within its time%s%s", step_of(run)->name, between, what);
-}
-
-static void end_canceled(struct move *m, enum reason reason, const char *what) {
-    struct run *run = m->run;
-    if (run->timed_out) {
-        run->steps[run->step].status = RUN_TERMINAL;
-        say_not_done(m, what);
-        char *sentence = mem_strdup(run->progress);
-        end(m, RUN_TERMINAL, REASON_TIMEOUT, sentence);
-        mem_free(sentence);
-        return;
-    }
-    run->steps[run->step].status = RUN_CANCELED;
-    say(m, "canceled: %s", what);
-    end(m, RUN_CANCELED, reason, NULL);
-}
-
-/* Nothing can have begun at the upstream: no call was made, or only calls that were never sent or were refused. */
-static bool nothing_began(const struct run *run) {
-    return run->step == 0 && !run->sending && !run->awaiting && !step_of(run)->rules.exist;
-}
-
-static bool nothing_was_sent(const struct run *run) {
-    return run->step == 0 && run->steps[0].calls == 0 && !run->sending;
-}
-
-/* The reply to the step's call is there, and the step not over. */
-static bool replied_and_waits(const struct run *run) {
-    return run->awaiting && run->steps[run->step].value;
-}
-
-/* Makes the cancel call, or ends the run where there is nothing to stop or no way to. */
-static void cancel_begin(struct move *m) {
-    struct run *run = m->run;
-    if (nothing_was_sent(run)) {
-        end_canceled(m, REASON_CANCELED_BEFORE_START, "no call had been made");
-    } else if (nothing_began(run)) {
-        end_canceled(m, REASON_CANCELED_BEFORE_START, "nothing had begun at the upstream");
-    } else if (!run->stage->cancel) {
-        end_canceled(m, REASON_CANCEL_UNCONFIRMED, "the definition has no cancel call, so the upstream was not told");
-    } else if (run->step + replied_and_waits(run) < run->stage->cancel_needs) {
-        end_canceled(m, REASON_CANCEL_UNCONFIRMED,
-                     "the upstream was not told: the cancel call needs an answer that has not come");
-    } else {
-        run->state = RUN_CANCELING;
-        say(m, "canceling");
-        m->orders->call = RUN_CALL_CANCEL;
-    }
-}
-
-/* The wish is recorded; what is being written comes first. */
-static void want_cancel(struct move *m) {
-    m->run->cancel_wanted = true;
-    m->run->updated_ms = m->world->now_ms;
-    m->orders->store = true;
-    say(m, "cancel asked for");
-}
-
-/* The cancel call begins when the wish, and what is known of the call before it, is durable. */
-static void stop_now(struct move *m) {
-    m->run->state = RUN_STOPPING;
-    m->orders->store = true;
-}
-
-/* The cancel call comes when the wish is durable. */
-static void stop(struct move *m) {
-    want_cancel(m);
-    stop_now(m);
-}
-
-/* A poll is given up. A call that may begin work is waited for: its reply says what there is to cancel. */
-static void stop_call(struct move *m) {
-    const struct stage_step *step = step_of(m->run);
-    if (!step->call.idempotent || !step->rules.exist) {
-        want_cancel(m);
-        return;
-    }
-    m->orders->abort_call = true;
-    stop(m);
-}
-
-/* Canceled, as far as the upstream confirmed it; or another try. */
-static void cancel_replied(struct move *m) {
-    struct run *run = m->run;
-    const struct reply *reply = m->event->reply;
-    int code = reply->phase == REPLY_ANSWERED ? reply->code : 0;
-    bool over = code == 404 || code == 405 || code == 409 || code == 410; /* there is nothing to stop any more */
-    bool passing = code == 0 || code == 429 || code >= 500;
-    if (over || code_set_holds(&run->stage->cancel->expect, code)) {
-        end_canceled(m, REASON_CANCELED, over ? "the upstream has nothing to stop" : "the upstream was told to stop");
-    } else if (passing && ++run->cancel_attempt < CANCEL_TRIES) {
-        run->state = RUN_CANCEL_WAITING;
-        m->orders->wait_until = m->world->now_ms +
-                                pace_retry_ms(run->stage->cancel, run->cancel_attempt, -1, m->world->random);
-    } else {
-        char what[256];
-        if (code) snprintf(what, sizeof what, "the upstream answered %d to the cancel call", code);
-        else snprintf(what, sizeof what, "the cancel call failed: %.180s", reply->fault.what);
-        end_canceled(m, REASON_CANCEL_UNCONFIRMED, what);
-    }
-}
-
-/* It cannot be made, so the upstream was not told. */
-static void cancel_refused(struct move *m) {
-    end_canceled(m, REASON_CANCEL_UNCONFIRMED, m->event->fault->what);
-}
-
-/* The next try. */
-static void cancel_again(struct move *m) {
-    m->run->state = RUN_CANCELING;
-    m->orders->call = RUN_CALL_CANCEL;
+        move_say(m, "%s: not done within its time, and no reply had a word at %s%s%s", step_of(run)->name,
+                 jsonpath_source(value), between, what);
+    else move_say(m, "%s: not done within its time%s%s", step_of(run)->name, between, what);
 }
 
 /* ---- replies ---- */
@@ -322,18 +192,6 @@ static bool is_small(const struct json *value, size_t max) {
     bool small = !text.full;
     buf_fini(&text);
     return small;
-}
-
-/* What speaks for the upstream: the reply to a call, or a callback. */
-struct said {
-    const struct reply *reply; /* or NULL, and */
-    struct inbox_message message;
-};
-
-static void await_callback(struct move *m, const struct said *said, struct arena *scratch);
-
-static const struct json *value_of(struct arena *scratch, const struct said *said) {
-    return said->reply ? reply_value(scratch, said->reply) : said->message.value;
 }
 
 /* The reply decided the step: take the outputs from it. Gives those of the step itself. */
@@ -357,8 +215,7 @@ static const struct json *take_outputs(struct move *m, const struct json *value,
     return own;
 }
 
-/* The step is done: keep what later templates may ask for. */
-static void keep_value(struct run *run, const struct json *value, const struct json *own_outputs) {
+void move_keep(struct run *run, const struct json *value, const struct json *own_outputs) {
     struct json *kept = json_new_object(run->arena);
     for (struct json_member v = json_first(value); v.name.at; v = json_next(value, v))
         if (run->stage->names_headers || !text_is(v.name, "headers")) json_set_text(kept, v.name, v.value);
@@ -366,37 +223,39 @@ static void keep_value(struct run *run, const struct json *value, const struct j
     run->steps[run->step].value = kept;
 }
 
-static void keep_reply(struct move *m, const struct verdict *verdict, const struct said *said, struct arena *scratch) {
+/* The step is done: keep what later templates may ask for. */
+static void keep_said(struct move *m, const struct verdict *verdict, const struct said *said, struct arena *scratch) {
     struct run *run = m->run;
     run->steps[run->step].status = RUN_SUCCEEDED;
     if (!verdict->warned && is_last(run) && !run->stage->output_count && !step_of(run)->output_count)
         return; /* nobody will ask */
-    const struct json *value = value_of(scratch, said);
-    keep_value(run, value, take_outputs(m, value, verdict->warned, scratch));
+    const struct json *value = said_value(scratch, said);
+    move_keep(run, value, take_outputs(m, value, verdict->warned, scratch));
 }
 
-static bool is_too_large(struct move *m, const struct said *said) {
+bool move_refuse_large(struct move *m, const struct said *said) {
     size_t bytes = said->reply ? said->reply->body.len : said->message.bytes;
     if (bytes <= KEPT_MAX) return false;
-    end_failed(m, REASON_BAD_REPLY, "the reply is larger than the 8 MiB that are kept for the steps behind it");
+    move_fail(m, REASON_BAD_REPLY, "the reply is larger than the 8 MiB that are kept for the steps behind it");
     return true;
 }
 
 static void succeeded(struct move *m, const struct verdict *verdict, const struct said *said, struct arena *scratch) {
     struct run *run = m->run;
     bool last = is_last(run);
-    if (!last && is_too_large(m, said)) return;
-    keep_reply(m, verdict, said, scratch);
+    if (!last && move_refuse_large(m, said)) return;
+    keep_said(m, verdict, said, scratch);
     run->sending = run->awaiting = run->hinted = false;
     if (last && run->outputs_left_out) {
-        say(m, "succeeded; outputs are left out, since they are larger than 4 MiB");
-        end(m, RUN_SUCCEEDED, REASON_NONE, NULL);
+        move_say(m, "succeeded; outputs are left out, since they are larger than 4 MiB");
+        move_end(m, RUN_SUCCEEDED, REASON_NONE, NULL);
         return;
     }
     if (last) {
         const char *what = verdict->warned ? verdict->word : verdict->message ? verdict->message : "";
-        say(m, "succeeded%s%s%.*s", verdict->warned ? " with a warning" : "", *what ? ": " : "", told(what), what);
-        end(m, RUN_SUCCEEDED, REASON_NONE, NULL);
+        move_say(m, "succeeded%s%s%.*s", verdict->warned ? " with a warning" : "", *what ? ": " : "", move_told(what),
+                 what);
+        move_end(m, RUN_SUCCEEDED, REASON_NONE, NULL);
         return;
     }
     run->step++;
@@ -405,7 +264,7 @@ static void succeeded(struct move *m, const struct verdict *verdict, const struc
     run->percent = -1;
     mem_free(run->upstream_word);
     run->upstream_word = NULL;
-    say(m, "%s: beginning", step_of(run)->name);
+    move_say(m, "%s: beginning", step_of(run)->name);
     run->sending = !step_of(run)->call.idempotent && !run->cancel_wanted; /* the intent goes along with the reply */
     run->state = RUN_RECORDING;
     m->orders->store = true;
@@ -417,31 +276,36 @@ static void again(struct move *m, const struct verdict *verdict) {
     bool poll = step->rules.exist; /* a poll goes on until its step's time is up */
     run->attempt++;
     if (!poll && run->attempt > step->call.retry_attempts) {
-        end_failed(m, verdict->reason, verdict->message);
+        move_fail(m, verdict->reason, verdict->message);
         return;
     }
     m->orders->store = !step->call.idempotent; /* or a restart would find it in doubt */
     const char *what = verdict->message ? verdict->message : "no verdict";
-    say(m, "%s: %.*s; trying again", step->name, told(what), what);
-    wait_until(m,
-               m->world->now_ms + pace_retry_ms(&step->call, run->attempt, verdict->retry_after_ms, m->world->random));
+    move_say(m, "%s: %.*s; trying again", step->name, move_told(what), what);
+    move_wait(m,
+              m->world->now_ms + pace_retry_ms(&step->call, run->attempt, verdict->retry_after_ms, m->world->random));
 }
 
-static int64_t next_poll_ms(const struct run *run, int64_t now_ms) {
-    const struct stage_step *step = step_of(run);
-    return pace_poll_ms(step, pace_origin_ms(step, run->step_began_ms, text_of(run->id)), now_ms);
+static struct pace_now pace_of(const struct run *run, const struct run_world *world) {
+    return (struct pace_now){.id = text_of(run->id),
+                             .run_began_ms = run->created_ms,
+                             .step_began_ms = run->step_began_ms,
+                             .now_ms = world->now_ms,
+                             .history = world->history,
+                             .random = world->random};
 }
 
 static void still_running(struct move *m, const struct verdict *verdict) {
     struct run *run = m->run;
     run->attempt = 0;
     m->orders->store = !step_of(run)->call.idempotent; /* it was answered: a restart has to know that */
-    say_polling(m, verdict);
-    wait_until(m, m->world->now_ms + (run->hinted ? HINT_GAP_MS : next_poll_ms(run, m->world->now_ms)));
+    move_say_running(m, verdict);
+    struct pace_now now = pace_of(run, m->world);
+    move_wait(m, m->world->now_ms + (run->hinted ? MOVE_HINT_GAP_MS : pace_poll_ms(step_of(run), &now)));
     run->hinted = false;
 }
 
-static void note_verdict(struct move *m, const struct verdict *verdict) {
+void move_note(struct move *m, const struct verdict *verdict) {
     struct run *run = m->run;
     run->updated_ms = m->world->now_ms;
     if (verdict->word) put_text(&run->upstream_word, m->world, verdict->word);
@@ -455,7 +319,7 @@ static void note_upstream(struct move *m, const struct verdict *verdict) {
     run->upstream_code = run->steps[run->step].code = reply->phase == REPLY_ANSWERED ? reply->code : 0;
     const char **url = &run->steps[run->step].url;
     if (reply->url && (!*url || strcmp(*url, reply->url) != 0)) *url = arena_strdup(run->arena, reply->url);
-    note_verdict(m, verdict);
+    move_note(m, verdict);
 }
 
 /* Of several tries of an idempotent call, one that may have been acted on counts until an answer has come. */
@@ -464,66 +328,54 @@ static void note_phase(struct run *run, enum reply_phase phase) {
     else if (phase == REPLY_ANSWERED || !step_of(run)->call.idempotent) run->sending = false;
 }
 
-static bool bound(struct move *m, struct arena *scratch, const struct template *t, double *ret_bound) {
-    *ret_bound = __builtin_nan("");
+static bool bound(struct move *m, struct arena *scratch, const struct template *t, const struct json *reply,
+                  double *ret_bound) {
     if (!t) return true;
     const struct json *roots[RUN_ROOTS_MAX];
     struct fault fault;
-    run_roots(m->run, scratch, m->world->now_ms, NULL, roots);
+    run_roots(m->run, scratch, m->world->now_ms, reply, roots);
     const struct json *value = template_value(t, roots, scratch, &fault);
     return value && verdict_number(value, ret_bound);
 }
 
-static bool bounds_of(struct move *m, struct arena *scratch, const struct stage_rules *rules,
-                      struct verdict_bounds *ret_bounds) {
-    return bound(m, scratch, rules->at_most, &ret_bounds->at_most) &&
-           bound(m, scratch, rules->at_least, &ret_bounds->at_least);
-}
-
-static void end_without_bounds(struct move *m) {
-    end_failed(m, REASON_INVALID_REQUEST, "the threshold (at_most, at_least) is not a number");
-}
-
-/* A verdict that ends the step. */
-static void decide(struct move *m, const struct verdict *verdict, const struct said *said, struct arena *scratch) {
+void move_decide(struct move *m, const struct verdict *verdict, const struct said *said, struct arena *scratch) {
     struct run *run = m->run;
     if (verdict->kind == VERDICT_SUCCEEDED) {
         succeeded(m, verdict, said, scratch);
     } else if (verdict->kind == VERDICT_FAILED) {
-        if (verdict->word) take_outputs(m, value_of(scratch, said), false, scratch); /* they help to find out why */
-        end_failed(m, verdict->reason, verdict->message);
+        if (verdict->word) take_outputs(m, said_value(scratch, said), false, scratch); /* they help to find out why */
+        move_fail(m, verdict->reason, verdict->message);
     } else {
-        take_outputs(m, value_of(scratch, said), false, scratch);
+        take_outputs(m, said_value(scratch, said), false, scratch);
         run->steps[run->step].status = RUN_CANCELED;
-        say(m, "%s: the upstream says \"%.*s\"", step_of(run)->name, told(verdict->word), verdict->word);
-        end(m, RUN_CANCELED, verdict->reason, NULL);
+        move_say(m, "%s: the upstream says \"%.*s\"", step_of(run)->name, move_told(verdict->word), verdict->word);
+        move_end(m, RUN_CANCELED, verdict->reason, NULL);
     }
 }
 
 static void follow(struct move *m, const struct verdict *verdict, const struct said *said, struct arena *scratch) {
     if (verdict->kind == VERDICT_AGAIN) again(m, verdict);
     else if (verdict->kind == VERDICT_RUNNING) still_running(m, verdict);
-    else decide(m, verdict, said, scratch);
+    else move_decide(m, verdict, said, scratch);
 }
 
 /* The reply is judged: the next step, another poll or try, the end, or the cancel call that waited for it. */
 static void replied(struct move *m) {
     struct run *run = m->run;
     struct arena *scratch = arena_new();
-    struct verdict_bounds bounds;
+    struct verdict_bounds bounds = {__builtin_nan(""), __builtin_nan("")};
     struct verdict verdict;
     struct said said = {.reply = m->event->reply};
-    bool bounds_good = bounds_of(m, scratch, &step_of(run)->rules, &bounds);
+    const struct stage_rules *rules = &step_of(run)->rules;
+    bool bounds_good = bound(m, scratch, rules->at_most, NULL, &bounds.at_most) &&
+                       bound(m, scratch, rules->at_least, NULL, &bounds.at_least);
     verdict_judge(scratch, step_of(run), m->event->reply, &bounds, m->world->now_ms - run->step_began_ms, &verdict);
     note_upstream(m, &verdict);
     note_phase(run, m->event->reply->phase);
-    bool answered = verdict.kind == VERDICT_SUCCEEDED ||
-                    (called_back(run) && said.reply->phase == REPLY_MAYBE_ACTED_ON);
-    bool waits = answered && step_of(run)->callback && !step_of(run)->rules.exist;
-    if (!bounds_good) end_without_bounds(m);
-    else if (run->cancel_wanted && verdict.kind != VERDICT_SUCCEEDED) stop_now(m);
-    else if (waits) await_callback(m, &said, scratch);
-    else if (!step_of(run)->rules.exist || !judge_kept(m)) follow(m, &verdict, &said, scratch); /* who came first */
+    if (!bounds_good) move_fail(m, REASON_INVALID_REQUEST, "the threshold (at_most, at_least) is not a number");
+    else if (run_callback_follows(m, &verdict)) run_callback_await(m, &said, scratch);
+    else if (run->cancel_wanted && verdict.kind != VERDICT_SUCCEEDED) run_cancel_stop_now(m);
+    else if (!rules->exist || !run_callback_judge_kept(m)) follow(m, &verdict, &said, scratch); /* who came first */
     arena_free(scratch);
 }
 
@@ -534,8 +386,8 @@ static void call_refused(struct move *m) {
     run->updated_ms = m->world->now_ms;
     if (!step_of(run)->call.idempotent) run->sending = false;
     run->steps[run->step].calls--;
-    if (run->cancel_wanted) stop_now(m);
-    else end_failed(m, fault->kind == FAULT_FORBIDDEN ? REASON_REFUSED_EGRESS : REASON_INVALID_REQUEST, fault->what);
+    if (run->cancel_wanted) run_cancel_stop_now(m);
+    else move_fail(m, fault->kind == FAULT_FORBIDDEN ? REASON_REFUSED_EGRESS : REASON_INVALID_REQUEST, fault->what);
 }
 
 /* After the restart it begins anew: in no doubt, since it was not sent. */
@@ -545,168 +397,7 @@ static void call_held(struct move *m) {
     if (!harmless) run->sending = false;
     run->steps[run->step].calls--;
     m->orders->store = !harmless;
-    wait_until(m, m->world->now_ms);
-}
-
-/* The wish is in the store, and the call is made when the run is resumed. */
-static void cancel_held(struct move *m) {
-    m->run->state = RUN_CANCEL_WAITING;
-    m->orders->wait_until = m->world->now_ms;
-}
-
-/* ---- callbacks ---- */
-
-static struct inbox *inbox_of(struct run *run, size_t step) {
-    struct inbox **inbox = &run->steps[step].inbox;
-    if (!*inbox) *inbox = arena_new_of(run->arena, struct inbox);
-    return *inbox;
-}
-
-/* Judges what somebody told us of the present step. True where that decided it. */
-static bool judge_message(struct move *m, const struct inbox_message *message) {
-    struct run *run = m->run;
-    const struct stage_rules *rules = &step_of(run)->callback->rules;
-    struct arena *scratch = arena_new();
-    struct said said = {.message = *message};
-    struct verdict_bounds bounds;
-    struct verdict verdict = {.kind = VERDICT_FAILED};
-    bool good = bounds_of(m, scratch, rules, &bounds);
-    if (good) {
-        verdict_judge_value(scratch, rules, message->value, &bounds, &verdict);
-        note_verdict(m, &verdict);
-    }
-    bool decided = verdict.kind != VERDICT_RUNNING;
-    if (!good) end_without_bounds(m);
-    else if (decided) decide(m, &verdict, &said, scratch);
-    else say_polling(m, &verdict);
-    m->orders->store = true;
-    arena_free(scratch);
-    return decided;
-}
-
-/* Those that came too early for the step, in their order, until one decides. */
-static bool judge_kept(struct move *m) {
-    struct run *run = m->run;
-    struct inbox_message message;
-    bool decided = false;
-    while (!decided && inbox_take(run->steps[run->step].inbox, &message)) decided = judge_message(m, &message);
-    return decided;
-}
-
-/* There is nothing left to do but wait, for as long as the definition says. */
-static void wait_for_callback(struct move *m) {
-    struct run *run = m->run;
-    int64_t timeout_ms = step_of(run)->callback->timeout_ms;
-    run->awaiting = true;
-    run->sending = false;
-    run->steps[run->step].status = RUN_RUNNING;
-    m->orders->store = true;
-    say(m, "%s: waiting to be called back", step_of(run)->name);
-    wait_until(m, m->world->now_ms + (timeout_ms ? timeout_ms : DUE_MAX_MS));
-    judge_kept(m);
-}
-
-/* A callback has come for the present step, and only the call of this step tells its URL: so the call arrived. */
-static bool called_back(const struct run *run) {
-    const struct inbox *inbox = run->steps[run->step].inbox;
-    for (size_t i = 0; i < run->step; i++)
-        if (run->stage->steps[i].callback_step == run->step) return false;
-    return inbox && inbox->kept_count;
-}
-
-/* The step's call is done. What it gave is known to the cancel call while the step waits. */
-static void await_callback(struct move *m, const struct said *said, struct arena *scratch) {
-    struct run *run = m->run;
-    if (is_too_large(m, said)) return;
-    if (said->reply->phase == REPLY_ANSWERED) keep_value(run, value_of(scratch, said), json_new_object(scratch));
-    run->sending = false;
-    run->attempt = 0;
-    run->awaiting = true;
-    if (run->cancel_wanted) stop_now(m);
-    else wait_for_callback(m);
-}
-
-static bool is_repeated(const struct move *m) {
-    const struct run_callback *callback = m->event->callback;
-    const struct inbox *inbox = m->run->steps[callback->step].inbox;
-    return callback->named ? inbox_knows(inbox, callback->mark)
-                           : inbox && inbox->kept_count && inbox_newest_is(inbox, callback->mark);
-}
-
-/* Its step is decided, or the run. The sender of one that was taken is told what he would have been told then. */
-static void callback_late(struct move *m) {
-    const struct run_callback *callback = m->event->callback;
-    m->orders->taken = run_knows_callback(m->run, callback) ? RUN_CALLBACK_REPEATED : RUN_CALLBACK_STALE;
-}
-
-/* Its step does not wait yet. A hint is no use then: the first poll comes anyway. */
-static void callback_early(struct move *m) {
-    const struct run_callback *callback = m->event->callback;
-    if (callback->step < m->run->step) {
-        callback_late(m);
-        return;
-    }
-    m->orders->taken = RUN_CALLBACK_TAKEN;
-    if (m->run->stage->steps[callback->step].callback->hint) return;
-    struct inbox *inbox = inbox_of(m->run, callback->step);
-    if (is_repeated(m)) {
-        m->orders->taken = RUN_CALLBACK_REPEATED;
-    } else if (inbox_keep(inbox, m->run->arena, &callback->message)) {
-        inbox_note(inbox, callback->mark);
-        m->orders->store = true;
-    } else {
-        m->orders->taken = RUN_CALLBACK_REFUSED;
-    }
-}
-
-/* Its step waits for it. */
-static void take_callback(struct move *m) {
-    const struct run_callback *callback = m->event->callback;
-    m->orders->taken = is_repeated(m) ? RUN_CALLBACK_REPEATED : RUN_CALLBACK_TAKEN;
-    if (m->orders->taken == RUN_CALLBACK_REPEATED) return;
-    inbox_note(inbox_of(m->run, callback->step), callback->mark);
-    judge_message(m, &callback->message);
-}
-
-/* A poll that may be given up is; the reply to any other call is waited for, since it says what was begun. */
-static void callback_in_call(struct move *m) {
-    struct run *run = m->run;
-    const struct stage_step *step = step_of(run);
-    bool polls = m->event->callback->step == run->step && step->rules.exist && !run->cancel_wanted;
-    if (polls && step->callback->hint) {
-        run->hinted = true;
-        m->orders->taken = RUN_CALLBACK_TAKEN;
-    } else if (polls && step->call.idempotent) {
-        take_callback(m);
-        m->orders->abort_call = run->state != RUN_CALLING;
-    } else {
-        callback_early(m);
-    }
-}
-
-/* The next poll comes now; but not more often than that, however many hints there are. */
-static void poll_soon(struct move *m) {
-    struct run *run = m->run;
-    int64_t soon_ms = run->updated_ms + HINT_GAP_MS, now_ms = m->world->now_ms;
-    int64_t due_ms = soon_ms > now_ms && soon_ms <= now_ms + HINT_GAP_MS ? soon_ms : now_ms;
-    m->orders->taken = RUN_CALLBACK_TAKEN;
-    if (run->attempt || run->due_ms <= due_ms) return; /* an upstream that is in trouble is left alone */
-    m->orders->store = true;
-    wait_until(m, due_ms);
-}
-
-/* Between two polls or tries, or when only the callback is waited for. */
-static void callback_in_wait(struct move *m) {
-    struct run *run = m->run;
-    const struct stage_step *step = step_of(run);
-    bool present = m->event->callback->step == run->step;
-    if (present && step->rules.exist && step->callback->hint) poll_soon(m);
-    else if (present && (step->rules.exist || run->awaiting)) take_callback(m);
-    else callback_early(m);
-}
-
-bool run_knows_callback(const struct run *run, const struct run_callback *callback) {
-    return callback->step < run->step_count && inbox_knows(run->steps[callback->step].inbox, callback->mark);
+    move_wait(m, m->world->now_ms);
 }
 
 /* ---- time ---- */
@@ -716,22 +407,19 @@ static bool time_is_up(const struct move *m) {
     return deadline && m->world->now_ms >= deadline;
 }
 
-/* The upstream is told to stop, so that what nobody waits for does not go on. */
+/* The upstream is told to run_cancel_stop, so that what nobody waits for does not go on. */
 static void time_out(struct move *m) {
     if (!m->run->cancel_wanted) m->run->timed_out = m->run->cancel_wanted = true;
     m->run->updated_ms = m->world->now_ms;
-    say_not_done(m, "");
-    stop_now(m);
+    move_say_not_done(m, "");
+    run_cancel_stop_now(m);
 }
 
 /* The next poll or try; or the time of the step or the run is up. */
 static void due(struct move *m) {
-    struct run *run = m->run;
-    bool too_long = run->awaiting && step_of(run)->callback->timeout_ms && m->world->now_ms >= run->due_ms;
-    if (time_is_up(m) || too_long) time_out(m);
-    else if (run->awaiting)
-        wait_until(m, step_of(run)->callback->timeout_ms ? run->due_ms : m->world->now_ms + DUE_MAX_MS);
-    else begin_call(m); /* also where the clock was set back meanwhile: the timer knows better */
+    if (time_is_up(m) || run_callback_overdue(m)) time_out(m);
+    else if (m->run->awaiting) run_callback_wait_on(m);
+    else move_call(m); /* also where the clock was set back meanwhile: the timer knows better */
 }
 
 /* The time is up: the call is given up, and the upstream told to stop. */
@@ -752,12 +440,12 @@ static void due_in_call(struct move *m) {
 static void recorded(struct move *m) {
     if (m->run->cancel_wanted) {
         m->run->sending = false;
-        cancel_begin(m);
+        run_cancel_begin(m);
     } else if (time_is_up(m)) {
         m->run->sending = false;
         time_out(m);
     } else {
-        begin_call(m);
+        move_call(m);
     }
 }
 
@@ -798,19 +486,24 @@ static void came_late(struct move *m) { /* a timer of the state before */
 static void (*const moves[RUN_STATE_END][RUN_EVENT_END])(struct move *) = {
     /*                       STORED        UNSTORED    REPLY           REFUSED    HELD     DUE           CANCEL CALLBACK
      */
-    [RUN_ACCEPTING] = {recorded, dropped, cannot_be, cannot_be, cannot_be, came_late, want_cancel, cannot_be},
-    [RUN_INTENDING] = {recorded, cannot_be, cannot_be, cannot_be, cannot_be, came_late, want_cancel, callback_early},
-    [RUN_CALLING] = {is_durable, cannot_be, replied, call_refused, call_held, due_in_call, stop_call, callback_in_call},
-    [RUN_RECORDING] = {recorded, cannot_be, cannot_be, cannot_be, cannot_be, came_late, want_cancel, callback_early},
-    [RUN_WAITING] = {is_durable, cannot_be, cannot_be, cannot_be, cannot_be, due, stop, callback_in_wait},
-    [RUN_STOPPING] = {cancel_begin, cannot_be, cannot_be, cannot_be, cannot_be, came_late, is_known, callback_late},
-    [RUN_CANCELING] = {is_durable, cannot_be, cancel_replied, cancel_refused, cancel_held, came_late, is_known,
-                       callback_late},
-    [RUN_CANCEL_WAITING] = {is_durable, cannot_be, cannot_be, cannot_be, cannot_be, cancel_again, is_known,
-                            callback_late},
-    [RUN_ENDING] = {ended, dropped, cannot_be, cannot_be, cannot_be, came_late, is_over, callback_late},
-    [RUN_ENDED] = {is_over, is_over, is_over, is_over, is_over, is_over, is_over, callback_late},
-    [RUN_DROPPED] = {is_over, is_over, is_over, is_over, is_over, is_over, is_over, callback_late},
+    [RUN_ACCEPTING] = {recorded, dropped, cannot_be, cannot_be, cannot_be, came_late, run_cancel_want, cannot_be},
+    [RUN_INTENDING] = {recorded, cannot_be, cannot_be, cannot_be, cannot_be, came_late, run_cancel_want,
+                       run_callback_early},
+    [RUN_CALLING] = {is_durable, cannot_be, replied, call_refused, call_held, due_in_call, run_cancel_stop_call,
+                     run_callback_in_call},
+    [RUN_RECORDING] = {recorded, cannot_be, cannot_be, cannot_be, cannot_be, came_late, run_cancel_want,
+                       run_callback_early},
+    [RUN_WAITING] = {is_durable, cannot_be, cannot_be, cannot_be, cannot_be, due, run_cancel_stop,
+                     run_callback_in_wait},
+    [RUN_STOPPING] = {run_cancel_begin, cannot_be, cannot_be, cannot_be, cannot_be, came_late, is_known,
+                      run_callback_late},
+    [RUN_CANCELING] = {is_durable, cannot_be, run_cancel_replied, run_cancel_refused, run_cancel_held, came_late,
+                       is_known, run_callback_late},
+    [RUN_CANCEL_WAITING] = {is_durable, cannot_be, cannot_be, cannot_be, cannot_be, run_cancel_again, is_known,
+                            run_callback_late},
+    [RUN_ENDING] = {ended, dropped, cannot_be, cannot_be, cannot_be, came_late, is_over, run_callback_late},
+    [RUN_ENDED] = {is_over, is_over, is_over, is_over, is_over, is_over, is_over, run_callback_late},
+    [RUN_DROPPED] = {is_over, is_over, is_over, is_over, is_over, is_over, is_over, run_callback_late},
 };
 
 void run_move(struct run *run, const struct run_event *event, const struct run_world *world,
@@ -826,25 +519,24 @@ void run_resume(struct run *run, const struct run_world *world, struct run_order
     struct move m = {.run = run, .world = world, .orders = ret_orders};
     run->status = RUN_RUNNING;
     bool called = run->steps[run->step].calls > 0 || !run->cancel_wanted; /* as far as one can know */
-    bool calls = step_of(run)->call.url && !run->awaiting;
-    if (called && calls && step_of(run)->call.idempotent && !step_of(run)->rules.exist) run->sending = true;
+    if (called && !run_callback_is_all(run) && step_of(run)->call.idempotent && !step_of(run)->rules.exist)
+        run->sending = true;
     if (run->cancel_wanted) {
-        cancel_begin(&m);
-    } else if (run->awaiting) {
-        wait_until(&m, run->due_ms ? run->due_ms : world->now_ms);
-    } else if (!calls || (run->sending && called_back(run) && !step_of(run)->rules.exist)) {
-        wait_for_callback(&m);
+        run_cancel_begin(&m);
+    } else if (run_callback_is_all(run)) {
+        run_callback_wait_on(&m);
     } else if (run->sending && !step_of(run)->call.idempotent) {
-        end_failed(
+        move_fail(
             &m, REASON_IN_DOUBT,
             "the gateway was stopped while the call was being sent; whether the upstream acted on it is not known");
     } else {
         const struct stage_step *step = step_of(run);
         bool ahead = run->due_ms > world->now_ms && run->due_ms <= world->now_ms + DUE_MAX_MS;
         int64_t due_ms = ahead ? run->due_ms : world->now_ms;
+        struct pace_now now = pace_of(run, world);
         if (step->rules.exist && world->now_ms - run->step_began_ms >= step->every_ms && !ahead)
-            due_ms += next_poll_ms(run, world->now_ms); /* each at its own phase: no herd */
-        wait_until(&m, due_ms);
+            due_ms += pace_grid_ms(step, &now); /* each at its own phase: no herd */
+        move_wait(&m, due_ms);
     }
 }
 
@@ -852,11 +544,12 @@ void run_give_up(struct run *run, const struct run_world *world, enum reason rea
                  struct run_orders *ret_orders) {
     *ret_orders = (struct run_orders){0};
     struct move m = {.run = run, .world = world, .orders = ret_orders};
-    say(&m, "%s cannot be used any more: %s",
-        reason == REASON_BROKEN_RECORD ? "what the store holds of the run" : "the definition that the run began with",
-        what);
+    move_say(&m, "%s cannot be used any more: %s",
+             reason == REASON_BROKEN_RECORD ? "what the store holds of the run"
+                                            : "the definition that the run began with",
+             what);
     char *sentence = mem_strdup(run->progress);
-    end(&m, RUN_TERMINAL, reason, sentence);
+    move_end(&m, RUN_TERMINAL, reason, sentence);
     mem_free(sentence);
 }
 

@@ -21,6 +21,7 @@
 #include <stdint.h>
 
 #include "base/mem.h"
+#include "call/history.h"
 #include "call/reply.h"
 #include "call/request.h"
 #include "call/verdict.h"
@@ -123,6 +124,7 @@ struct run_orders {
 struct run_world {
     int64_t now_ms; /* wall */
     uint32_t random;
+    const struct history *history; /* of the stage's runs; NULL: none */
     /* Secrets out of what callers get to see. In `arena`; may give the same value back. */
     const struct json *(*mask)(void *arg, struct arena *arena, const struct json *value);
     void *arg;
@@ -199,7 +201,7 @@ void run_give_up(struct run *run, const struct run_world *world, enum reason rea
                  struct run_orders *ret_orders);
 
 /* Of a run that was read from the store after its end: was this callback taken while it went on? */
-bool run_knows_callback(const struct run *run, const struct run_callback *callback);
+bool run_callback_known(const struct run *run, const struct run_callback *callback);
 
 bool run_ended(const struct run *run); /* durably */
 const char *run_status_word(enum run_status status);
@@ -224,8 +226,10 @@ struct run *run_load(const struct store_record *record, struct stage *stage, str
 
 /* ---- run/report: what callers see ---- */
 /* The report of DESIGN.md section 5 as one JSON object; `base_url` without a slash at its end. `${` never stands in it.
- */
-void run_report_write(const struct run *run, const char *base_url, struct buf *out);
+ * `history` (NULL: none) tells what is to be expected of a run in flight at `now_ms`: when it may end, how far it is
+ * where the upstream does not say, whether it is stalled. */
+void run_report_write(const struct run *run, const struct history *history, int64_t now_ms, const char *base_url,
+                      struct buf *out);
 void run_report_defuse(struct buf *out, struct text json); /* any JSON text, with every `${` in it as `$ {` */
 
 #endif

@@ -45,7 +45,7 @@ static const char *const lists[] = {"success", "failure", "canceled", "warn", "r
 static const char *const limits[] = {"at_most", "at_least"};
 static const char *const judging[] = {"success", "failure", "canceled", "warn",     "running",
                                       "unknown", "at_most", "at_least", "progress", "message"};
-static const char *const repeating[] = {"every", "not_found_grace"};
+static const char *const repeating[] = {"every", "not_found_grace", "max_every", "backoff", "adaptive"};
 
 static void check_complete(struct compile *c, const struct conf *group, const char *of, bool must) {
     const struct conf *value = conf_find(group, "value");
@@ -56,7 +56,7 @@ static void check_complete(struct compile *c, const struct conf *group, const ch
     else if (!value && must)
         compile_fault(c, group, FAULT_INVALID,
                       "%s has no rule that could end it; add value = \"$.…\" and success = [ \"…\" ]", of);
-    for (size_t i = 0; !value && !must && i < 2; i++) {
+    for (size_t i = 0; !value && !must && i < sizeof repeating / sizeof *repeating; i++) {
         const struct conf *pace = conf_find(group, repeating[i]);
         if (pace)
             compile_fault(c, pace, FAULT_INVALID,
@@ -97,6 +97,24 @@ static void check_limits(struct compile *c, const struct conf *low, const struct
     compile_fault(c, high, FAULT_INVALID, "at_most is less than at_least: no number is both");
 }
 
+static void read_pace(struct compile *c, const struct conf *group, struct stage_step *step) {
+    const struct conf *backoff = conf_find(group, "backoff"), *most = conf_find(group, "max_every");
+    step->backoff = 1;
+    if (backoff && fields_type_fits(backoff, FIELD_NUMBER)) {
+        step->backoff = backoff->kind == CONF_INT ? (double)backoff->integer : backoff->real;
+        if (!(step->backoff >= 1 && step->backoff <= 10)) {
+            step->backoff = 1;
+            compile_fault(c, backoff, FAULT_INVALID, "backoff is a factor: 1 to 10 are possible, such as 1.5");
+        }
+    }
+    if (most && !backoff && !step->adaptive)
+        compile_fault(c, most, FAULT_INVALID,
+                      "max_every needs backoff = 1.5 or adaptive = true; without, polls come every %s",
+                      conf_find(group, "every") ? "`every`" : "5s");
+    if (!most) step->max_every_ms = 10 * step->every_ms;
+    else if (step->max_every_ms < step->every_ms) compile_fault(c, most, FAULT_INVALID, "max_every is less than every");
+}
+
 /* The values were read into *step by the fields' tables before. */
 void compile_rules(struct compile *c, const struct conf *group, const char *of, bool must, struct stage_step *step) {
     const struct conf *unknown = conf_find(group, "unknown");
@@ -110,6 +128,7 @@ void compile_rules(struct compile *c, const struct conf *group, const char *of, 
     check_limits(c, conf_find(group, "at_least"), conf_find(group, "at_most"));
     check_words(c, group, r);
     check_complete(c, group, of, must);
+    read_pace(c, group, step);
 }
 
 static bool read_output(struct compile *c, const struct conf *at, struct stage_output *output) {

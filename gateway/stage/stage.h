@@ -119,10 +119,13 @@ struct stage_step {
     struct stage_call call; /* its `url` is NULL in a step that only waits for its callback */
     struct stage_rules rules;
     const struct stage_callback *callback; /* or NULL */
-    size_t callback_step;                  /* for which step callback.url stands in this one's call; STAGE_STEPS_MAX */
-    int64_t every_ms;                      /* from one poll to the next; repeating steps */
-    int64_t timeout_ms;                    /* of the whole step; 0: none of its own */
-    int64_t not_found_grace_ms;            /* so long after the step began a 404 means "not yet" */
+    size_t callback_step;       /* for which step callback.url stands in this one's call; STAGE_STEPS_MAX: none */
+    int64_t every_ms;           /* from one poll to the next; repeating steps */
+    int64_t max_every_ms;       /* the longest, with backoff or adaptive */
+    double backoff;             /* by this factor `every` grows from poll to poll; 1: not at all */
+    bool adaptive;              /* poll where the stage's runs used to end */
+    int64_t timeout_ms;         /* of the whole step; 0: none of its own */
+    int64_t not_found_grace_ms; /* so long after the step began a 404 means "not yet" */
     const struct stage_output *outputs;
     size_t output_count;
 };

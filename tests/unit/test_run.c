@@ -710,11 +710,11 @@ static void test_cancel_while_the_end_is_written_and_after(void **state) {
     struct buf before, after;
     buf_init(&before, 1 << 20);
     buf_init(&after, 1 << 20);
-    run_report_write(rig.run, "", &before);
+    run_report_write(rig.run, NULL, 0, "", &before);
     rig_cancel(&rig);
     rig_move(&rig, &(struct run_event){.kind = RUN_EVENT_DUE});
     rig_move(&rig, &(struct run_event){.kind = RUN_EVENT_STORED});
-    run_report_write(rig.run, "", &after);
+    run_report_write(rig.run, NULL, 0, "", &after);
     assert_string_equal(buf_cstr(&before), buf_cstr(&after));
     assert_false(rig.writing.exists);
     buf_fini(&before);
@@ -1088,7 +1088,7 @@ static void test_secrets_do_not_come_back(void **state) {
     assert_null(strstr(rig.durable.body, "hunter22"));
     struct buf report;
     buf_init(&report, 1 << 20);
-    run_report_write(rig.run, "", &report);
+    run_report_write(rig.run, NULL, 0, "", &report);
     assert_null(strstr(buf_cstr(&report), "hunter22"));
     assert_non_null(strstr(buf_cstr(&report), "{\"seen\":[{\"a\":\"x***x\",\"***\":1}]}"));
     buf_fini(&report);

@@ -10,7 +10,7 @@ from .wait import wait_until
 
 ENDED = ("SUCCEEDED", "TERMINAL", "CANCELED")
 REPORT_FIELDS = {
-    "id", "stage", "status", "reason", "progress", "percent", "statusUrl", "cancelUrl", "upstream", "outputs",
+    "id", "stage", "status", "reason", "progress", "percent", "percentEstimated", "eta", "stalled", "statusUrl", "cancelUrl", "upstream", "outputs",
     "artifacts", "error", "created", "updated", "ended", "steps", "key",
 }  # fmt: skip
 REASONS = {
