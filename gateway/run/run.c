@@ -328,14 +328,15 @@ static void note_phase(struct run *run, enum reply_phase phase) {
     else if (phase == REPLY_ANSWERED || !step_of(run)->call.idempotent) run->sending = false;
 }
 
-static bool bound(struct move *m, struct arena *scratch, const struct template *t, const struct json *reply,
-                  double *ret_bound) {
-    if (!t) return true;
+static void judge(struct move *m, struct arena *scratch, struct verdict *ret_verdict) {
+    const struct run *run = m->run;
     const struct json *roots[RUN_ROOTS_MAX];
-    struct fault fault;
-    run_roots(m->run, scratch, m->world->now_ms, reply, roots);
-    const struct json *value = template_value(t, roots, scratch, &fault);
-    return value && verdict_number(value, ret_bound);
+    struct verdict_scope scope = {.now_ms = m->world->now_ms, .elapsed_ms = m->world->now_ms - run->step_began_ms};
+    if (step_of(run)->rules.use_roots) {
+        run_roots(run, scratch, m->world->now_ms, NULL, roots);
+        scope.roots = roots;
+    }
+    verdict_judge(scratch, step_of(run), m->event->reply, &scope, ret_verdict);
 }
 
 void move_decide(struct move *m, const struct verdict *verdict, const struct said *said, struct arena *scratch) {
@@ -348,7 +349,10 @@ void move_decide(struct move *m, const struct verdict *verdict, const struct sai
     } else {
         take_outputs(m, said_value(scratch, said), false, scratch);
         run->steps[run->step].status = RUN_CANCELED;
-        move_say(m, "%s: the upstream says \"%.*s\"", step_of(run)->name, move_told(verdict->word), verdict->word);
+        const char *what = verdict->message ? verdict->message : "";
+        if (verdict->word)
+            move_say(m, "%s: the upstream says \"%.*s\"", step_of(run)->name, move_told(verdict->word), verdict->word);
+        else move_say(m, "%s: canceled by the upstream: %.*s", step_of(run)->name, move_told(what), what);
         move_end(m, RUN_CANCELED, verdict->reason, NULL);
     }
 }
@@ -363,19 +367,15 @@ static void follow(struct move *m, const struct verdict *verdict, const struct s
 static void replied(struct move *m) {
     struct run *run = m->run;
     struct arena *scratch = arena_new();
-    struct verdict_bounds bounds = {__builtin_nan(""), __builtin_nan("")};
     struct verdict verdict;
     struct said said = {.reply = m->event->reply};
-    const struct stage_rules *rules = &step_of(run)->rules;
-    bool bounds_good = bound(m, scratch, rules->at_most, NULL, &bounds.at_most) &&
-                       bound(m, scratch, rules->at_least, NULL, &bounds.at_least);
-    verdict_judge(scratch, step_of(run), m->event->reply, &bounds, m->world->now_ms - run->step_began_ms, &verdict);
+    bool polls = step_of(run)->rules.exist;
+    judge(m, scratch, &verdict);
     note_upstream(m, &verdict);
     note_phase(run, m->event->reply->phase);
-    if (!bounds_good) move_fail(m, REASON_INVALID_REQUEST, "the threshold (at_most, at_least) is not a number");
-    else if (run_callback_follows(m, &verdict)) run_callback_await(m, &said, scratch);
+    if (run_callback_follows(m, &verdict)) run_callback_await(m, &said, scratch);
     else if (run->cancel_wanted && verdict.kind != VERDICT_SUCCEEDED) run_cancel_stop_now(m);
-    else if (!rules->exist || !run_callback_judge_kept(m)) follow(m, &verdict, &said, scratch); /* who came first */
+    else if (!polls || !run_callback_judge_kept(m)) follow(m, &verdict, &said, scratch); /* who came first */
     arena_free(scratch);
 }
 

@@ -24,12 +24,20 @@ bool run_callback_known(const struct run *run, const struct run_callback *callba
 
 /* ---- judging ---- */
 
+/* By the rules of callback = { … }; without any, that it came is success. */
+static void judge(const struct move *m, struct arena *scratch, const struct json *value, struct verdict *ret_verdict) {
+    const struct json *roots[RUN_ROOTS_MAX];
+    const struct stage_rules *rules = &callback_of(m->run)->rules;
+    if (rules->use_roots) run_roots(m->run, scratch, m->world->now_ms, value, roots);
+    verdict_judge_body(scratch, rules, json_gets(value, "body"), rules->use_roots ? roots : NULL, ret_verdict);
+}
+
 /* What somebody told us of the present step. True where that has decided it. */
 static bool judge_message(struct move *m, const struct inbox_message *message) {
     struct arena *scratch = arena_new();
     struct said said = {.message = *message};
     struct verdict verdict;
-    verdict_judge_value(scratch, &callback_of(m->run)->rules, message->value, NULL, &verdict);
+    judge(m, scratch, message->value, &verdict);
     bool decided = verdict.kind != VERDICT_RUNNING;
     move_note(m, &verdict);
     if (decided) move_decide(m, &verdict, &said, scratch);
