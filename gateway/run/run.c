@@ -113,7 +113,7 @@ static void order_call(struct move *m) {
 }
 
 /* The call of the present step; recorded as being sent first, where sending it twice would do harm. A callback that
- * came before may make it needless. */
+ * came before may make a poll needless. */
 void move_call(struct move *m) {
     struct run *run = m->run;
     bool harmless = step_of(run)->call.idempotent;
@@ -121,7 +121,7 @@ void move_call(struct move *m) {
         run_callback_wait(m);
         return;
     }
-    if (run_callback_judge_kept(m)) return;
+    if (step_of(run)->rules.exist && run_callback_judge_kept(m)) return;
     if ((harmless || run->sending) && !m->orders->store) {
         order_call(m);
         return;

@@ -135,32 +135,29 @@ void run_callback_late(struct move *m) {
     m->orders->taken = run_callback_known(m->run, callback) ? RUN_CALLBACK_REPEATED : RUN_CALLBACK_STALE;
 }
 
+/* Is it new? Then its mark is put down, and will be durable before anybody is told. */
+static bool is_news(struct move *m) {
+    const struct run_callback *callback = m->event->callback;
+    m->orders->taken = is_repeated(m) ? RUN_CALLBACK_REPEATED : RUN_CALLBACK_TAKEN;
+    if (m->orders->taken == RUN_CALLBACK_REPEATED) return false;
+    inbox_note(inbox_of(m->run, callback->step), callback->mark);
+    m->orders->store = true;
+    return true;
+}
+
 /* Its step does not wait yet, so it is kept. Not a hint, though: the first poll comes anyway. */
 void run_callback_early(struct move *m) {
+    struct run *run = m->run;
     const struct run_callback *callback = m->event->callback;
-    if (callback->step < m->run->step) {
-        run_callback_late(m);
-        return;
-    }
-    m->orders->taken = RUN_CALLBACK_TAKEN;
-    if (m->run->stage->steps[callback->step].callback->hint) return;
-    struct inbox *inbox = inbox_of(m->run, callback->step);
-    if (is_repeated(m)) {
-        m->orders->taken = RUN_CALLBACK_REPEATED;
-    } else if (inbox_keep(inbox, m->run->arena, &callback->message)) {
-        inbox_note(inbox, callback->mark);
-        m->orders->store = true;
-    } else {
+    bool hint = run->stage->steps[callback->step].callback->hint;
+    if (callback->step < run->step) run_callback_late(m);
+    else if (!hint && !is_repeated(m) && !inbox_keep(inbox_of(run, callback->step), run->arena, &callback->message))
         m->orders->taken = RUN_CALLBACK_REFUSED;
-    }
+    else is_news(m);
 }
 
 static void take(struct move *m) {
-    const struct run_callback *callback = m->event->callback;
-    m->orders->taken = is_repeated(m) ? RUN_CALLBACK_REPEATED : RUN_CALLBACK_TAKEN;
-    if (m->orders->taken == RUN_CALLBACK_REPEATED) return;
-    inbox_note(inbox_of(m->run, callback->step), callback->mark);
-    judge_message(m, &callback->message);
+    if (is_news(m)) judge_message(m, &m->event->callback->message);
 }
 
 /* A poll that may be given up is, where the callback decides. The reply to any other call is waited for. */
@@ -169,8 +166,7 @@ void run_callback_in_call(struct move *m) {
     const struct stage_step *step = step_of(run);
     bool polls = m->event->callback->step == run->step && step->rules.exist && !run->cancel_wanted;
     if (polls && step->callback->hint) {
-        run->hinted = true;
-        m->orders->taken = RUN_CALLBACK_TAKEN;
+        run->hinted = is_news(m) || run->hinted;
     } else if (polls && step->call.idempotent) {
         take(m);
         m->orders->abort_call = run->state != RUN_CALLING;
@@ -184,10 +180,7 @@ static void poll_soon(struct move *m) {
     struct run *run = m->run;
     int64_t now_ms = m->world->now_ms, soon_ms = run->updated_ms + MOVE_HINT_GAP_MS;
     int64_t due_ms = soon_ms > now_ms && soon_ms <= now_ms + MOVE_HINT_GAP_MS ? soon_ms : now_ms;
-    m->orders->taken = RUN_CALLBACK_TAKEN;
-    if (run->attempt || run->due_ms <= due_ms) return;
-    m->orders->store = true;
-    move_wait(m, due_ms);
+    if (is_news(m) && !run->attempt && run->due_ms > due_ms) move_wait(m, due_ms);
 }
 
 /* Judged, where the step polls or waits for nothing else; kept, between two tries of its call. */
