@@ -34,7 +34,8 @@ enum verdict_kind {
     X(BROKEN_RECORD, "broken_record")               /* what the store holds of the run cannot be read */               \
     X(CANCELED, "canceled")                         /* asked for; the upstream confirmed it, or had nothing to stop */ \
     X(CANCEL_UNCONFIRMED, "cancel_unconfirmed")     /* asked for; the upstream did not confirm */                      \
-    X(CANCELED_BEFORE_START, "canceled_before_start") /* no call was made */
+    X(CANCELED_BEFORE_START, "canceled_before_start") /* no call was made */                                           \
+    X(ORPHANED, "orphaned") /* nobody had looked at it for `orphan_after`, and the upstream was told to stop */
 
 enum reason {
 #define X(id, word) REASON_##id,

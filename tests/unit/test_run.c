@@ -850,7 +850,7 @@ static void test_ends_by_conditions(void **state) {
         {"success_when = \"false\"; failure_when = \"body.n > 2\";", "{\"n\": 3}", RUN_TERMINAL, REASON_UPSTREAM_FAILED,
          "request: failure_when holds: body.n > 2"},
         {"success_when = \"false\"; canceled_when = \"body.n > 2\";", "{\"n\": 3}", RUN_CANCELED,
-         REASON_UPSTREAM_CANCELED, "request: the upstream canceled it: canceled_when holds: body.n > 2"},
+         REASON_UPSTREAM_CANCELED, "request: canceled by the upstream: canceled_when holds: body.n > 2"},
         {"warn_when = \"body.n > 2\";", "{\"n\": 3}", RUN_SUCCEEDED, REASON_NONE, "succeeded with a warning"},
         {"value = \"$.s\"; success = [ \"ok\" ]; failure = [ \"bad\" ]; error_when = \"false\"; error = \"$.why\";",
          "{\"s\": \"bad\", \"why\": \"disk full\"}", RUN_TERMINAL, REASON_UPSTREAM_FAILED,
@@ -1278,7 +1278,7 @@ static void test_every_state_with_every_event(void **state) {
             rig_image_take(&rig, &before);
             struct reply reply = {.phase = REPLY_ANSWERED, .code = 200, .body = TEXT("{}")};
             fault_set(&fault, FAULT_UNDEFINED, NULL, "not there");
-            struct run_event event = {(enum run_event_kind)kind, &reply, &fault};
+            struct run_event event = {.kind = (enum run_event_kind)kind, .reply = &reply, .fault = &fault};
             struct run_world world = rig_world(&rig);
             run_move(rig.run, &event, &world, &orders);
             rig_image_take(&rig, &after);
