@@ -39,6 +39,8 @@ struct ask {
     const char *fingerprint, *traceparent, *caller_name;
     const char *base_url; /* of the links in the report */
     int64_t wait_ms;
+    int64_t deadline_ms; /* START: wall; 0: none */
+    bool orphaned;       /* LIST: only runs in flight whose status nobody has read for long */
     struct store_filter filter;
     size_t step;                                               /* CALLBACK */
     const struct reply *message;                               /* CALLBACK: its headers and body */

@@ -90,10 +90,16 @@ void run_record_write(const struct run *run, const struct run_world *world, stru
     add_int(out, "sending", run->sending);
     add_int(out, "awaiting", run->awaiting);
     add_int(out, "cancel_wanted", run->cancel_wanted);
+    add_int(out, "orphaned", run->orphaned);
     add_int(out, "timed_out", run->timed_out);
+    if (run->deadline_ms) add_int(out, "deadline", run->deadline_ms);
     add_int(out, "attempt", run->attempt);
     add_int(out, "step_began", run->step_began_ms);
     add_int(out, "due", run->due_ms);
+    if (run->steady.since_ms) {
+        add_int(out, "steady_since", run->steady.since_ms);
+        add_int(out, "steady_replies", run->steady.replies);
+    }
     add_text(out, arena, "progress", run->progress);
     add_text(out, arena, "error", run->error);
     add_text(out, arena, "upstream_word", run->upstream_word);
@@ -146,10 +152,14 @@ static void load_members(struct run *run, const struct json *record) {
     run->sending = int_of(record, "sending");
     run->awaiting = int_of(record, "awaiting");
     run->cancel_wanted = int_of(record, "cancel_wanted");
+    run->orphaned = int_of(record, "orphaned");
     run->timed_out = int_of(record, "timed_out");
+    run->deadline_ms = int_of(record, "deadline");
     run->attempt = (unsigned)int_of(record, "attempt");
     run->step_began_ms = int_of(record, "step_began");
     run->due_ms = int_of(record, "due");
+    run->steady.since_ms = int_of(record, "steady_since");
+    run->steady.replies = int_of(record, "steady_replies");
     const char *progress = json_gets_text(record, "progress");
     run->progress = mem_strdup(progress ? progress : "");
     run->error = mem_strdup(json_gets_text(record, "error"));

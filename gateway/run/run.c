@@ -100,7 +100,8 @@ void move_say_running(struct move *m, const struct verdict *verdict) {
 static int64_t deadline_of(const struct run *run) {
     int64_t whole = run->stage->timeout_ms ? run->created_ms + run->stage->timeout_ms : 0;
     int64_t step = step_of(run)->timeout_ms ? run->step_began_ms + step_of(run)->timeout_ms : 0;
-    return whole && (!step || whole < step) ? whole : step;
+    int64_t first = whole && (!step || whole < step) ? whole : step;
+    return run->deadline_ms && (!first || run->deadline_ms < first) ? run->deadline_ms : first;
 }
 
 static void order_call(struct move *m) {
@@ -154,13 +155,8 @@ void move_end(struct move *m, enum run_status status, enum reason reason, const 
 void move_fail(struct move *m, enum reason reason, const char *what) {
     struct run *run = m->run;
     run->steps[run->step].status = RUN_TERMINAL;
-    const char *name = step_of(run)->name, *word = run->upstream_word;
-    bool unknown = reason == REASON_UNKNOWN_STATUS;
     if (!what) what = "";
-    if (word && (reason == REASON_UPSTREAM_FAILED || unknown))
-        move_say(m, "%s: the upstream says \"%.*s\"%s%s%.*s", name, move_told(word), word,
-                 unknown ? ", which no list of the definition names" : "", *what ? " - " : "", move_told(what), what);
-    else move_say(m, "%s: %.*s", name, move_told(what), what);
+    move_say(m, "%s: %.*s", step_of(run)->name, move_told(what), what);
     char *sentence = mem_strdup(run->progress);
     move_end(m, RUN_TERMINAL, reason, sentence);
     mem_free(sentence);
@@ -171,12 +167,14 @@ void move_say_not_done(struct move *m, const char *what) {
     const struct run *run = m->run;
     const struct jsonpath *value = step_of(run)->rules.value;
     const char *between = *what ? "; " : "";
+    const char *time = run->deadline_ms && m->world->now_ms >= run->deadline_ms ? "by the caller's deadline"
+                                                                                : "within its time";
     if (run->awaiting && !run->steps[run->step].inbox)
-        move_say(m, "%s: not called back within its time%s%s", step_of(run)->name, between, what);
+        move_say(m, "%s: not called back %s%s%s", step_of(run)->name, time, between, what);
     else if (value && !run->upstream_word && run->steps[run->step].code)
-        move_say(m, "%s: not done within its time, and no reply had a word at %s%s%s", step_of(run)->name,
+        move_say(m, "%s: not done %s, and no reply had a word at %s%s%s", step_of(run)->name, time,
                  jsonpath_source(value), between, what);
-    else move_say(m, "%s: not done within its time%s%s", step_of(run)->name, between, what);
+    else move_say(m, "%s: not done %s%s%s", step_of(run)->name, time, between, what);
 }
 
 /* ---- replies ---- */
@@ -252,7 +250,7 @@ static void succeeded(struct move *m, const struct verdict *verdict, const struc
         return;
     }
     if (last) {
-        const char *what = verdict->warned ? verdict->word : verdict->message ? verdict->message : "";
+        const char *what = verdict->warned && verdict->word ? verdict->word : verdict->message ? verdict->message : "";
         move_say(m, "succeeded%s%s%.*s", verdict->warned ? " with a warning" : "", *what ? ": " : "", move_told(what),
                  what);
         move_end(m, RUN_SUCCEEDED, REASON_NONE, NULL);
@@ -260,6 +258,7 @@ static void succeeded(struct move *m, const struct verdict *verdict, const struc
     }
     run->step++;
     run->attempt = 0;
+    run->steady = (struct verdict_series){0};
     run->step_began_ms = m->world->now_ms;
     run->percent = -1;
     mem_free(run->upstream_word);
@@ -279,7 +278,7 @@ static void again(struct move *m, const struct verdict *verdict) {
         move_fail(m, verdict->reason, verdict->message);
         return;
     }
-    m->orders->store = !step->call.idempotent; /* or a restart would find it in doubt */
+    m->orders->store |= !step->call.idempotent; /* or a restart would find it in doubt */
     const char *what = verdict->message ? verdict->message : "no verdict";
     move_say(m, "%s: %.*s; trying again", step->name, move_told(what), what);
     move_wait(m,
@@ -298,7 +297,7 @@ static struct pace_now pace_of(const struct run *run, const struct run_world *wo
 static void still_running(struct move *m, const struct verdict *verdict) {
     struct run *run = m->run;
     run->attempt = 0;
-    m->orders->store = !step_of(run)->call.idempotent; /* it was answered: a restart has to know that */
+    m->orders->store |= !step_of(run)->call.idempotent; /* it was answered: a restart has to know that */
     move_say_running(m, verdict);
     struct pace_now now = pace_of(run, m->world);
     move_wait(m, m->world->now_ms + (run->hinted ? MOVE_HINT_GAP_MS : pace_poll_ms(step_of(run), &now)));
@@ -328,6 +327,10 @@ static void note_phase(struct run *run, enum reply_phase phase) {
     else if (phase == REPLY_ANSWERED || !step_of(run)->call.idempotent) run->sending = false;
 }
 
+static bool rule_is(const struct verdict *verdict, const char *setting) {
+    return verdict->rule && strcmp(verdict->rule, setting) == 0;
+}
+
 static void judge(struct move *m, struct arena *scratch, struct verdict *ret_verdict) {
     const struct run *run = m->run;
     const struct json *roots[RUN_ROOTS_MAX];
@@ -337,24 +340,37 @@ static void judge(struct move *m, struct arena *scratch, struct verdict *ret_ver
         scope.roots = roots;
     }
     verdict_judge(scratch, step_of(run), m->event->reply, &scope, ret_verdict);
+    if (verdict_settle(scratch, &step_of(run)->rules, m->world->now_ms, &m->run->steady, ret_verdict))
+        m->orders->store = true;
+}
+
+/* In the upstream's own word, where that is what failed. Outputs help to find out why. */
+static void failed(struct move *m, const struct verdict *verdict, const struct said *said, struct arena *scratch) {
+    const char *word = verdict->word, *what = verdict->message ? verdict->message : "";
+    bool unknown = verdict->reason == REASON_UNKNOWN_STATUS, by_word = word && (unknown || rule_is(verdict, "failure"));
+    if (word || verdict->reason == REASON_UPSTREAM_FAILED) take_outputs(m, said_value(scratch, said), false, scratch);
+    if (by_word)
+        what = arena_printf(scratch, "the upstream says \"%.*s\"%s%s%.*s", move_told(word), word,
+                            unknown ? ", which no list of the definition names" : "", *what ? " - " : "",
+                            move_told(what), what);
+    move_fail(m, verdict->reason, what);
+}
+
+static void canceled(struct move *m, const struct verdict *verdict, const struct said *said, struct arena *scratch) {
+    struct run *run = m->run;
+    const char *word = verdict->word, *what = verdict->message ? verdict->message : "";
+    take_outputs(m, said_value(scratch, said), false, scratch);
+    run->steps[run->step].status = RUN_CANCELED;
+    if (word && rule_is(verdict, "canceled"))
+        move_say(m, "%s: the upstream says \"%.*s\"", step_of(run)->name, move_told(word), word);
+    else move_say(m, "%s: canceled by the upstream: %.*s", step_of(run)->name, move_told(what), what);
+    move_end(m, RUN_CANCELED, verdict->reason, NULL);
 }
 
 void move_decide(struct move *m, const struct verdict *verdict, const struct said *said, struct arena *scratch) {
-    struct run *run = m->run;
-    if (verdict->kind == VERDICT_SUCCEEDED) {
-        succeeded(m, verdict, said, scratch);
-    } else if (verdict->kind == VERDICT_FAILED) {
-        if (verdict->word) take_outputs(m, said_value(scratch, said), false, scratch); /* they help to find out why */
-        move_fail(m, verdict->reason, verdict->message);
-    } else {
-        take_outputs(m, said_value(scratch, said), false, scratch);
-        run->steps[run->step].status = RUN_CANCELED;
-        const char *what = verdict->message ? verdict->message : "";
-        if (verdict->word)
-            move_say(m, "%s: the upstream says \"%.*s\"", step_of(run)->name, move_told(verdict->word), verdict->word);
-        else move_say(m, "%s: canceled by the upstream: %.*s", step_of(run)->name, move_told(what), what);
-        move_end(m, RUN_CANCELED, verdict->reason, NULL);
-    }
+    if (verdict->kind == VERDICT_SUCCEEDED) succeeded(m, verdict, said, scratch);
+    else if (verdict->kind == VERDICT_FAILED) failed(m, verdict, said, scratch);
+    else canceled(m, verdict, said, scratch);
 }
 
 static void follow(struct move *m, const struct verdict *verdict, const struct said *said, struct arena *scratch) {
@@ -567,6 +583,7 @@ static struct run *make(const struct run_new *from) {
     run->caller = json_share(arena, from->caller);
     run->parameters = json_share(arena, from->parameters);
     run->created_ms = run->updated_ms = run->step_began_ms = from->now_ms;
+    run->deadline_ms = from->deadline_ms;
     run->percent = -1;
     if (from->stage) {
         run->stage = stage_ref(from->stage);

@@ -94,6 +94,7 @@ struct run_event {
     enum run_event_kind kind;
     const struct reply *reply;           /* REPLY; borrowed */
     const struct fault *fault;           /* REFUSED */
+    bool orphaned;                       /* CANCEL: nobody asked for it, since nobody looks at the run any more */
     const struct run_callback *callback; /* CALLBACK; borrowed */
 };
 
@@ -161,11 +162,14 @@ struct run {
     bool cancel_wanted;
     bool awaiting;    /* the present step's call is done, or it has none: only its callback is waited for */
     bool hinted;      /* a callback asked for the next poll, during a poll */
+    bool orphaned;    /* the cancel is ours, since nobody has looked at the run for long */
     bool timed_out;   /* the cancel is ours, since the time is up: the run ends as TERMINAL */
     unsigned attempt; /* tries of the present call that failed in a row */
     unsigned cancel_attempt;
     int64_t created_ms, updated_ms, ended_ms;
     int64_t step_began_ms;
+    struct verdict_series steady;
+    int64_t deadline_ms;    /* wall; the caller's. 0: none */
     int64_t due_ms;         /* next call, in WAITING and CANCEL_WAITING */
     char *progress, *error; /* heap; progress is never NULL */
     char *upstream_word;    /* heap; or NULL */
@@ -182,6 +186,7 @@ struct run_new {
     const char *id, *key, *fingerprint, *traceparent, *caller_name;
     const struct json *caller, *parameters; /* shared into the run's arena */
     int64_t now_ms;
+    int64_t deadline_ms; /* wall; the caller's. 0: none */
 };
 
 struct run *run_new(const struct run_new *from); /* GIVES; in ACCEPTING: store it, then send STORED */

@@ -22,7 +22,8 @@ static void end_canceled(struct move *m, enum reason reason, const char *what) {
         return;
     }
     run->steps[run->step].status = RUN_CANCELED;
-    move_say(m, "canceled: %s", what);
+    if (run->orphaned && reason == REASON_CANCELED) reason = REASON_ORPHANED;
+    move_say(m, "canceled%s: %s", run->orphaned ? ", since nobody looked at the run any more" : "", what);
     move_end(m, RUN_CANCELED, reason, NULL);
 }
 
@@ -57,9 +58,10 @@ void run_cancel_begin(struct move *m) {
 /* The wish is recorded; what is being written comes first. */
 void run_cancel_want(struct move *m) {
     m->run->cancel_wanted = true;
+    m->run->orphaned = m->event->orphaned;
     m->run->updated_ms = m->world->now_ms;
     m->orders->store = true;
-    move_say(m, "cancel asked for");
+    move_say(m, m->run->orphaned ? "canceling, since nobody looks at the run any more" : "cancel asked for");
 }
 
 /* The cancel call begins when the wish, and what is known of the call before it, is durable. */

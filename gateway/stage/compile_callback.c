@@ -1,22 +1,11 @@
 /* Compiles callback = { … } of a step: how long it waits, whom it believes, and how the callback's body is judged.
  *
- * What judges is what judges a reply (compile_rules), so its settings are those of a repeating step; the others of that
- * table have no meaning for something that comes by itself. Whether anybody is told the URL is looked at by
+ * What judges is what judges a reply (compile_rules). The settings of a step that repeats have no meaning for something
+ * that comes by itself. Whether anybody is told the URL is looked at by
  * stage/stage, which sees all steps. */
 #include <string.h>
 
 #include "stage/compile.h"
-
-/* Of fields_repeat. */
-static const char *const judging[] = {
-    "value",    "success",  "failure", "canceled",     "running",      "warn",      "unknown",       "at_most",
-    "at_least", "progress", "message", "success_when", "failure_when", "warn_when", "canceled_when", "running_when"};
-
-static bool is_listed(const char *name, const char *const *names, size_t count) {
-    for (size_t i = 0; i < count; i++)
-        if (strcmp(name, names[i]) == 0) return true;
-    return false;
-}
 
 static bool is_of(const char *name, const struct field_table *table) {
     for (size_t i = 0; i < table->count; i++)
@@ -25,7 +14,7 @@ static bool is_of(const char *name, const struct field_table *table) {
 }
 
 static bool judges(const char *name) {
-    return is_listed(name, judging, sizeof judging / sizeof *judging);
+    return is_of(name, &fields_judging);
 }
 
 static enum stage_verify type_of(struct text type) {
@@ -59,8 +48,10 @@ static void check_settings(struct compile *c, const struct conf *group, bool pol
         if (hints && judges(at->name))
             compile_fault(c, at, FAULT_INVALID, "a callback that is a hint decides nothing, so %s has no use here",
                           at->name);
-        else if (!judges(at->name) && !is_of(at->name, &fields_callback) && is_of(at->name, &fields_repeat))
+        else if (!is_of(at->name, &fields_callback) && is_of(at->name, &fields_repeat))
             compile_fault(c, at, FAULT_INVALID, "%s is for the step, not for its callback", at->name);
+        else if (strcmp(at->name, "success_for") == 0)
+            compile_fault(c, at, FAULT_INVALID, "success_for is for replies that follow each other, not for callbacks");
     }
     if (hints && !polls)
         compile_fault(c, hint, FAULT_INVALID,
@@ -73,11 +64,12 @@ static void check_settings(struct compile *c, const struct conf *group, bool pol
 const struct stage_callback *compile_callback(struct compile *c, const struct conf *group, const char *of, bool polls) {
     if (!group || group->kind != CONF_GROUP) return NULL;
     struct stage_callback *callback = arena_new_of(c->arena, struct stage_callback);
-    struct stage_step judged = {.name = ""}; /* the tables fill a step; its rules are what is wanted */
-    struct field_place places[] = {{&fields_callback, callback}, {&fields_repeat, &judged}};
+    struct stage_step judged = {.name = ""}; /* compile_rules takes a step; its rules are what is wanted */
+    struct field_place places[] = {
+        {&fields_callback, callback}, {&fields_judging, &judged.rules}, {&fields_repeat, NULL}};
     const char *what = arena_printf(c->arena, "callback of %s", of);
     size_t steps = c->scope.steps;
-    fields_read(c, group, what, places, 2);
+    fields_read(c, group, what, places, 3);
     check_settings(c, group, polls);
     read_verify(c, conf_find(group, "verify"), callback);
     c->scope.steps = steps;

@@ -101,10 +101,10 @@ static void make_roots(struct compile *c, const struct plan *plan) {
 
 /* In the two-step form with a status, the request runs once: rules in it are misplaced. */
 static bool misplaced_rules(struct compile *c, const struct plan *plan, size_t index, const struct conf *group) {
-    const struct conf *value = conf_find(group, "value");
-    if (plan->general || index != 0 || plan->count < 2 || !value) return false;
-    compile_fault(c, value, FAULT_INVALID,
-                  "request runs once, so it has no rules; put value and its lists into status");
+    const struct conf *rule = compile_rules_find(group);
+    if (plan->general || index != 0 || plan->count < 2 || !rule) return false;
+    compile_fault(c, rule, FAULT_INVALID, "request runs once, so it has no rules; put %s into status",
+                  strcmp(rule->name, "value") == 0 ? "value and its lists" : rule->name);
     return true;
 }
 
@@ -143,22 +143,23 @@ static void check_callbacks_told(struct compile *c, const struct plan *plan, con
 
 static void compile_step(struct compile *c, const struct plan *plan, size_t index, struct stage_step *step) {
     const struct conf *group = plan->groups[index], *callback = conf_find(group, "callback");
-    bool is_status = !plan->general && index == 1, polls = conf_find(group, "value") != NULL;
+    bool is_status = !plan->general && index == 1, polls = compile_rules_find(group) != NULL;
     bool repeats = (is_status && !callback) || polls;
     const char *of = !plan->general ? plan->names[index]
                                     : arena_printf(c->arena, "the step \"%s\"", plan->names[index]);
-    struct field_place places[] = {{&fields_call, &step->call}, {&fields_repeat, step}, {&fields_step, NULL}};
+    struct field_place places[] = {
+        {&fields_call, &step->call}, {&fields_repeat, step}, {&fields_judging, &step->rules}, {&fields_step, NULL}};
     enum compile_call_kind kind = plan->general ? COMPILE_STEP : is_status ? COMPILE_STATUS : COMPILE_REQUEST;
     step->name = plan->names[index];
     step->every_ms = 5000;
     step->timeout_ms = repeats || (callback && !conf_find(callback, "timeout")) ? HOUR_MS : 0;
     compile_call_defaults(&step->call);
-    fields_read(c, group, of, places, plan->general ? 3 : 2);
+    fields_read(c, group, of, places, plan->general ? 4 : 3);
     c->scope.steps = index;
     compile_step_call(c, plan, index, of, kind, step);
     if (!misplaced_rules(c, plan, index, group)) compile_rules(c, group, of, is_status && !callback, step);
     if (step->rules.exist && !step->call.method[0])
-        compile_fault(c, conf_find(group, "value"), FAULT_INVALID,
+        compile_fault(c, compile_rules_find(group), FAULT_INVALID,
                       "%s has no url, so it gets no reply to judge; what judges the callback stands in callback", of);
     step->callback = compile_callback(c, callback, of, step->rules.exist);
     c->scope.steps = index + 1;

@@ -159,6 +159,7 @@ struct stage {
     const char *const *hosts; /* further origins or hosts that URLs from replies may lead to */
     size_t host_count;
     int64_t timeout_ms;       /* of the whole run; 0: none */
+    int64_t orphan_after_ms;  /* canceled when nobody has looked at it for so long; 0: never */
     const char *const *roots; /* names by root index, ROOT_STEPS + step_count of them */
     /* What a run pins: the definition's text and every template it read, so that it can be compiled again after a
      * restart. */
