@@ -18,24 +18,24 @@ struct route {
     const char *pattern; /* segments; {stage}, {id} and {token} match any one */
     void (*handle)(struct api_call *call);
     bool anybody; /* no token is asked for, also where there are callers */
-    bool secret;  /* the path itself is the credential: whoever has it may come by any name, from any page */
 };
 
 static const struct route routes[] = {
-    {HTTP_GET, "", api_ops_index, true, false},
-    {HTTP_GET, "health", api_ops_health, true, false},
-    {HTTP_GET, "ready", api_ops_ready, true, false},
-    {HTTP_GET, "metrics", api_ops_metrics, false, false},
-    {HTTP_GET, "stages", api_stages_list, false, false},
-    {HTTP_GET, "stages/{stage}", api_stages_show, false, false},
-    {HTTP_POST, "stages/{stage}", api_runs_start, false, false},
-    {HTTP_POST, "stages/{stage}/cancel", api_runs_cancel_key, false, false},
-    {HTTP_GET, "runs", api_runs_list, false, false},
-    {HTTP_GET, "runs/{id}", api_runs_show, false, false},
-    {HTTP_DELETE, "runs/{id}", api_runs_cancel, false, false},
-    {HTTP_POST, "runs/{id}/cancel", api_runs_cancel, false, false},
-    {HTTP_POST, "callbacks/{token}", api_callbacks_take, true, true},
-    {HTTP_GET, "webhooks/preconfigured", api_stages_preconfigured, false, false},
+    {HTTP_GET, "", api_ops_index, true},
+    {HTTP_GET, "health", api_ops_health, true},
+    {HTTP_GET, "ready", api_ops_ready, true},
+    {HTTP_GET, "metrics", api_ops_metrics, false},
+    {HTTP_GET, "stages", api_stages_list, false},
+    {HTTP_GET, "stages/{stage}", api_stages_show, false},
+    {HTTP_POST, "stages/{stage}", api_runs_start, false},
+    {HTTP_POST, "stages/{stage}/cancel", api_runs_cancel_key, false},
+    {HTTP_GET, "runs", api_runs_list, false},
+    {HTTP_GET, "runs/{id}", api_runs_show, false},
+    {HTTP_DELETE, "runs/{id}", api_runs_cancel, false},
+    {HTTP_GET, "runs/{id}/explain", api_runs_explain, false},
+    {HTTP_POST, "runs/{id}/cancel", api_runs_cancel, false},
+    {HTTP_POST, "callbacks/{token}", api_callbacks_take, true},
+    {HTTP_GET, "webhooks/preconfigured", api_stages_preconfigured, false},
 };
 #define ROUTES (sizeof routes / sizeof *routes)
 
@@ -176,7 +176,7 @@ void api_handle(struct exchange *exchange) {
     struct fault fault;
     buf_init(&allow, 256);
     const struct route *route = find(call, &allow);
-    bool secret = route && route->secret;
+    bool secret = route && call->token; /* the path is the credential: who has it may come by any name, from any page */
     if (!secret && !browser_check(exchange, &rules, &fault)) api_fault(call, &fault);
     else if (!route) answer_no_route(call, buf_cstr(&allow));
     else if (!route->anybody && !identify(call, &fault)) api_fault(call, &fault);

@@ -53,6 +53,11 @@ static void answer(struct ask *ask) {
 }
 
 static void answer_report(struct ask *ask, const struct run *run, const struct history *history) {
+    if (ask->kind == ASK_EXPLAIN) {
+        run_explain_write(run, &ask->report);
+        answer(ask);
+        return;
+    }
     ask->ended = run_ended(run);
     ask->status = ask->ended ? run->status : RUN_RUNNING;
     memcpy(ask->id, run->id, sizeof ask->id);
@@ -487,6 +492,7 @@ static void ask_arrives(void *arg) {
         else submit(engine, ask, STORE_GET, on_callback_found);
         return;
     case ASK_GET:
+    case ASK_EXPLAIN:
     case ASK_CANCEL: life = life_find_id(engine, ask->id); break;
     }
     if (life) ask_life(ask, life);
@@ -497,7 +503,7 @@ void ask_send(const struct engines *engines, struct ask *ask) {
     uint32_t owner = loop_index(ask->from);
     if (ask->key && (ask->kind == ASK_START || ask->kind == ASK_CANCEL_KEY))
         owner = id_owner_of_key(text_of(ask->stage_name), text_of(ask->key));
-    else if (ask->kind == ASK_GET || ask->kind == ASK_CANCEL || ask->kind == ASK_CALLBACK)
+    else if (ask->kind == ASK_GET || ask->kind == ASK_CANCEL || ask->kind == ASK_EXPLAIN || ask->kind == ASK_CALLBACK)
         owner = id_owner(text_of(ask->id));
     ask->engine = engines->items[owner % engines->count];
     if (ask->kind == ASK_LIST) ask->op = listing_new(ask, engines);

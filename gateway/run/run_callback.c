@@ -39,6 +39,7 @@ static bool judge_message(struct move *m, const struct inbox_message *message) {
     struct verdict verdict;
     judge(m, scratch, message->value, &verdict);
     bool decided = verdict.kind != VERDICT_RUNNING;
+    move_journal_callback(m, &verdict);
     move_note(m, &verdict);
     if (decided) move_decide(m, &verdict, &said, scratch);
     else move_say_running(m, &verdict);

@@ -10,6 +10,9 @@ struct move {
     const struct run_event *event;
     const struct run_world *world;
     struct run_orders *orders;
+    /* What became of the call that ended, for the journal: a fixed word, and why (heap; or NULL). By move_judged. */
+    const char *judged;
+    char *why;
 };
 
 /* What speaks for the upstream: the reply to a call, or a callback. */
@@ -32,6 +35,8 @@ static inline const struct stage_step *step_of(const struct run *run) {
 int move_told(const char *text);
 /* The progress; secrets are masked. */
 void move_say(struct move *m, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* What became of the call that ended, and why ("": there is nothing to say); secrets are masked. */
+void move_judged(struct move *m, const char *verdict, const char *format, ...) __attribute__((format(printf, 3, 4)));
 /* That the time is up; `what` ("": nothing) comes behind it. */
 void move_say_not_done(struct move *m, const char *what);
 
@@ -41,6 +46,7 @@ void move_end(struct move *m, enum run_status status, enum reason reason, const 
 void move_fail(struct move *m, enum reason reason, const char *what); /* TERMINAL, in the name of the present step */
 
 void move_say_running(struct move *m, const struct verdict *verdict);
+void move_journal_callback(struct move *m, const struct verdict *verdict); /* of the present step */
 void move_note(struct move *m, const struct verdict *verdict); /* the upstream's word, and what goes with it */
 void move_decide(struct move *m, const struct verdict *verdict, const struct said *said,
                  struct arena *scratch);                         /* a verdict that ends the step */
