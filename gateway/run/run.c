@@ -422,7 +422,7 @@ static void canceled(struct move *m, const struct verdict *verdict, const struct
     run->steps[run->step].status = RUN_CANCELED;
     if (word && rule_is(verdict, "canceled"))
         move_say(m, "%s: the upstream says \"%.*s\"", step_of(run)->name, move_told(word), word);
-    else move_say(m, "%s: the upstream canceled it: %.*s", step_of(run)->name, move_told(what), what);
+    else move_say(m, "%s: canceled by the upstream: %.*s", step_of(run)->name, move_told(what), what);
     move_end(m, RUN_CANCELED, verdict->reason, NULL);
 }
 
