@@ -122,6 +122,7 @@ static bool check_names(void *arg, const char *root, const struct text *names, s
         if (count == 0 || text_is(names[0], "headers")) c->stage->names_headers = true;
         return check_step(c, root, names, count, fault);
     }
+    if (index == ROOT_CALLBACK) c->callback_used = true; /* whatever is wrong with it */
     if (!check_root(c, (enum stage_root)index, fault)) return false;
     switch (index) {
     case ROOT_PARAMETERS: return count == 0 || check_parameter(c, names[0], fault);
