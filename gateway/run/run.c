@@ -15,7 +15,6 @@
 #define SAID_MAX 1000                 /* bytes of one text that came from outside */
 #define OUTPUTS_MAX (4 * 1024 * 1024) /* bytes; what Spinnaker would have to keep */
 #define KEPT_MAX (8 * 1024 * 1024)    /* bytes of a reply that later steps may speak of */
-#define DUE_MAX_MS (60 * 60 * 1000)   /* nothing is put off for longer */
 
 /* ---- words ---- */
 
@@ -46,6 +45,7 @@ static bool is_last(const struct run *run) {
 }
 
 const struct stage_call *run_call_of(const struct run *run, enum run_call call) {
+    if (call == RUN_CALL_PROBE) return &step_of(run)->probe->step.call;
     return call == RUN_CALL_CANCEL ? run->stage->cancel : &step_of(run)->call;
 }
 
@@ -127,7 +127,9 @@ static void write_journal(struct move *m, enum run_state before, size_t step) {
     if (!m->judged) return;
     bool cancel = before == RUN_CANCELING;
     struct journal_note note = {.step = cancel ? "cancel" : m->run->stage->steps[step].name,
-                                .call = cancel ? "cancel" : "step",
+                                .call = cancel                  ? "cancel"
+                                        : before == RUN_PROBING ? "probe"
+                                                                : "step",
                                 .phase = reply ? reply_phase_word(reply->phase) : "refused",
                                 .verdict = m->judged,
                                 .rule = m->why,
@@ -297,7 +299,7 @@ bool move_refuse_large(struct move *m, const struct said *said) {
     return true;
 }
 
-static void succeeded(struct move *m, const struct verdict *verdict, const struct said *said, struct arena *scratch) {
+void move_succeed(struct move *m, const struct said *said, const struct verdict *verdict, struct arena *scratch) {
     struct run *run = m->run;
     bool last = is_last(run);
     if (!last && move_refuse_large(m, said)) return;
@@ -316,7 +318,7 @@ static void succeeded(struct move *m, const struct verdict *verdict, const struc
         return;
     }
     run->step++;
-    run->attempt = 0;
+    run->attempt = run->probe_attempt = 0;
     run->steady = (struct verdict_series){0};
     run->step_began_ms = m->world->now_ms;
     run->percent = -1;
@@ -371,19 +373,28 @@ void move_note(struct move *m, const struct verdict *verdict) {
     if (verdict->unknown_word && !run->warned_unknown) run->warned_unknown = m->orders->unknown_word = true;
 }
 
+void move_note_url(struct run *run, const char *url) {
+    const char **to = &run->steps[run->step].url;
+    if (url && (!*to || strcmp(*to, url) != 0)) *to = arena_strdup(run->arena, url);
+}
+
 static void note_upstream(struct move *m, const struct verdict *verdict) {
     struct run *run = m->run;
     const struct reply *reply = m->event->reply;
     run->upstream_code = run->steps[run->step].code = reply->phase == REPLY_ANSWERED ? reply->code : 0;
-    const char **url = &run->steps[run->step].url;
-    if (reply->url && (!*url || strcmp(*url, reply->url) != 0)) *url = arena_strdup(run->arena, reply->url);
+    move_note_url(run, reply->url);
     move_note(m, verdict);
 }
 
-/* Of several tries of an idempotent call, one that may have been acted on counts until an answer has come. */
+/* May the call be made again, although an earlier one may have been acted on? */
+static bool repeatable(const struct stage_step *step) {
+    return step->call.idempotent || step->in_doubt == DOUBT_RESEND;
+}
+
+/* Of several tries, one that may have been acted on counts until an answer has come. */
 static void note_phase(struct run *run, enum reply_phase phase) {
     if (phase == REPLY_MAYBE_ACTED_ON) run->sending = true;
-    else if (phase == REPLY_ANSWERED || !step_of(run)->call.idempotent) run->sending = false;
+    else if (phase == REPLY_ANSWERED || !repeatable(step_of(run))) run->sending = false;
 }
 
 static bool rule_is(const struct verdict *verdict, const char *setting) {
@@ -427,7 +438,7 @@ static void canceled(struct move *m, const struct verdict *verdict, const struct
 }
 
 void move_decide(struct move *m, const struct verdict *verdict, const struct said *said, struct arena *scratch) {
-    if (verdict->kind == VERDICT_SUCCEEDED) succeeded(m, verdict, said, scratch);
+    if (verdict->kind == VERDICT_SUCCEEDED) move_succeed(m, said, verdict, scratch);
     else if (verdict->kind == VERDICT_FAILED) failed(m, verdict, said, scratch);
     else canceled(m, verdict, said, scratch);
 }
@@ -435,6 +446,7 @@ void move_decide(struct move *m, const struct verdict *verdict, const struct sai
 static void follow(struct move *m, const struct verdict *verdict, const struct said *said, struct arena *scratch) {
     if (verdict->kind == VERDICT_AGAIN) again(m, verdict);
     else if (verdict->kind == VERDICT_RUNNING) still_running(m, verdict);
+    else if (verdict->reason == REASON_IN_DOUBT) run_doubt_begin(m, verdict->message);
     else move_decide(m, verdict, said, scratch);
 }
 
@@ -461,7 +473,7 @@ static void call_refused(struct move *m) {
     struct run *run = m->run;
     move_judged(m, "failed", "%s", fault->what);
     run->updated_ms = m->world->now_ms;
-    if (!step_of(run)->call.idempotent) run->sending = false;
+    if (!repeatable(step_of(run))) run->sending = false;
     run->steps[run->step].calls--;
     if (run->cancel_wanted) run_cancel_stop_now(m);
     else move_fail(m, fault->kind == FAULT_FORBIDDEN ? REASON_REFUSED_EGRESS : REASON_INVALID_REQUEST, fault->what);
@@ -470,7 +482,7 @@ static void call_refused(struct move *m) {
 /* After the restart it begins anew: in no doubt, since it was not sent. */
 static void call_held(struct move *m) {
     struct run *run = m->run;
-    bool harmless = step_of(run)->call.idempotent;
+    bool harmless = repeatable(step_of(run));
     if (!harmless) run->sending = false;
     run->steps[run->step].calls--;
     m->orders->store = !harmless;
@@ -479,13 +491,13 @@ static void call_held(struct move *m) {
 
 /* ---- time ---- */
 
-static bool time_is_up(const struct move *m) {
+bool move_time_is_up(const struct move *m) {
     int64_t deadline = run_deadline_ms(m->run);
     return deadline && m->world->now_ms >= deadline;
 }
 
 /* The upstream is told to run_cancel_stop, so that what nobody waits for does not go on. */
-static void time_out(struct move *m) {
+void move_time_out(struct move *m) {
     if (!m->run->cancel_wanted) m->run->timed_out = m->run->cancel_wanted = true;
     m->run->updated_ms = m->world->now_ms;
     move_say_not_done(m, "");
@@ -494,20 +506,20 @@ static void time_out(struct move *m) {
 
 /* The next poll or try; or the time of the step or the run is up. */
 static void due(struct move *m) {
-    if (time_is_up(m) || run_callback_overdue(m)) time_out(m);
+    if (move_time_is_up(m) || run_callback_overdue(m)) move_time_out(m);
     else if (m->run->awaiting) run_callback_wait_on(m);
     else move_call(m); /* also where the clock was set back meanwhile: the timer knows better */
 }
 
 /* The time is up: the call is given up, and the upstream told to stop. */
 static void due_in_call(struct move *m) {
-    if (!time_is_up(m)) {
+    if (!move_time_is_up(m)) {
         m->orders->wait_until = run_deadline_ms(m->run);
         return;
     }
     m->run->sending = true; /* whatever it is: it may have been acted on */
     m->orders->abort_call = true;
-    time_out(m);
+    move_time_out(m);
 }
 
 /* ---- records ---- */
@@ -518,9 +530,9 @@ static void recorded(struct move *m) {
     if (m->run->cancel_wanted) {
         m->run->sending = false;
         run_cancel_begin(m);
-    } else if (time_is_up(m)) {
+    } else if (move_time_is_up(m)) {
         m->run->sending = false;
-        time_out(m);
+        move_time_out(m);
     } else {
         move_call(m);
     }
@@ -572,6 +584,10 @@ static void (*const moves[RUN_STATE_END][RUN_EVENT_END])(struct move *) = {
                        run_callback_early},
     [RUN_WAITING] = {is_durable, cannot_be, cannot_be, cannot_be, cannot_be, due, run_cancel_stop,
                      run_callback_in_wait},
+    [RUN_PROBING] = {is_durable, cannot_be, run_doubt_replied, run_doubt_refused, run_doubt_held, run_doubt_due_in_call,
+                     run_doubt_cancel_in_call, run_callback_in_doubt},
+    [RUN_PROBE_WAITING] = {is_durable, cannot_be, cannot_be, cannot_be, cannot_be, run_doubt_due, run_doubt_cancel,
+                           run_callback_in_doubt},
     [RUN_STOPPING] = {run_cancel_begin, cannot_be, cannot_be, cannot_be, cannot_be, came_late, is_known,
                       run_callback_late},
     [RUN_CANCELING] = {is_durable, cannot_be, run_cancel_replied, run_cancel_refused, run_cancel_held, came_late,
@@ -606,12 +622,10 @@ void run_resume(struct run *run, const struct run_world *world, struct run_order
     } else if (run_callback_is_all(run)) {
         run_callback_wait_on(&m);
     } else if (run->sending && !step_of(run)->call.idempotent) {
-        move_fail(
-            &m, REASON_IN_DOUBT,
-            "the gateway was stopped while the call was being sent; whether the upstream acted on it is not known");
+        run_doubt_resume(&m);
     } else {
         const struct stage_step *step = step_of(run);
-        bool ahead = run->due_ms > world->now_ms && run->due_ms <= world->now_ms + DUE_MAX_MS;
+        bool ahead = run->due_ms > world->now_ms && run->due_ms <= world->now_ms + RUN_DUE_MAX_MS;
         int64_t due_ms = ahead ? run->due_ms : world->now_ms;
         struct pace_now now = pace_of(run, world);
         if (step->rules.exist && world->now_ms - run->step_began_ms >= step->every_ms && !ahead)

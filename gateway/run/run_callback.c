@@ -89,16 +89,18 @@ static bool proves_arrival(const struct run *run) {
     return inbox && inbox->kept_count;
 }
 
+bool run_callback_waits(const struct run *run) {
+    return step_of(run)->callback && !step_of(run)->rules.exist;
+}
+
 bool run_callback_is_all(const struct run *run) {
     const struct stage_step *step = step_of(run);
-    return run->awaiting || !step->call.url ||
-           (step->callback && !step->rules.exist && run->sending && proves_arrival(run));
+    return run->awaiting || !step->call.url || (run_callback_waits(run) && run->sending && proves_arrival(run));
 }
 
 bool run_callback_follows(const struct move *m, const struct verdict *verdict) {
     const struct run *run = m->run;
-    const struct stage_step *step = step_of(run);
-    if (!step->callback || step->rules.exist) return false;
+    if (!run_callback_waits(run)) return false;
     bool lost = m->event->reply->phase == REPLY_MAYBE_ACTED_ON;
     return verdict->kind == VERDICT_SUCCEEDED || (lost && proves_arrival(run));
 }
@@ -107,7 +109,8 @@ bool run_callback_follows(const struct move *m, const struct verdict *verdict) {
 void run_callback_await(struct move *m, const struct said *said, struct arena *scratch) {
     struct run *run = m->run;
     if (move_refuse_large(m, said)) return;
-    if (said->reply->phase == REPLY_ANSWERED) move_keep(run, said_value(scratch, said), json_new_object(scratch));
+    if (!said->reply || said->reply->phase == REPLY_ANSWERED)
+        move_keep(run, said_value(scratch, said), json_new_object(scratch));
     run->attempt = 0;
     run->awaiting = true;
     run->sending = false;
@@ -192,4 +195,13 @@ void run_callback_in_wait(struct move *m) {
     if (present && step->rules.exist && step->callback->hint) poll_soon(m);
     else if (present && (step->rules.exist || run->awaiting)) take(m);
     else run_callback_early(m);
+}
+
+/* Kept; and where it shows that the call has arrived, there is no doubt any more. */
+void run_callback_in_doubt(struct move *m) {
+    struct run *run = m->run;
+    run_callback_early(m);
+    if (run->cancel_wanted || !run_callback_waits(run) || !proves_arrival(run)) return;
+    m->orders->abort_call = run->state == RUN_PROBING;
+    run_callback_wait(m);
 }

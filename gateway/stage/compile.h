@@ -55,7 +55,7 @@ bool compile_name_check(struct compile *c, const struct conf *at, const char *wh
 
 void compile_params(struct compile *c, const struct conf *list); /* into stage->params */
 
-enum compile_call_kind { COMPILE_REQUEST, COMPILE_STATUS, COMPILE_STEP, COMPILE_CANCEL };
+enum compile_call_kind { COMPILE_REQUEST, COMPILE_STATUS, COMPILE_STEP, COMPILE_CANCEL, COMPILE_PROBE };
 void compile_call(struct compile *c, const struct conf *group, const char *of, enum compile_call_kind kind,
                   struct stage_call *call);
 void compile_call_defaults(struct stage_call *call);             /* before fields_read */
@@ -65,6 +65,7 @@ const struct stage_callback *compile_callback(struct compile *c, const struct co
                                               bool polls); /* `group` is callback = { … }; `polls`: its step does */
 void compile_waiting(struct compile *c, const struct conf *group, const char *of,
                      struct stage_call *call); /* in place of a call: the step only waits */
+void compile_doubt(struct compile *c, const struct conf *group, const char *of, struct stage_step *step);
 /* The judging settings of any group, read by fields_judging into *rules before; `c->scope.steps` says whose replies
  * they may speak of. */
 void compile_judging(struct compile *c, const struct conf *group, struct stage_rules *rules);

@@ -83,7 +83,7 @@ const struct stage_callback *compile_callback(struct compile *c, const struct co
 
 void compile_waiting(struct compile *c, const struct conf *group, const char *of, struct stage_call *call) {
     for (size_t i = 0; i < group->count; i++)
-        if (is_of(group->items[i].name, &fields_call))
+        if (is_of(group->items[i].name, &fields_call) || is_of(group->items[i].name, &fields_doubt))
             compile_fault(c, &group->items[i], FAULT_INVALID,
                           "%s is for a call, and %s has no url: it only waits for its callback", group->items[i].name,
                           of);

@@ -147,14 +147,17 @@ static void compile_step(struct compile *c, const struct plan *plan, size_t inde
     bool repeats = (is_status && !callback) || polls;
     const char *of = !plan->general ? plan->names[index]
                                     : arena_printf(c->arena, "the step \"%s\"", plan->names[index]);
-    struct field_place places[] = {
-        {&fields_call, &step->call}, {&fields_repeat, step}, {&fields_judging, &step->rules}, {&fields_step, NULL}};
+    struct field_place places[] = {{&fields_call, &step->call},
+                                   {&fields_repeat, step},
+                                   {&fields_judging, &step->rules},
+                                   {&fields_doubt, NULL},
+                                   {&fields_step, NULL}};
     enum compile_call_kind kind = plan->general ? COMPILE_STEP : is_status ? COMPILE_STATUS : COMPILE_REQUEST;
     step->name = plan->names[index];
     step->every_ms = 5000;
     step->timeout_ms = repeats || (callback && !conf_find(callback, "timeout")) ? HOUR_MS : 0;
     compile_call_defaults(&step->call);
-    fields_read(c, group, of, places, plan->general ? 4 : 3);
+    fields_read(c, group, of, places, plan->general ? 5 : 4);
     c->scope.steps = index;
     compile_step_call(c, plan, index, of, kind, step);
     if (!misplaced_rules(c, plan, index, group)) compile_rules(c, group, of, is_status && !callback, step);
@@ -162,6 +165,7 @@ static void compile_step(struct compile *c, const struct plan *plan, size_t inde
         compile_fault(c, compile_rules_find(group), FAULT_INVALID,
                       "%s has no url, so it gets no reply to judge; what judges the callback stands in callback", of);
     step->callback = compile_callback(c, callback, of, step->rules.exist);
+    compile_doubt(c, group, of, step);
     c->scope.steps = index + 1;
     compile_outputs(c, conf_find(group, "outputs"), &step->outputs, &step->output_count);
 }

@@ -1231,8 +1231,21 @@ static void test_words_and_back(void **state) {
     for (int i = 0; i < RUN_STATE_END; i++) assert_non_null(run_state_word((enum run_state)i));
 }
 
+static void reach_doubt(struct rig *rig, enum run_state state) {
+    begin(rig, "name = \"job\"; timeout = \"60s\"; request = { url = \"http://up.test/{{ callback.url }}\"; probe = { "
+               "url = \"http://up.test/jobs\"; found = \"$.items[0]\"; }; callback = { }; };");
+    rig_stored(rig);
+    rig_fail(rig, REPLY_MAYBE_ACTED_ON);
+    if (state == RUN_PROBING) rig_due(rig);
+}
+
 /* Brings a run into a state, by the shortest way there. */
 static void reach(struct rig *rig, enum run_state state) {
+    if (state == RUN_PROBING || state == RUN_PROBE_WAITING) {
+        reach_doubt(rig, state);
+        assert_int_equal(rig->run->state, state);
+        return;
+    }
     if (state >= RUN_WAITING && state <= RUN_ENDED) {
         begin_polling(rig);
         rig_answer(rig, 200, state >= RUN_ENDING ? "{\"state\": \"passed\"}" : "{}");
@@ -1250,8 +1263,8 @@ static void reach(struct rig *rig, enum run_state state) {
     assert_string_equal(run_state_word(rig->run->state), run_state_word(state));
 }
 
-/* What becomes of every state with every event: the state after it, and the orders: s store, c call, k cancel call,
- * a abort the call, w wait until, e ended. "-" is nothing at all: no order, and a record as before. */
+/* What becomes of every state with every event: the state after it, and the orders: s store, c call, p probe, k
+ * cancel call, a abort the call, w wait until, e ended. "-" is nothing at all: no order, and a record as before. */
 static void test_every_state_with_every_event(void **state) {
     (void)state;
     static const char *const table[RUN_STATE_END][RUN_EVENT_END] = {
@@ -1261,6 +1274,9 @@ static void test_every_state_with_every_event(void **state) {
         [RUN_CALLING] = {"-", "-", "recording s", "ending s", "waiting sw", "-", "calling s", "calling s"},
         [RUN_RECORDING] = {"calling cw", "-", "-", "-", "-", "-", "recording s", "recording s"},
         [RUN_WAITING] = {"-", "-", "-", "-", "-", "calling cw", "stopping s", "ending s"},
+        [RUN_PROBING] = {"-", "-", "probe_waiting w", "ending s", "probe_waiting w", "probing w", "stopping sa",
+                         "ending saw"},
+        [RUN_PROBE_WAITING] = {"-", "-", "-", "-", "-", "probing pw", "stopping s", "ending sw"},
         [RUN_STOPPING] = {"canceling k", "-", "-", "-", "-", "-", "-", "-"},
         [RUN_CANCELING] = {"-", "-", "ending s", "ending s", "cancel_waiting w", "-", "-", "-"},
         [RUN_CANCEL_WAITING] = {"-", "-", "-", "-", "-", "canceling k", "-", "-"},
@@ -1280,7 +1296,8 @@ static void test_every_state_with_every_event(void **state) {
             fault_set(&fault, FAULT_UNDEFINED, NULL, "not there");
             struct run_callback callback;
             struct arena *arena = arena_new();
-            callback_read(arena, 1, &(struct reply){.body = TEXT("{\"state\": \"passed\"}")}, &callback);
+            callback_read(arena, rig.run->step_count - 1, &(struct reply){.body = TEXT("{\"state\": \"passed\"}")},
+                          &callback);
             struct run_event event = {
                 .kind = (enum run_event_kind)kind, .reply = &reply, .fault = &fault, .callback = &callback};
             struct run_world world = rig_world(&rig);
@@ -1288,8 +1305,11 @@ static void test_every_state_with_every_event(void **state) {
             rig_image_take(&rig, &after);
             char became[64];
             snprintf(became, sizeof became, "%s %s%s%s%s%s%s", run_state_word(rig.run->state), orders.store ? "s" : "",
-                     orders.call == RUN_CALL_STEP ? "c" : "", orders.call == RUN_CALL_CANCEL ? "k" : "",
-                     orders.abort_call ? "a" : "", orders.wait_until ? "w" : "", orders.ended ? "e" : "");
+                     orders.call == RUN_CALL_STEP    ? "c"
+                     : orders.call == RUN_CALL_PROBE ? "p"
+                                                     : "",
+                     orders.call == RUN_CALL_CANCEL ? "k" : "", orders.abort_call ? "a" : "",
+                     orders.wait_until ? "w" : "", orders.ended ? "e" : "");
             bool same = (int)rig.run->state == from && strcmp(before.body, after.body) == 0 &&
                         became[strlen(became) - 1] == ' ';
             if (strcmp(same ? "-" : became, table[from][kind]) != 0)

@@ -522,6 +522,59 @@ static void test_callback_settles_the_doubt(void **state) {
     rig_end(&rig);
 }
 
+static const char probes[] =
+    "name = \"s\"; steps = ( { name = \"a\"; url = \"http://up.test/{{ callback.url }}\"; method = \"POST\"; retry = { "
+    "attempts = 2; delay = \"1s\"; }; probe = { url = \"http://up.test/list\"; found = \"$.items[0]\"; "
+    "not_found_grace = \"0s\"; }; callback = { " RULES " }; }, { name = \"b\"; url = "
+    "\"http://up.test/{{ callback.url }}\"; callback = { }; } ); cancel = { url = \"http://up.test/stop/{{ a.body.id "
+    "}}\"; };";
+
+/* Of probe and callback, too, whoever comes first tells what became of the call. */
+static void test_callback_and_probe(void **state) {
+    (void)state;
+    for (int probing = 0; probing <= 1; probing++) {
+        struct rig rig;
+        begin(&rig, probes);
+        rig_fail(&rig, REPLY_MAYBE_ACTED_ON);
+        assert_int_equal(rig.run->state, RUN_PROBE_WAITING);
+        if (probing) rig_due(&rig);
+        call_back(&rig, 1, "{}", RUN_CALLBACK_TAKEN); /* it says nothing of this step */
+        assert_int_equal(rig.run->state, probing ? RUN_PROBING : RUN_PROBE_WAITING);
+        call_back(&rig, 0, "{\"state\": \"busy\"}", RUN_CALLBACK_TAKEN);
+        assert_int_equal(rig.run->state, RUN_WAITING);
+        assert_int_equal(rig.under_way, RUN_CALL_NONE);
+        rig_stored(&rig);
+        rig_restart(&rig);
+        call_back(&rig, 0, "{\"state\": \"ok\"}", RUN_CALLBACK_TAKEN);
+        rig_stored(&rig);
+        assert_int_equal(rig.run->step, 1);
+        rig_answer(&rig, 200, ""); /* and the other one is judged now */
+        assert_ends(&rig, RUN_SUCCEEDED, REASON_NONE);
+        assert_int_equal(rig.sends[0], 1);
+        rig_end(&rig);
+    }
+}
+
+/* What the probe finds takes the place of the reply; the step waits all the same. */
+static void test_probe_finds_and_the_step_waits(void **state) {
+    (void)state;
+    struct rig rig;
+    begin(&rig, probes);
+    rig_fail(&rig, REPLY_MAYBE_ACTED_ON);
+    rig_due(&rig);
+    rig_answer(&rig, 200, "{\"items\": [{\"id\": 9}]}");
+    rig_stored(&rig);
+    assert_int_equal(rig.run->state, RUN_WAITING);
+    assert_true(rig.run->awaiting);
+    assert_int_equal(json_int(json_gets(json_gets(rig.run->steps[0].value, "body"), "id")), 9);
+    rig_cancel(&rig);
+    rig_stored(&rig);
+    assert_int_equal(rig.cancel_sends, 1);
+    rig_answer(&rig, 204, "");
+    assert_ends(&rig, RUN_CANCELED, REASON_CANCELED);
+    rig_end(&rig);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_call_then_callback),
@@ -546,6 +599,8 @@ int main(void) {
         cmocka_unit_test(test_restart_while_waiting),
         cmocka_unit_test(test_restart_before_the_callback_was_answered),
         cmocka_unit_test(test_callback_settles_the_doubt),
+        cmocka_unit_test(test_callback_and_probe),
+        cmocka_unit_test(test_probe_finds_and_the_step_waits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
