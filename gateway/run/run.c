@@ -253,6 +253,15 @@ static bool is_small(const struct json *value, size_t max) {
     return small;
 }
 
+/* The outputs at the top may name those of the last step. */
+static const struct json *with_outputs(const struct json *value, const struct json *own, struct arena *scratch) {
+    struct json *whole = json_new_object(scratch);
+    for (struct json_member v = json_first(value); v.name.at; v = json_next(value, v))
+        json_set_text(whole, v.name, v.value);
+    json_set(whole, "outputs", own);
+    return whole;
+}
+
 /* The reply decided the step: take the outputs from it. Gives those of the step itself. */
 static const struct json *take_outputs(struct move *m, const struct json *value, bool warned, struct arena *scratch) {
     struct run *run = m->run;
@@ -260,7 +269,7 @@ static const struct json *take_outputs(struct move *m, const struct json *value,
     const struct json *own = run_outputs_of(run, scratch, step->outputs, step->output_count, m->world->now_ms, value);
     bool last = is_last(run);
     const struct json *whole = last ? run_outputs_of(run, scratch, run->stage->outputs, run->stage->output_count,
-                                                     m->world->now_ms, value)
+                                                     m->world->now_ms, with_outputs(value, own, scratch))
                                     : NULL;
     if (!warned && !json_size(run->outputs) && !json_size(own) && !json_size(whole)) return own;
     struct json *outputs = json_new_object(run->arena);
@@ -278,7 +287,7 @@ void move_keep(struct run *run, const struct json *value, const struct json *own
     struct json *kept = json_new_object(run->arena);
     for (struct json_member v = json_first(value); v.name.at; v = json_next(value, v))
         if (run->stage->names_headers || !text_is(v.name, "headers")) json_set_text(kept, v.name, v.value);
-    json_set(kept, "outputs", own_outputs);
+    if (run->stage->names_outputs && is_small(own_outputs, OUTPUTS_MAX)) json_set(kept, "outputs", own_outputs);
     run->steps[run->step].value = kept;
 }
 

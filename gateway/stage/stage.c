@@ -158,7 +158,7 @@ static void compile_step(struct compile *c, const struct plan *plan, size_t inde
     step->timeout_ms = repeats || (callback && !conf_find(callback, "timeout")) ? HOUR_MS : 0;
     compile_call_defaults(&step->call);
     fields_read(c, group, of, places, plan->general ? 5 : 4);
-    c->scope.steps = index;
+    c->scope.steps = c->scope.outputs = index;
     compile_step_call(c, plan, index, of, kind, step);
     if (!misplaced_rules(c, plan, index, group)) compile_rules(c, group, of, is_status && !callback, step);
     if (step->rules.exist && !step->call.method[0])
@@ -177,7 +177,7 @@ static void compile_cancel(struct compile *c, const struct conf *group) {
     compile_call_defaults(call);
     fields_read(c, group, "cancel", &place, 1);
     c->steps_used = 0;
-    c->scope.steps = c->stage->step_count;
+    c->scope.steps = c->scope.outputs = c->stage->step_count;
     compile_call(c, group, "cancel", COMPILE_CANCEL, call);
     c->stage->cancel = call;
     c->stage->cancel_needs = c->steps_used;
@@ -215,12 +215,12 @@ static void compile_top(struct compile *c, const struct conf *top) {
     make_plan(c, top, &plan);
     make_roots(c, &plan);
     struct stage_step *steps = arena_array_of(c->arena, struct stage_step, plan.count);
+    stage->steps = steps;
     for (size_t i = 0; i < plan.count; i++) compile_step(c, &plan, i, &steps[i]);
     check_callbacks_told(c, &plan, steps);
-    stage->steps = steps;
     stage->step_count = plan.count;
     compile_cancel(c, conf_find(top, "cancel"));
-    c->scope.steps = plan.count;
+    c->scope.steps = c->scope.outputs = plan.count;
     compile_outputs(c, conf_find(top, "outputs"), &stage->outputs, &stage->output_count);
     compile_hosts(c, conf_find(top, "hosts"));
 }
