@@ -100,6 +100,8 @@ const struct expr_variable *expr_variable_find(const struct expr_scope *scope, s
     return NULL;
 }
 
+static bool refuse_call(struct expr_parser *p, const struct expr_step *last);
+
 static bool unknown_name(struct expr_parser *p, struct text name) {
     const struct template_names *names = p->rules->names;
     const char *all[EXPR_VARIABLES_MAX + 64], *near = NULL;
@@ -113,8 +115,11 @@ static bool unknown_name(struct expr_parser *p, struct text name) {
         memcpy(word, name.at, name.len);
         near = text_nearest(word, all, count);
     }
+    if (!near && p->lexer.at < p->lexer.source.len && p->lexer.source.at[p->lexer.at] == '(')
+        return refuse_call(p, NULL);
     return lex_fault(&p->lexer, FAULT_UNDEFINED, p->lexer.token.start, "nothing is called \"%.*s\" here%s%s%s",
-                     TEXT_ARG(name), near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
+                     TEXT_ARG(name), near ? "; did you mean \"" : "; a text stands in quotes", near ? near : "",
+                     near ? "\"?" : "");
 }
 
 static bool check_path(struct expr_parser *p, const struct expr *expr) {
@@ -295,6 +300,7 @@ bool expr_parse_atom(struct expr_parser *p, const struct expr **ret) {
     if (token.kind == TOKEN_NUMBER) return parse_number(p, ret);
     if (expr_sees(p, "[") || expr_sees(p, "{")) return parse_container(p, ret);
     if (expr_sees(p, "(")) return parse_brackets(p, ret);
+    if (expr_sees(p, "=")) return expr_here(p, FAULT_SYNTAX, "to compare, write ==");
     if (token.kind != TOKEN_NAME || is_reserved(token.text))
         return expr_here(p, FAULT_SYNTAX, "expected a name, a text in quotes or a number");
     return word_literal(token.text, &literal) ? parse_literal(p, literal, ret) : parse_path(p, ret);

@@ -419,8 +419,16 @@ static bool add_lists(struct expr_run *run, const struct expr *expr, struct valu
 static bool repeat_text(struct expr_run *run, const struct expr *expr, struct text text, int64_t times,
                         struct value *ret, struct fault *fault) {
     struct buf out;
+    size_t total = 0;
     expr_made_init(&out);
-    for (int64_t i = 0; text.len && i < times && !out.full; i++) buf_addt(&out, text);
+    if (times > 0 && __builtin_mul_overflow(text.len, (size_t)times, &total)) total = SIZE_MAX;
+    char *to = buf_room(&out, total);
+    if (to && total) memcpy(to, text.at, text.len);
+    for (size_t have = text.len, more; to && have < total; have += more) {
+        more = have < total - have ? have : total - have;
+        memcpy(to + have, to, more);
+    }
+    if (to) buf_grew(&out, total);
     return expr_made(run, expr, &out, ret, fault);
 }
 

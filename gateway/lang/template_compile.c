@@ -244,11 +244,17 @@ static bool here(struct compiler *c, enum fault_kind kind, const char *what) {
     return lex_fault(lexer_of(c), kind, lexer_of(c)->token.start, "%s", what);
 }
 
+/* Behind an expression stands what could not go on with it. */
+static bool refuse_rest(struct compiler *c, const char *closing) {
+    if (sees(c, "=")) return here(c, FAULT_SYNTAX, "to compare, write ==");
+    return lex_fault(lexer_of(c), FAULT_SYNTAX, lexer_of(c)->token.start, "expected %s", closing);
+}
+
 /* The token at hand has to be the closing mark; goes behind it. */
 static bool close_tag(struct compiler *c) {
     struct lexer *lexer = lexer_of(c);
     if (lexer->token.kind != TOKEN_CLOSE)
-        return lex_fault(lexer, FAULT_SYNTAX, lexer->token.start, "expected %s or an operator", lexer->closing);
+        return refuse_rest(c, lexer->closing[0] == '%' ? "%} or an operator" : "}} or an operator");
     c->trims = lexer->token.text.at[0] == '-';
     lexer->at = lexer->token.end;
     return true;
@@ -813,8 +819,7 @@ static bool compile_bare(struct compiler *c, const struct lex_origin *origin) {
     const struct expr *expr;
     *lexer = (struct lexer){.arena = lexer->arena, .origin = origin, .source = origin->source, .fault = lexer->fault};
     if (!next(c) || !parse_expression(c, &expr)) return false;
-    if (lexer->token.kind != TOKEN_CLOSE)
-        return lex_fault(lexer, FAULT_SYNTAX, lexer->token.start, "expected an operator, or the end");
+    if (lexer->token.kind != TOKEN_CLOSE) return refuse_rest(c, "an operator, or the end");
     add_op(c, OP_HOLE)->expr = expr;
     return true;
 }
