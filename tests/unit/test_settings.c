@@ -64,6 +64,7 @@ static const char *other_value(const struct settings_row *row) {
     if (strcmp(row->kind, "integer") == 0) return "17";
     if (strcmp(row->kind, "duration") == 0) return "1234ms";
     if (strcmp(row->kind, "size") == 0) return "1000";
+    if (strcmp(row->kind, "upstreams") == 0) return "ci.example.com rate=5/s";
     if (strcmp(row->name, "log_level") == 0) return "warn";
     if (strcmp(row->name, "log_format") == 0) return "json";
     if (strcmp(row->kind, "store") == 0) return "sqlite:/x/y.db";
