@@ -96,6 +96,7 @@ static void ask_time_is_up(void *arg) {
     struct ask *ask = arg;
     struct life *life = ask->op;
     unlist(&life->asks, ask);
+    life_read(life);
     answer_report(ask, life->run, life->history);
 }
 
@@ -103,6 +104,7 @@ static void ask_time_is_up(void *arg) {
 static void ask_life(struct ask *ask, struct life *life) {
     if (!fits(ask, life->run)) return;
     bool cancel = ask->kind == ASK_CANCEL || ask->kind == ASK_CANCEL_KEY;
+    life_read(life);
     ask->waits_for_record = cancel || !life->accepted;
     ask->op = life;
     if (!ask->waits_for_record && (ask->wait_ms <= 0 || life->engine->draining)) {
@@ -209,7 +211,8 @@ static struct run_new new_of(const struct ask *ask, int64_t now_ms) {
                             .caller_name = ask->caller_name,
                             .caller = ask->caller,
                             .parameters = ask->parameters,
-                            .now_ms = now_ms};
+                            .now_ms = now_ms,
+                            .deadline_ms = ask->deadline_ms};
 }
 
 static void make_id(struct ask *ask, unsigned loops) {
@@ -316,7 +319,7 @@ static void refresh(struct ask *ask, struct listing *listing, const struct engin
     for (size_t i = 0; i < listing->op->found_count; i++) {
         if (listing->engines->items[owner_of(listing, i)] != engine) continue;
         const struct life *life = life_find_id(engine, listing->op->found[i].id);
-        if (!life) continue;
+        if (!life || (ask->orphaned && !life_is_orphan(life))) continue;
         struct buf report;
         buf_init(&report, REPORT_MAX);
         run_report_write(life->run, life->history, loop_wall_ms(engine->loop), ask->base_url, &report);
@@ -332,6 +335,7 @@ static bool owns_open(const struct listing *listing, unsigned engine) {
 }
 
 static void add_listed(const struct ask *ask, const struct listing *listing, size_t i, struct buf *out) {
+    if (ask->orphaned && !listing->fresh[i]) return;
     struct run *loaded = listing->fresh[i] ? NULL : run_load(&listing->op->found[i], NULL, NULL);
     if (!listing->fresh[i] && !loaded) return;
     if (out->at[out->len - 1] != '[') buf_addc(out, ',');

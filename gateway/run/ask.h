@@ -37,6 +37,8 @@ struct ask {
     const char *fingerprint, *traceparent, *caller_name;
     const char *base_url; /* of the links in the report */
     int64_t wait_ms;
+    int64_t deadline_ms; /* START: wall; 0: none */
+    bool orphaned;       /* LIST: only runs in flight whose status nobody has read for long */
     struct store_filter filter;
     bool (*allowed)(const struct ask *ask, const char *stage); /* asked before anything is done or told; NULL: yes */
     const void *rights;                                        /* for `allowed` */

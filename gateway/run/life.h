@@ -25,7 +25,9 @@ struct life {
     struct request request;
     struct secrets *secrets;
     struct ask *asks;
-    struct history *history; /* of its stage; the engine's. NULL: it has no stage */
+    struct history *history;         /* of its stage; the engine's. NULL: it has no stage */
+    int64_t read_ms;                 /* wall; when somebody last looked at it, or it came here */
+    struct loop_timer *orphan_timer; /* NULL: its stage has no orphan_after */
 };
 
 struct engine {
@@ -48,7 +50,9 @@ struct life *life_new(struct engine *engine,
                       struct run *run); /* TAKES the run; in no list before, in the indexes after */
 void life_record(struct life *life);    /* writes what is known of it, now or behind the write under way */
 void life_cancel(struct life *life);
-bool life_writes(const struct life *life); /* something of it is not durable yet */
+void life_read(struct life *life);            /* somebody looks at it */
+bool life_is_orphan(const struct life *life); /* nobody has for its stage's orphan_after, or 10 minutes */
+bool life_writes(const struct life *life);    /* something of it is not durable yet */
 struct life *life_find_id(const struct engine *engine, const char *id);
 struct life *life_find_key(const struct engine *engine, const char *stage, const char *key);
 struct log_context life_context(const struct run *run);

@@ -80,7 +80,9 @@ void run_record_write(const struct run *run, const struct run_world *world, stru
     add_int(out, "step", (int64_t)run->step);
     add_int(out, "sending", run->sending);
     add_int(out, "cancel_wanted", run->cancel_wanted);
+    add_int(out, "orphaned", run->orphaned);
     add_int(out, "timed_out", run->timed_out);
+    if (run->deadline_ms) add_int(out, "deadline", run->deadline_ms);
     add_int(out, "attempt", run->attempt);
     add_int(out, "step_began", run->step_began_ms);
     add_int(out, "due", run->due_ms);
@@ -134,7 +136,9 @@ static void load_members(struct run *run, const struct json *record) {
     run->step = (size_t)int_of(record, "step");
     run->sending = int_of(record, "sending");
     run->cancel_wanted = int_of(record, "cancel_wanted");
+    run->orphaned = int_of(record, "orphaned");
     run->timed_out = int_of(record, "timed_out");
+    run->deadline_ms = int_of(record, "deadline");
     run->attempt = (unsigned)int_of(record, "attempt");
     run->step_began_ms = int_of(record, "step_began");
     run->due_ms = int_of(record, "due");

@@ -84,6 +84,7 @@ struct run_event {
     enum run_event_kind kind;
     const struct reply *reply; /* REPLY; borrowed */
     const struct fault *fault; /* REFUSED */
+    bool orphaned;             /* CANCEL: nobody asked for it, since nobody looks at the run any more */
 };
 
 enum run_call { RUN_CALL_NONE, RUN_CALL_STEP, RUN_CALL_CANCEL };
@@ -138,11 +139,13 @@ struct run {
     size_t step_count;
     bool sending; /* the call of `step` may have left, as far as the store knows */
     bool cancel_wanted;
+    bool orphaned;    /* the cancel is ours, since nobody has looked at the run for long */
     bool timed_out;   /* the cancel is ours, since the time is up: the run ends as TERMINAL */
     unsigned attempt; /* tries of the present call that failed in a row */
     unsigned cancel_attempt;
     int64_t created_ms, updated_ms, ended_ms;
     int64_t step_began_ms;
+    int64_t deadline_ms;    /* wall; the caller's. 0: none */
     int64_t due_ms;         /* next call, in WAITING and CANCEL_WAITING */
     char *progress, *error; /* heap; progress is never NULL */
     char *upstream_word;    /* heap; or NULL */
@@ -159,6 +162,7 @@ struct run_new {
     const char *id, *key, *fingerprint, *traceparent, *caller_name;
     const struct json *caller, *parameters; /* shared into the run's arena */
     int64_t now_ms;
+    int64_t deadline_ms; /* wall; the caller's. 0: none */
 };
 
 struct run *run_new(const struct run_new *from); /* GIVES; in ACCEPTING: store it, then send STORED */

@@ -125,6 +125,7 @@ void compile_rules(struct compile *c, const struct conf *group, const char *of, 
     r->unknown_fails = unknown && unknown->kind == CONF_STRING && text_is(unknown->string, "fail");
     r->at_most = read_limit(c, conf_find(group, "at_most"));
     r->at_least = read_limit(c, conf_find(group, "at_least"));
+    r->use_roots = r->at_most || r->at_least;
     check_limits(c, conf_find(group, "at_least"), conf_find(group, "at_most"));
     check_words(c, group, r);
     check_complete(c, group, of, must);

@@ -37,6 +37,8 @@ static const struct field stage_fields[] = {
         "Further hosts that URLs from replies may lead to: `\"host\"`, `\"host:port\"` or `\"https://host\"`. The "
         "origin of the call that a URL came from is always allowed."),
     ROW(DURATION, timeout, IN(stage, timeout_ms), "0s..365d", "none", "Of the whole run."),
+    ROW(DURATION, orphan_after, IN(stage, orphan_after_ms), "0s..365d", "0s, never",
+        "A run whose status nobody has read for so long is canceled. A paused pipeline reads none either."),
     LATER(limits),
     LATER(artifacts),
     LATER(callback),

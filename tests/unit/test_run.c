@@ -1156,7 +1156,7 @@ static void test_every_state_with_every_event(void **state) {
             rig_image_take(&rig, &before);
             struct reply reply = {.phase = REPLY_ANSWERED, .code = 200, .body = TEXT("{}")};
             fault_set(&fault, FAULT_UNDEFINED, NULL, "not there");
-            struct run_event event = {(enum run_event_kind)kind, &reply, &fault};
+            struct run_event event = {.kind = (enum run_event_kind)kind, .reply = &reply, .fault = &fault};
             struct run_world world = rig_world(&rig);
             run_move(rig.run, &event, &world, &orders);
             rig_image_take(&rig, &after);

@@ -25,7 +25,8 @@ enum { POST, PUT, POLL, STRICT, QUERY };
 
 static void judge(struct arena *arena, const struct stage *stage, size_t step, const struct reply *reply,
                   int64_t elapsed_ms, struct verdict *ret) {
-    verdict_judge(arena, &stage->steps[step], reply, NULL, elapsed_ms, ret);
+    struct verdict_scope scope = {.now_ms = 1000000, .elapsed_ms = elapsed_ms};
+    verdict_judge(arena, &stage->steps[step], reply, &scope, ret);
 }
 
 static void assert_verdict(const char *what, const struct verdict *v, enum verdict_kind kind, enum reason reason) {

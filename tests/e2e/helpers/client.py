@@ -16,7 +16,7 @@ REPORT_FIELDS = {
 REASONS = {
     "upstream_failed", "upstream_canceled", "upstream_refused", "upstream_unreachable", "unknown_status", "bad_reply",
     "in_doubt", "timeout", "refused_egress", "invalid_request", "broken_definition", "broken_record", "canceled",
-    "cancel_unconfirmed", "canceled_before_start",
+    "cancel_unconfirmed", "canceled_before_start", "orphaned",
 }  # fmt: skip
 
 
