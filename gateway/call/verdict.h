@@ -85,6 +85,16 @@ void verdict_judge_body(struct arena *arena, const struct stage_rules *rules, co
 const char *verdict_error(struct arena *arena, const struct stage_rules *rules, const struct json *body,
                           const struct json *const *roots);
 
+/* A success that has to last (success_for). */
+struct verdict_series {
+    int64_t since_ms, replies; /* wall; 0: the last reply was no success */
+};
+
+/* Counts a verdict in. A success that has not lasted yet becomes RUNNING, with a message that says how far it is; any
+ * other verdict begins anew. Whether `series` has changed, so that a restart would have to know it. In `arena`. */
+bool verdict_settle(struct arena *arena, const struct stage_rules *rules, int64_t now_ms, struct verdict_series *series,
+                    struct verdict *verdict);
+
 /* A JSON number, or text that is one. */
 bool verdict_number(const struct json *value, double *ret_number);
 

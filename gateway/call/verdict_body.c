@@ -253,7 +253,7 @@ static void judge_unknown(struct judging *j) {
         if (!j->verdict->word && !j->verdict->message) j->verdict->message = "no condition describes the reply";
     } else if (!j->verdict->message) {
         const char *no_word = why_no_word(j);
-        j->verdict->message = no_word ? no_word : j->verdict->word ? NULL : j->trouble;
+        j->verdict->message = no_word ? no_word : unmapped ? NULL : j->trouble;
     }
 }
 
@@ -272,4 +272,42 @@ void verdict_judge_body(struct arena *arena, const struct stage_rules *rules, co
     } else if (!judge_bad_end(&j) && !judge_success(&j)) {
         judge_unknown(&j);
     }
+}
+
+/* ---- success that has to last ---- */
+
+static const char *how_far(struct arena *arena, const struct stage_rules *rules, const struct verdict_series *series,
+                           int64_t now_ms) {
+    if (rules->success_polls)
+        return arena_printf(arena, "%lld of %lld in a row", (long long)series->replies,
+                            (long long)rules->success_polls);
+    struct buf text;
+    buf_init(&text, 100);
+    buf_adds(&text, "for ");
+    duration_write(&text, (now_ms - series->since_ms) / 1000 * 1000);
+    buf_adds(&text, " of ");
+    duration_write(&text, rules->success_for_ms);
+    const char *far = arena_strdup(arena, buf_cstr(&text));
+    buf_fini(&text);
+    return far;
+}
+
+bool verdict_settle(struct arena *arena, const struct stage_rules *rules, int64_t now_ms, struct verdict_series *series,
+                    struct verdict *verdict) {
+    if (!rules->success_for_ms && !rules->success_polls) return false;
+    struct verdict_series before = *series;
+    if (verdict->kind != VERDICT_SUCCEEDED) {
+        *series = (struct verdict_series){0};
+        return before.since_ms != 0;
+    }
+    bool first = before.since_ms == 0 || before.since_ms > now_ms; /* or the clock was set back */
+    if (first) *series = (struct verdict_series){.since_ms = now_ms};
+    if (rules->success_polls) series->replies++;
+    if (rules->success_polls ? series->replies >= rules->success_polls
+                             : now_ms - series->since_ms >= rules->success_for_ms)
+        return true;
+    const char *far = how_far(arena, rules, series, now_ms);
+    verdict->kind = VERDICT_RUNNING;
+    verdict->message = verdict->message ? arena_printf(arena, "%s (%s)", verdict->message, far) : far;
+    return first || rules->success_polls;
 }

@@ -94,10 +94,54 @@ static void say_polling(struct move *m, const struct verdict *verdict) {
     else move_say(m, "%s: %.*s%s%.*s", step_of(run)->name, move_told(word), word, between, move_told(message), message);
 }
 
+/* ---- the journal ---- */
+
+void move_judged(struct move *m, const char *verdict, const char *format, ...) {
+    struct buf text;
+    buf_init(&text, 4 * SAID_MAX);
+    va_list args;
+    va_start(args, format);
+    buf_addv(&text, format, args);
+    va_end(args);
+    m->judged = verdict;
+    put_text(&m->why, m->world, text.len ? buf_cstr(&text) : NULL);
+    buf_fini(&text);
+}
+
+static void judged_by(struct move *m, const struct verdict *verdict) {
+    static const char *const words[] = {[VERDICT_RUNNING] = "running",
+                                        [VERDICT_SUCCEEDED] = "succeeded",
+                                        [VERDICT_FAILED] = "failed",
+                                        [VERDICT_CANCELED] = "canceled",
+                                        [VERDICT_AGAIN] = "again"};
+    const char *word = words[verdict->kind], *what = verdict->message ? verdict->message : "";
+    const struct jsonpath *value = step_of(m->run)->rules.value;
+    if (value && verdict->word)
+        move_judged(m, word, "%s is \"%.*s\"%s", jsonpath_source(value), move_told(verdict->word), verdict->word,
+                    verdict->unknown_word ? ", which no list names" : "");
+    else move_judged(m, word, "%.*s", move_told(what), what);
+}
+
+static void write_journal(struct move *m, enum run_state before, size_t step) {
+    const struct reply *reply = m->event->kind == RUN_EVENT_REPLY ? m->event->reply : NULL;
+    if (!m->judged) return;
+    bool cancel = before == RUN_CANCELING;
+    struct journal_note note = {.step = cancel ? "cancel" : m->run->stage->steps[step].name,
+                                .call = cancel ? "cancel" : "step",
+                                .phase = reply ? reply_phase_word(reply->phase) : "refused",
+                                .verdict = m->judged,
+                                .rule = m->why,
+                                .code = reply && reply->phase == REPLY_ANSWERED ? reply->code : 0,
+                                .at_ms = m->world->now_ms,
+                                .took_ms = reply ? reply->took_ms : 0};
+    journal_add(&m->run->journal, &note);
+    mem_free(m->why);
+}
+
 /* ---- orders ---- */
 
 /* The time at which the present step, or the whole run, is over; 0: never. */
-static int64_t deadline_of(const struct run *run) {
+int64_t run_deadline_ms(const struct run *run) {
     int64_t whole = run->stage->timeout_ms ? run->created_ms + run->stage->timeout_ms : 0;
     int64_t step = step_of(run)->timeout_ms ? run->step_began_ms + step_of(run)->timeout_ms : 0;
     int64_t first = whole && (!step || whole < step) ? whole : step;
@@ -110,7 +154,7 @@ static void order_call(struct move *m) {
     run->steps[run->step].calls++;
     run->steps[run->step].status = RUN_RUNNING;
     m->orders->call = RUN_CALL_STEP;
-    m->orders->wait_until = deadline_of(run);
+    m->orders->wait_until = run_deadline_ms(run);
 }
 
 /* The call of the present step; recorded as being sent first, where sending it twice would do harm. */
@@ -126,7 +170,7 @@ void move_call(struct move *m) {
 }
 
 void move_wait(struct move *m, int64_t due_ms) {
-    int64_t deadline = deadline_of(m->run);
+    int64_t deadline = run_deadline_ms(m->run);
     m->run->state = RUN_WAITING;
     m->run->due_ms = due_ms;
     m->orders->wait_until = deadline && deadline < due_ms ? deadline : due_ms;
@@ -148,13 +192,8 @@ void move_end(struct move *m, enum run_status status, enum reason reason, const 
 void move_fail(struct move *m, enum reason reason, const char *what) {
     struct run *run = m->run;
     run->steps[run->step].status = RUN_TERMINAL;
-    const char *name = step_of(run)->name, *word = run->upstream_word;
-    bool unknown = reason == REASON_UNKNOWN_STATUS;
     if (!what) what = "";
-    if (word && (reason == REASON_UPSTREAM_FAILED || unknown))
-        move_say(m, "%s: the upstream says \"%.*s\"%s%s%.*s", name, move_told(word), word,
-                 unknown ? ", which no list of the definition names" : "", *what ? " - " : "", move_told(what), what);
-    else move_say(m, "%s: %.*s", name, move_told(what), what);
+    move_say(m, "%s: %.*s", step_of(run)->name, move_told(what), what);
     char *sentence = mem_strdup(run->progress);
     move_end(m, RUN_TERMINAL, reason, sentence);
     mem_free(sentence);
@@ -240,7 +279,7 @@ static void succeeded(struct move *m, const struct verdict *verdict, struct aren
         return;
     }
     if (last) {
-        const char *what = verdict->warned ? verdict->word : verdict->message ? verdict->message : "";
+        const char *what = verdict->warned && verdict->word ? verdict->word : verdict->message ? verdict->message : "";
         move_say(m, "succeeded%s%s%.*s", verdict->warned ? " with a warning" : "", *what ? ": " : "", move_told(what),
                  what);
         move_end(m, RUN_SUCCEEDED, REASON_NONE, NULL);
@@ -248,6 +287,7 @@ static void succeeded(struct move *m, const struct verdict *verdict, struct aren
     }
     run->step++;
     run->attempt = 0;
+    run->steady = (struct verdict_series){0};
     run->step_began_ms = m->world->now_ms;
     run->percent = -1;
     mem_free(run->upstream_word);
@@ -267,7 +307,7 @@ static void again(struct move *m, const struct verdict *verdict) {
         move_fail(m, verdict->reason, verdict->message);
         return;
     }
-    m->orders->store = !step->call.idempotent; /* or a restart would find it in doubt */
+    m->orders->store |= !step->call.idempotent; /* or a restart would find it in doubt */
     const char *what = verdict->message ? verdict->message : "no verdict";
     move_say(m, "%s: %.*s; trying again", step->name, move_told(what), what);
     move_wait(m,
@@ -286,7 +326,7 @@ static struct pace_now pace_of(const struct run *run, const struct run_world *wo
 static void still_running(struct move *m, const struct verdict *verdict) {
     struct run *run = m->run;
     run->attempt = 0;
-    m->orders->store = !step_of(run)->call.idempotent; /* it was answered: a restart has to know that */
+    m->orders->store |= !step_of(run)->call.idempotent; /* it was answered: a restart has to know that */
     say_polling(m, verdict);
     struct pace_now now = pace_of(run, m->world);
     move_wait(m, m->world->now_ms + pace_poll_ms(step_of(run), &now));
@@ -310,6 +350,10 @@ static void note_phase(struct run *run, enum reply_phase phase) {
     else if (phase == REPLY_ANSWERED || !step_of(run)->call.idempotent) run->sending = false;
 }
 
+static bool rule_is(const struct verdict *verdict, const char *setting) {
+    return verdict->rule && strcmp(verdict->rule, setting) == 0;
+}
+
 static void judge(struct move *m, struct arena *scratch, struct verdict *ret_verdict) {
     const struct run *run = m->run;
     const struct json *roots[RUN_ROOTS_MAX];
@@ -319,6 +363,32 @@ static void judge(struct move *m, struct arena *scratch, struct verdict *ret_ver
         scope.roots = roots;
     }
     verdict_judge(scratch, step_of(run), m->event->reply, &scope, ret_verdict);
+    if (verdict_settle(scratch, &step_of(run)->rules, m->world->now_ms, &m->run->steady, ret_verdict))
+        m->orders->store = true;
+}
+
+/* In the upstream's own word, where that is what failed. Outputs help to find out why. */
+static void failed(struct move *m, const struct verdict *verdict, struct arena *scratch) {
+    const char *word = verdict->word, *what = verdict->message ? verdict->message : "";
+    bool unknown = verdict->reason == REASON_UNKNOWN_STATUS, by_word = word && (unknown || rule_is(verdict, "failure"));
+    if (word || verdict->reason == REASON_UPSTREAM_FAILED)
+        take_outputs(m, reply_value(scratch, m->event->reply), false, scratch);
+    if (by_word)
+        what = arena_printf(scratch, "the upstream says \"%.*s\"%s%s%.*s", move_told(word), word,
+                            unknown ? ", which no list of the definition names" : "", *what ? " - " : "",
+                            move_told(what), what);
+    move_fail(m, verdict->reason, what);
+}
+
+static void canceled(struct move *m, const struct verdict *verdict, struct arena *scratch) {
+    struct run *run = m->run;
+    const char *word = verdict->word, *what = verdict->message ? verdict->message : "";
+    take_outputs(m, reply_value(scratch, m->event->reply), false, scratch);
+    run->steps[run->step].status = RUN_CANCELED;
+    if (word && rule_is(verdict, "canceled"))
+        move_say(m, "%s: the upstream says \"%.*s\"", step_of(run)->name, move_told(word), word);
+    else move_say(m, "%s: the upstream canceled it: %.*s", step_of(run)->name, move_told(what), what);
+    move_end(m, RUN_CANCELED, verdict->reason, NULL);
 }
 
 /* The reply is judged: the next step, another poll or try, the end, or the cancel call that waited for it. */
@@ -327,23 +397,14 @@ static void replied(struct move *m) {
     struct arena *scratch = arena_new();
     struct verdict verdict;
     judge(m, scratch, &verdict);
+    judged_by(m, &verdict);
     note_upstream(m, &verdict);
     note_phase(run, m->event->reply->phase);
     if (run->cancel_wanted && verdict.kind != VERDICT_SUCCEEDED) run_cancel_stop_now(m);
     else if (verdict.kind == VERDICT_SUCCEEDED) succeeded(m, &verdict, scratch);
-    else if (verdict.kind == VERDICT_FAILED) {
-        if (verdict.word)
-            take_outputs(m, reply_value(scratch, m->event->reply), false, scratch); /* they help to find out why */
-        move_fail(m, verdict.reason, verdict.message);
-    } else if (verdict.kind == VERDICT_CANCELED) {
-        take_outputs(m, reply_value(scratch, m->event->reply), false, scratch);
-        run->steps[run->step].status = RUN_CANCELED;
-        const char *what = verdict.message ? verdict.message : "";
-        if (verdict.word)
-            move_say(m, "%s: the upstream says \"%.*s\"", step_of(run)->name, move_told(verdict.word), verdict.word);
-        else move_say(m, "%s: canceled by the upstream: %.*s", step_of(run)->name, move_told(what), what);
-        move_end(m, RUN_CANCELED, verdict.reason, NULL);
-    } else if (verdict.kind == VERDICT_AGAIN) again(m, &verdict);
+    else if (verdict.kind == VERDICT_FAILED) failed(m, &verdict, scratch);
+    else if (verdict.kind == VERDICT_CANCELED) canceled(m, &verdict, scratch);
+    else if (verdict.kind == VERDICT_AGAIN) again(m, &verdict);
     else still_running(m, &verdict);
     arena_free(scratch);
 }
@@ -352,6 +413,7 @@ static void replied(struct move *m) {
 static void call_refused(struct move *m) {
     const struct fault *fault = m->event->fault;
     struct run *run = m->run;
+    move_judged(m, "failed", "%s", fault->what);
     run->updated_ms = m->world->now_ms;
     if (!step_of(run)->call.idempotent) run->sending = false;
     run->steps[run->step].calls--;
@@ -372,7 +434,7 @@ static void call_held(struct move *m) {
 /* ---- time ---- */
 
 static bool time_is_up(const struct move *m) {
-    int64_t deadline = deadline_of(m->run);
+    int64_t deadline = run_deadline_ms(m->run);
     return deadline && m->world->now_ms >= deadline;
 }
 
@@ -393,7 +455,7 @@ static void due(struct move *m) {
 /* The time is up: the call is given up, and the upstream told to stop. */
 static void due_in_call(struct move *m) {
     if (!time_is_up(m)) {
-        m->orders->wait_until = deadline_of(m->run);
+        m->orders->wait_until = run_deadline_ms(m->run);
         return;
     }
     m->run->sending = true; /* whatever it is: it may have been acted on */
@@ -471,7 +533,10 @@ void run_move(struct run *run, const struct run_event *event, const struct run_w
               struct run_orders *ret_orders) {
     *ret_orders = (struct run_orders){0};
     struct move m = {.run = run, .event = event, .world = world, .orders = ret_orders};
-    moves[run->state][event->kind](&m);
+    enum run_state before = run->state;
+    size_t step = run->step;
+    moves[before][event->kind](&m);
+    write_journal(&m, before, step);
 }
 
 /* After a restart. What was being sent is in doubt, unless sending it again does no harm. */
@@ -565,5 +630,6 @@ void run_free(struct run *run) {
     mem_free(run->progress);
     mem_free(run->error);
     mem_free(run->upstream_word);
+    journal_fini(&run->journal);
     arena_free(run->arena);
 }
