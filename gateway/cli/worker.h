@@ -23,7 +23,7 @@ struct worker {
 
 /* Everything but the thread. `engines->items[loop_index]` is set to the worker's engine. */
 void worker_init(struct worker *worker, unsigned index, const struct settings *settings, struct store *store,
-                 struct engines *engines);
+                 struct gate *gate, struct engines *engines);
 bool worker_listen(struct worker *worker, struct listen_socket *const *sockets, size_t count, struct tls_context *tls,
                    struct fault *fault);
 bool worker_start(struct worker *worker, struct fault *fault);

@@ -8,11 +8,14 @@
 #include "back/transfer.h"
 #include "base/fault.h"
 #include "base/loop.h"
+#include "run/gate.h"
 #include "run/run.h"
 #include "store/store.h"
 
 struct engine_settings {
-    size_t max_runs; /* in flight, a loop */
+    size_t max_runs;               /* in flight, a loop */
+    struct gate *gate;             /* of the process; NULL: nothing is limited */
+    const struct engines *engines; /* all of them; only with a gate */
 };
 
 struct engine;

@@ -457,8 +457,16 @@ void gate_free(struct gate *gate) {
 }
 
 void gate_sit(struct gate *gate, unsigned seat, void (*wake)(void *arg), void *arg) {
+    pthread_mutex_lock(&gate->lock);
     gate->seats[seat].wake = wake;
     gate->seats[seat].arg = arg;
+    pthread_mutex_unlock(&gate->lock);
+}
+
+/* Each seat looks when somebody may go on: that may be sooner than it was told. */
+static void wake_all(struct gate *gate) {
+    for (unsigned i = 0; i < gate->seat_count; i++)
+        if (gate->seats[i].wake) gate->seats[i].wake(gate->seats[i].arg);
 }
 
 void gate_open(struct gate *gate, int64_t now_ms) {
@@ -466,10 +474,14 @@ void gate_open(struct gate *gate, int64_t now_ms) {
     see(gate, now_ms);
     gate->open = true;
     advance(gate, NULL);
+    wake_all(gate);
     pthread_mutex_unlock(&gate->lock);
 }
 
 static void tune(struct gate *gate, const struct gate_want *want, const struct limits *limits) {
+    struct limits none;
+    limits_init(&none);
+    if (limits_same(limits, &none) && !line_find(gate, want)) return;
     struct gate_line *line = line_of(gate, want);
     valve_tune(&line->valve, limits);
     tell_breaker(line);
@@ -480,6 +492,7 @@ void gate_tune(struct gate *gate, const struct gate_want *want, const struct lim
     see(gate, now_ms);
     tune(gate, want, limits);
     advance(gate, NULL);
+    wake_all(gate);
     pthread_mutex_unlock(&gate->lock);
 }
 
@@ -497,6 +510,7 @@ void gate_tune_hosts(struct gate *gate, const struct limits_upstream *hosts, siz
         tune(gate, &(struct gate_want){.kind = GATE_HOST, .name = hosts[i].host}, &hosts[i].limits);
     __atomic_store_n(&gate->has_hosts, count > 0, __ATOMIC_RELEASE);
     advance(gate, NULL);
+    wake_all(gate);
     pthread_mutex_unlock(&gate->lock);
 }
 

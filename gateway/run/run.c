@@ -143,7 +143,7 @@ static void write_journal(struct move *m, enum run_state before, size_t step) {
 /* The time at which the present step, or the whole run, is over; 0: never. */
 int64_t run_deadline_ms(const struct run *run) {
     int64_t whole = run->stage->timeout_ms ? run->created_ms + run->stage->timeout_ms : 0;
-    int64_t step = step_of(run)->timeout_ms ? run->step_began_ms + step_of(run)->timeout_ms : 0;
+    int64_t step = step_of(run)->timeout_ms && !run->queued ? run->step_began_ms + step_of(run)->timeout_ms : 0;
     int64_t first = whole && (!step || whole < step) ? whole : step;
     return run->deadline_ms && (!first || run->deadline_ms < first) ? run->deadline_ms : first;
 }
@@ -174,6 +174,12 @@ void move_wait(struct move *m, int64_t due_ms) {
     m->run->state = RUN_WAITING;
     m->run->due_ms = due_ms;
     m->orders->wait_until = deadline && deadline < due_ms ? deadline : due_ms;
+}
+
+void move_queue(struct move *m) {
+    m->run->state = RUN_QUEUED;
+    m->run->updated_ms = m->world->now_ms;
+    m->orders->wait_until = run_deadline_ms(m->run);
 }
 
 void move_end(struct move *m, enum run_status status, enum reason reason, const char *error) {
@@ -421,14 +427,15 @@ static void call_refused(struct move *m) {
     else move_fail(m, fault->kind == FAULT_FORBIDDEN ? REASON_REFUSED_EGRESS : REASON_INVALID_REQUEST, fault->what);
 }
 
-/* After the restart it begins anew: in no doubt, since it was not sent. */
+/* After the restart, or when its turn comes, it begins anew: in no doubt, since it was not sent. */
 static void call_held(struct move *m) {
     struct run *run = m->run;
     bool harmless = step_of(run)->call.idempotent;
     if (!harmless) run->sending = false;
     run->steps[run->step].calls--;
     m->orders->store = !harmless;
-    move_wait(m, m->world->now_ms);
+    if (m->event->turn) run_queue_held(m);
+    else move_wait(m, m->world->now_ms);
 }
 
 /* ---- time ---- */
@@ -463,6 +470,12 @@ static void due_in_call(struct move *m) {
     time_out(m);
 }
 
+/* Its turn has not come; its time may be up all the same. */
+static void due_in_queue(struct move *m) {
+    if (time_is_up(m)) time_out(m);
+    else m->orders->wait_until = run_deadline_ms(m->run);
+}
+
 /* ---- records ---- */
 
 /* The run, its intent, or what decided the step before is durable: the call may leave. No byte of it has yet, so a wish
@@ -474,6 +487,8 @@ static void recorded(struct move *m) {
     } else if (time_is_up(m)) {
         m->run->sending = false;
         time_out(m);
+    } else if (m->run->queued) {
+        move_queue(m);
     } else {
         move_call(m);
     }
@@ -514,19 +529,25 @@ static void came_late(struct move *m) { /* a timer of the state before */
 }
 
 static void (*const moves[RUN_STATE_END][RUN_EVENT_END])(struct move *) = {
-    /*                       STORED        UNSTORED    REPLY           REFUSED    HELD     DUE           CANCEL */
-    [RUN_ACCEPTING] = {recorded, dropped, cannot_be, cannot_be, cannot_be, came_late, run_cancel_want},
-    [RUN_INTENDING] = {recorded, cannot_be, cannot_be, cannot_be, cannot_be, came_late, run_cancel_want},
-    [RUN_CALLING] = {is_durable, cannot_be, replied, call_refused, call_held, due_in_call, run_cancel_stop_call},
-    [RUN_RECORDING] = {recorded, cannot_be, cannot_be, cannot_be, cannot_be, came_late, run_cancel_want},
-    [RUN_WAITING] = {is_durable, cannot_be, cannot_be, cannot_be, cannot_be, due, run_cancel_stop},
-    [RUN_STOPPING] = {run_cancel_begin, cannot_be, cannot_be, cannot_be, cannot_be, came_late, is_known},
+    /*                       STORED        UNSTORED    REPLY           REFUSED    HELD     DUE           CANCEL,
+       ADMITTED */
+    [RUN_ACCEPTING] = {recorded, dropped, cannot_be, cannot_be, cannot_be, came_late, run_cancel_want,
+                       run_queue_admitted_early},
+    [RUN_QUEUED] = {is_durable, cannot_be, cannot_be, cannot_be, cannot_be, due_in_queue, run_cancel_stop,
+                    run_queue_admitted},
+    [RUN_INTENDING] = {recorded, cannot_be, cannot_be, cannot_be, cannot_be, came_late, run_cancel_want, cannot_be},
+    [RUN_CALLING] = {is_durable, cannot_be, replied, call_refused, call_held, due_in_call, run_cancel_stop_call,
+                     cannot_be},
+    [RUN_RECORDING] = {recorded, cannot_be, cannot_be, cannot_be, cannot_be, came_late, run_cancel_want, cannot_be},
+    [RUN_WAITING] = {is_durable, cannot_be, cannot_be, cannot_be, cannot_be, due, run_cancel_stop, cannot_be},
+    [RUN_STOPPING] = {run_cancel_begin, cannot_be, cannot_be, cannot_be, cannot_be, came_late, is_known, cannot_be},
     [RUN_CANCELING] = {is_durable, cannot_be, run_cancel_replied, run_cancel_refused, run_cancel_held, came_late,
-                       is_known},
-    [RUN_CANCEL_WAITING] = {is_durable, cannot_be, cannot_be, cannot_be, cannot_be, run_cancel_again, is_known},
-    [RUN_ENDING] = {ended, dropped, cannot_be, cannot_be, cannot_be, came_late, is_over},
-    [RUN_ENDED] = {is_over, is_over, is_over, is_over, is_over, is_over, is_over},
-    [RUN_DROPPED] = {is_over, is_over, is_over, is_over, is_over, is_over, is_over},
+                       is_known, cannot_be},
+    [RUN_CANCEL_WAITING] = {is_durable, cannot_be, cannot_be, cannot_be, cannot_be, run_cancel_again, is_known,
+                            cannot_be},
+    [RUN_ENDING] = {ended, dropped, cannot_be, cannot_be, cannot_be, came_late, is_over, is_over},
+    [RUN_ENDED] = {is_over, is_over, is_over, is_over, is_over, is_over, is_over, is_over},
+    [RUN_DROPPED] = {is_over, is_over, is_over, is_over, is_over, is_over, is_over, is_over},
 };
 
 void run_move(struct run *run, const struct run_event *event, const struct run_world *world,
@@ -544,6 +565,11 @@ void run_resume(struct run *run, const struct run_world *world, struct run_order
     *ret_orders = (struct run_orders){0};
     struct move m = {.run = run, .world = world, .orders = ret_orders};
     run->status = RUN_RUNNING;
+    if (run->queued) {
+        if (run->cancel_wanted) run_cancel_begin(&m);
+        else move_queue(&m);
+        return;
+    }
     bool called = run->steps[run->step].calls > 0 || !run->cancel_wanted; /* as far as one can know */
     if (called && step_of(run)->call.idempotent && !step_of(run)->rules.exist) run->sending = true;
     if (run->cancel_wanted) {
@@ -561,6 +587,13 @@ void run_resume(struct run *run, const struct run_world *world, struct run_order
             due_ms += pace_grid_ms(step, &now); /* each at its own phase: no herd */
         move_wait(&m, due_ms);
     }
+}
+
+void run_say_turn(struct run *run, const struct run_world *world, const char *text) {
+    struct move m = {.run = run, .world = world};
+    if (run->state != RUN_QUEUED) return;
+    if (run->queued) move_say(&m, "%s", text);
+    else move_say(&m, "%s: %s", step_of(run)->name, text);
 }
 
 void run_give_up(struct run *run, const struct run_world *world, enum reason reason, const char *what,
@@ -606,8 +639,9 @@ struct run *run_new(const struct run_new *from) {
     struct run *run = make(from);
     run->state = RUN_ACCEPTING;
     run->status = RUN_RUNNING;
-    run->sending = !run->stage->steps[0].call.idempotent; /* the intent goes along with the first record */
-    run->progress = mem_strdup("accepted");
+    run->queued = from->queued;
+    run->sending = !run->queued && !run->stage->steps[0].call.idempotent; /* the intent goes along with the record */
+    run->progress = mem_strdup(run->queued ? "queued" : "accepted");
     return run;
 }
 

@@ -53,8 +53,8 @@ struct field_table {
     size_t count;
 };
 
-extern const struct field_table fields_stage, fields_param, fields_call, fields_auth, fields_tls, fields_retry,
-    fields_repeat, fields_judging, fields_step, fields_pair;
+extern const struct field_table fields_stage, fields_limits, fields_breaker, fields_dedup, fields_param, fields_call,
+    fields_auth, fields_tls, fields_retry, fields_repeat, fields_judging, fields_step, fields_pair;
 
 struct compile;
 struct stage_words;
