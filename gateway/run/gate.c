@@ -408,7 +408,7 @@ static void say_why(const struct gate *gate, const struct gate_ticket *ticket, s
         const struct gate_line *line = ticket->lines[i];
         int64_t until;
         enum valve_why why = valve_check(&line->valve, ticket->changes, gate->now_ms, &until);
-        if (why == VALVE_FREE && (i > 0 || ret->rank == 1)) continue;
+        if (why == VALVE_FREE) continue;
         int64_t behind = (int64_t)ret->rank - 1, left = until > gate->now_ms ? until - gate->now_ms : 0;
         ret->why = why;
         if (until) ret->wait_ms = left + behind * valve_interval_ms(&line->valve, why);
