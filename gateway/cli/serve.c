@@ -53,20 +53,20 @@ struct server {
 
 /* ---- what was broken when it was read ---- */
 
+static bool print_fault(const struct fault *fault) {
+    struct text rest = text_of(fault->lines), line;
+    fprintf(stderr, "stagedoor: %s%s%s\n", fault->where, fault->where[0] ? ": " : "", fault->what);
+    while (fault->lines[0] && text_cut(&rest, '\n', &line)) fprintf(stderr, "    %.*s\n", TEXT_ARG(line));
+    return false;
+}
+
 static void print_faults(const struct faults *faults) {
-    for (size_t i = 0; i < faults->count; i++)
-        fprintf(stderr, "stagedoor: %s%s%s\n", faults->items[i].where, faults->items[i].where[0] ? ": " : "",
-                faults->items[i].what);
+    for (size_t i = 0; i < faults->count; i++) print_fault(&faults->items[i]);
     if (faults->dropped) fprintf(stderr, "stagedoor: and %zu more\n", faults->dropped);
 }
 
 static void log_faults(const char *event, const struct faults *faults) {
     for (size_t i = 0; i < faults->count; i++) log_fault(LOG_ERROR, event, NULL, &faults->items[i]);
-}
-
-static bool print_fault(const struct fault *fault) {
-    fprintf(stderr, "stagedoor: %s%s%s\n", fault->where, fault->where[0] ? ": " : "", fault->what);
-    return false;
 }
 
 /* settings_load, with public_url as it is used: without a slash at its end. */

@@ -318,6 +318,7 @@ static bool render(struct life *life, enum run_call call, struct fault *fault) {
     for (size_t i = 0; i < run->step_count; i++) urls[i] = run->steps[i].url;
     struct request_source source = {
         .stage = run->stage, .roots = roots, .step_urls = urls, .traceparent = run->traceparent};
+    if (run_call_of(run, call)->idempotency_header) source.idempotency_key = run_idempotency_key(run, life->attempt);
     return request_render(life->attempt, run_call_of(run, call), &source, &life->request, fault);
 }
 
@@ -447,7 +448,8 @@ void engine_drain(struct engine *engine, void (*done)(void *arg), void *arg) {
     engine->drained_arg = arg;
     for (struct life *life = engine->lives; life; life = life->next) {
         const struct run *run = life->run;
-        if (run->state == RUN_CALLING && run_call_of(run, RUN_CALL_STEP)->idempotent) abort_call(life);
+        bool poll = run->state == RUN_CALLING && run_call_of(run, RUN_CALL_STEP)->idempotent;
+        if (poll || run->state == RUN_PROBING) abort_call(life);
         ask_answer_waiting(life);
     }
     look_drained(engine);

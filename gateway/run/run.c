@@ -15,7 +15,6 @@
 #define SAID_MAX 1000                 /* bytes of one text that came from outside */
 #define OUTPUTS_MAX (4 * 1024 * 1024) /* bytes; what Spinnaker would have to keep */
 #define KEPT_MAX (8 * 1024 * 1024)    /* bytes of a reply that later steps may speak of */
-#define DUE_MAX_MS (60 * 60 * 1000)   /* nothing is put off for longer */
 
 /* ---- words ---- */
 
@@ -46,6 +45,7 @@ static bool is_last(const struct run *run) {
 }
 
 const struct stage_call *run_call_of(const struct run *run, enum run_call call) {
+    if (call == RUN_CALL_PROBE) return &step_of(run)->probe->step.call;
     return call == RUN_CALL_CANCEL ? run->stage->cancel : &step_of(run)->call;
 }
 
@@ -127,7 +127,9 @@ static void write_journal(struct move *m, enum run_state before, size_t step) {
     if (!m->judged) return;
     bool cancel = before == RUN_CANCELING;
     struct journal_note note = {.step = cancel ? "cancel" : m->run->stage->steps[step].name,
-                                .call = cancel ? "cancel" : "step",
+                                .call = cancel                  ? "cancel"
+                                        : before == RUN_PROBING ? "probe"
+                                                                : "step",
                                 .phase = reply ? reply_phase_word(reply->phase) : "refused",
                                 .verdict = m->judged,
                                 .rule = m->why,
@@ -233,6 +235,15 @@ static bool is_small(const struct json *value, size_t max) {
     return small;
 }
 
+/* The outputs at the top may name those of the last step. */
+static const struct json *with_outputs(const struct json *value, const struct json *own, struct arena *scratch) {
+    struct json *whole = json_new_object(scratch);
+    for (struct json_member v = json_first(value); v.name.at; v = json_next(value, v))
+        json_set_text(whole, v.name, v.value);
+    json_set(whole, "outputs", own);
+    return whole;
+}
+
 /* The reply decided the step: take the outputs from it. Gives those of the step itself. */
 static const struct json *take_outputs(struct move *m, const struct json *value, bool warned, struct arena *scratch) {
     struct run *run = m->run;
@@ -240,7 +251,7 @@ static const struct json *take_outputs(struct move *m, const struct json *value,
     const struct json *own = run_outputs_of(run, scratch, step->outputs, step->output_count, m->world->now_ms, value);
     bool last = is_last(run);
     const struct json *whole = last ? run_outputs_of(run, scratch, run->stage->outputs, run->stage->output_count,
-                                                     m->world->now_ms, value)
+                                                     m->world->now_ms, with_outputs(value, own, scratch))
                                     : NULL;
     if (!warned && !json_size(run->outputs) && !json_size(own) && !json_size(whole)) return own;
     struct json *outputs = json_new_object(run->arena);
@@ -254,30 +265,30 @@ static const struct json *take_outputs(struct move *m, const struct json *value,
     return own;
 }
 
-/* The step is done: keep what later templates may ask for. */
-static void keep_reply(struct move *m, const struct verdict *verdict, struct arena *scratch) {
+/* The step is done: keep what later templates may ask for. `value` NULL: that of the reply at hand. */
+static void keep_reply(struct move *m, const struct json *value, const struct verdict *verdict, struct arena *scratch) {
     struct run *run = m->run;
     struct run_step *state = &run->steps[run->step];
     state->status = RUN_SUCCEEDED;
     if (!verdict->warned && is_last(run) && !run->stage->output_count && !step_of(run)->output_count)
         return; /* nobody will ask */
-    const struct json *value = reply_value(scratch, m->event->reply);
+    if (!value) value = reply_value(scratch, m->event->reply);
     const struct json *own = take_outputs(m, value, verdict->warned, scratch);
     struct json *kept = json_new_object(run->arena);
     for (struct json_member v = json_first(value); v.name.at; v = json_next(value, v))
         if (run->stage->names_headers || !text_is(v.name, "headers")) json_set_text(kept, v.name, v.value);
-    json_set(kept, "outputs", own);
+    if (run->stage->names_outputs && is_small(own, OUTPUTS_MAX)) json_set(kept, "outputs", own);
     state->value = kept;
 }
 
-static void succeeded(struct move *m, const struct verdict *verdict, struct arena *scratch) {
+void move_succeed(struct move *m, const struct json *value, const struct verdict *verdict, struct arena *scratch) {
     struct run *run = m->run;
     bool last = is_last(run);
     if (!last && m->event->reply->body.len > KEPT_MAX) {
         move_fail(m, REASON_BAD_REPLY, "the reply is larger than the 8 MiB that are kept for the steps behind it");
         return;
     }
-    keep_reply(m, verdict, scratch);
+    keep_reply(m, value, verdict, scratch);
     run->sending = false;
     if (last && run->outputs_left_out) {
         move_say(m, "succeeded; outputs are left out, since they are larger than 4 MiB");
@@ -292,7 +303,7 @@ static void succeeded(struct move *m, const struct verdict *verdict, struct aren
         return;
     }
     run->step++;
-    run->attempt = 0;
+    run->attempt = run->probe_attempt = 0;
     run->steady = (struct verdict_series){0};
     run->step_began_ms = m->world->now_ms;
     run->percent = -1;
@@ -338,22 +349,31 @@ static void still_running(struct move *m, const struct verdict *verdict) {
     move_wait(m, m->world->now_ms + pace_poll_ms(step_of(run), &now));
 }
 
+void move_note_url(struct run *run, const char *url) {
+    const char **to = &run->steps[run->step].url;
+    if (url && (!*to || strcmp(*to, url) != 0)) *to = arena_strdup(run->arena, url);
+}
+
 static void note_upstream(struct move *m, const struct verdict *verdict) {
     struct run *run = m->run;
     const struct reply *reply = m->event->reply;
     run->updated_ms = m->world->now_ms;
     run->upstream_code = run->steps[run->step].code = reply->phase == REPLY_ANSWERED ? reply->code : 0;
-    const char **url = &run->steps[run->step].url;
-    if (reply->url && (!*url || strcmp(*url, reply->url) != 0)) *url = arena_strdup(run->arena, reply->url);
+    move_note_url(run, reply->url);
     if (verdict->word) put_text(&run->upstream_word, m->world, verdict->word);
     if (verdict->percent >= 0) run->percent = verdict->percent;
     if (verdict->unknown_word && !run->warned_unknown) run->warned_unknown = m->orders->unknown_word = true;
 }
 
-/* Of several tries of an idempotent call, one that may have been acted on counts until an answer has come. */
+/* May the call be made again, although an earlier one may have been acted on? */
+static bool repeatable(const struct stage_step *step) {
+    return step->call.idempotent || step->in_doubt == DOUBT_RESEND;
+}
+
+/* Of several tries, one that may have been acted on counts until an answer has come. */
 static void note_phase(struct run *run, enum reply_phase phase) {
     if (phase == REPLY_MAYBE_ACTED_ON) run->sending = true;
-    else if (phase == REPLY_ANSWERED || !step_of(run)->call.idempotent) run->sending = false;
+    else if (phase == REPLY_ANSWERED || !repeatable(step_of(run))) run->sending = false;
 }
 
 static bool rule_is(const struct verdict *verdict, const char *setting) {
@@ -407,7 +427,8 @@ static void replied(struct move *m) {
     note_upstream(m, &verdict);
     note_phase(run, m->event->reply->phase);
     if (run->cancel_wanted && verdict.kind != VERDICT_SUCCEEDED) run_cancel_stop_now(m);
-    else if (verdict.kind == VERDICT_SUCCEEDED) succeeded(m, &verdict, scratch);
+    else if (verdict.kind == VERDICT_SUCCEEDED) move_succeed(m, NULL, &verdict, scratch);
+    else if (verdict.kind == VERDICT_FAILED && verdict.reason == REASON_IN_DOUBT) run_doubt_begin(m, verdict.message);
     else if (verdict.kind == VERDICT_FAILED) failed(m, &verdict, scratch);
     else if (verdict.kind == VERDICT_CANCELED) canceled(m, &verdict, scratch);
     else if (verdict.kind == VERDICT_AGAIN) again(m, &verdict);
@@ -421,7 +442,7 @@ static void call_refused(struct move *m) {
     struct run *run = m->run;
     move_judged(m, "failed", "%s", fault->what);
     run->updated_ms = m->world->now_ms;
-    if (!step_of(run)->call.idempotent) run->sending = false;
+    if (!repeatable(step_of(run))) run->sending = false;
     run->steps[run->step].calls--;
     if (run->cancel_wanted) run_cancel_stop_now(m);
     else move_fail(m, fault->kind == FAULT_FORBIDDEN ? REASON_REFUSED_EGRESS : REASON_INVALID_REQUEST, fault->what);
@@ -430,7 +451,7 @@ static void call_refused(struct move *m) {
 /* After the restart, or when its turn comes, it begins anew: in no doubt, since it was not sent. */
 static void call_held(struct move *m) {
     struct run *run = m->run;
-    bool harmless = step_of(run)->call.idempotent;
+    bool harmless = repeatable(step_of(run));
     if (!harmless) run->sending = false;
     run->steps[run->step].calls--;
     m->orders->store = !harmless;
@@ -440,13 +461,13 @@ static void call_held(struct move *m) {
 
 /* ---- time ---- */
 
-static bool time_is_up(const struct move *m) {
+bool move_time_is_up(const struct move *m) {
     int64_t deadline = run_deadline_ms(m->run);
     return deadline && m->world->now_ms >= deadline;
 }
 
 /* The upstream is told to run_cancel_stop, so that what nobody waits for does not go on. */
-static void time_out(struct move *m) {
+void move_time_out(struct move *m) {
     if (!m->run->cancel_wanted) m->run->timed_out = m->run->cancel_wanted = true;
     m->run->updated_ms = m->world->now_ms;
     move_say_not_done(m, "");
@@ -455,24 +476,24 @@ static void time_out(struct move *m) {
 
 /* The next poll or try; or the time of the step or the run is up. */
 static void due(struct move *m) {
-    if (time_is_up(m)) time_out(m);
+    if (move_time_is_up(m)) move_time_out(m);
     else move_call(m); /* also where the clock was set back meanwhile: the timer knows better */
 }
 
 /* The time is up: the call is given up, and the upstream told to stop. */
 static void due_in_call(struct move *m) {
-    if (!time_is_up(m)) {
+    if (!move_time_is_up(m)) {
         m->orders->wait_until = run_deadline_ms(m->run);
         return;
     }
     m->run->sending = true; /* whatever it is: it may have been acted on */
     m->orders->abort_call = true;
-    time_out(m);
+    move_time_out(m);
 }
 
 /* Its turn has not come; its time may be up all the same. */
 static void due_in_queue(struct move *m) {
-    if (time_is_up(m)) time_out(m);
+    if (move_time_is_up(m)) move_time_out(m);
     else m->orders->wait_until = run_deadline_ms(m->run);
 }
 
@@ -484,9 +505,9 @@ static void recorded(struct move *m) {
     if (m->run->cancel_wanted) {
         m->run->sending = false;
         run_cancel_begin(m);
-    } else if (time_is_up(m)) {
+    } else if (move_time_is_up(m)) {
         m->run->sending = false;
-        time_out(m);
+        move_time_out(m);
     } else if (m->run->queued) {
         move_queue(m);
     } else {
@@ -540,6 +561,10 @@ static void (*const moves[RUN_STATE_END][RUN_EVENT_END])(struct move *) = {
                      cannot_be},
     [RUN_RECORDING] = {recorded, cannot_be, cannot_be, cannot_be, cannot_be, came_late, run_cancel_want, cannot_be},
     [RUN_WAITING] = {is_durable, cannot_be, cannot_be, cannot_be, cannot_be, due, run_cancel_stop, cannot_be},
+    [RUN_PROBING] = {is_durable, cannot_be, run_doubt_replied, run_doubt_refused, run_doubt_held, run_doubt_due_in_call,
+                     run_doubt_cancel_in_call, cannot_be},
+    [RUN_PROBE_WAITING] = {is_durable, cannot_be, cannot_be, cannot_be, cannot_be, run_doubt_due, run_doubt_cancel,
+                           cannot_be},
     [RUN_STOPPING] = {run_cancel_begin, cannot_be, cannot_be, cannot_be, cannot_be, came_late, is_known, cannot_be},
     [RUN_CANCELING] = {is_durable, cannot_be, run_cancel_replied, run_cancel_refused, run_cancel_held, came_late,
                        is_known, cannot_be},
@@ -575,12 +600,10 @@ void run_resume(struct run *run, const struct run_world *world, struct run_order
     if (run->cancel_wanted) {
         run_cancel_begin(&m);
     } else if (run->sending && !step_of(run)->call.idempotent) {
-        move_fail(
-            &m, REASON_IN_DOUBT,
-            "the gateway was stopped while the call was being sent; whether the upstream acted on it is not known");
+        run_doubt_resume(&m);
     } else {
         const struct stage_step *step = step_of(run);
-        bool ahead = run->due_ms > world->now_ms && run->due_ms <= world->now_ms + DUE_MAX_MS;
+        bool ahead = run->due_ms > world->now_ms && run->due_ms <= world->now_ms + RUN_DUE_MAX_MS;
         int64_t due_ms = ahead ? run->due_ms : world->now_ms;
         struct pace_now now = pace_of(run, world);
         if (step->rules.exist && world->now_ms - run->step_began_ms >= step->every_ms && !ahead)

@@ -15,7 +15,8 @@
  *  1. No byte of a call that is not idempotent is sent before a record with `sending` is durable.
  *  2. Nothing acts on a reply that decides a step before a record that holds it is durable.
  *  3. An end is reported only after its record is durable.
- *  4. A call that is not idempotent is sent again only if it was never sent. */
+ *  4. A call that is not idempotent is sent again only if it was never sent, or the definition said so: on_in_doubt =
+ *     "resend", or a probe that did not find what the call would have begun. */
 #ifndef RUN_RUN_H
 #define RUN_RUN_H
 
@@ -54,6 +55,8 @@ enum run_status {
     X(CALLING, "calling")               /* a step's call is under way */                                         \
     X(RECORDING, "recording")           /* a step's last reply is being written; the next step comes after it */ \
     X(WAITING, "waiting")               /* for the next poll, or the next try */                                 \
+    X(PROBING, "probing")               /* in doubt: the call that looks for the work is under way */            \
+    X(PROBE_WAITING, "probe_waiting")   /* in doubt: for the next look */                                        \
     X(STOPPING, "stopping")             /* the wish to cancel is being written */                                \
     X(CANCELING, "canceling")           /* the cancel call is under way */                                       \
     X(CANCEL_WAITING, "cancel_waiting") /* for the next try of the cancel call */                                \
@@ -93,7 +96,7 @@ struct run_event {
     const char *turn;          /* HELD: its turn has not come; where it stands, for people. NULL: the gateway stops */
 };
 
-enum run_call { RUN_CALL_NONE, RUN_CALL_STEP, RUN_CALL_CANCEL };
+enum run_call { RUN_CALL_NONE, RUN_CALL_STEP, RUN_CALL_PROBE, RUN_CALL_CANCEL };
 
 /* What the engine is to do next. Several may be set. */
 struct run_orders {
@@ -146,9 +149,11 @@ struct run {
     bool queued;  /* it waits for the limits of its stage, and no call was made */
     bool sending; /* the call of `step` may have left, as far as the store knows */
     bool cancel_wanted;
-    bool orphaned;    /* the cancel is ours, since nobody has looked at the run for long */
-    bool timed_out;   /* the cancel is ours, since the time is up: the run ends as TERMINAL */
-    unsigned attempt; /* tries of the present call that failed in a row */
+    bool orphaned;          /* the cancel is ours, since nobody has looked at the run for long */
+    bool timed_out;         /* the cancel is ours, since the time is up: the run ends as TERMINAL */
+    unsigned attempt;       /* tries of the present call that failed in a row */
+    unsigned probe_attempt; /* looks that failed, of the present doubt */
+    int64_t doubt_since_ms; /* of the present doubt; a restart begins anew */
     unsigned cancel_attempt;
     int64_t created_ms, updated_ms, ended_ms;
     int64_t step_began_ms;
@@ -200,11 +205,19 @@ const char *run_status_word(enum run_status status);
 const char *run_state_word(enum run_state state);
 const struct stage_call *run_call_of(const struct run *run, enum run_call call);
 
+/* What a call with an idempotency key carries: a UUID made from stage, step, and the run's key (its id where it has
+ * none), so the same at each try. In `arena`. */
+const char *run_idempotency_key(const struct run *run, struct arena *arena);
+
 /* The values that a template of this run may name, by root index: STAGE_STEPS_MAX + ROOT_STEPS places. `reply` may be
  * NULL. Borrowed from run and arena. */
 #define RUN_ROOTS_MAX (ROOT_STEPS + STAGE_STEPS_MAX)
 void run_roots(const struct run *run, struct arena *arena, int64_t now_ms, const struct json *reply,
                const struct json *roots[RUN_ROOTS_MAX]);
+
+/* What an output's path (its first node; null where there is none) or expression gives. NULL with a fault. */
+const struct json *run_output_value(const struct stage_output *output, struct arena *arena,
+                                    const struct json *const *roots, struct fault *fault);
 
 /* The outputs that a deciding reply gives, as an object. An output that the reply has not is null. */
 const struct json *run_outputs_of(const struct run *run, struct arena *arena, const struct stage_output *outputs,

@@ -1,9 +1,11 @@
 /* A move: one event that a run answers, while it is being answered. Private to run/run and the files beside it that
- * have parts of its table: run/run_cancel, run/run_queue. Nobody else writes a run's state. */
+ * have parts of its table: run/run_cancel, run/run_doubt, run/run_queue. Nobody else writes a run's state. */
 #ifndef RUN_RUN_MOVE_H
 #define RUN_RUN_MOVE_H
 
 #include "run/run.h"
+
+#define RUN_DUE_MAX_MS (60 * 60 * 1000) /* nothing is put off for longer */
 
 struct move {
     struct run *run;
@@ -36,7 +38,35 @@ void move_queue(struct move *m);                /* QUEUED, until its turn or the
 void move_end(struct move *m, enum run_status status, enum reason reason, const char *error);
 void move_fail(struct move *m, enum reason reason, const char *what); /* TERMINAL, in the name of the present step */
 
+bool move_time_is_up(const struct move *m);
+void move_time_out(struct move *m); /* the upstream is told to stop */
+/* The step is decided well: the next one, or the end. `value` is its reply as templates see it, `url` where it came
+ * from. */
+void move_succeed(struct move *m, const struct json *value, const struct verdict *verdict, struct arena *scratch);
+void move_note_url(struct run *run, const char *url);
+
+/* ---- of run/run_doubt ---- */
+
+/* The present call may have been acted on, and nobody knows: what the definition says. */
+void run_doubt_begin(struct move *m, const char *what);
+void run_doubt_resume(struct move *m); /* after a restart */
+/* Would looking tell what there is to cancel? */
+bool run_doubt_helps_cancel(const struct run *run);
+void run_doubt_look(struct move *m); /* now */
+
+/* Answers of the table. */
+void run_doubt_replied(struct move *m);
+void run_doubt_refused(struct move *m);
+void run_doubt_held(struct move *m);
+void run_doubt_due(struct move *m);
+void run_doubt_due_in_call(struct move *m);
+void run_doubt_cancel(struct move *m);
+void run_doubt_cancel_in_call(struct move *m);
+
 /* ---- of run/run_cancel ---- */
+
+/* Ends it as canceled, or as timed out where nobody asked. */
+void run_cancel_end(struct move *m, enum reason reason, const char *what);
 
 /* Records, then run_cancel_begin. */
 void run_cancel_stop_now(struct move *m);

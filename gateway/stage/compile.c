@@ -11,7 +11,7 @@
 
 static const char *const run_members[] = {"id", "key", "stage", "started"};
 static const char *const caller_members[] = {"user", "application", "pipeline", "execution"};
-static const char *const reply_members[] = {"body", "headers", "code"};
+static const char *const reply_members[] = {"body", "headers", "code", "outputs"};
 
 void compile_fault(struct compile *c, const struct conf *at, enum fault_kind kind, const char *format, ...) {
     va_list args;
@@ -78,6 +78,22 @@ static bool check_member(struct compile *c, const char *root, struct text name, 
     return fault_set(fault, FAULT_UNDEFINED, NULL, "%s has no \"%.*s\"; it has %s", root, TEXT_ARG(name), list);
 }
 
+/* Which outputs a step declares is known here, what its reply has is not. */
+static bool check_outputs(struct compile *c, size_t step, const struct text *names, size_t count, struct fault *fault) {
+    const char *name = c->names.roots[ROOT_STEPS + step];
+    const struct stage_step *of = &c->stage->steps[step];
+    if (step >= c->scope.outputs)
+        return fault_set(fault, FAULT_UNDEFINED, NULL, "the outputs of \"%s\" are not made yet when this is needed",
+                         name);
+    if (of->output_count == 0)
+        return fault_set(fault, FAULT_UNDEFINED, NULL, "the step \"%s\" declares no outputs", name);
+    c->stage->names_outputs = true;
+    if (count == 0) return true;
+    const char **known = arena_array_of(c->arena, const char *, of->output_count);
+    for (size_t i = 0; i < of->output_count; i++) known[i] = of->outputs[i].name;
+    return check_member(c, arena_printf(c->arena, "%s.outputs", name), names[0], known, of->output_count, fault);
+}
+
 static bool check_step(struct compile *c, const char *root, const struct text *names, size_t count,
                        struct fault *fault) {
     size_t step = 0;
@@ -85,9 +101,8 @@ static bool check_step(struct compile *c, const char *root, const struct text *n
     if (step >= c->scope.steps)
         return fault_set(fault, FAULT_UNDEFINED, NULL, "the step \"%s\" has not replied when this is needed", root);
     if (count == 0) return true;
-    if (text_is(names[0], "outputs"))
-        return fault_set(fault, FAULT_UNSUPPORTED, NULL, "%s.outputs is not supported by this version", root);
-    return check_member(c, root, names[0], reply_members, 3, fault);
+    if (text_is(names[0], "outputs")) return check_outputs(c, step, names + 1, count - 1, fault);
+    return check_member(c, root, names[0], reply_members, 4, fault);
 }
 
 static bool refuse_reply(const char *root, struct fault *fault) {
@@ -113,6 +128,7 @@ static bool check_names(void *arg, const char *root, const struct text *names, s
     while (index < c->names.count && strcmp(c->names.roots[index], root) != 0) index++;
     if (index >= ROOT_STEPS) {
         if (count == 0 || text_is(names[0], "headers")) c->stage->names_headers = true;
+        if (count == 0) c->stage->names_outputs = true;
         return check_step(c, root, names, count, fault);
     }
     if (!check_root(c, (enum stage_root)index, fault)) return false;

@@ -113,17 +113,21 @@ static void compile_step(struct compile *c, const struct plan *plan, size_t inde
     bool is_status = !plan->general && index == 1, repeats = is_status || compile_rules_find(group);
     const char *of = !plan->general ? plan->names[index]
                                     : arena_printf(c->arena, "the step \"%s\"", plan->names[index]);
-    struct field_place places[] = {
-        {&fields_call, &step->call}, {&fields_repeat, step}, {&fields_judging, &step->rules}, {&fields_step, NULL}};
+    struct field_place places[] = {{&fields_call, &step->call},
+                                   {&fields_repeat, step},
+                                   {&fields_judging, &step->rules},
+                                   {&fields_doubt, NULL},
+                                   {&fields_step, NULL}};
     enum compile_call_kind kind = plan->general ? COMPILE_STEP : is_status ? COMPILE_STATUS : COMPILE_REQUEST;
     step->name = plan->names[index];
     step->every_ms = 5000;
     step->timeout_ms = repeats ? HOUR_MS : 0;
     compile_call_defaults(&step->call);
-    fields_read(c, group, of, places, plan->general ? 4 : 3);
-    c->scope.steps = index;
+    fields_read(c, group, of, places, plan->general ? 5 : 4);
+    c->scope.steps = c->scope.outputs = index;
     compile_call(c, group, of, kind, &step->call);
     if (!misplaced_rules(c, plan, index, group)) compile_rules(c, group, of, is_status, step);
+    compile_doubt(c, group, of, step);
     c->scope.steps = index + 1;
     compile_outputs(c, conf_find(group, "outputs"), &step->outputs, &step->output_count);
 }
@@ -135,7 +139,7 @@ static void compile_cancel(struct compile *c, const struct conf *group) {
     compile_call_defaults(call);
     fields_read(c, group, "cancel", &place, 1);
     c->steps_used = 0;
-    c->scope.steps = c->stage->step_count;
+    c->scope.steps = c->scope.outputs = c->stage->step_count;
     compile_call(c, group, "cancel", COMPILE_CANCEL, call);
     c->stage->cancel = call;
     c->stage->cancel_needs = c->steps_used;
@@ -174,11 +178,11 @@ static void compile_top(struct compile *c, const struct conf *top) {
     make_roots(c, &plan);
     compile_limits(c, top);
     struct stage_step *steps = arena_array_of(c->arena, struct stage_step, plan.count);
-    for (size_t i = 0; i < plan.count; i++) compile_step(c, &plan, i, &steps[i]);
     stage->steps = steps;
+    for (size_t i = 0; i < plan.count; i++) compile_step(c, &plan, i, &steps[i]);
     stage->step_count = plan.count;
     compile_cancel(c, conf_find(top, "cancel"));
-    c->scope.steps = plan.count;
+    c->scope.steps = c->scope.outputs = plan.count;
     compile_outputs(c, conf_find(top, "outputs"), &stage->outputs, &stage->output_count);
     compile_hosts(c, conf_find(top, "hosts"));
 }

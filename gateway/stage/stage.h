@@ -76,7 +76,9 @@ struct stage_call {
     int64_t connect_timeout_ms, call_timeout_ms, max_reply_bytes;
     unsigned follow_redirects; /* how many; 0: none */
     bool idempotent;           /* default: by the method (RFC 9110, 9.2.2) */
-    unsigned retry_attempts;   /* further tries of a call that failed in a way that allows one */
+    const char
+        *idempotency_header; /* NULL: none. It carries the same value at each try, and the upstream knows it again */
+    unsigned retry_attempts; /* further tries of a call that failed in a way that allows one */
     int64_t retry_delay_ms, retry_max_delay_ms;
 };
 
@@ -116,9 +118,14 @@ struct stage_output {
     const struct template *expression; /* over all names; exactly one of the two */
 };
 
+/* What becomes of a call that is not idempotent, when nobody knows whether it was acted on. */
+enum stage_doubt { DOUBT_FAIL, DOUBT_RESEND, DOUBT_PROBE };
+
 struct stage_step {
     const char *name; /* "request" and "status" in the two-step form */
     struct stage_call call;
+    enum stage_doubt in_doubt;
+    const struct stage_probe *probe; /* of DOUBT_PROBE; else NULL */
     struct stage_rules rules;
     int64_t every_ms;           /* from one poll to the next; repeating steps */
     int64_t max_every_ms;       /* the longest, with backoff or adaptive */
@@ -137,6 +144,12 @@ struct stage_dedup {
     enum stage_duplicate on_duplicate;
 };
 
+/* Looks for what a call in doubt may have begun. */
+struct stage_probe {
+    struct stage_step step;    /* its call, always idempotent, and not_found_grace_ms; it has no rules */
+    struct stage_output found; /* of its reply: the work, as the body of the step's reply; or nothing */
+};
+
 struct stage {
     struct arena *arena;
     const char *name, *label, *description;
@@ -148,6 +161,7 @@ struct stage {
     const struct stage_call *cancel;    /* or NULL */
     size_t cancel_needs;                /* the cancel call can be rendered once this many steps have replied */
     bool names_headers;                 /* a template speaks of the headers of a step's reply: runs keep them */
+    bool names_outputs;                 /* the same of a step's outputs */
     const struct stage_output *outputs; /* of the last step's last reply */
     size_t output_count;
     const char *const *hosts; /* further origins or hosts that URLs from replies may lead to */

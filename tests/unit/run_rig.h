@@ -33,8 +33,10 @@ struct rig {
     bool changed;
     /* the upstream */
     enum run_call under_way;
-    unsigned sends[STAGE_STEPS_MAX], cancel_sends; /* calls begun, over all lives */
-    bool may_have_acted[STAGE_STEPS_MAX];          /* the last call of the step that nobody may repeat */
+    unsigned sends[STAGE_STEPS_MAX], cancel_sends, probe_sends;   /* calls begun, over all lives */
+    bool may_have_acted[STAGE_STEPS_MAX];                         /* as far as the gateway can know */
+    unsigned acted[STAGE_STEPS_MAX];                              /* what the upstream did, whoever knows */
+    enum { RIG_LOST_ACTED, RIG_LOST_IDLE, RIG_LOST_CHANCE } lost; /* of a call without a reply: did it act? */
     /* the rest of the world */
     int64_t timer_ms; /* 0: none */
     bool over, accepted, hold_calls;
@@ -188,6 +190,11 @@ static inline void rig_begin_call(struct rig *rig, enum run_call call) {
     }
     rig->admitted = false;
     rig->under_way = call;
+    if (call == RUN_CALL_PROBE) {
+        assert_true(rig_durable_int(rig, "sending")); /* so that a restart looks again */
+        rig->probe_sends++;
+        return;
+    }
     if (call == RUN_CALL_CANCEL) {
         assert_non_null(rig->stage->cancel);
         assert_true(rig_durable_int(rig, "cancel_wanted"));
@@ -201,12 +208,20 @@ static inline void rig_begin_call(struct rig *rig, enum run_call call) {
     assert_int_equal(rig_durable_int(rig, "step"), run->step);
     for (size_t i = 0; i < run->step; i++) assert_true(rig_durable_decided(rig, i)); /* invariant 2 */
     if (!step->call.idempotent) {
-        assert_true(rig_durable_int(rig, "sending")); /* invariant 1 */
-        assert_false(rig->may_have_acted[run->step]); /* invariant 4 */
+        assert_true(rig_durable_int(rig, "sending"));                                   /* invariant 1 */
+        if (step->in_doubt == DOUBT_FAIL) assert_false(rig->may_have_acted[run->step]); /* invariant 4 */
+        if (step->in_doubt == DOUBT_PROBE) assert_int_equal(rig->acted[run->step], 0);
     }
     assert_false(run->cancel_wanted);
     rig->may_have_acted[run->step] = true; /* until its reply says otherwise */
     rig->sends[run->step]++;
+}
+
+/* The call under way ends without a reply that the gateway sees. */
+static inline void rig_lose(struct rig *rig) {
+    bool acts = rig->lost == RIG_LOST_ACTED || (rig->lost == RIG_LOST_CHANCE && rig_chance(rig) % 2);
+    if (rig->under_way == RUN_CALL_STEP && acts) rig->acted[rig->run->step]++;
+    rig->under_way = RUN_CALL_NONE;
 }
 
 static inline void rig_store(struct rig *rig) {
@@ -220,9 +235,11 @@ static inline void rig_check(struct rig *rig) {
     if (rig->over) return;
     bool waits = rig->writing.exists || rig->under_way || rig->hold_calls || run->state == RUN_QUEUED;
     if (run->state == RUN_QUEUED) assert_true(run->queued || rig->held); /* the gate knows of it */
-    if (run->state == RUN_WAITING || run->state == RUN_CANCEL_WAITING) waits = waits || rig->timer_ms;
+    bool timed = run->state == RUN_WAITING || run->state == RUN_CANCEL_WAITING || run->state == RUN_PROBE_WAITING;
+    if (timed) waits = waits || rig->timer_ms;
     if (!waits) fail_msg("a run in state %s waits for nothing", run_state_word(run->state));
-    assert_true((run->state == RUN_CALLING || run->state == RUN_CANCELING) == (rig->under_way != RUN_CALL_NONE));
+    bool calls = run->state == RUN_CALLING || run->state == RUN_CANCELING || run->state == RUN_PROBING;
+    assert_true(calls == (rig->under_way != RUN_CALL_NONE));
 }
 
 static inline void rig_carry_out(struct rig *rig, const struct run_orders *orders) {
@@ -231,7 +248,7 @@ static inline void rig_carry_out(struct rig *rig, const struct run_orders *order
     if (orders->undone) rig->undone++;
     if (orders->abort_call) {
         assert_int_not_equal(rig->under_way, RUN_CALL_NONE);
-        rig->under_way = RUN_CALL_NONE;
+        rig_lose(rig);
     }
     if (orders->wait_until) rig->timer_ms = orders->wait_until;
     if (orders->store) rig_store(rig);
@@ -287,6 +304,8 @@ static inline void rig_reply(struct rig *rig, const struct reply *reply) {
         bool answered = reply->phase == REPLY_ANSWERED;
         if (reply->phase == REPLY_NEVER_SENT || (answered && reply->code == 429) || (answered && step->rules.exist))
             rig->may_have_acted[run->step] = false;
+        if (reply->phase == REPLY_MAYBE_ACTED_ON) rig_lose(rig);
+        else if (answered && reply->code != 429) rig->acted[run->step]++;
     }
     rig->under_way = RUN_CALL_NONE;
     rig_move(rig, &(struct run_event){.kind = RUN_EVENT_REPLY, .reply = reply});
@@ -309,7 +328,7 @@ static inline void rig_refuse(struct rig *rig, enum fault_kind kind) {
     if (rig->under_way == RUN_CALL_STEP) {
         rig->may_have_acted[rig->run->step] = false;
         rig->sends[rig->run->step]--;
-    } else {
+    } else if (rig->under_way == RUN_CALL_CANCEL) {
         rig->cancel_sends--;
     }
     rig->under_way = RUN_CALL_NONE;
@@ -356,7 +375,7 @@ static inline void rig_crash(struct rig *rig, bool write_made_it) {
     }
     rig_image_drop(&rig->writing);
     rig->changed = rig->hold_calls = rig->held = rig->admitted = false;
-    rig->under_way = RUN_CALL_NONE;
+    rig_lose(rig);
     rig->timer_ms = 0;
     run_free(rig->run);
     rig->run = NULL;

@@ -174,6 +174,34 @@ static void test_steps(void **state) {
     stage_unref(s);
 }
 
+static void test_in_doubt(void **state) {
+    (void)state;
+    enter("tests/good");
+    static const struct {
+        bool idempotent;
+        enum stage_doubt in_doubt;
+        const char *header;
+    } rows[] = {{false, DOUBT_PROBE, NULL},           {false, DOUBT_FAIL, NULL},
+                {false, DOUBT_RESEND, NULL},          {true, DOUBT_FAIL, "Idempotency-Key"},
+                {true, DOUBT_RESEND, "X-Request-Id"}, {true, DOUBT_RESEND, NULL}};
+    struct stage *s = load("in-doubt.conf");
+    assert_int_equal(s->step_count, sizeof rows / sizeof *rows);
+    for (size_t i = 0; i < s->step_count; i++) {
+        const struct stage_step *step = &s->steps[i];
+        if (step->call.idempotent != rows[i].idempotent || step->in_doubt != rows[i].in_doubt)
+            fail_msg("%s", step->name);
+        if (rows[i].header) assert_string_equal(step->call.idempotency_header, rows[i].header);
+        else assert_null(step->call.idempotency_header);
+    }
+    const struct stage_probe *probe = s->steps[0].probe;
+    assert_true(probe->step.call.idempotent);
+    assert_string_equal(probe->step.call.method, "GET");
+    assert_int_equal(probe->step.not_found_grace_ms, 20000);
+    assert_int_equal(probe->step.call.retry_attempts, 9);
+    assert_string_equal(jsonpath_source(probe->found.path), "$.items[0]");
+    stage_unref(s);
+}
+
 static void check_everything(const struct stage *s) {
     const struct stage_call *call = &s->steps[0].call;
     const struct stage_rules *rules = &s->steps[1].rules;
@@ -309,14 +337,9 @@ static int setup(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_broken),
-        cmocka_unit_test(test_two_steps),
-        cmocka_unit_test(test_threshold),
-        cmocka_unit_test(test_steps),
-        cmocka_unit_test(test_everything),
-        cmocka_unit_test(test_pinned),
-        cmocka_unit_test(test_pinned_is_checked),
-        cmocka_unit_test(test_docs),
+        cmocka_unit_test(test_broken), cmocka_unit_test(test_two_steps),         cmocka_unit_test(test_threshold),
+        cmocka_unit_test(test_steps),  cmocka_unit_test(test_in_doubt),          cmocka_unit_test(test_everything),
+        cmocka_unit_test(test_pinned), cmocka_unit_test(test_pinned_is_checked), cmocka_unit_test(test_docs),
     };
     return cmocka_run_group_tests(tests, setup, NULL);
 }

@@ -229,6 +229,55 @@ static void test_outputs(void **state) {
     rig_end(&rig);
 }
 
+/* What the URL of the step at hand is made to; NULL: it is refused since a value is undefined. */
+static void assert_url(const struct rig *rig, const char *wanted) {
+    struct arena *arena = arena_new();
+    const struct json *roots[RUN_ROOTS_MAX];
+    struct fault fault = {0};
+    struct buf url;
+    buf_init(&url, 4096);
+    run_roots(rig->run, arena, rig->now_ms, NULL, roots);
+    bool made = template_render(rig->stage->steps[rig->run->step].call.url, roots, &url, &fault);
+    if (wanted) assert_string_equal(made ? buf_cstr(&url) : fault.what, wanted);
+    else assert_int_equal(made ? FAULT_NONE : fault.kind, FAULT_UNDEFINED);
+    buf_fini(&url);
+    arena_free(arena);
+}
+
+static void test_outputs_in_templates(void **state) {
+    (void)state;
+    struct rig rig;
+    begin(&rig,
+          "name = \"s\"; steps = ( { name = \"a\"; method = \"POST\"; url = \"http://up.test/\"; outputs = { "
+          "id = \"$.list[?@.mine].id\"; none = \"$.none\"; }; }, { name = \"b\"; url = \"http://up.test/{{ "
+          "a.outputs.id | first }}\"; outputs = { twice = \"{{ a.outputs.id + body.list }}\"; }; } ); "
+          "outputs = { of_b = \"{{ b.outputs.twice | length }}\"; none = \"{{ a.outputs.none | default('n') }}\"; };");
+    rig_stored(&rig);
+    rig_answer(&rig, 200, "{\"list\": [{\"id\": 1}, {\"id\": \"x y\", \"mine\": true}]}");
+    rig_stored(&rig);
+    rig_restart(&rig);
+    rig_due(&rig);
+    assert_url(&rig, "http://up.test/x%20y");
+    rig_answer(&rig, 200, "{\"list\": [2, 3]}");
+    assert_ends(&rig, RUN_SUCCEEDED, REASON_NONE);
+    assert_int_equal(json_int(json_gets(rig.run->outputs, "of_b")), 3);
+    assert_string_equal(output(&rig, "none"), "n");
+    rig_end(&rig);
+}
+
+/* An output that came to nothing is undefined where a later request needs it. */
+static void test_outputs_that_are_missing(void **state) {
+    (void)state;
+    struct rig rig;
+    begin(&rig, "name = \"s\"; steps = ( { name = \"a\"; method = \"POST\"; url = \"http://up.test/\"; outputs = { "
+                "id = \"$.id\"; }; }, { name = \"b\"; url = \"http://up.test/{{ a.outputs.id }}\"; } );");
+    rig_stored(&rig);
+    rig_answer(&rig, 200, "{}");
+    rig_stored(&rig);
+    assert_url(&rig, NULL);
+    rig_end(&rig);
+}
+
 /* What a failed run gave helps to find out why. */
 static void test_outputs_of_a_run_without_success(void **state) {
     (void)state;
@@ -1383,8 +1432,21 @@ static void test_words_and_back(void **state) {
     for (int i = 0; i < RUN_STATE_END; i++) assert_non_null(run_state_word((enum run_state)i));
 }
 
+static void reach_doubt(struct rig *rig, enum run_state state) {
+    begin(rig, "name = \"job\"; timeout = \"60s\"; request = { url = \"http://up.test/jobs\"; probe = { url = "
+               "\"http://up.test/jobs\"; found = \"$.items[0]\"; }; };");
+    rig_stored(rig);
+    rig_fail(rig, REPLY_MAYBE_ACTED_ON);
+    if (state == RUN_PROBING) rig_due(rig);
+}
+
 /* Brings a run into a state, by the shortest way there. */
 static void reach(struct rig *rig, enum run_state state) {
+    if (state == RUN_PROBING || state == RUN_PROBE_WAITING) {
+        reach_doubt(rig, state);
+        assert_int_equal(rig->run->state, state);
+        return;
+    }
     if (state >= RUN_WAITING && state <= RUN_ENDED) {
         begin_polling(rig);
         rig_answer(rig, 200, state >= RUN_ENDING ? "{\"state\": \"passed\"}" : "{}");
@@ -1404,8 +1466,8 @@ static void reach(struct rig *rig, enum run_state state) {
     assert_string_equal(run_state_word(rig->run->state), run_state_word(state));
 }
 
-/* What becomes of every state with every event: the state after it, and the orders: s store, c call, k cancel call,
- * a abort the call, w wait until, e ended. "-" is nothing at all: no order, and a record as before. */
+/* What becomes of every state with every event: the state after it, and the orders: s store, c call, p probe, k
+ * cancel call, a abort the call, w wait until, e ended. "-" is nothing at all: no order, and a record as before. */
 static void test_every_state_with_every_event(void **state) {
     (void)state;
     static const char *const table[RUN_STATE_END][RUN_EVENT_END] = {
@@ -1416,6 +1478,8 @@ static void test_every_state_with_every_event(void **state) {
         [RUN_CALLING] = {"-", "-", "recording s", "ending s", "waiting sw", "-", "calling s", "-"},
         [RUN_RECORDING] = {"calling cw", "-", "-", "-", "-", "-", "recording s", "-"},
         [RUN_WAITING] = {"-", "-", "-", "-", "-", "calling cw", "stopping s", "-"},
+        [RUN_PROBING] = {"-", "-", "probe_waiting w", "ending s", "probe_waiting w", "probing w", "stopping sa", "-"},
+        [RUN_PROBE_WAITING] = {"-", "-", "-", "-", "-", "probing pw", "stopping s", "-"},
         [RUN_STOPPING] = {"canceling k", "-", "-", "-", "-", "-", "-", "-"},
         [RUN_CANCELING] = {"-", "-", "ending s", "ending s", "cancel_waiting w", "-", "-", "-"},
         [RUN_CANCEL_WAITING] = {"-", "-", "-", "-", "-", "canceling k", "-", "-"},
@@ -1439,8 +1503,11 @@ static void test_every_state_with_every_event(void **state) {
             rig_image_take(&rig, &after);
             char became[64];
             snprintf(became, sizeof became, "%s %s%s%s%s%s%s", run_state_word(rig.run->state), orders.store ? "s" : "",
-                     orders.call == RUN_CALL_STEP ? "c" : "", orders.call == RUN_CALL_CANCEL ? "k" : "",
-                     orders.abort_call ? "a" : "", orders.wait_until ? "w" : "", orders.ended ? "e" : "");
+                     orders.call == RUN_CALL_STEP    ? "c"
+                     : orders.call == RUN_CALL_PROBE ? "p"
+                                                     : "",
+                     orders.call == RUN_CALL_CANCEL ? "k" : "", orders.abort_call ? "a" : "",
+                     orders.wait_until ? "w" : "", orders.ended ? "e" : "");
             bool same = (int)rig.run->state == from && strcmp(before.body, after.body) == 0 &&
                         became[strlen(became) - 1] == ' ';
             if (strcmp(same ? "-" : became, table[from][kind]) != 0)
@@ -1606,6 +1673,8 @@ int main(void) {
         cmocka_unit_test(test_cancel_while_success_lasts),
         cmocka_unit_test(test_threshold_that_is_no_number),
         cmocka_unit_test(test_outputs),
+        cmocka_unit_test(test_outputs_in_templates),
+        cmocka_unit_test(test_outputs_that_are_missing),
         cmocka_unit_test(test_outputs_of_a_run_without_success),
         cmocka_unit_test(test_one_record_between_two_calls),
         cmocka_unit_test(test_long_messages),
