@@ -133,7 +133,7 @@ const char *limits_text(struct arena *arena, const struct conf *value) {
     switch (value->kind) {
     case CONF_STRING: return value->string.at;
     case CONF_INT: return arena_printf(arena, "%lld", (long long)value->integer);
-    case CONF_REAL: return arena_printf(arena, "%.12f", value->real);
+    case CONF_REAL: return arena_printf(arena, "%.15g", value->real);
     default: return NULL;
     }
 }

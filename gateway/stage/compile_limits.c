@@ -73,9 +73,10 @@ static void take_dedup(struct compile *c, const struct conf *group) {
     static const char *const words[] = {"attach", "reject", "queue", "supersede"};
     const struct conf *key = conf_find(group, "key"), *on = conf_find(group, "on_duplicate");
     if (!key) compile_fault(c, group, FAULT_INVALID, "dedup needs a key: key = \"{{ parameters.… }}\"");
-    if (!read_group(c, group, "dedup", &fields_dedup) || !key) return;
+    bool good = read_group(c, group, "dedup", &fields_dedup);
     struct stage_dedup *dedup = arena_new_of(c->arena, struct stage_dedup);
-    dedup->key = read_key(c, key);
+    if (key && key->kind == CONF_STRING) dedup->key = read_key(c, key);
+    if (!good || !dedup->key) return;
     for (size_t i = 0; on && i < sizeof words / sizeof *words; i++)
         if (text_is(on->string, words[i])) dedup->on_duplicate = (enum stage_duplicate)i;
     c->stage->dedup = dedup;
