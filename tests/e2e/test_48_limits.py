@@ -232,7 +232,7 @@ def test_breaker(gateway, upstream):
     upstream.on("GET", "/jobs/*", reply(503, "down"))
     breaker = {"window": "1m", "ratio": 0.5, "minimum": 8, "pause": "700ms"}
     upstreams = [{"host": host_of(upstream), "breaker": breaker}]
-    stage = job_stage(upstream.url, status={"every": "50ms"})
+    stage = job_stage(upstream.url, status={"every": "50ms", "retry": {"delay": "50ms", "max_delay": "50ms"}})
     client = gateway(stages={"job": stage}, options={"loops": 2, "upstreams": upstreams}).client()
     reports = start_all(client, range(4))
     label = f"host {host_of(upstream)}"
