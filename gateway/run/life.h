@@ -55,9 +55,10 @@ void life_record(struct life *life);    /* writes what is known of it, now or be
 void life_cancel(struct life *life);
 void life_drive(struct life *life, const struct run_event *event);
 void life_say_turn(struct life *life, const char *text); /* where it stands; see run_say_turn */
-void life_read(struct life *life);                       /* somebody looks at it */
-bool life_is_orphan(const struct life *life);            /* nobody has for its stage's orphan_after, or 10 minutes */
-bool life_writes(const struct life *life);               /* something of it is not durable yet */
+enum run_taken life_callback(struct life *life, const struct run_callback *callback);
+void life_read(struct life *life);            /* somebody looks at it */
+bool life_is_orphan(const struct life *life); /* nobody has for its stage's orphan_after, or 10 minutes */
+bool life_writes(const struct life *life);    /* something of it is not durable yet */
 struct life *life_find_id(const struct engine *engine, const char *id);
 struct life *life_find_key(const struct engine *engine, const char *stage, const char *key);
 struct log_context life_context(const struct run *run);

@@ -45,6 +45,14 @@ static const struct json *masked(const struct run_world *world, struct arena *ar
     return world->mask ? world->mask(world->arg, arena, value) : value;
 }
 
+/* Those that are kept stay as long as they may be judged, without secrets, as a reply does. */
+static const struct json *inbox_of(const struct run *run, const struct inbox *inbox, const struct run_world *world,
+                                   struct arena *arena) {
+    const struct json *values[INBOX_KEPT];
+    for (unsigned i = 0; i < inbox->kept_count; i++) values[i] = masked(world, arena, inbox->kept[i].value);
+    return inbox_write(inbox, arena, run->ended_ms ? NULL : values);
+}
+
 static void add_step(struct buf *out, const struct run *run, size_t i, const struct run_world *world,
                      struct arena *arena) {
     const struct run_step *step = &run->steps[i];
@@ -53,6 +61,7 @@ static void add_step(struct buf *out, const struct run *run, size_t i, const str
     add_text(out, arena, "status", run_status_word(step->status));
     add_int(out, "calls", step->calls);
     add_int(out, "code", step->code);
+    if (step->inbox) add_value(out, "callbacks", inbox_of(run, step->inbox, world, arena));
     if (!run->ended_ms) {
         add_value(out, "url", masked(world, arena, json_new_string(arena, step->url)));
         if (step->value) add_value(out, "value", masked(world, arena, step->value));
@@ -80,6 +89,7 @@ void run_record_write(const struct run *run, const struct run_world *world, stru
     add_int(out, "step", (int64_t)run->step);
     if (run->queued) add_int(out, "queued", 1);
     add_int(out, "sending", run->sending);
+    add_int(out, "awaiting", run->awaiting);
     add_int(out, "cancel_wanted", run->cancel_wanted);
     add_int(out, "orphaned", run->orphaned);
     add_int(out, "timed_out", run->timed_out);
@@ -130,6 +140,7 @@ static void load_steps(struct run *run, const struct json *steps) {
         to->calls = (unsigned)int_of(from, "calls");
         to->code = (int)int_of(from, "code");
         to->url = json_gets_text(from, "url");
+        to->inbox = inbox_load(run->arena, json_gets(from, "callbacks"));
         to->value = json_gets(from, "value");
         if (json_kind(to->value) == JSON_NULL) to->value = NULL;
     }
@@ -145,6 +156,7 @@ static void load_members(struct run *run, const struct json *record) {
     run->step = (size_t)int_of(record, "step");
     run->queued = int_of(record, "queued");
     run->sending = int_of(record, "sending");
+    run->awaiting = int_of(record, "awaiting");
     run->cancel_wanted = int_of(record, "cancel_wanted");
     run->orphaned = int_of(record, "orphaned");
     run->timed_out = int_of(record, "timed_out");

@@ -29,6 +29,7 @@
 #include "call/request.h"
 #include "call/verdict.h"
 #include "lang/json.h"
+#include "run/inbox.h"
 #include "run/journal.h"
 #include "stage/stage.h"
 #include "store/store.h"
@@ -79,6 +80,7 @@ enum run_state {
     X(HELD)     /* the call that was ordered is not begun: the gateway is being stopped, or its turn has not come */ \
     X(DUE)      /* the time that was ordered has come */                                                             \
     X(CANCEL)   /* somebody wants it stopped */                                                                      \
+    X(CALLBACK) /* a verified callback has come for one of its steps */                                              \
     X(ADMITTED) /* its turn has come */
 
 enum run_event_kind {
@@ -88,26 +90,44 @@ enum run_event_kind {
         RUN_EVENT_END
 };
 
+/* A callback: what somebody told us about a step. */
+struct run_callback {
+    size_t step;
+    char mark[INBOX_MARK_SIZE]; /* the same for a message that is sent again; a digest */
+    bool named;                 /* of the sender's own name for the message, not of its body */
+    struct inbox_message message;
+};
+
 struct run_event {
     enum run_event_kind kind;
-    const struct reply *reply; /* REPLY; borrowed */
-    const struct fault *fault; /* REFUSED */
-    bool orphaned;             /* CANCEL: nobody asked for it, since nobody looks at the run any more */
-    const char *turn;          /* HELD: its turn has not come; where it stands, for people. NULL: the gateway stops */
+    const struct reply *reply;           /* REPLY; borrowed */
+    const struct fault *fault;           /* REFUSED */
+    bool orphaned;                       /* CANCEL: nobody asked for it, since nobody looks at the run any more */
+    const struct run_callback *callback; /* CALLBACK; borrowed */
+    const char *turn; /* HELD: its turn has not come; where it stands, for people. NULL: the gateway stops */
+};
+
+/* What became of a callback. */
+enum run_taken {
+    RUN_CALLBACK_STALE,    /* the step is passed, or the run is over or being canceled: it comes too late */
+    RUN_CALLBACK_TAKEN,    /* judged, or kept until its step waits; either way to be made durable */
+    RUN_CALLBACK_REPEATED, /* it was taken before, and has no second effect */
+    RUN_CALLBACK_REFUSED   /* more have come early than are kept: to be sent again later */
 };
 
 enum run_call { RUN_CALL_NONE, RUN_CALL_STEP, RUN_CALL_PROBE, RUN_CALL_CANCEL };
 
 /* What the engine is to do next. Several may be set. */
 struct run_orders {
-    bool store;         /* write the record; STORED when durable */
-    enum run_call call; /* render and send; REPLY or REFUSED. Never together with `store`, but after its STORED. HELD
-                           where the gateway is being stopped */
-    bool abort_call;    /* end the call that is under way; no REPLY comes */
-    int64_t wait_until; /* wall ms; DUE then, in place of an earlier time. 0: as it was */
-    bool ended;         /* the run is over: tell who waits, let it go */
-    bool unknown_word;  /* for the log and the counters: the word is in run->upstream_word, for the first time */
-    bool undone;        /* an end without success, for the log */
+    bool store;           /* write the record; STORED when durable */
+    enum run_call call;   /* render and send; REPLY or REFUSED. Never together with `store`, but after its STORED. HELD
+                             where the gateway is being stopped */
+    bool abort_call;      /* end the call that is under way; no REPLY comes */
+    int64_t wait_until;   /* wall ms; DUE then, in place of an earlier time. 0: as it was */
+    bool ended;           /* the run is over: tell who waits, let it go */
+    bool unknown_word;    /* for the log and the counters: the word is in run->upstream_word, for the first time */
+    bool undone;          /* an end without success, for the log */
+    enum run_taken taken; /* of CALLBACK */
 };
 
 /* What run_move may know of the world. */
@@ -124,6 +144,7 @@ struct run_step {
     const char *name;         /* as the store had it; only where the run has no stage */
     const struct json *value; /* {body, headers, code, outputs} of the reply that decided it; NULL before */
     const char *url;          /* that it called last */
+    struct inbox *inbox;      /* of its callbacks; NULL: none has come */
     unsigned calls;
     int code; /* of its last reply; 0: none */
     enum run_status status;
@@ -149,6 +170,8 @@ struct run {
     bool queued;  /* it waits for the limits of its stage, and no call was made */
     bool sending; /* the call of `step` may have left, as far as the store knows */
     bool cancel_wanted;
+    bool awaiting;          /* the present step's call is done, or it has none: only its callback is waited for */
+    bool hinted;            /* a callback asked for the next poll, during a poll */
     bool orphaned;          /* the cancel is ours, since nobody has looked at the run for long */
     bool timed_out;         /* the cancel is ours, since the time is up: the run ends as TERMINAL */
     unsigned attempt;       /* tries of the present call that failed in a row */
@@ -195,6 +218,9 @@ void run_resume(struct run *run, const struct run_world *world,
  * BROKEN_RECORD). After run_load without a stage. */
 void run_give_up(struct run *run, const struct run_world *world, enum reason reason, const char *what,
                  struct run_orders *ret_orders);
+
+/* Of a run that was read from the store after its end: was this callback taken while it went on? */
+bool run_callback_known(const struct run *run, const struct run_callback *callback);
 
 /* Where a run that is QUEUED stands, for people; nothing in any other state. */
 void run_say_turn(struct run *run, const struct run_world *world, const char *text);

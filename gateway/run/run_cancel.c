@@ -29,7 +29,7 @@ void run_cancel_end(struct move *m, enum reason reason, const char *what) {
 
 /* Nothing can have begun at the upstream: no call was made, or only calls that were never sent or were refused. */
 static bool nothing_began(const struct run *run) {
-    return run->step == 0 && !run->sending && !step_of(run)->rules.exist;
+    return run->step == 0 && !run->sending && !run->awaiting && !step_of(run)->rules.exist;
 }
 
 static bool nothing_was_sent(const struct run *run) {
@@ -47,7 +47,7 @@ void run_cancel_begin(struct move *m) {
         run_cancel_end(m, REASON_CANCEL_UNCONFIRMED, "the definition has no cancel call, so the upstream was not told");
     } else if (run_doubt_helps_cancel(run)) {
         run_doubt_look(m);
-    } else if (run->step < run->stage->cancel_needs) {
+    } else if (run->step + run_callback_has_reply(run) < run->stage->cancel_needs) {
         run_cancel_end(m, REASON_CANCEL_UNCONFIRMED,
                        "the upstream was not told: the cancel call needs an answer that has not come");
     } else {

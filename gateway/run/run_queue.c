@@ -36,3 +36,13 @@ void run_queue_admitted(struct move *m) {
 void run_queue_admitted_early(struct move *m) {
     if (m->run->queued) leave_queue(m);
 }
+
+/* A poll that is held is judged in its place, as one that is due would be; anything else comes early. A hint adds
+ * nothing: the poll comes as soon as it may. */
+void run_queue_called_back(struct move *m) {
+    const struct run *run = m->run;
+    const struct stage_step *step = step_of(run);
+    bool polls = !run->queued && m->event->callback->step == run->step && step->rules.exist;
+    if (polls && !step->callback->hint) run_callback_in_wait(m);
+    else run_callback_early(m);
+}

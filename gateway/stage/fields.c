@@ -44,7 +44,6 @@ static const struct field stage_fields[] = {
         "Holds the stage's calls while its upstream fails; `breaker = { };` has the defaults."),
     ROW(GROUP, dedup, HAND, "", "none", "The same work once: what becomes of a start of work that is in flight."),
     LATER(artifacts),
-    LATER(callback),
 };
 
 static const struct field param_fields[] = {
@@ -140,7 +139,7 @@ static const struct field repeat_fields[] = {
         "So long after the step began, a 404 means \"not there yet\"."),
     ROW(GROUP, outputs, HAND, "", "none", "As at the top, from this step's last reply."),
     LATER(follow),
-    LATER(callback),
+    ROW(GROUP, callback, HAND, "", "none", "The step waits to be called back by its upstream; see \"Callbacks\"."),
     LATER(capture),
     LATER(artifacts),
     LATER(when),
@@ -242,6 +241,21 @@ static const struct field step_fields[] = {
         "`_`. Required."),
 };
 
+static const struct field callback_fields[] = {
+    ROW(DURATION, timeout, IN(stage_callback, timeout_ms), "1s..365d", "1h, unless the step has a timeout",
+        "How long it waits, from the reply to the step's own call on. Not for a step that polls, which has its "
+        "`timeout`."),
+    ROW(GROUP, verify, HAND, "", "none", "How a callback shows from whom it is. Without, the URL is proof enough."),
+    ROW(BOOL, hint, IN(stage_callback, hint), "", "false",
+        "A callback decides nothing: it makes the next poll come now. For a step that polls."),
+};
+
+static const struct field verify_fields[] = {
+    ROW(STRING, type, HAND, "standard-webhooks|github|bearer", "", "Required."),
+    ROW(TEMPLATE, secret, HAND, "", "",
+        "What both sides know: `\"{{ secret.NAME }}\"`. Of standard-webhooks: `whsec_` and base64. Required."),
+};
+
 static const struct field pair_fields[] = {
     ROW(STRING, name, HAND, "", "", "Required."),
     ROW(TEMPLATE, value, HAND, "", "", "Required."),
@@ -257,6 +271,8 @@ TABLE(tls, "`tls`");
 TABLE(retry, "`retry`");
 TABLE(repeat, "Repeating: `status`, and each of `steps`");
 TABLE(judging, "Judging: `status`, and each of `steps`");
+TABLE(callback, "`callback`, besides the settings of \"Judging\", which judge the callback's body here");
+TABLE(verify, "`verify`");
 TABLE(step, "Each of `steps`, besides a call's and a repeating step's settings");
 TABLE(limits, "`limits`");
 TABLE(breaker, "`breaker`");
@@ -465,10 +481,10 @@ static void add_allowed(struct buf *out, const char *allowed) {
 }
 
 void fields_print_reference(struct buf *out) {
-    static const struct field_table *const tables[] = {&fields_stage, &fields_limits, &fields_breaker, &fields_dedup,
-                                                       &fields_param, &fields_call,   &fields_pair,    &fields_auth,
-                                                       &fields_tls,   &fields_retry,  &fields_repeat,  &fields_judging,
-                                                       &fields_step,  &fields_doubt,  &fields_probe};
+    static const struct field_table *const tables[] = {
+        &fields_stage, &fields_limits, &fields_breaker, &fields_dedup,    &fields_param,  &fields_call,
+        &fields_pair,  &fields_auth,   &fields_tls,     &fields_retry,    &fields_repeat, &fields_judging,
+        &fields_step,  &fields_doubt,  &fields_probe,   &fields_callback, &fields_verify};
     for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) {
         buf_addf(out, "%s### %s\n\n| setting | is | default | meaning |\n|---|---|---|---|\n", i ? "\n" : "",
                  tables[i]->title);

@@ -56,7 +56,7 @@ struct field_table {
 
 extern const struct field_table fields_stage, fields_limits, fields_breaker, fields_dedup, fields_param, fields_call,
     fields_auth, fields_tls, fields_retry, fields_repeat, fields_judging, fields_step, fields_pair, fields_doubt,
-    fields_probe;
+    fields_probe, fields_callback, fields_verify;
 
 struct compile;
 struct stage_words;

@@ -112,6 +112,18 @@ struct stage_rules {
     const struct template *at_most, *at_least;
 };
 
+/* How a callback shows from whom it is. */
+enum stage_verify { VERIFY_NONE, VERIFY_STANDARD_WEBHOOKS, VERIFY_GITHUB, VERIFY_BEARER };
+
+/* That a step waits to be called back. */
+struct stage_callback {
+    int64_t timeout_ms; /* of the waiting; 0: the step's own is all */
+    bool hint;          /* it decides nothing, and only makes the next poll come now */
+    enum stage_verify verify;
+    const struct template *secret; /* of verify; NULL where there is none */
+    struct stage_rules rules;      /* of its body; where they do not exist, every callback is success */
+};
+
 struct stage_output {
     const char *name;
     const struct jsonpath *path;       /* of the reply's body; or */
@@ -122,11 +134,13 @@ struct stage_output {
 enum stage_doubt { DOUBT_FAIL, DOUBT_RESEND, DOUBT_PROBE };
 
 struct stage_step {
-    const char *name; /* "request" and "status" in the two-step form */
-    struct stage_call call;
+    const char *name;       /* "request" and "status" in the two-step form */
+    struct stage_call call; /* its `url` is NULL in a step that only waits for its callback */
     enum stage_doubt in_doubt;
     const struct stage_probe *probe; /* of DOUBT_PROBE; else NULL */
     struct stage_rules rules;
+    const struct stage_callback *callback; /* or NULL */
+    size_t callback_step;       /* for which step callback.url stands in this one's call; STAGE_STEPS_MAX: none */
     int64_t every_ms;           /* from one poll to the next; repeating steps */
     int64_t max_every_ms;       /* the longest, with backoff or adaptive */
     double backoff;             /* by this factor `every` grows from poll to poll; 1: not at all */
@@ -185,6 +199,7 @@ struct stage {
 struct stage_context {
     const char *templates;                             /* the directory of template files */
     bool (*secret_known)(void *arg, const char *name); /* NULL: every secret is taken as known */
+    bool no_callbacks; /* nobody could call back: there is no URL to tell; definitions that need one are refused */
     void *arg;
 };
 
