@@ -72,6 +72,9 @@ static const struct field call_fields[] = {
     ROW(TEMPLATE, url, HAND, "", "",
         "An http or https URL. Scheme, host and port stand as text, or all of it is one expression: `\"{{ "
         "request.body.links.self }}\"`. Required."),
+    ROW(STRING, unix_socket, HAND, "", "none",
+        "Connects to this socket of the machine in place of the URL's host, as `curl --unix-socket` does: "
+        "`\"/run/docker.sock\"`. A URL out of a reply keeps the socket of its call, where it has the same origin."),
     ROW(PAIRS, headers, HAND, "", "none",
         "Further headers; values are templates. The list form is for names that libconfig cannot spell."),
     ROW(STRING, template, HAND, "", "none", "The body: a file below the directory of templates."),

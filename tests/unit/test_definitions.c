@@ -202,6 +202,8 @@ static void check_everything(const struct stage *s) {
     assert_int_equal(call->retry_attempts, 4);
     assert_int_equal(call->retry_delay_ms, 10);
     assert_int_equal(call->retry_max_delay_ms, 20);
+    assert_null(call->unix_socket);
+    assert_string_equal(s->steps[1].call.unix_socket, "/run/everything.sock");
     assert_int_equal(s->steps[1].timeout_ms, 0);
     assert_int_equal(s->steps[1].not_found_grace_ms, 10000);
     assert_true(rules->unknown_fails);
