@@ -9,19 +9,22 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "call/capture.h"
 #include "call/pace.h"
 
 #define CANCEL_TRIES 5
 #define SAID_MAX 1000                 /* bytes of one text that came from outside */
 #define OUTPUTS_MAX (4 * 1024 * 1024) /* bytes; what Spinnaker would have to keep */
-#define KEPT_MAX (8 * 1024 * 1024)    /* bytes of a reply that later steps may speak of */
-#define DUE_MAX_MS (60 * 60 * 1000)   /* nothing is put off for longer */
+#define WARNINGS_MAX 50
+#define KEPT_MAX (8 * 1024 * 1024)  /* bytes of a reply that later steps may speak of */
+#define DUE_MAX_MS (60 * 60 * 1000) /* nothing is put off for longer */
 
 struct move {
     struct run *run;
     const struct run_event *event;
     const struct run_world *world;
     struct run_orders *orders;
+    const struct captured *captured; /* what the reply's log gave, of a step that captures; else NULL */
 };
 
 /* ---- words ---- */
@@ -305,21 +308,64 @@ static bool is_small(const struct json *value, size_t max) {
     return small;
 }
 
+static void note_warning(struct move *m, const char *what) {
+    struct run *run = m->run;
+    if (json_size(run->warnings) >= WARNINGS_MAX) return;
+    struct json *warnings = json_new_array(run->arena);
+    for (size_t i = 0; i < json_size(run->warnings); i++) json_push(warnings, json_at(run->warnings, i));
+    const char *sentence = arena_printf(run->arena, "%s: %.*s", step_of(run)->name, told(what), what);
+    json_push(warnings, masked(m, json_new_string(run->arena, sentence)));
+    run->warnings = warnings;
+}
+
+/* Of a step that captures: reads the log that decided it. */
+static void capture_log(struct move *m, struct arena *scratch) {
+    const struct stage_capture *how = &step_of(m->run)->capture;
+    if (!how->properties || m->event->reply->phase != REPLY_ANSWERED) return;
+    struct captured *captured = arena_new_of(scratch, struct captured);
+    capture_read(scratch, how, m->event->reply, captured);
+    m->captured = captured;
+    for (size_t i = 0; i < json_size(captured->warnings); i++)
+        note_warning(m, json_text(json_at(captured->warnings, i)).at);
+    if (how->missing == MISSING_WARN && !json_size(captured->values))
+        note_warning(m, "the log has no line that begins with SPINNAKER_PROPERTY_ or SPINNAKER_CONFIG_JSON=");
+}
+
+/* What templates see of the reply at hand; as the body of a log, its plain text. */
+static const struct json *seen(struct move *m, struct arena *scratch) {
+    if (!m->captured) return reply_value(scratch, m->event->reply);
+    return reply_value_with(scratch, m->event->reply, json_new_text(scratch, m->captured->log));
+}
+
+/* What the definition says itself wins over what a log says. */
+static const struct json *own_outputs(struct move *m, const struct json *value, struct arena *scratch) {
+    const struct stage_step *step = step_of(m->run);
+    const struct json *own = run_outputs_of(m->run, scratch, step->outputs, step->output_count, m->world->now_ms,
+                                            value);
+    if (!m->captured) return own;
+    struct json *both = json_new_object(scratch);
+    const struct json *parts[] = {m->captured->values, own};
+    for (size_t i = 0; i < 2; i++)
+        for (struct json_member o = json_first(parts[i]); o.name.at; o = json_next(parts[i], o))
+            json_set_text(both, o.name, o.value);
+    return both;
+}
+
 /* The reply decided the step: take the outputs from it. Gives those of the step itself. */
 static const struct json *take_outputs(struct move *m, const struct json *value, bool warned, struct arena *scratch) {
     struct run *run = m->run;
-    const struct stage_step *step = step_of(run);
-    const struct json *own = run_outputs_of(run, scratch, step->outputs, step->output_count, m->world->now_ms, value);
+    const struct json *own = own_outputs(m, value, scratch);
     bool last = is_last(run);
     const struct json *whole = last ? run_outputs_of(run, scratch, run->stage->outputs, run->stage->output_count,
                                                      m->world->now_ms, value)
                                     : NULL;
     if (!warned && !json_size(run->outputs) && !json_size(own) && !json_size(whole)) return own;
     struct json *outputs = json_new_object(run->arena);
-    const struct json *parts[] = {run->outputs, own, whole};
+    const struct json *parts[] = {run->outputs, masked(m, own),
+                                  masked(m, whole)}; /* a log may hold a secret as a name */
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
         for (struct json_member o = json_first(parts[i]); o.name.at; o = json_next(parts[i], o))
-            json_set_text(outputs, o.name, i == 0 ? o.value : masked(m, o.value));
+            json_set_text(outputs, o.name, o.value);
     if (warned) json_set(outputs, "result", json_new_string(run->arena, "WARN"));
     run->outputs_left_out = run->outputs_left_out || !is_small(outputs, OUTPUTS_MAX);
     run->outputs = run->outputs_left_out ? json_new_object(run->arena) : outputs;
@@ -331,13 +377,14 @@ static void keep_reply(struct move *m, const struct verdict *verdict, struct are
     struct run *run = m->run;
     struct run_step *state = &run->steps[run->step];
     state->status = RUN_SUCCEEDED;
-    if (!verdict->warned && is_last(run) && !run->stage->output_count && !step_of(run)->output_count)
+    if (!verdict->warned && is_last(run) && !run->stage->output_count && !step_of(run)->output_count && !m->captured)
         return; /* nobody will ask */
-    const struct json *value = reply_value(scratch, m->event->reply);
+    const struct json *value = seen(m, scratch);
     const struct json *own = take_outputs(m, value, verdict->warned, scratch);
     struct json *kept = json_new_object(run->arena);
     for (struct json_member v = json_first(value); v.name.at; v = json_next(value, v))
-        if (run->stage->names_headers || !text_is(v.name, "headers")) json_set_text(kept, v.name, v.value);
+        if (text_is(v.name, "headers") ? run->stage->names_headers : !m->captured || !text_is(v.name, "body"))
+            json_set_text(kept, v.name, v.value);
     json_set(kept, "outputs", own);
     state->value = kept;
 }
@@ -345,8 +392,13 @@ static void keep_reply(struct move *m, const struct verdict *verdict, struct are
 static void succeeded(struct move *m, const struct verdict *verdict, struct arena *scratch) {
     struct run *run = m->run;
     bool last = is_last(run);
-    if (!last && m->event->reply->body.len > KEPT_MAX) {
+    if (!last && !m->captured && m->event->reply->body.len > KEPT_MAX) {
         end_failed(m, REASON_BAD_REPLY, "the reply is larger than the 8 MiB that are kept for the steps behind it");
+        return;
+    }
+    if (m->captured && step_of(run)->capture.missing == MISSING_FAIL && !json_size(m->captured->values)) {
+        end_failed(m, REASON_NOTHING_CAPTURED,
+                   "the log has no line that begins with SPINNAKER_PROPERTY_ or SPINNAKER_CONFIG_JSON=");
         return;
     }
     keep_reply(m, verdict, scratch);
@@ -358,7 +410,10 @@ static void succeeded(struct move *m, const struct verdict *verdict, struct aren
     }
     if (last) {
         const char *what = verdict->warned ? verdict->word : verdict->message ? verdict->message : "";
-        say(m, "succeeded%s%s%.*s", verdict->warned ? " with a warning" : "", *what ? ": " : "", told(what), what);
+        const char *first = json_text(json_at(run->warnings, 0)).at;
+        bool warned = verdict->warned || (first && !*what);
+        if (warned && !*what) what = first;
+        say(m, "succeeded%s%s%.*s", warned ? " with a warning" : "", *what ? ": " : "", told(what), what);
         end(m, RUN_SUCCEEDED, REASON_NONE, NULL);
         return;
     }
@@ -443,15 +498,15 @@ static void replied(struct move *m) {
     verdict_judge(scratch, step_of(run), m->event->reply, &bounds, m->world->now_ms - run->step_began_ms, &verdict);
     note_upstream(m, &verdict);
     note_phase(run, m->event->reply->phase);
+    if (verdict.kind != VERDICT_AGAIN && verdict.kind != VERDICT_RUNNING) capture_log(m, scratch);
     if (!bounds_good) end_failed(m, REASON_INVALID_REQUEST, "the threshold (at_most, at_least) is not a number");
     else if (run->cancel_wanted && verdict.kind != VERDICT_SUCCEEDED) stop_now(m);
     else if (verdict.kind == VERDICT_SUCCEEDED) succeeded(m, &verdict, scratch);
     else if (verdict.kind == VERDICT_FAILED) {
-        if (verdict.word)
-            take_outputs(m, reply_value(scratch, m->event->reply), false, scratch); /* they help to find out why */
+        if (verdict.word) take_outputs(m, seen(m, scratch), false, scratch); /* they help to find out why */
         end_failed(m, verdict.reason, verdict.message);
     } else if (verdict.kind == VERDICT_CANCELED) {
-        take_outputs(m, reply_value(scratch, m->event->reply), false, scratch);
+        take_outputs(m, seen(m, scratch), false, scratch);
         run->steps[run->step].status = RUN_CANCELED;
         say(m, "%s: the upstream says \"%.*s\"", step_of(run)->name, told(verdict.word), verdict.word);
         end(m, RUN_CANCELED, verdict.reason, NULL);

@@ -11,7 +11,7 @@
 
 static const char *const run_members[] = {"id", "key", "stage", "started"};
 static const char *const caller_members[] = {"user", "application", "pipeline", "execution"};
-static const char *const reply_members[] = {"body", "headers", "code"};
+static const char *const reply_members[] = {"body", "headers", "code", "outputs"};
 
 void compile_fault(struct compile *c, const struct conf *at, enum fault_kind kind, const char *format, ...) {
     va_list args;
@@ -85,9 +85,10 @@ static bool check_step(struct compile *c, const char *root, const struct text *n
     if (step >= c->scope.steps)
         return fault_set(fault, FAULT_UNDEFINED, NULL, "the step \"%s\" has not replied when this is needed", root);
     if (count == 0) return true;
-    if (text_is(names[0], "outputs"))
-        return fault_set(fault, FAULT_UNSUPPORTED, NULL, "%s.outputs is not supported by this version", root);
-    return check_member(c, root, names[0], reply_members, 3, fault);
+    if (text_is(names[0], "body") && c->stage->steps[step].capture.properties)
+        return fault_set(fault, FAULT_UNDEFINED, NULL,
+                         "the log of \"%s\" is not kept; what was captured is in %s.outputs", root, root);
+    return check_member(c, root, names[0], reply_members, 4, fault);
 }
 
 static bool refuse_reply(const char *root, struct fault *fault) {

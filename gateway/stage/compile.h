@@ -56,6 +56,7 @@ void compile_call(struct compile *c, const struct conf *group, const char *of, e
                   struct stage_call *call);
 void compile_call_defaults(struct stage_call *call); /* before fields_read */
 void compile_rules(struct compile *c, const struct conf *group, const char *of, bool must, struct stage_step *step);
+void compile_capture(struct compile *c, const struct conf *at, struct stage_capture *capture); /* `at` may be NULL */
 void compile_outputs(struct compile *c, const struct conf *group, const struct stage_output **ret_outputs,
                      size_t *ret_count);
 

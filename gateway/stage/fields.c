@@ -151,6 +151,7 @@ static const struct field repeat_fields[] = {
     ROW(PATH, progress, IN(stage_step, rules.progress), "", "none", "A number from 0 to 100, or a text, for people."),
     ROW(PATH, message, IN(stage_step, rules.message), "", "none", "A text for people."),
     ROW(GROUP, outputs, HAND, "", "none", "As at the top, from this step's last reply."),
+    ROW(CAPTURE, capture, HAND, "", "none", "The reply is a log, and lines of it are outputs; see \"Logs\"."),
     LATER(max_every),
     LATER(backoff),
     LATER(follow),
@@ -161,9 +162,18 @@ static const struct field repeat_fields[] = {
     LATER(warn_when),
     LATER(success_for),
     LATER(callback),
-    LATER(capture),
     LATER(artifacts),
     LATER(when),
+};
+
+static const struct field capture_fields[] = {
+    ROW(STRING, format, HAND, "properties", "",
+        "How a line says it: `SPINNAKER_PROPERTY_name=value`, "
+        "`SPINNAKER_CONFIG_JSON={…}`. Required."),
+    ROW(STRING, framing, HAND, "docker|none", "by the reply's Content-Type",
+        "`docker`: the log comes as the Docker Engine API's multiplexed stream, which not every engine says in its "
+        "Content-Type."),
+    ROW(STRING, missing, HAND, "warn|ignore|fail", "warn", "What it means that the log has no such line."),
 };
 
 static const struct field step_fields[] = {
@@ -186,6 +196,7 @@ TABLE(auth, "`auth`");
 TABLE(tls, "`tls`");
 TABLE(retry, "`retry`");
 TABLE(repeat, "Repeating and judging: `status`, and each of `steps`");
+TABLE(capture, "`capture`");
 TABLE(step, "Each of `steps`, besides a call's and a repeating step's settings");
 TABLE(pair, "Each of `headers` and `form` in the list form");
 
@@ -222,6 +233,7 @@ bool fields_type_fits(const struct conf *conf, enum field_type type) {
     case FIELD_LIMIT: return kind == CONF_INT || kind == CONF_REAL || kind == CONF_STRING;
     case FIELD_REDIRECTS: return kind == CONF_BOOL || kind == CONF_INT;
     case FIELD_PAIRS: return kind == CONF_GROUP || (is_list(conf) && list_of(conf, true));
+    case FIELD_CAPTURE: return kind == CONF_STRING || kind == CONF_GROUP;
     case FIELD_GROUP: return kind == CONF_GROUP;
     case FIELD_GROUPS: return is_list(conf) && list_of(conf, true);
     case FIELD_ANY:
@@ -387,9 +399,9 @@ static void add_allowed(struct buf *out, const char *allowed) {
 }
 
 void fields_print_reference(struct buf *out) {
-    static const struct field_table *const tables[] = {&fields_stage, &fields_param,  &fields_call,
-                                                       &fields_pair,  &fields_auth,   &fields_tls,
-                                                       &fields_retry, &fields_repeat, &fields_step};
+    static const struct field_table *const tables[] = {&fields_stage,   &fields_param, &fields_call,  &fields_pair,
+                                                       &fields_auth,    &fields_tls,   &fields_retry, &fields_repeat,
+                                                       &fields_capture, &fields_step};
     for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) {
         buf_addf(out, "%s### %s\n\n| setting | is | default | meaning |\n|---|---|---|---|\n", i ? "\n" : "",
                  tables[i]->title);

@@ -24,6 +24,7 @@
     X(LIMIT, "a number, or a template in quotes")                                \
     X(REDIRECTS, "true, false, or how many")                                     \
     X(PAIRS, "a group { name = \"…\"; } or a list ( { name = …; value = …; } )") \
+    X(CAPTURE, "\"properties\", or a group { … }")                               \
     X(GROUP, "a group { … }")                                                    \
     X(GROUPS, "a list of groups: ( { … }, { … } )")                              \
     X(ANY, "any value")                                                          \
@@ -53,7 +54,7 @@ struct field_table {
 };
 
 extern const struct field_table fields_stage, fields_param, fields_call, fields_auth, fields_tls, fields_retry,
-    fields_repeat, fields_step, fields_pair;
+    fields_repeat, fields_capture, fields_step, fields_pair;
 
 struct compile;
 struct stage_words;

@@ -123,6 +123,7 @@ static void compile_step(struct compile *c, const struct plan *plan, size_t inde
     c->scope.steps = index;
     compile_call(c, group, of, kind, &step->call);
     if (!misplaced_rules(c, plan, index, group)) compile_rules(c, group, of, is_status, step);
+    compile_capture(c, conf_find(group, "capture"), &step->capture);
     c->scope.steps = index + 1;
     compile_outputs(c, conf_find(group, "outputs"), &step->outputs, &step->output_count);
 }
@@ -172,8 +173,8 @@ static void compile_top(struct compile *c, const struct conf *top) {
     make_plan(c, top, &plan);
     make_roots(c, &plan);
     struct stage_step *steps = arena_array_of(c->arena, struct stage_step, plan.count);
+    stage->steps = steps; /* what templates may say of a step depends on it */
     for (size_t i = 0; i < plan.count; i++) compile_step(c, &plan, i, &steps[i]);
-    stage->steps = steps;
     stage->step_count = plan.count;
     compile_cancel(c, conf_find(top, "cancel"));
     c->scope.steps = plan.count;

@@ -97,6 +97,15 @@ struct stage_rules {
     const struct template *at_most, *at_least;
 };
 
+/* What is read out of a reply that is a log; see call/capture. */
+enum stage_framing { FRAMING_BY_TYPE, FRAMING_NONE, FRAMING_DOCKER };
+enum stage_missing { MISSING_WARN, MISSING_IGNORE, MISSING_FAIL };
+struct stage_capture {
+    bool properties;
+    enum stage_framing framing;
+    enum stage_missing missing; /* what it means that nothing was found */
+};
+
 struct stage_output {
     const char *name;
     const struct jsonpath *path;       /* of the reply's body; or */
@@ -110,6 +119,7 @@ struct stage_step {
     int64_t every_ms;           /* from one poll to the next; repeating steps */
     int64_t timeout_ms;         /* of the whole step; 0: none of its own */
     int64_t not_found_grace_ms; /* so long after the step began a 404 means "not yet" */
+    struct stage_capture capture;
     const struct stage_output *outputs;
     size_t output_count;
 };

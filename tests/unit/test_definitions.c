@@ -174,6 +174,24 @@ static void test_steps(void **state) {
     stage_unref(s);
 }
 
+static void test_log(void **state) {
+    (void)state;
+    enter("tests/good");
+    struct stage *s = load("log.conf");
+    static const struct stage_capture wanted[] = {{true, FRAMING_BY_TYPE, MISSING_WARN},
+                                                  {true, FRAMING_BY_TYPE, MISSING_WARN},
+                                                  {true, FRAMING_DOCKER, MISSING_FAIL},
+                                                  {true, FRAMING_NONE, MISSING_IGNORE}};
+    assert_int_equal(s->step_count, 4);
+    for (size_t i = 0; i < 4; i++) {
+        assert_true(s->steps[i].capture.properties);
+        assert_int_equal(s->steps[i].capture.framing, wanted[i].framing);
+        assert_int_equal(s->steps[i].capture.missing, wanted[i].missing);
+        assert_false(s->steps[i].rules.exist);
+    }
+    stage_unref(s);
+}
+
 static void check_everything(const struct stage *s) {
     const struct stage_call *call = &s->steps[0].call;
     const struct stage_rules *rules = &s->steps[1].rules;
@@ -300,13 +318,10 @@ static int setup(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_broken),
-        cmocka_unit_test(test_two_steps),
-        cmocka_unit_test(test_threshold),
-        cmocka_unit_test(test_steps),
-        cmocka_unit_test(test_everything),
-        cmocka_unit_test(test_pinned),
-        cmocka_unit_test(test_pinned_is_checked),
+        cmocka_unit_test(test_broken),    cmocka_unit_test(test_two_steps),
+        cmocka_unit_test(test_threshold), cmocka_unit_test(test_steps),
+        cmocka_unit_test(test_log),       cmocka_unit_test(test_everything),
+        cmocka_unit_test(test_pinned),    cmocka_unit_test(test_pinned_is_checked),
         cmocka_unit_test(test_docs),
     };
     return cmocka_run_group_tests(tests, setup, NULL);
