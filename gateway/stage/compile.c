@@ -55,9 +55,20 @@ static bool check_parameter(struct compile *c, struct text name, struct fault *f
                      compile_hint(c, name, names, s->param_count));
 }
 
+static void note_lacked(struct compile *c, const char *name) {
+    struct text rest = text_of(c->lacked), other;
+    while (text_cut(&rest, ',', &other))
+        if (text_is(text_trim(other), name)) return;
+    c->lacked = c->lacked ? arena_printf(c->arena, "%s, %s", c->lacked, name) : name;
+}
+
 static bool check_secret(struct compile *c, struct text name, struct fault *fault) {
     const char *wanted = arena_strndup(c->arena, name.at, name.len);
     if (!c->context->secret_known || c->context->secret_known(c->context->arg, wanted)) return true;
+    if (c->may_lack) {
+        note_lacked(c, wanted);
+        return true;
+    }
     char *upper = arena_strdup(c->arena, wanted);
     for (char *s = upper; *s; s++)
         if (*s >= 'a' && *s <= 'z') *s = (char)(*s + 'A' - 'a');

@@ -23,6 +23,8 @@ struct compile {
     struct stage *stage;
     struct compile_scope scope;
     struct template_names names;
+    bool may_lack;       /* a secret that is not known disables the stage, and is no mistake */
+    const char *lacked;  /* names of such secrets, with ", " between them; NULL: none */
     size_t steps_used;   /* 1 + the highest step that a template compiled since this was zeroed speaks of */
     struct buf warnings; /* of struct fault */
 };

@@ -24,6 +24,10 @@ static const struct field stage_fields[] = {
         "Required."),
     ROW(STRING, label, IN(stage, label), "", "the name", "What people see."),
     ROW(STRING, description, IN(stage, description), "", "", "One sentence for people."),
+    ROW(ENABLED, enabled, HAND, "", "true",
+        "false: the file is checked, and its stage is not offered. `\"auto\"`: it is, once all secrets that it names "
+        "are "
+        "set."),
     ROW(GROUPS, parameters, HAND, "", "none", "What a caller may give; see below."),
     ROW(GROUP, request, HAND, "", "", "The call that starts the work."),
     ROW(GROUP, status, HAND, "", "none",
@@ -233,6 +237,7 @@ bool fields_type_fits(const struct conf *conf, enum field_type type) {
     case FIELD_LIMIT: return kind == CONF_INT || kind == CONF_REAL || kind == CONF_STRING;
     case FIELD_REDIRECTS: return kind == CONF_BOOL || kind == CONF_INT;
     case FIELD_PAIRS: return kind == CONF_GROUP || (is_list(conf) && list_of(conf, true));
+    case FIELD_ENABLED: return kind == CONF_BOOL || kind == CONF_STRING;
     case FIELD_CAPTURE: return kind == CONF_STRING || kind == CONF_GROUP;
     case FIELD_GROUP: return kind == CONF_GROUP;
     case FIELD_GROUPS: return is_list(conf) && list_of(conf, true);

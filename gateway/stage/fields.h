@@ -24,6 +24,7 @@
     X(LIMIT, "a number, or a template in quotes")                                \
     X(REDIRECTS, "true, false, or how many")                                     \
     X(PAIRS, "a group { name = \"…\"; } or a list ( { name = …; value = …; } )") \
+    X(ENABLED, "true, false, or \"auto\"")                                       \
     X(CAPTURE, "\"properties\", or a group { … }")                               \
     X(GROUP, "a group { … }")                                                    \
     X(GROUPS, "a list of groups: ( { … }, { … } )")                              \

@@ -161,12 +161,28 @@ static void compile_hosts(struct compile *c, const struct conf *at) {
     c->stage->host_count = hosts.count;
 }
 
+static void read_enabled(struct compile *c, const struct conf *at) {
+    if (!at || !fields_type_fits(at, FIELD_ENABLED)) return;
+    if (at->kind == CONF_STRING && !text_is(at->string, "auto"))
+        compile_fault(c, at, FAULT_INVALID, "enabled: \"%.*s\" is not true, false or \"auto\"", TEXT_ARG(at->string));
+    c->may_lack = at->kind == CONF_STRING || !at->truth;
+    if (at->kind == CONF_BOOL && !at->truth) c->stage->disabled = "its definition says enabled = false";
+}
+
+static void explain_lacked(struct compile *c) {
+    if (!c->lacked || c->stage->disabled) return;
+    bool several = strchr(c->lacked, ',') != NULL;
+    c->stage->disabled = arena_printf(c->arena, "it needs the secret%s %s; docs/operations.md says how one is set",
+                                      several ? "s" : "", c->lacked);
+}
+
 static void compile_top(struct compile *c, const struct conf *top) {
     const struct conf *name = conf_find(top, "name"), *params = conf_find(top, "parameters");
     struct stage *stage = c->stage;
     struct field_place place = {&fields_stage, stage};
     struct plan plan = {0};
     fields_read(c, top, "a definition", &place, 1);
+    read_enabled(c, conf_find(top, "enabled"));
     if (!name) compile_fault(c, top, FAULT_INVALID, "a definition needs a name: name = \"…\"");
     else if (name->kind == CONF_STRING && name->string.len) compile_name_check(c, name, "stage", COMPILE_STAGE_NAME);
     if (params && fields_type_fits(params, FIELD_GROUPS)) compile_params(c, params);
@@ -180,6 +196,7 @@ static void compile_top(struct compile *c, const struct conf *top) {
     c->scope.steps = plan.count;
     compile_outputs(c, conf_find(top, "outputs"), &stage->outputs, &stage->output_count);
     compile_hosts(c, conf_find(top, "hosts"));
+    explain_lacked(c);
 }
 
 static void finish(struct compile *c) {

@@ -196,6 +196,7 @@ static void check_everything(const struct stage *s) {
     const struct stage_call *call = &s->steps[0].call;
     const struct stage_rules *rules = &s->steps[1].rules;
     assert_string_equal(s->name, "everything.1_x");
+    assert_null(s->disabled); /* its secrets are known */
     assert_int_equal(s->timeout_ms, 2 * 3600 * 1000);
     assert_int_equal(s->host_count, 3);
     assert_int_equal(s->param_count, 9);
