@@ -258,7 +258,7 @@ static void answer_report(struct api_call *call, struct ask *ask, int status, bo
 
 static void on_answer(struct ask *ask) {
     struct api_call *call = ask->arg;
-    bool acts = ask->kind != ASK_GET && ask->kind != ASK_LIST;
+    bool acts = ask->kind != ASK_GET && ask->kind != ASK_LIST && ask->kind != ASK_EXPLAIN;
     if (ask->failed) api_fault(call, &ask->fault);
     else answer_report(call, ask, acts && !ask->ended ? 202 : 200, ask->kind == ASK_START);
     ask_free(ask);
@@ -266,7 +266,10 @@ static void on_answer(struct ask *ask) {
 
 static bool allowed(const struct ask *ask, const char *stage) {
     const struct caller *caller = ask->rights;
-    return caller_may(caller, ask->kind == ASK_GET || ask->kind == ASK_START ? RIGHT_SEE : RIGHT_CANCEL, stage) ||
+    return caller_may(caller,
+                      ask->kind == ASK_GET || ask->kind == ASK_EXPLAIN || ask->kind == ASK_START ? RIGHT_SEE
+                                                                                                 : RIGHT_CANCEL,
+                      stage) ||
            (ask->kind == ASK_START && caller_may(caller, RIGHT_START, stage));
 }
 
@@ -298,6 +301,10 @@ static void ask_run(struct api_call *call, enum ask_kind kind) {
 
 void api_runs_show(struct api_call *call) {
     ask_run(call, ASK_GET);
+}
+
+void api_runs_explain(struct api_call *call) {
+    ask_run(call, ASK_EXPLAIN);
 }
 
 void api_runs_cancel(struct api_call *call) {

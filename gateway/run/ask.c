@@ -51,6 +51,11 @@ static void answer(struct ask *ask) {
 }
 
 static void answer_report(struct ask *ask, const struct run *run, const struct history *history) {
+    if (ask->kind == ASK_EXPLAIN) {
+        run_explain_write(run, &ask->report);
+        answer(ask);
+        return;
+    }
     ask->ended = run_ended(run);
     ask->status = ask->ended ? run->status : RUN_RUNNING;
     memcpy(ask->id, run->id, sizeof ask->id);
@@ -397,6 +402,7 @@ static void ask_arrives(void *arg) {
     case ASK_LIST: submit(engine, ask, STORE_LIST, on_listed); return;
     case ASK_CANCEL_KEY: life = life_find_key(engine, ask->stage_name, ask->key); break;
     case ASK_GET:
+    case ASK_EXPLAIN:
     case ASK_CANCEL: life = life_find_id(engine, ask->id); break;
     }
     if (life) ask_life(ask, life);
@@ -407,7 +413,8 @@ void ask_send(const struct engines *engines, struct ask *ask) {
     uint32_t owner = loop_index(ask->from);
     if (ask->key && (ask->kind == ASK_START || ask->kind == ASK_CANCEL_KEY))
         owner = id_owner_of_key(text_of(ask->stage_name), text_of(ask->key));
-    else if (ask->kind == ASK_GET || ask->kind == ASK_CANCEL) owner = id_owner(text_of(ask->id));
+    else if (ask->kind == ASK_GET || ask->kind == ASK_CANCEL || ask->kind == ASK_EXPLAIN)
+        owner = id_owner(text_of(ask->id));
     ask->engine = engines->items[owner % engines->count];
     if (ask->kind == ASK_LIST) ask->op = listing_new(ask, engines);
     if (ask->kind == ASK_START || ask->kind == ASK_CANCEL_KEY) make_id(ask, engines->count);

@@ -18,6 +18,7 @@ enum ask_kind {
                   end) */
     ASK_GET,   /* id; wait_ms holds the answer until the run has ended */
     ASK_CANCEL,     /* id */
+    ASK_EXPLAIN,    /* id */
     ASK_CANCEL_KEY, /* stage_name, key: also one that never came, which is then canceled in advance */
     ASK_LIST        /* filter */
 };

@@ -97,6 +97,9 @@ void run_record_write(const struct run *run, const struct run_world *world, stru
     add_int(out, "percent", run->percent);
     add_or(out, "outputs", run->outputs, "{}");
     add_or(out, "artifacts", run->artifacts, "[]");
+    add_int(out, "journal_left_out", (int64_t)run->journal.left_out);
+    add_name(out, "journal");
+    journal_write(&run->journal, out);
     add_name(out, "steps");
     buf_addc(out, '[');
     for (size_t i = 0; i < run->step_count; i++) add_step(out, run, i, world, arena);
@@ -158,6 +161,7 @@ static void load_members(struct run *run, const struct json *record) {
     run->artifacts = json_gets(record, "artifacts");
     if (json_kind(run->outputs) != JSON_OBJECT || json_size(run->outputs) == 0) run->outputs = NULL;
     if (json_kind(run->artifacts) != JSON_ARRAY || json_size(run->artifacts) == 0) run->artifacts = NULL;
+    journal_load(&run->journal, json_gets(record, "journal"), (uint64_t)int_of(record, "journal_left_out"));
     load_steps(run, json_gets(record, "steps"));
 }
 

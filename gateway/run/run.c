@@ -94,10 +94,54 @@ static void say_polling(struct move *m, const struct verdict *verdict) {
     else move_say(m, "%s: %.*s%s%.*s", step_of(run)->name, move_told(word), word, between, move_told(message), message);
 }
 
+/* ---- the journal ---- */
+
+void move_judged(struct move *m, const char *verdict, const char *format, ...) {
+    struct buf text;
+    buf_init(&text, 4 * SAID_MAX);
+    va_list args;
+    va_start(args, format);
+    buf_addv(&text, format, args);
+    va_end(args);
+    m->judged = verdict;
+    put_text(&m->why, m->world, text.len ? buf_cstr(&text) : NULL);
+    buf_fini(&text);
+}
+
+static void judged_by(struct move *m, const struct verdict *verdict) {
+    static const char *const words[] = {[VERDICT_RUNNING] = "running",
+                                        [VERDICT_SUCCEEDED] = "succeeded",
+                                        [VERDICT_FAILED] = "failed",
+                                        [VERDICT_CANCELED] = "canceled",
+                                        [VERDICT_AGAIN] = "again"};
+    const char *word = words[verdict->kind], *what = verdict->message ? verdict->message : "";
+    const struct jsonpath *value = step_of(m->run)->rules.value;
+    if (value && verdict->word)
+        move_judged(m, word, "%s is \"%.*s\"%s", jsonpath_source(value), move_told(verdict->word), verdict->word,
+                    verdict->unknown_word ? ", which no list names" : "");
+    else move_judged(m, word, "%.*s", move_told(what), what);
+}
+
+static void write_journal(struct move *m, enum run_state before, size_t step) {
+    const struct reply *reply = m->event->kind == RUN_EVENT_REPLY ? m->event->reply : NULL;
+    if (!m->judged) return;
+    bool cancel = before == RUN_CANCELING;
+    struct journal_note note = {.step = cancel ? "cancel" : m->run->stage->steps[step].name,
+                                .call = cancel ? "cancel" : "step",
+                                .phase = reply ? reply_phase_word(reply->phase) : "refused",
+                                .verdict = m->judged,
+                                .rule = m->why,
+                                .code = reply && reply->phase == REPLY_ANSWERED ? reply->code : 0,
+                                .at_ms = m->world->now_ms,
+                                .took_ms = reply ? reply->took_ms : 0};
+    journal_add(&m->run->journal, &note);
+    mem_free(m->why);
+}
+
 /* ---- orders ---- */
 
 /* The time at which the present step, or the whole run, is over; 0: never. */
-static int64_t deadline_of(const struct run *run) {
+int64_t run_deadline_ms(const struct run *run) {
     int64_t whole = run->stage->timeout_ms ? run->created_ms + run->stage->timeout_ms : 0;
     int64_t step = step_of(run)->timeout_ms ? run->step_began_ms + step_of(run)->timeout_ms : 0;
     int64_t first = whole && (!step || whole < step) ? whole : step;
@@ -110,7 +154,7 @@ static void order_call(struct move *m) {
     run->steps[run->step].calls++;
     run->steps[run->step].status = RUN_RUNNING;
     m->orders->call = RUN_CALL_STEP;
-    m->orders->wait_until = deadline_of(run);
+    m->orders->wait_until = run_deadline_ms(run);
 }
 
 /* The call of the present step; recorded as being sent first, where sending it twice would do harm. */
@@ -126,7 +170,7 @@ void move_call(struct move *m) {
 }
 
 void move_wait(struct move *m, int64_t due_ms) {
-    int64_t deadline = deadline_of(m->run);
+    int64_t deadline = run_deadline_ms(m->run);
     m->run->state = RUN_WAITING;
     m->run->due_ms = due_ms;
     m->orders->wait_until = deadline && deadline < due_ms ? deadline : due_ms;
@@ -353,6 +397,7 @@ static void replied(struct move *m) {
     struct arena *scratch = arena_new();
     struct verdict verdict;
     judge(m, scratch, &verdict);
+    judged_by(m, &verdict);
     note_upstream(m, &verdict);
     note_phase(run, m->event->reply->phase);
     if (run->cancel_wanted && verdict.kind != VERDICT_SUCCEEDED) run_cancel_stop_now(m);
@@ -368,6 +413,7 @@ static void replied(struct move *m) {
 static void call_refused(struct move *m) {
     const struct fault *fault = m->event->fault;
     struct run *run = m->run;
+    move_judged(m, "failed", "%s", fault->what);
     run->updated_ms = m->world->now_ms;
     if (!step_of(run)->call.idempotent) run->sending = false;
     run->steps[run->step].calls--;
@@ -388,7 +434,7 @@ static void call_held(struct move *m) {
 /* ---- time ---- */
 
 static bool time_is_up(const struct move *m) {
-    int64_t deadline = deadline_of(m->run);
+    int64_t deadline = run_deadline_ms(m->run);
     return deadline && m->world->now_ms >= deadline;
 }
 
@@ -409,7 +455,7 @@ static void due(struct move *m) {
 /* The time is up: the call is given up, and the upstream told to stop. */
 static void due_in_call(struct move *m) {
     if (!time_is_up(m)) {
-        m->orders->wait_until = deadline_of(m->run);
+        m->orders->wait_until = run_deadline_ms(m->run);
         return;
     }
     m->run->sending = true; /* whatever it is: it may have been acted on */
@@ -487,7 +533,10 @@ void run_move(struct run *run, const struct run_event *event, const struct run_w
               struct run_orders *ret_orders) {
     *ret_orders = (struct run_orders){0};
     struct move m = {.run = run, .event = event, .world = world, .orders = ret_orders};
-    moves[run->state][event->kind](&m);
+    enum run_state before = run->state;
+    size_t step = run->step;
+    moves[before][event->kind](&m);
+    write_journal(&m, before, step);
 }
 
 /* After a restart. What was being sent is in doubt, unless sending it again does no harm. */
@@ -581,5 +630,6 @@ void run_free(struct run *run) {
     mem_free(run->progress);
     mem_free(run->error);
     mem_free(run->upstream_word);
+    journal_fini(&run->journal);
     arena_free(run->arena);
 }

@@ -26,6 +26,7 @@
 #include "call/request.h"
 #include "call/verdict.h"
 #include "lang/json.h"
+#include "run/journal.h"
 #include "stage/stage.h"
 #include "store/store.h"
 
@@ -156,6 +157,7 @@ struct run {
     bool outputs_left_out;        /* they were too large for a report */
     const struct json *outputs;   /* an object; NULL: none */
     const struct json *artifacts; /* an array; NULL: none */
+    struct journal journal;       /* its calls, for explain */
 };
 
 struct run_new {
@@ -182,7 +184,8 @@ void run_resume(struct run *run, const struct run_world *world,
 void run_give_up(struct run *run, const struct run_world *world, enum reason reason, const char *what,
                  struct run_orders *ret_orders);
 
-bool run_ended(const struct run *run); /* durably */
+bool run_ended(const struct run *run);          /* durably */
+int64_t run_deadline_ms(const struct run *run); /* wall; by when its step, or all of it, has to be over. 0: never */
 const char *run_status_word(enum run_status status);
 const char *run_state_word(enum run_state state);
 const struct stage_call *run_call_of(const struct run *run, enum run_call call);
@@ -209,6 +212,9 @@ struct run *run_load(const struct store_record *record, struct stage *stage, str
  * where the upstream does not say, whether it is stalled. */
 void run_report_write(const struct run *run, const struct history *history, int64_t now_ms, const char *base_url,
                       struct buf *out);
+/* Which call was what, what judged it, and what comes next and when: {"id", "stage", "status", "reason", "progress",
+ * "state", "calls", "leftOut", "next", "deadline"}. Secrets are masked. */
+void run_explain_write(const struct run *run, struct buf *out);
 void run_report_defuse(struct buf *out, struct text json); /* any JSON text, with every `${` in it as `$ {` */
 
 #endif

@@ -94,13 +94,17 @@ void run_cancel_replied(struct move *m) {
     int code = reply->phase == REPLY_ANSWERED ? reply->code : 0;
     bool over = code == 404 || code == 405 || code == 409 || code == 410; /* there is nothing to stop any more */
     bool passing = code == 0 || code == 429 || code >= 500;
+    const char *failed = code ? "" : reply->fault.what;
     if (over || code_set_holds(&run->stage->cancel->expect, code)) {
+        move_judged(m, "succeeded", "%s", over ? "there is nothing to stop" : "the code is in expect");
         end_canceled(m, REASON_CANCELED, over ? "the upstream has nothing to stop" : "the upstream was told to stop");
     } else if (passing && ++run->cancel_attempt < CANCEL_TRIES) {
+        move_judged(m, "again", "%s", failed);
         run->state = RUN_CANCEL_WAITING;
         m->orders->wait_until = m->world->now_ms +
                                 pace_retry_ms(run->stage->cancel, run->cancel_attempt, -1, m->world->random);
     } else {
+        move_judged(m, "failed", "%s", failed);
         char what[256];
         if (code) snprintf(what, sizeof what, "the upstream answered %d to the cancel call", code);
         else snprintf(what, sizeof what, "the cancel call failed: %.180s", reply->fault.what);
@@ -110,6 +114,7 @@ void run_cancel_replied(struct move *m) {
 
 /* It cannot be made, so the upstream was not told. */
 void run_cancel_refused(struct move *m) {
+    move_judged(m, "failed", "%s", m->event->fault->what);
     end_canceled(m, REASON_CANCEL_UNCONFIRMED, m->event->fault->what);
 }
 

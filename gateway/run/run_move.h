@@ -10,6 +10,9 @@ struct move {
     const struct run_event *event;
     const struct run_world *world;
     struct run_orders *orders;
+    /* What became of the call that ended, for the journal: a fixed word, and why (heap; or NULL). By move_judged. */
+    const char *judged;
+    char *why;
 };
 
 static inline const struct stage_step *step_of(const struct run *run) {
@@ -22,6 +25,8 @@ static inline const struct stage_step *step_of(const struct run *run) {
 int move_told(const char *text);
 /* The progress; secrets are masked. */
 void move_say(struct move *m, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* What became of the call that ended, and why ("": there is nothing to say); secrets are masked. */
+void move_judged(struct move *m, const char *verdict, const char *format, ...) __attribute__((format(printf, 3, 4)));
 /* That the time is up; `what` ("": nothing) comes behind it. */
 void move_say_not_done(struct move *m, const char *what);
 
