@@ -116,7 +116,9 @@ static void judged_by(struct move *m, const struct verdict *verdict) {
                                         [VERDICT_AGAIN] = "again"};
     const char *word = words[verdict->kind], *what = verdict->message ? verdict->message : "";
     const struct jsonpath *value = step_of(m->run)->rules.value;
-    if (value && verdict->word)
+    bool by_condition = verdict->rule && strstr(verdict->rule, "_when") && !strstr(what, verdict->rule);
+    if (by_condition) move_judged(m, word, "%s holds%s%.*s", verdict->rule, *what ? ": " : "", move_told(what), what);
+    else if (value && verdict->word)
         move_judged(m, word, "%s is \"%.*s\"%s", jsonpath_source(value), move_told(verdict->word), verdict->word,
                     verdict->unknown_word ? ", which no list names" : "");
     else move_judged(m, word, "%.*s", move_told(what), what);
