@@ -13,6 +13,7 @@
 #   make fuzz-replay  every fuzzer over its corpus, once
 #   make fuzz       search with every fuzzer for FUZZ_SECONDS each (default 60)
 #   make soak       a long run under load; looks for growth
+#   make docs       make the pages anew that are made from the source
 #   make format     put the sources into form
 #   make install    to PREFIX (default /usr/local), under DESTDIR
 #   make clean
@@ -60,7 +61,7 @@ BENCHES := $(sort $(wildcard tests/bench/*.c))
 BENCH_BINARIES = $(BENCHES:tests/bench/%.c=$(BUILD)/bench/%)
 FORMATTED := $(sort $(wildcard gateway/*.c gateway/*/*.[ch] tests/*/*.[ch]))
 
-.PHONY: all help deps run test lint unit schema differential fuzz-replay e2e bench fuzz soak format install clean FORCE
+.PHONY: all help deps docs run test lint unit schema differential fuzz-replay e2e bench fuzz soak format install clean FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -101,6 +102,14 @@ $(OUT)/unit/%: tests/unit/%.c $(OUT)/libgateway.a
 
 unit: $(UNIT_BINARIES)
 	@tests/run-unit $(UNIT_BINARIES)
+
+$(OUT)/docs/%: tests/docs/%.c $(OUT)/libgateway.a
+	@mkdir -p $(@D)
+	$(call say,TEST,$@)$(CC) $(CPPFLAGS) $(CFLAGS) $(WARNINGS) $(LDFLAGS) -o $@ $< $(OUT)/libgateway.a $(LIBS)
+
+docs: $(OUT)/docs/settings
+	@tests/docs/put.py docs/definitions.md settings $(OUT)/docs/settings
+	@tests/lint/run_states.py
 
 $(OUT)/differential/render: tests/differential/render.c $(OUT)/libgateway.a
 	@mkdir -p $(@D)

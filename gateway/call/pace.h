@@ -4,11 +4,27 @@
 
 #include <stdint.h>
 
+#include "call/history.h"
 #include "stage/stage.h"
 
-/* The delay before the next poll of a step. Polls keep to a grid (origin + n x every), so that a restart finds every
- * run at its own phase. At least a tenth of `every`. */
-int64_t pace_poll_ms(const struct stage_step *step, int64_t origin_ms, int64_t now_ms);
+/* What the next poll of a step may depend on. */
+struct pace_now {
+    struct text id;                              /* the run's */
+    int64_t run_began_ms, step_began_ms, now_ms; /* wall */
+    const struct history *history;               /* of the stage's runs; NULL: none */
+    uint32_t random;
+};
+
+/* The delay before the next poll of a step, at least a tenth of `every`.
+ *
+ * Without `backoff` and `adaptive` polls keep to a grid (pace_origin_ms + n x every), so that a restart finds every run
+ * at its own phase. With `backoff` the delay is every + (backoff - 1) x the step's age: that of a series that grows by
+ * this factor each time, known without counting, so that a restart changes nothing. With `adaptive`, and a history of
+ * at least 10 runs, it is the time by which a twentieth of those that took as long as this one had ended: polls are
+ * dense where runs end, and rare where they do not. Both are bounded by max_every, and vary by a tenth either way. */
+int64_t pace_poll_ms(const struct stage_step *step, const struct pace_now *now);
+int64_t pace_grid_ms(const struct stage_step *step,
+                     const struct pace_now *now); /* on the grid, whatever the step says */
 
 /* The origin of a run's grid: up to `every` before its step began, as its id decides. Runs that started together poll
  * apart from their second poll on; the first one waits for nothing. */

@@ -57,6 +57,7 @@ void api_runs_cancel_key(struct api_call *call);
 void api_runs_list(struct api_call *call);
 void api_runs_show(struct api_call *call);
 void api_runs_cancel(struct api_call *call);
+void api_runs_explain(struct api_call *call);
 void api_ops_index(struct api_call *call);
 void api_ops_health(struct api_call *call);
 void api_ops_ready(struct api_call *call);

@@ -32,6 +32,7 @@ static const struct route routes[] = {
     {HTTP_GET, "runs", api_runs_list, false},
     {HTTP_GET, "runs/{id}", api_runs_show, false},
     {HTTP_DELETE, "runs/{id}", api_runs_cancel, false},
+    {HTTP_GET, "runs/{id}/explain", api_runs_explain, false},
     {HTTP_POST, "runs/{id}/cancel", api_runs_cancel, false},
     {HTTP_GET, "webhooks/preconfigured", api_stages_preconfigured, false},
 };

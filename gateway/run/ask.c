@@ -50,11 +50,16 @@ static void answer(struct ask *ask) {
     else loop_post(ask->from, deliver, ask);
 }
 
-static void answer_report(struct ask *ask, const struct run *run) {
+static void answer_report(struct ask *ask, const struct run *run, const struct history *history) {
+    if (ask->kind == ASK_EXPLAIN) {
+        run_explain_write(run, &ask->report);
+        answer(ask);
+        return;
+    }
     ask->ended = run_ended(run);
     ask->status = ask->ended ? run->status : RUN_RUNNING;
     memcpy(ask->id, run->id, sizeof ask->id);
-    run_report_write(run, ask->base_url, &ask->report);
+    run_report_write(run, history, loop_wall_ms(ask->engine->loop), ask->base_url, &ask->report);
     answer(ask);
 }
 
@@ -96,17 +101,19 @@ static void ask_time_is_up(void *arg) {
     struct ask *ask = arg;
     struct life *life = ask->op;
     unlist(&life->asks, ask);
-    answer_report(ask, life->run);
+    life_read(life);
+    answer_report(ask, life->run, life->history);
 }
 
 /* Puts the question to a run in flight: answered now, or when what it waits for has come. */
 static void ask_life(struct ask *ask, struct life *life) {
     if (!fits(ask, life->run)) return;
     bool cancel = ask->kind == ASK_CANCEL || ask->kind == ASK_CANCEL_KEY;
+    life_read(life);
     ask->waits_for_record = cancel || !life->accepted;
     ask->op = life;
     if (!ask->waits_for_record && (ask->wait_ms <= 0 || life->engine->draining)) {
-        answer_report(ask, life->run);
+        answer_report(ask, life->run, life->history);
         return;
     }
     loop_timer_init(&ask->timer, life->engine->loop, "wait", ask_time_is_up, ask);
@@ -119,7 +126,7 @@ static void ask_life(struct ask *ask, struct life *life) {
         life_cancel(life);
         if (!life_writes(life)) { /* it wants no record: it is known, or over */
             unlist(&life->asks, ask);
-            answer_report(ask, life->run);
+            answer_report(ask, life->run, life->history);
         }
     }
 }
@@ -134,7 +141,7 @@ void ask_recorded(struct life *life) {
         bool goes_on = !ask->waits_for_record ||
                        (ask->kind == ASK_START && ask->wait_ms > 0 && !life->engine->draining);
         if (!goes_on) {
-            answer_report(ask, life->run);
+            answer_report(ask, life->run, life->history);
             continue;
         }
         if (ask->waits_for_record) {
@@ -150,7 +157,7 @@ void ask_answer_all(struct life *life) {
     while (life->asks) {
         struct ask *ask = life->asks;
         life->asks = ask->next;
-        answer_report(ask, life->run);
+        answer_report(ask, life->run, life->history);
     }
 }
 
@@ -163,7 +170,7 @@ void ask_answer_waiting(struct life *life) {
             continue;
         }
         *at = ask->next;
-        answer_report(ask, life->run);
+        answer_report(ask, life->run, life->history);
     }
 }
 
@@ -184,7 +191,7 @@ void ask_found_instead(struct life *life, const struct store_record *record) {
         life->asks = ask->next;
         ask->created = false;
         if (!other) answer_fault(ask, FAULT_INTERNAL, record->id, fault.what);
-        else if (fits(ask, other)) answer_report(ask, other);
+        else if (fits(ask, other)) answer_report(ask, other, NULL);
     }
     run_free(other);
 }
@@ -209,7 +216,8 @@ static struct run_new new_of(const struct ask *ask, int64_t now_ms) {
                             .caller_name = ask->caller_name,
                             .caller = ask->caller,
                             .parameters = ask->parameters,
-                            .now_ms = now_ms};
+                            .now_ms = now_ms,
+                            .deadline_ms = ask->deadline_ms};
 }
 
 static void make_id(struct ask *ask, unsigned loops) {
@@ -286,7 +294,7 @@ static void on_found(struct store_op *op) {
     else if (op->outcome == STORE_MISSING && ask->kind == ASK_CANCEL_KEY) cancel_in_advance(engine, ask);
     else if (op->outcome == STORE_MISSING) answer_fault(ask, FAULT_NOT_FOUND, ask->id, "there is no such run");
     else if (!(run = run_load(op->found, NULL, &fault))) answer_fault(ask, FAULT_INTERNAL, ask->id, fault.what);
-    else if (fits(ask, run)) answer_report(ask, run);
+    else if (fits(ask, run)) answer_report(ask, run, NULL);
     run_free(run);
     op_free(op);
 }
@@ -316,10 +324,10 @@ static void refresh(struct ask *ask, struct listing *listing, const struct engin
     for (size_t i = 0; i < listing->op->found_count; i++) {
         if (listing->engines->items[owner_of(listing, i)] != engine) continue;
         const struct life *life = life_find_id(engine, listing->op->found[i].id);
-        if (!life) continue;
+        if (!life || (ask->orphaned && !life_is_orphan(life))) continue;
         struct buf report;
         buf_init(&report, REPORT_MAX);
-        run_report_write(life->run, ask->base_url, &report);
+        run_report_write(life->run, life->history, loop_wall_ms(engine->loop), ask->base_url, &report);
         listing->fresh[i] = arena_strdup(ask->arena, buf_cstr(&report));
         buf_fini(&report);
     }
@@ -332,10 +340,11 @@ static bool owns_open(const struct listing *listing, unsigned engine) {
 }
 
 static void add_listed(const struct ask *ask, const struct listing *listing, size_t i, struct buf *out) {
+    if (ask->orphaned && !listing->fresh[i]) return;
     struct run *loaded = listing->fresh[i] ? NULL : run_load(&listing->op->found[i], NULL, NULL);
     if (!listing->fresh[i] && !loaded) return;
     if (out->at[out->len - 1] != '[') buf_addc(out, ',');
-    if (loaded) run_report_write(loaded, ask->base_url, out);
+    if (loaded) run_report_write(loaded, NULL, 0, ask->base_url, out);
     else buf_adds(out, listing->fresh[i]);
     run_free(loaded);
 }
@@ -393,6 +402,7 @@ static void ask_arrives(void *arg) {
     case ASK_LIST: submit(engine, ask, STORE_LIST, on_listed); return;
     case ASK_CANCEL_KEY: life = life_find_key(engine, ask->stage_name, ask->key); break;
     case ASK_GET:
+    case ASK_EXPLAIN:
     case ASK_CANCEL: life = life_find_id(engine, ask->id); break;
     }
     if (life) ask_life(ask, life);
@@ -403,7 +413,8 @@ void ask_send(const struct engines *engines, struct ask *ask) {
     uint32_t owner = loop_index(ask->from);
     if (ask->key && (ask->kind == ASK_START || ask->kind == ASK_CANCEL_KEY))
         owner = id_owner_of_key(text_of(ask->stage_name), text_of(ask->key));
-    else if (ask->kind == ASK_GET || ask->kind == ASK_CANCEL) owner = id_owner(text_of(ask->id));
+    else if (ask->kind == ASK_GET || ask->kind == ASK_CANCEL || ask->kind == ASK_EXPLAIN)
+        owner = id_owner(text_of(ask->id));
     ask->engine = engines->items[owner % engines->count];
     if (ask->kind == ASK_LIST) ask->op = listing_new(ask, engines);
     if (ask->kind == ASK_START || ask->kind == ASK_CANCEL_KEY) make_id(ask, engines->count);
@@ -426,7 +437,7 @@ static void hurry_arrives(void *arg) {
         ask->wait_ms = 0;
         if (ask->waits_for_record) break;
         unlist(&life->asks, ask);
-        answer_report(ask, life->run);
+        answer_report(ask, life->run, life->history);
         break;
     }
     mem_free(hurry);

@@ -18,6 +18,7 @@ enum ask_kind {
                   end) */
     ASK_GET,   /* id; wait_ms holds the answer until the run has ended */
     ASK_CANCEL,     /* id */
+    ASK_EXPLAIN,    /* id */
     ASK_CANCEL_KEY, /* stage_name, key: also one that never came, which is then canceled in advance */
     ASK_LIST        /* filter */
 };
@@ -37,6 +38,8 @@ struct ask {
     const char *fingerprint, *traceparent, *caller_name;
     const char *base_url; /* of the links in the report */
     int64_t wait_ms;
+    int64_t deadline_ms; /* START: wall; 0: none */
+    bool orphaned;       /* LIST: only runs in flight whose status nobody has read for long */
     struct store_filter filter;
     bool (*allowed)(const struct ask *ask, const char *stage); /* asked before anything is done or told; NULL: yes */
     const void *rights;                                        /* for `allowed` */

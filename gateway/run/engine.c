@@ -18,6 +18,7 @@
 
 #define RECORD_MAX (64 * 1024 * 1024)
 #define STORE_RETRY_MS 1000
+#define ORPHAN_AFTER_MS (10 * 60 * 1000) /* in lists, of stages that do not say */
 
 struct write {
     struct store_op op;
@@ -25,7 +26,7 @@ struct write {
     struct life *life;
 };
 
-static void drive(struct life *life, enum run_event_kind kind, const struct reply *reply, const struct fault *fault);
+static void drive(struct life *life, const struct run_event *event);
 static void carry_out(struct life *life, const struct run_orders *orders);
 
 /* ---- the log ---- */
@@ -80,12 +81,54 @@ static void on_due(void *arg) {
     if (life->engine->draining) return; /* the record knows what is due */
     if (life->run->state == RUN_WAITING)
         count_observe(COUNT_HISTOGRAM_POLL_LATE_MS, loop_wall_ms(life->engine->loop) - life->run->due_ms);
-    drive(life, RUN_EVENT_DUE, NULL, NULL);
+    drive(life, &(struct run_event){.kind = RUN_EVENT_DUE});
 }
 
 static void on_store_due(void *arg) {
     life_record(arg);
 }
+
+/* ---- orphans ---- */
+
+static int64_t orphan_after_ms(const struct life *life) {
+    const struct stage *stage = life->run->stage;
+    return stage && stage->orphan_after_ms ? stage->orphan_after_ms : ORPHAN_AFTER_MS;
+}
+
+static int64_t unread_ms(const struct life *life) {
+    return life->asks ? 0 : loop_wall_ms(life->engine->loop) - life->read_ms;
+}
+
+bool life_is_orphan(const struct life *life) {
+    return unread_ms(life) >= orphan_after_ms(life);
+}
+
+void life_read(struct life *life) {
+    life->read_ms = loop_wall_ms(life->engine->loop);
+}
+
+static void on_orphan_due(void *arg) {
+    struct life *life = arg;
+    if (!life_is_orphan(life)) {
+        int64_t left = orphan_after_ms(life) - unread_ms(life);
+        loop_timer_set(life->orphan_timer, left < orphan_after_ms(life) ? left : orphan_after_ms(life));
+        return;
+    }
+    if (life->engine->draining) return;
+    struct log_context ctx = life_context(life->run);
+    log_put(LOG_WARN, "run_orphaned", &ctx, LOG_INT("unread_ms", unread_ms(life)));
+    drive(life, &(struct run_event){.kind = RUN_EVENT_CANCEL, .orphaned = true});
+}
+
+static void watch_for_orphan(struct life *life) {
+    life_read(life);
+    if (!life->run->stage || !life->run->stage->orphan_after_ms) return;
+    life->orphan_timer = mem_alloc(sizeof *life->orphan_timer);
+    loop_timer_init(life->orphan_timer, life->engine->loop, "orphan", on_orphan_due, life);
+    loop_timer_set(life->orphan_timer, orphan_after_ms(life));
+}
+
+/* ---- lives ---- */
 
 struct life *life_new(struct engine *engine, struct run *run) {
     struct life *life = mem_alloc(sizeof *life);
@@ -96,6 +139,8 @@ struct life *life_new(struct engine *engine, struct run *run) {
     index_add(&engine->by_id, &life->by_id, index_hash(text_of(run->id), (struct text){0}), life);
     if (run->key)
         index_add(&engine->by_key, &life->by_key, index_hash(text_of(run->stage_name), text_of(run->key)), life);
+    if (run->stage) life->history = pasts_find(&engine->pasts, engine->loop, engine->store, run->stage_name);
+    watch_for_orphan(life);
     life->next = engine->lives;
     if (life->next) life->next->previous = life;
     engine->lives = life;
@@ -115,6 +160,7 @@ static void life_unlink(struct life *life) {
     count_add(COUNT_RUNS_IN_FLIGHT, -1);
     loop_timer_clear(&life->timer);
     loop_timer_clear(&life->store_timer);
+    if (life->orphan_timer) loop_timer_clear(life->orphan_timer);
 }
 
 static void end_attempt(struct life *life) {
@@ -129,6 +175,7 @@ static void life_free(void *arg) {
     struct life *life = arg;
     end_attempt(life);
     run_free(life->run);
+    mem_free(life->orphan_timer);
     mem_free(life);
 }
 
@@ -147,8 +194,11 @@ static struct run_world world_of(struct life *life) {
     struct engine *engine = life->engine;
     engine->random ^= engine->random << 13, engine->random ^= engine->random >> 17,
         engine->random ^= engine->random << 5;
-    return (struct run_world){
-        .now_ms = loop_wall_ms(engine->loop), .random = engine->random, .mask = mask_value, .arg = life->run};
+    return (struct run_world){.now_ms = loop_wall_ms(engine->loop),
+                              .random = engine->random,
+                              .history = life->history,
+                              .mask = mask_value,
+                              .arg = life->run};
 }
 
 static void fill_record(const struct run *run, struct store_record *record) {
@@ -176,7 +226,7 @@ static void unstored(struct life *life, const struct write *write) {
         log_fault(LOG_ERROR, "start_not_recorded", &ctx, &write->op.fault);
         ask_refuse_all(life, &write->op.fault);
     }
-    drive(life, RUN_EVENT_UNSTORED, NULL, NULL);
+    drive(life, &(struct run_event){.kind = RUN_EVENT_UNSTORED});
 }
 
 static void write_again_later(struct life *life, const struct write *write) {
@@ -200,7 +250,7 @@ static void on_written(struct store_op *op) {
     if (good && life->record_changed) {
         life_record(life);
     } else if (good) {
-        drive(life, RUN_EVENT_STORED, NULL, NULL);
+        drive(life, &(struct run_event){.kind = RUN_EVENT_STORED});
         if (!life->dead) ask_recorded(life);
     } else if (!life->accepted) {
         unstored(life, write);
@@ -248,7 +298,7 @@ static void on_reply(void *arg, const struct reply *reply) {
     life->attempt = NULL;
     end_attempt(life);
     struct engine *engine = life->engine;
-    drive(life, RUN_EVENT_REPLY, reply, NULL);
+    drive(life, &(struct run_event){.kind = RUN_EVENT_REPLY, .reply = reply});
     arena_free(attempt);
     look_drained(engine);
 }
@@ -276,7 +326,7 @@ static void begin_call(struct life *life, enum run_call call) {
     end_attempt(life);
     struct log_context ctx = life_context(life->run);
     log_fault(LOG_WARN, "call_not_rendered", &ctx, &fault);
-    drive(life, RUN_EVENT_REFUSED, NULL, &fault);
+    drive(life, &(struct run_event){.kind = RUN_EVENT_REFUSED, .fault = &fault});
 }
 
 static void abort_call(struct life *life) {
@@ -295,7 +345,10 @@ static void log_unknown_word(const struct life *life) {
 
 static void let_go(struct life *life) {
     life->dead = true;
-    if (life->run->state == RUN_ENDED) log_end(life->run);
+    const struct run *run = life->run;
+    if (run->state == RUN_ENDED) log_end(run);
+    if (run->state == RUN_ENDED && run->status == RUN_SUCCEEDED && life->history)
+        history_add(life->history, run->ended_ms - run->created_ms);
     ask_answer_all(life);
     life_unlink(life);
     loop_later(life->engine->loop, life_free, life);
@@ -307,20 +360,19 @@ static void carry_out(struct life *life, const struct run_orders *orders) {
     if (orders->wait_until) loop_timer_set(&life->timer, orders->wait_until - loop_wall_ms(life->engine->loop));
     if (orders->store) life_record(life);
     if (orders->ended) let_go(life);
-    else if (orders->call && life->engine->draining) drive(life, RUN_EVENT_HELD, NULL, NULL);
+    else if (orders->call && life->engine->draining) drive(life, &(struct run_event){.kind = RUN_EVENT_HELD});
     else if (orders->call) begin_call(life, orders->call);
 }
 
-static void drive(struct life *life, enum run_event_kind kind, const struct reply *reply, const struct fault *fault) {
-    struct run_event event = {.kind = kind, .reply = reply, .fault = fault};
+static void drive(struct life *life, const struct run_event *event) {
     struct run_world world = world_of(life);
     struct run_orders orders;
-    run_move(life->run, &event, &world, &orders);
+    run_move(life->run, event, &world, &orders);
     carry_out(life, &orders);
 }
 
 void life_cancel(struct life *life) {
-    drive(life, RUN_EVENT_CANCEL, NULL, NULL);
+    drive(life, &(struct run_event){.kind = RUN_EVENT_CANCEL});
 }
 
 /* ---- the engine itself ---- */
@@ -397,5 +449,6 @@ void engine_free(struct engine *engine) {
     }
     index_fini(&engine->by_id);
     index_fini(&engine->by_key);
+    pasts_fini(&engine->pasts);
     mem_free(engine);
 }

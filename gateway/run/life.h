@@ -7,6 +7,7 @@
 #include "run/ask.h"
 #include "run/engine.h"
 #include "run/index.h"
+#include "run/past.h"
 
 struct life {
     struct engine *engine;
@@ -24,6 +25,9 @@ struct life {
     struct request request;
     struct secrets *secrets;
     struct ask *asks;
+    struct history *history;         /* of its stage; the engine's. NULL: it has no stage */
+    int64_t read_ms;                 /* wall; when somebody last looked at it, or it came here */
+    struct loop_timer *orphan_timer; /* NULL: its stage has no orphan_after */
 };
 
 struct engine {
@@ -34,6 +38,7 @@ struct engine {
     struct index by_id, by_key;
     struct life *lives;
     size_t count;
+    struct pasts pasts;
     uint32_t random;            /* xorshift state: jitter needs no better */
     bool draining;              /* nothing begins any more */
     void (*drained)(void *arg); /* until it was called */
@@ -45,7 +50,9 @@ struct life *life_new(struct engine *engine,
                       struct run *run); /* TAKES the run; in no list before, in the indexes after */
 void life_record(struct life *life);    /* writes what is known of it, now or behind the write under way */
 void life_cancel(struct life *life);
-bool life_writes(const struct life *life); /* something of it is not durable yet */
+void life_read(struct life *life);            /* somebody looks at it */
+bool life_is_orphan(const struct life *life); /* nobody has for its stage's orphan_after, or 10 minutes */
+bool life_writes(const struct life *life);    /* something of it is not durable yet */
 struct life *life_find_id(const struct engine *engine, const char *id);
 struct life *life_find_key(const struct engine *engine, const char *stage, const char *key);
 struct log_context life_context(const struct run *run);

@@ -80,10 +80,16 @@ void run_record_write(const struct run *run, const struct run_world *world, stru
     add_int(out, "step", (int64_t)run->step);
     add_int(out, "sending", run->sending);
     add_int(out, "cancel_wanted", run->cancel_wanted);
+    add_int(out, "orphaned", run->orphaned);
     add_int(out, "timed_out", run->timed_out);
+    if (run->deadline_ms) add_int(out, "deadline", run->deadline_ms);
     add_int(out, "attempt", run->attempt);
     add_int(out, "step_began", run->step_began_ms);
     add_int(out, "due", run->due_ms);
+    if (run->steady.since_ms) {
+        add_int(out, "steady_since", run->steady.since_ms);
+        add_int(out, "steady_replies", run->steady.replies);
+    }
     add_text(out, arena, "progress", run->progress);
     add_text(out, arena, "error", run->error);
     add_text(out, arena, "upstream_word", run->upstream_word);
@@ -92,6 +98,9 @@ void run_record_write(const struct run *run, const struct run_world *world, stru
     add_or(out, "outputs", run->outputs, "{}");
     add_or(out, "artifacts", run->artifacts, "[]");
     add_or(out, "warnings", run->warnings, "[]");
+    add_int(out, "journal_left_out", (int64_t)run->journal.left_out);
+    add_name(out, "journal");
+    journal_write(&run->journal, out);
     add_name(out, "steps");
     buf_addc(out, '[');
     for (size_t i = 0; i < run->step_count; i++) add_step(out, run, i, world, arena);
@@ -135,10 +144,14 @@ static void load_members(struct run *run, const struct json *record) {
     run->step = (size_t)int_of(record, "step");
     run->sending = int_of(record, "sending");
     run->cancel_wanted = int_of(record, "cancel_wanted");
+    run->orphaned = int_of(record, "orphaned");
     run->timed_out = int_of(record, "timed_out");
+    run->deadline_ms = int_of(record, "deadline");
     run->attempt = (unsigned)int_of(record, "attempt");
     run->step_began_ms = int_of(record, "step_began");
     run->due_ms = int_of(record, "due");
+    run->steady.since_ms = int_of(record, "steady_since");
+    run->steady.replies = int_of(record, "steady_replies");
     const char *progress = json_gets_text(record, "progress");
     run->progress = mem_strdup(progress ? progress : "");
     run->error = mem_strdup(json_gets_text(record, "error"));
@@ -151,6 +164,7 @@ static void load_members(struct run *run, const struct json *record) {
     if (json_kind(run->outputs) != JSON_OBJECT || json_size(run->outputs) == 0) run->outputs = NULL;
     if (json_kind(run->artifacts) != JSON_ARRAY || json_size(run->artifacts) == 0) run->artifacts = NULL;
     if (json_kind(run->warnings) != JSON_ARRAY || json_size(run->warnings) == 0) run->warnings = NULL;
+    journal_load(&run->journal, json_gets(record, "journal"), (uint64_t)int_of(record, "journal_left_out"));
     load_steps(run, json_gets(record, "steps"));
 }
 

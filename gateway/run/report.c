@@ -76,7 +76,23 @@ static void add_steps(struct buf *out, const struct run *run) {
     buf_addc(out, ']');
 }
 
-void run_report_write(const struct run *run, const char *base_url, struct buf *out) {
+/* What the stage's history says of a run in flight. Of one that is being stopped it says nothing. */
+static void add_outlook(struct buf *out, const struct run *run, const struct history *history, int64_t now_ms) {
+    struct outlook outlook = {.percent = -1, .left_ms = -1};
+    bool goes_on = run->state != RUN_ENDED && !run->ended_ms && !run->cancel_wanted;
+    if (history && goes_on) outlook = history_outlook(history, now_ms - run->created_ms);
+    bool estimated = run->percent < 0 && outlook.percent >= 0;
+    int percent = estimated ? outlook.percent : run->percent;
+    add_number(out, "percent", percent, percent >= 0);
+    add_name(out, "percentEstimated");
+    buf_adds(out, estimated ? "true" : "false");
+    add_time(out, "eta", outlook.left_ms >= 0 ? now_ms + outlook.left_ms : 0);
+    add_name(out, "stalled");
+    buf_adds(out, outlook.stalled ? "true" : "false");
+}
+
+void run_report_write(const struct run *run, const struct history *history, int64_t now_ms, const char *base_url,
+                      struct buf *out) {
     struct buf text;
     buf_init(&text, REPORT_MAX);
     bool over = run->state == RUN_ENDED; /* an end is told only when it is durable */
@@ -86,7 +102,7 @@ void run_report_write(const struct run *run, const char *base_url, struct buf *o
     add_string(&text, "status", run_status_word(over ? run->status : RUN_RUNNING));
     add_string(&text, "reason", over ? reason_word(run->reason) : NULL);
     add_string(&text, "progress", run->progress);
-    add_number(&text, "percent", run->percent, run->percent >= 0);
+    add_outlook(&text, run, history, now_ms);
     add_url(&text, "statusUrl", base_url, run->id, "");
     add_url(&text, "cancelUrl", base_url, run->id, "/cancel");
     add_name(&text, "upstream");

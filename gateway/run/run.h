@@ -21,10 +21,12 @@
 #include <stdint.h>
 
 #include "base/mem.h"
+#include "call/history.h"
 #include "call/reply.h"
 #include "call/request.h"
 #include "call/verdict.h"
 #include "lang/json.h"
+#include "run/journal.h"
 #include "stage/stage.h"
 #include "store/store.h"
 
@@ -83,6 +85,7 @@ struct run_event {
     enum run_event_kind kind;
     const struct reply *reply; /* REPLY; borrowed */
     const struct fault *fault; /* REFUSED */
+    bool orphaned;             /* CANCEL: nobody asked for it, since nobody looks at the run any more */
 };
 
 enum run_call { RUN_CALL_NONE, RUN_CALL_STEP, RUN_CALL_CANCEL };
@@ -103,6 +106,7 @@ struct run_orders {
 struct run_world {
     int64_t now_ms; /* wall */
     uint32_t random;
+    const struct history *history; /* of the stage's runs; NULL: none */
     /* Secrets out of what callers get to see. In `arena`; may give the same value back. */
     const struct json *(*mask)(void *arg, struct arena *arena, const struct json *value);
     void *arg;
@@ -136,11 +140,14 @@ struct run {
     size_t step_count;
     bool sending; /* the call of `step` may have left, as far as the store knows */
     bool cancel_wanted;
+    bool orphaned;    /* the cancel is ours, since nobody has looked at the run for long */
     bool timed_out;   /* the cancel is ours, since the time is up: the run ends as TERMINAL */
     unsigned attempt; /* tries of the present call that failed in a row */
     unsigned cancel_attempt;
     int64_t created_ms, updated_ms, ended_ms;
     int64_t step_began_ms;
+    struct verdict_series steady;
+    int64_t deadline_ms;    /* wall; the caller's. 0: none */
     int64_t due_ms;         /* next call, in WAITING and CANCEL_WAITING */
     char *progress, *error; /* heap; progress is never NULL */
     char *upstream_word;    /* heap; or NULL */
@@ -151,6 +158,7 @@ struct run {
     const struct json *outputs;   /* an object; NULL: none */
     const struct json *artifacts; /* an array; NULL: none */
     const struct json *warnings;  /* an array of sentences; NULL: none */
+    struct journal journal;       /* its calls, for explain */
 };
 
 struct run_new {
@@ -158,6 +166,7 @@ struct run_new {
     const char *id, *key, *fingerprint, *traceparent, *caller_name;
     const struct json *caller, *parameters; /* shared into the run's arena */
     int64_t now_ms;
+    int64_t deadline_ms; /* wall; the caller's. 0: none */
 };
 
 struct run *run_new(const struct run_new *from); /* GIVES; in ACCEPTING: store it, then send STORED */
@@ -176,7 +185,8 @@ void run_resume(struct run *run, const struct run_world *world,
 void run_give_up(struct run *run, const struct run_world *world, enum reason reason, const char *what,
                  struct run_orders *ret_orders);
 
-bool run_ended(const struct run *run); /* durably */
+bool run_ended(const struct run *run);          /* durably */
+int64_t run_deadline_ms(const struct run *run); /* wall; by when its step, or all of it, has to be over. 0: never */
 const char *run_status_word(enum run_status status);
 const char *run_state_word(enum run_state state);
 const struct stage_call *run_call_of(const struct run *run, enum run_call call);
@@ -199,8 +209,13 @@ struct run *run_load(const struct store_record *record, struct stage *stage, str
 
 /* ---- run/report: what callers see ---- */
 /* The report of DESIGN.md section 5 as one JSON object; `base_url` without a slash at its end. `${` never stands in it.
- */
-void run_report_write(const struct run *run, const char *base_url, struct buf *out);
+ * `history` (NULL: none) tells what is to be expected of a run in flight at `now_ms`: when it may end, how far it is
+ * where the upstream does not say, whether it is stalled. */
+void run_report_write(const struct run *run, const struct history *history, int64_t now_ms, const char *base_url,
+                      struct buf *out);
+/* Which call was what, what judged it, and what comes next and when: {"id", "stage", "status", "reason", "progress",
+ * "state", "calls", "leftOut", "next", "deadline"}. Secrets are masked. */
+void run_explain_write(const struct run *run, struct buf *out);
 void run_report_defuse(struct buf *out, struct text json); /* any JSON text, with every `${` in it as `$ {` */
 
 #endif

@@ -170,7 +170,8 @@ static void blame_setting(struct fault *fault, const char *fixed_where, const ch
 }
 
 static const struct template *compile_at(struct compile *c, struct text source, enum template_place place,
-                                         const char *file, int line, const char *fixed_where, const char *setting) {
+                                         const char *file, int line, const char *fixed_where, const char *setting,
+                                         bool bare) {
     struct template_names names = c->names;
     names.check = check_names;
     names.arg = c;
@@ -181,7 +182,8 @@ static const struct template *compile_at(struct compile *c, struct text source, 
         rules.part_arg = c;
     }
     struct fault fault = {.kind = FAULT_NONE};
-    const struct template *t = template_compile(c->arena, source, &rules, &fault);
+    const struct template *t = bare ? template_compile_expression(c->arena, source, &rules, &fault)
+                                    : template_compile(c->arena, source, &rules, &fault);
     if (t && check_used(c, t, &fault)) return t;
     fault_place(&fault, "%s:%d", file, line);
     if (setting[0]) blame_setting(&fault, fixed_where, setting);
@@ -189,12 +191,23 @@ static const struct template *compile_at(struct compile *c, struct text source, 
     return NULL;
 }
 
-const struct template *compile_template_text(struct compile *c, const struct conf *at, struct text source,
-                                             enum template_place place) {
+static const struct template *compile_setting(struct compile *c, const struct conf *at, struct text source,
+                                              enum template_place place, bool bare) {
     /* \n in the string would be counted as a line of the file; only a value that spans lines has lines of its own */
     bool one_line = at->value_line == at->value_end_line;
     const char *where = one_line ? arena_printf(c->arena, "%s:%d", at->file, at->value_line) : NULL;
-    return compile_at(c, source, place, at->file, at->value_line, where, at->name ? at->name : "");
+    return compile_at(c, source, place, at->file, at->value_line, where, at->name ? at->name : "", bare);
+}
+
+const struct template *compile_template_text(struct compile *c, const struct conf *at, struct text source,
+                                             enum template_place place) {
+    return compile_setting(c, at, source, place, false);
+}
+
+const struct template *compile_expression(struct compile *c, const struct conf *at) {
+    if (!text_starts(text_trim(at->string), "{{")) return compile_setting(c, at, at->string, PLACE_TEXT, true);
+    compile_fault(c, at, FAULT_INVALID, "%s is an expression; write it without {{ }}", at->name);
+    return NULL;
 }
 
 const struct template *compile_template(struct compile *c, const struct conf *at, enum template_place place) {
@@ -206,7 +219,7 @@ const struct template *compile_template_file(struct compile *c, const struct con
     struct text text;
     struct fault fault;
     if (source_template(&c->source, at->string.at, &file, &text, &fault))
-        return compile_at(c, text, place, file, 1, NULL, "");
+        return compile_at(c, text, place, file, 1, NULL, "", false);
     compile_fault(c, at, fault.kind, "%s: %s", at->name, fault.what);
     return NULL;
 }

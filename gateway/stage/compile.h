@@ -44,6 +44,7 @@ const struct template *compile_template(struct compile *c, const struct conf *at
 const struct template *compile_template_text(struct compile *c, const struct conf *at, struct text source,
                                              enum template_place place);
 const struct template *compile_template_file(struct compile *c, const struct conf *at, enum template_place place);
+const struct template *compile_expression(struct compile *c, const struct conf *at); /* bare, without {{ }} */
 const struct jsonpath *compile_path(struct compile *c, const struct conf *at);
 bool compile_number(struct text t, double *ret_number); /* as JSON writes one */
 const struct json *compile_json(struct arena *arena, const struct conf *conf);
@@ -56,9 +57,13 @@ void compile_params(struct compile *c, const struct conf *list); /* into stage->
 enum compile_call_kind { COMPILE_REQUEST, COMPILE_STATUS, COMPILE_STEP, COMPILE_CANCEL };
 void compile_call(struct compile *c, const struct conf *group, const char *of, enum compile_call_kind kind,
                   struct stage_call *call);
-void compile_call_defaults(struct stage_call *call); /* before fields_read */
+void compile_call_defaults(struct stage_call *call);             /* before fields_read */
+const struct conf *compile_rules_find(const struct conf *group); /* what makes a step repeat; or NULL */
 void compile_rules(struct compile *c, const struct conf *group, const char *of, bool must, struct stage_step *step);
 void compile_capture(struct compile *c, const struct conf *at, struct stage_capture *capture); /* `at` may be NULL */
+/* The judging settings of any group, read by fields_judging into *rules before; `c->scope.steps` says whose replies
+ * they may speak of. */
+void compile_judging(struct compile *c, const struct conf *group, struct stage_rules *rules);
 void compile_outputs(struct compile *c, const struct conf *group, const struct stage_output **ret_outputs,
                      size_t *ret_count);
 

@@ -41,6 +41,8 @@ static const struct field stage_fields[] = {
         "Further hosts that URLs from replies may lead to: `\"host\"`, `\"host:port\"` or `\"https://host\"`. The "
         "origin of the call that a URL came from is always allowed."),
     ROW(DURATION, timeout, IN(stage, timeout_ms), "0s..365d", "none", "Of the whole run."),
+    ROW(DURATION, orphan_after, IN(stage, orphan_after_ms), "0s..365d", "0s, never",
+        "A run whose status nobody has read for so long is canceled. A paused pipeline reads none either."),
     LATER(limits),
     LATER(artifacts),
     LATER(callback),
@@ -100,8 +102,6 @@ static const struct field call_fields[] = {
     ROW(GROUP, retry, HAND, "", "", "How often a call is tried again that failed in a way that allows it."),
     LATER(on_in_doubt),
     LATER(probe),
-    LATER(error_when),
-    LATER(error),
     LATER(limits),
 };
 
@@ -134,37 +134,19 @@ static const struct field retry_fields[] = {
 static const struct field repeat_fields[] = {
     ROW(DURATION, every, IN(stage_step, every_ms), "10ms..7d", "5s",
         "From one call to the next, on a grid of the run's own: the second may come sooner."),
+    ROW(DURATION, max_every, IN(stage_step, max_every_ms), "10ms..7d", "10 times `every`",
+        "The longest time between two calls, with `backoff` or `adaptive`."),
+    ROW(NUMBER, backoff, HAND, "", "1, no growth",
+        "By this factor `every` grows from call to call, up to `max_every`: a number from 1 to 10 such as `1.5`."),
+    ROW(BOOL, adaptive, IN(stage_step, adaptive), "", "false",
+        "Once 10 runs of the stage have succeeded: poll where they used to end, between `every` and `max_every`."),
     ROW(DURATION, timeout, IN(stage_step, timeout_ms), "0s..365d", "1h for a step that repeats, else none",
         "Of the whole step; `\"0s\"` is none."),
     ROW(DURATION, not_found_grace, IN(stage_step, not_found_grace_ms), "0s..1d", "0s",
         "So long after the step began, a 404 means \"not there yet\"."),
-    ROW(PATH, value, IN(stage_step, rules.value), "", "",
-        "What the rules look at, in the reply's body. Absent or null: still running."),
-    ROW(WORDS, success, IN(stage_step, rules.success), "", "",
-        "Values with which the step has succeeded. Compared without case."),
-    ROW(WORDS, failure, IN(stage_step, rules.failure), "", "none", "Values with which it has failed."),
-    ROW(WORDS, canceled, IN(stage_step, rules.canceled), "", "none", "Values with which it was canceled."),
-    ROW(WORDS, running, IN(stage_step, rules.running), "", "none",
-        "Values with which it goes on. Others do too, but are counted and warned about."),
-    ROW(WORDS, warn, IN(stage_step, rules.warn), "", "none",
-        "Values with which the step has succeeded, but should be looked at."),
-    ROW(STRING, unknown, HAND, "running|fail", "running", "What a value means that no list names."),
-    ROW(LIMIT, at_most, HAND, "", "none",
-        "Instead of lists: `value` gives a number, and the step succeeds once it is this or less."),
-    ROW(LIMIT, at_least, HAND, "", "none", "Instead of lists: the step succeeds once the number is this or more."),
-    ROW(PATH, progress, IN(stage_step, rules.progress), "", "none", "A number from 0 to 100, or a text, for people."),
-    ROW(PATH, message, IN(stage_step, rules.message), "", "none", "A text for people."),
     ROW(GROUP, outputs, HAND, "", "none", "As at the top, from this step's last reply."),
     ROW(CAPTURE, capture, HAND, "", "none", "The reply is a log, and lines of it are outputs; see \"Logs\"."),
-    LATER(max_every),
-    LATER(backoff),
     LATER(follow),
-    LATER(success_when),
-    LATER(failure_when),
-    LATER(canceled_when),
-    LATER(running_when),
-    LATER(warn_when),
-    LATER(success_for),
     LATER(callback),
     LATER(artifacts),
     LATER(when),
@@ -178,6 +160,42 @@ static const struct field capture_fields[] = {
         "`docker`: the log comes as the Docker Engine API's multiplexed stream, which not every engine says in its "
         "Content-Type."),
     ROW(STRING, missing, HAND, "warn|ignore|fail", "warn", "What it means that the log has no such line."),
+};
+
+static const struct field judging_fields[] = {
+    ROW(PATH, value, IN(stage_rules, value), "", "",
+        "What the lists look at, in the reply's body. Absent: still running; null too, unless a list has `\"null\"`."),
+    ROW(WORDS, success, IN(stage_rules, success), "", "",
+        "Values with which the step has succeeded. Compared without case."),
+    ROW(WORDS, failure, IN(stage_rules, failure), "", "none", "Values with which it has failed."),
+    ROW(WORDS, canceled, IN(stage_rules, canceled), "", "none", "Values with which it was canceled."),
+    ROW(WORDS, running, IN(stage_rules, running), "", "none",
+        "Values with which it goes on. Others do too, but are counted and warned about."),
+    ROW(WORDS, warn, IN(stage_rules, warn), "", "none",
+        "Values with which the step has succeeded, but should be looked at."),
+    ROW(STRING, success_when, HAND, "", "none",
+        "An expression, without braces: with what is true the step has succeeded. `\"body.done and code == 200\"`."),
+    ROW(STRING, failure_when, HAND, "", "none", "The same for failure."),
+    ROW(STRING, canceled_when, HAND, "", "none", "The same for canceled."),
+    ROW(STRING, running_when, HAND, "", "none", "The same for what goes on, and is no surprise."),
+    ROW(STRING, warn_when, HAND, "", "none",
+        "The same for a success that should be looked at; also where `success` or `success_when` says success."),
+    ROW(STEADY, success_for, HAND, "10ms..7d", "at once",
+        "So long, or for so many replies in a row (1 to 1000), has success to last; anything else in between begins it "
+        "anew."),
+    ROW(STRING, unknown, HAND, "running|fail", "running",
+        "What a value means that no list names; without `value`, a reply that no condition describes."),
+    ROW(LIMIT, at_most, HAND, "", "none",
+        "Instead of lists: `value` gives a number, and the step succeeds once it is this or less."),
+    ROW(LIMIT, at_least, HAND, "", "none", "Instead of lists: the step succeeds once the number is this or more."),
+    ROW(PATH, progress, IN(stage_rules, progress), "", "none", "A number from 0 to 100, or a text, for people."),
+    ROW(PATH, message, IN(stage_rules, message), "", "none", "A text for people."),
+    ROW(STRING, error_when, HAND, "", "none",
+        "An expression, without braces: with what is true the call has failed for good, though its code is an expected "
+        "one."),
+    ROW(STRING, error, HAND, "", "none",
+        "What went wrong, for the report: a JSONPath or a template. Without `error_when`, a reply that has anything "
+        "there has failed, but null, false, 0 and what is empty."),
 };
 
 static const struct field step_fields[] = {
@@ -199,7 +217,8 @@ TABLE(call, "A call: `request`, `status`, `cancel`, and each of `steps`");
 TABLE(auth, "`auth`");
 TABLE(tls, "`tls`");
 TABLE(retry, "`retry`");
-TABLE(repeat, "Repeating and judging: `status`, and each of `steps`");
+TABLE(repeat, "Repeating: `status`, and each of `steps`");
+TABLE(judging, "Judging: `status`, and each of `steps`");
 TABLE(capture, "`capture`");
 TABLE(step, "Each of `steps`, besides a call's and a repeating step's settings");
 TABLE(pair, "Each of `headers` and `form` in the list form");
@@ -232,6 +251,7 @@ bool fields_type_fits(const struct conf *conf, enum field_type type) {
     case FIELD_COUNT: return kind == CONF_INT;
     case FIELD_NUMBER: return kind == CONF_INT || kind == CONF_REAL;
     case FIELD_SIZE: return kind == CONF_INT || kind == CONF_STRING;
+    case FIELD_STEADY: return kind == CONF_INT || kind == CONF_STRING;
     case FIELD_CODES: return kind == CONF_INT || kind == CONF_STRING;
     case FIELD_WORDS: return kind == CONF_STRING || (is_list(conf) && list_of(conf, false));
     case FIELD_LIMIT: return kind == CONF_INT || kind == CONF_REAL || kind == CONF_STRING;
@@ -404,9 +424,9 @@ static void add_allowed(struct buf *out, const char *allowed) {
 }
 
 void fields_print_reference(struct buf *out) {
-    static const struct field_table *const tables[] = {&fields_stage,   &fields_param, &fields_call,  &fields_pair,
-                                                       &fields_auth,    &fields_tls,   &fields_retry, &fields_repeat,
-                                                       &fields_capture, &fields_step};
+    static const struct field_table *const tables[] = {&fields_stage,   &fields_param,   &fields_call,  &fields_pair,
+                                                       &fields_auth,    &fields_tls,     &fields_retry, &fields_repeat,
+                                                       &fields_judging, &fields_capture, &fields_step};
     for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) {
         buf_addf(out, "%s### %s\n\n| setting | is | default | meaning |\n|---|---|---|---|\n", i ? "\n" : "",
                  tables[i]->title);

@@ -22,6 +22,7 @@
     X(PATH, "a JSONPath such as \"$.state\"")                                    \
     X(TEMPLATE, "a string, which may be a template")                             \
     X(LIMIT, "a number, or a template in quotes")                                \
+    X(STEADY, "a duration such as \"2m\", or how many replies in a row")         \
     X(REDIRECTS, "true, false, or how many")                                     \
     X(PAIRS, "a group { name = \"…\"; } or a list ( { name = …; value = …; } )") \
     X(ENABLED, "true, false, or \"auto\"")                                       \
@@ -55,7 +56,7 @@ struct field_table {
 };
 
 extern const struct field_table fields_stage, fields_param, fields_call, fields_auth, fields_tls, fields_retry,
-    fields_repeat, fields_capture, fields_step, fields_pair;
+    fields_repeat, fields_judging, fields_capture, fields_step, fields_pair;
 
 struct compile;
 struct stage_words;

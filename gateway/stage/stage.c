@@ -101,25 +101,26 @@ static void make_roots(struct compile *c, const struct plan *plan) {
 
 /* In the two-step form with a status, the request runs once: rules in it are misplaced. */
 static bool misplaced_rules(struct compile *c, const struct plan *plan, size_t index, const struct conf *group) {
-    const struct conf *value = conf_find(group, "value");
-    if (plan->general || index != 0 || plan->count < 2 || !value) return false;
-    compile_fault(c, value, FAULT_INVALID,
-                  "request runs once, so it has no rules; put value and its lists into status");
+    const struct conf *rule = compile_rules_find(group);
+    if (plan->general || index != 0 || plan->count < 2 || !rule) return false;
+    compile_fault(c, rule, FAULT_INVALID, "request runs once, so it has no rules; put %s into status",
+                  strcmp(rule->name, "value") == 0 ? "value and its lists" : rule->name);
     return true;
 }
 
 static void compile_step(struct compile *c, const struct plan *plan, size_t index, struct stage_step *step) {
     const struct conf *group = plan->groups[index];
-    bool is_status = !plan->general && index == 1, repeats = is_status || conf_find(group, "value");
+    bool is_status = !plan->general && index == 1, repeats = is_status || compile_rules_find(group);
     const char *of = !plan->general ? plan->names[index]
                                     : arena_printf(c->arena, "the step \"%s\"", plan->names[index]);
-    struct field_place places[] = {{&fields_call, &step->call}, {&fields_repeat, step}, {&fields_step, NULL}};
+    struct field_place places[] = {
+        {&fields_call, &step->call}, {&fields_repeat, step}, {&fields_judging, &step->rules}, {&fields_step, NULL}};
     enum compile_call_kind kind = plan->general ? COMPILE_STEP : is_status ? COMPILE_STATUS : COMPILE_REQUEST;
     step->name = plan->names[index];
     step->every_ms = 5000;
     step->timeout_ms = repeats ? HOUR_MS : 0;
     compile_call_defaults(&step->call);
-    fields_read(c, group, of, places, plan->general ? 3 : 2);
+    fields_read(c, group, of, places, plan->general ? 4 : 3);
     c->scope.steps = index;
     compile_call(c, group, of, kind, &step->call);
     if (!misplaced_rules(c, plan, index, group)) compile_rules(c, group, of, is_status, step);

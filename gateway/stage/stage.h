@@ -85,11 +85,24 @@ struct stage_words {
     size_t count;
 };
 
-/* How a reply of a repeating step is judged. */
+/* A bare expression of the template language, over all names and the reply at hand. */
+struct stage_condition {
+    const struct template *holds; /* NULL: there is none */
+    const char *source;           /* as written, for people */
+};
+
+/* How a reply is judged: of a repeating step, and of a callback. */
 struct stage_rules {
-    bool exist; /* the step has rules, so it repeats */
+    bool exist; /* value or a condition: the step repeats until they decide. The error settings alone do not make it */
+    bool use_roots; /* a condition, a threshold or `error`: judging needs the run's values, not the reply alone */
     const struct jsonpath *value;
     struct stage_words success, failure, canceled, running, warn;
+    struct stage_condition success_when, failure_when, canceled_when, running_when, warn_when;
+    struct stage_condition error_when;
+    const struct jsonpath *error_path; /* what went wrong: a path, or a template; at most one of the two */
+    const struct template *error;
+    int64_t success_for_ms;          /* success has to last so long, */
+    int64_t success_polls;           /* or for so many replies in a row; both 0: the first one does */
     bool unknown_fails;              /* unknown = "fail" */
     const struct jsonpath *progress; /* a number 0…100 becomes `percent`; text becomes the message */
     const struct jsonpath *message;
@@ -117,6 +130,9 @@ struct stage_step {
     struct stage_call call;
     struct stage_rules rules;
     int64_t every_ms;           /* from one poll to the next; repeating steps */
+    int64_t max_every_ms;       /* the longest, with backoff or adaptive */
+    double backoff;             /* by this factor `every` grows from poll to poll; 1: not at all */
+    bool adaptive;              /* poll where the stage's runs used to end */
     int64_t timeout_ms;         /* of the whole step; 0: none of its own */
     int64_t not_found_grace_ms; /* so long after the step began a 404 means "not yet" */
     struct stage_capture capture;
@@ -141,6 +157,7 @@ struct stage {
     const char *const *hosts; /* further origins or hosts that URLs from replies may lead to */
     size_t host_count;
     int64_t timeout_ms;       /* of the whole run; 0: none */
+    int64_t orphan_after_ms;  /* canceled when nobody has looked at it for so long; 0: never */
     const char *const *roots; /* names by root index, ROOT_STEPS + step_count of them */
     /* What a run pins: the definition's text and every template it read, so that it can be compiled again after a
      * restart. */

@@ -140,7 +140,7 @@ static inline void rig_check_report(const struct rig *rig) {
     struct fault fault;
     struct buf text;
     buf_init(&text, 64 << 20);
-    run_report_write(rig->run, "http://gw.test", &text);
+    run_report_write(rig->run, NULL, 0, "http://gw.test", &text);
     const struct json *report = json_parse(arena, buf_text(&text), &limits, &fault);
     if (!report) fail_msg("the report is no JSON: %s: %s", fault.what, buf_cstr(&text));
     const char *status = json_gets_text(report, "status"), *progress = json_gets_text(report, "progress");

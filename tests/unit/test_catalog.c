@@ -221,12 +221,9 @@ static int teardown(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_teardown(test_reading, clean),
-        cmocka_unit_test_teardown(test_disabled, clean),
-        cmocka_unit_test_teardown(test_disabled_twin, clean),
-        cmocka_unit_test_teardown(test_keeps_last_good, clean),
-        cmocka_unit_test_teardown(test_two_of_one_name, clean),
-        cmocka_unit_test(test_no_directory),
+        cmocka_unit_test_teardown(test_reading, clean),         cmocka_unit_test_teardown(test_disabled, clean),
+        cmocka_unit_test_teardown(test_disabled_twin, clean),   cmocka_unit_test_teardown(test_keeps_last_good, clean),
+        cmocka_unit_test_teardown(test_two_of_one_name, clean), cmocka_unit_test(test_no_directory),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -214,6 +214,17 @@ static void check_everything(const struct stage *s) {
     assert_string_equal(call->tls.ca, "common.inc");
     assert_string_equal(call->tls.key, "common.inc");
     assert_true(code_set_holds(&call->expect, 409));
+    assert_true(rules->exist && rules->use_roots);
+    assert_true(template_uses(rules->success_when.holds, ROOT_HEADERS));
+    assert_string_equal(rules->failure_when.source, "body.failed | default(0) > 0");
+    assert_non_null(rules->canceled_when.holds);
+    assert_true(template_uses(rules->running_when.holds, ROOT_STEPS));
+    assert_non_null(rules->warn_when.holds);
+    assert_non_null(rules->error_when.holds);
+    assert_string_equal(jsonpath_source(rules->error_path), "$.errors[0].message");
+    assert_null(rules->error);
+    assert_int_equal(rules->success_for_ms, 120000);
+    assert_int_equal(rules->success_polls, 0);
     assert_int_equal(call->connect_timeout_ms, 1000);
     assert_int_equal(call->call_timeout_ms, 2000);
     assert_int_equal(call->max_reply_bytes, 1000);

@@ -7,6 +7,15 @@
 
 #include "call/pace.h"
 
+/* With the empty id of a run whose grid begins with `origin_ms`. */
+static int64_t grid(const struct stage_step *step, int64_t origin_ms, int64_t now_ms) {
+    int64_t shift = pace_origin_ms(step, 0, TEXT(""));
+    struct pace_now now = {.id = TEXT(""), .step_began_ms = origin_ms - shift, .now_ms = now_ms};
+    int64_t delay = pace_poll_ms(step, &now);
+    assert_int_equal(delay, pace_grid_ms(step, &now));
+    return delay;
+}
+
 static void test_polls(void **state) {
     (void)state;
     static const struct {
@@ -28,7 +37,7 @@ static void test_polls(void **state) {
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct stage_step step = {.every_ms = rows[i].every};
-        int64_t delay = pace_poll_ms(&step, rows[i].began, rows[i].now);
+        int64_t delay = grid(&step, rows[i].began, rows[i].now);
         if (delay != rows[i].delay) fail_msg("row %zu: %lld", i, (long long)delay);
     }
 }
@@ -38,7 +47,7 @@ static void test_grid(void **state) {
     (void)state;
     struct stage_step step = {.every_ms = 700};
     for (int64_t now = 1000; now < 10000; now++) {
-        int64_t delay = pace_poll_ms(&step, 1000, now);
+        int64_t delay = grid(&step, 1000, now);
         assert_int_equal((now + delay - 1000) % 700, 0);
         assert_true(delay >= 70 && delay <= 770);
     }
@@ -59,6 +68,51 @@ static void test_origins_spread(void **state) {
     }
     for (unsigned i = 0; i < 100; i++) assert_in_range(parts[i], 50, 150);
     assert_int_equal(pace_origin_ms(&(struct stage_step){0}, 50000, TEXT("x")), 50000);
+}
+
+#define MIDDLE (UINT32_MAX / 2 + 1) /* of the chances: no jitter */
+
+/* The delays follow each other as a geometric series would, whoever asks and when. */
+static void test_backoff(void **state) {
+    (void)state;
+    struct stage_step step = {.every_ms = 1000, .max_every_ms = 20000, .backoff = 2};
+    static const int64_t wanted[] = {1000, 2000, 4000, 8000, 16000, 20000, 20000};
+    struct pace_now now = {.id = TEXT(""), .step_began_ms = 5000, .now_ms = 5000, .random = MIDDLE};
+    for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++) {
+        int64_t delay = pace_poll_ms(&step, &now);
+        assert_int_equal(delay, wanted[i]);
+        now.now_ms += delay;
+    }
+    now.now_ms = 0; /* the clock was set back */
+    assert_int_equal(pace_poll_ms(&step, &now), 1000);
+    now.random = 0;
+    assert_int_equal(pace_poll_ms(&step, &now), 900);
+    now.random = UINT32_MAX;
+    assert_int_equal(pace_poll_ms(&step, &now), 1099);
+    now.now_ms = INT64_MAX;
+    assert_int_equal(pace_poll_ms(&step, &now), 21999);
+}
+
+/* Runs of a stage take about 10 minutes: few polls before, many there, few again when it takes longer than ever. */
+static void test_adaptive(void **state) {
+    (void)state;
+    struct history history = {0};
+    struct stage_step step = {.every_ms = 1000, .max_every_ms = 60000, .backoff = 1, .adaptive = true};
+    struct pace_now now = {.id = TEXT(""), .random = MIDDLE, .history = &history};
+    for (int64_t i = 0; i < 9; i++) history_add(&history, 600000 + 500 * i);
+    assert_int_equal(pace_poll_ms(&step, &now), pace_grid_ms(&step, &now)); /* too few to go by */
+    for (int64_t i = 9; i < 100; i++) history_add(&history, 600000 + 500 * i);
+    static const struct {
+        int64_t age, delay;
+    } rows[] = {
+        {0, 60000},     {500000, 60000}, {590000, 12500}, {604900, 2100},   {640000, 1000},
+        {649499, 1000}, {649500, 1000},  {700000, 5050},  {2000000, 60000},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        now.now_ms = rows[i].age;
+        int64_t delay = pace_poll_ms(&step, &now);
+        if (delay != rows[i].delay) fail_msg("row %zu: %lld", i, (long long)delay);
+    }
 }
 
 static void test_retries(void **state) {
@@ -94,7 +148,8 @@ static void test_retries(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_polls), cmocka_unit_test(test_grid),
-                                       cmocka_unit_test(test_origins_spread), cmocka_unit_test(test_retries)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_polls),          cmocka_unit_test(test_grid),
+                                       cmocka_unit_test(test_origins_spread), cmocka_unit_test(test_backoff),
+                                       cmocka_unit_test(test_adaptive),       cmocka_unit_test(test_retries)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

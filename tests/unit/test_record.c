@@ -81,8 +81,8 @@ static void test_the_report_is_the_same(void **state) {
     struct buf before, after;
     buf_init(&before, 1 << 20);
     buf_init(&after, 1 << 20);
-    run_report_write(rig.run, "http://gw", &before);
-    run_report_write(run, "http://gw", &after);
+    run_report_write(rig.run, NULL, 0, "http://gw", &before);
+    run_report_write(run, NULL, 0, "http://gw", &after);
     assert_string_equal(buf_cstr(&before), buf_cstr(&after));
     buf_fini(&before);
     buf_fini(&after);
@@ -114,7 +114,7 @@ static void test_members_that_are_not_there(void **state) {
             struct json_limits limits = {1 << 20, 64, 10000};
             struct arena *arena = arena_new();
             buf_init(&report, 1 << 20);
-            run_report_write(run, "", &report);
+            run_report_write(run, NULL, 0, "", &report);
             const struct json *value = json_parse(arena, buf_text(&report), &limits, &fault);
             assert_int_equal(json_kind(json_gets(value, "outputs")), JSON_OBJECT);
             assert_int_equal(json_kind(json_gets(value, "artifacts")), JSON_ARRAY);

@@ -13,7 +13,7 @@ static const struct json *report_of(struct arena *arena, const struct run *run, 
     struct fault fault;
     struct json_limits limits = {64 << 20, 256, 10000000};
     buf_init(&text, 128 << 20);
-    run_report_write(run, base_url, &text);
+    run_report_write(run, NULL, 0, base_url, &text);
     assert_null(strstr(buf_cstr(&text), "${"));
     const struct json *report = json_parse(arena, buf_text(&text), &limits, &fault);
     if (!report) fail_msg("%s: %.2000s", fault.what, buf_cstr(&text));
@@ -32,6 +32,9 @@ static const struct {
     {"reason", K(JSON_STRING) | K(JSON_NULL)},
     {"progress", K(JSON_STRING)},
     {"percent", K(JSON_INT) | K(JSON_NULL)},
+    {"percentEstimated", K(JSON_BOOL)},
+    {"eta", K(JSON_STRING) | K(JSON_NULL)},
+    {"stalled", K(JSON_BOOL)},
     {"statusUrl", K(JSON_STRING)},
     {"cancelUrl", K(JSON_STRING)},
     {"upstream", K(JSON_OBJECT)},

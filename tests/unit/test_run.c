@@ -796,11 +796,11 @@ static void test_cancel_while_the_end_is_written_and_after(void **state) {
     struct buf before, after;
     buf_init(&before, 1 << 20);
     buf_init(&after, 1 << 20);
-    run_report_write(rig.run, "", &before);
+    run_report_write(rig.run, NULL, 0, "", &before);
     rig_cancel(&rig);
     rig_move(&rig, &(struct run_event){.kind = RUN_EVENT_DUE});
     rig_move(&rig, &(struct run_event){.kind = RUN_EVENT_STORED});
-    run_report_write(rig.run, "", &after);
+    run_report_write(rig.run, NULL, 0, "", &after);
     assert_string_equal(buf_cstr(&before), buf_cstr(&after));
     assert_false(rig.writing.exists);
     buf_fini(&before);
@@ -909,6 +909,128 @@ static void test_canceled_in_advance(void **state) {
         assert_true(rig.over);
         rig_end(&rig);
     }
+}
+
+/* ---- conditions, and success that has to last ---- */
+
+static const char one_gate[] = "name = \"gate\"; request = { method = \"GET\"; url = \"http://up.test/\"; every = "
+                               "\"1s\"; timeout = \"10m\"; %s };";
+
+static void begin_gate(struct rig *rig, const char *settings) {
+    char definition[1000];
+    snprintf(definition, sizeof definition, one_gate, settings);
+    rig_begin(rig, definition, 1);
+    rig_start_with(rig, NULL);
+    rig_stored(rig);
+}
+
+static void test_ends_by_conditions(void **state) {
+    (void)state;
+    static const struct {
+        const char *settings, *body;
+        enum run_status status;
+        enum reason reason;
+        const char *said;
+    } rows[] = {
+        {"success_when = \"body.n > 2\";", "{\"n\": 3}", RUN_SUCCEEDED, REASON_NONE, "succeeded"},
+        {"success_when = \"false\"; failure_when = \"body.n > 2\";", "{\"n\": 3}", RUN_TERMINAL, REASON_UPSTREAM_FAILED,
+         "request: failure_when holds: body.n > 2"},
+        {"success_when = \"false\"; canceled_when = \"body.n > 2\";", "{\"n\": 3}", RUN_CANCELED,
+         REASON_UPSTREAM_CANCELED, "request: canceled by the upstream: canceled_when holds: body.n > 2"},
+        {"warn_when = \"body.n > 2\";", "{\"n\": 3}", RUN_SUCCEEDED, REASON_NONE, "succeeded with a warning"},
+        {"value = \"$.s\"; success = [ \"ok\" ]; failure = [ \"bad\" ]; error_when = \"false\"; error = \"$.why\";",
+         "{\"s\": \"bad\", \"why\": \"disk full\"}", RUN_TERMINAL, REASON_UPSTREAM_FAILED,
+         "request: the upstream says \"bad\" - disk full"},
+        {"value = \"$.s\"; success = [ \"ok\" ]; unknown = \"fail\";", "{\"s\": \"odd\"}", RUN_TERMINAL,
+         REASON_UNKNOWN_STATUS, "request: the upstream says \"odd\", which no list of the definition names"},
+        {"success_when = \"body.done\"; unknown = \"fail\";", "{\"done\": false}", RUN_TERMINAL, REASON_UNKNOWN_STATUS,
+         "request: no condition describes the reply"},
+        {"success_when = \"body.done\"; error = \"$.e\";", "{\"done\": true, \"e\": \"no\"}", RUN_TERMINAL,
+         REASON_UPSTREAM_REFUSED, "request: the reply has an error: no"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct rig rig;
+        begin_gate(&rig, rows[i].settings);
+        rig_answer(&rig, 200, rows[i].body);
+        assert_ends(&rig, rows[i].status, rows[i].reason);
+        assert_string_equal(rig.run->progress, rows[i].said);
+        if (rows[i].status == RUN_TERMINAL) assert_string_equal(rig.run->error, rows[i].said);
+        rig_end(&rig);
+    }
+}
+
+static void test_a_condition_over_what_is_not_there(void **state) {
+    (void)state;
+    struct rig rig;
+    begin_gate(&rig, "success_when = \"body.state.ready\";");
+    rig_answer(&rig, 200, "{}");
+    assert_int_equal(rig.run->state, RUN_WAITING);
+    assert_non_null(strstr(rig.run->progress, "request: running - success_when: body.state"));
+    rig_due(&rig);
+    rig_answer(&rig, 200, "{\"state\": {\"ready\": true}}");
+    assert_ends(&rig, RUN_SUCCEEDED, REASON_NONE);
+    rig_end(&rig);
+}
+
+static void test_an_error_in_a_200_ends_a_step_that_runs_once(void **state) {
+    (void)state;
+    struct rig rig;
+    rig_begin(&rig,
+              "name = \"s\"; steps = ( { name = \"send\"; method = \"POST\"; url = \"http://up.test/\"; error = "
+              "\"$.errors[0].message\"; }, { name = \"next\"; url = \"http://up.test/\"; } );",
+              1);
+    rig_start_with(&rig, NULL);
+    rig_stored(&rig);
+    rig_answer(&rig, 200, "{\"errors\": [{\"message\": \"no such field\"}]}");
+    assert_ends(&rig, RUN_TERMINAL, REASON_UPSTREAM_REFUSED);
+    assert_string_equal(rig.run->error, "send: the reply has an error: no such field");
+    assert_int_equal(rig.sends[1], 0);
+    rig_end(&rig);
+}
+
+static void test_success_has_to_last_over_a_restart(void **state) {
+    (void)state;
+    static const struct {
+        const char *settings;
+        unsigned polls;
+    } rows[] = {{"success_for = 3;", 3}, {"success_for = \"2500ms\";", 4}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct rig rig;
+        char settings[200];
+        snprintf(settings, sizeof settings, "value = \"$.s\"; success = [ \"up\" ]; %s", rows[i].settings);
+        begin_gate(&rig, settings);
+        rig_answer(&rig, 200, "{\"s\": \"up\"}");
+        rig_stored(&rig);
+        assert_true(rig_durable_int(&rig, "steady_since") > 0);
+        rig_due(&rig);
+        rig_answer(&rig, 200, "{\"s\": \"down\"}");
+        rig_stored(&rig);
+        assert_int_equal(rig_durable_int(&rig, "steady_since"), 0);
+        for (unsigned n = 1; n <= rows[i].polls; n++) {
+            if (rig.run->state != RUN_WAITING) fail_msg("row %zu: %s after %u", i, run_state_word(rig.run->state), n);
+            rig_due(&rig);
+            rig_answer(&rig, 200, "{\"s\": \"up\"}");
+            if (n < rows[i].polls) assert_non_null(strstr(rig.run->progress, "request: up - "));
+            if (n == 1) {
+                rig_stored(&rig);
+                rig_restart(&rig);
+            }
+        }
+        assert_ends(&rig, RUN_SUCCEEDED, REASON_NONE);
+        rig_end(&rig);
+    }
+}
+
+static void test_cancel_while_success_lasts(void **state) {
+    (void)state;
+    struct rig rig;
+    begin_gate(&rig, "success_when = \"true\"; success_for = 3;");
+    rig_answer(&rig, 200, "{}");
+    rig_due(&rig);
+    rig_cancel(&rig);
+    while (!rig.over) rig_stored(&rig);
+    assert_int_equal(rig.run->status, RUN_CANCELED);
+    rig_end(&rig);
 }
 
 /* ---- restarts ---- */
@@ -1174,7 +1296,7 @@ static void test_secrets_do_not_come_back(void **state) {
     assert_null(strstr(rig.durable.body, "hunter22"));
     struct buf report;
     buf_init(&report, 1 << 20);
-    run_report_write(rig.run, "", &report);
+    run_report_write(rig.run, NULL, 0, "", &report);
     assert_null(strstr(buf_cstr(&report), "hunter22"));
     assert_non_null(strstr(buf_cstr(&report), "{\"seen\":[{\"a\":\"x***x\",\"***\":1}]}"));
     buf_fini(&report);
@@ -1242,7 +1364,7 @@ static void test_every_state_with_every_event(void **state) {
             rig_image_take(&rig, &before);
             struct reply reply = {.phase = REPLY_ANSWERED, .code = 200, .body = TEXT("{}")};
             fault_set(&fault, FAULT_UNDEFINED, NULL, "not there");
-            struct run_event event = {(enum run_event_kind)kind, &reply, &fault};
+            struct run_event event = {.kind = (enum run_event_kind)kind, .reply = &reply, .fault = &fault};
             struct run_world world = rig_world(&rig);
             run_move(rig.run, &event, &world, &orders);
             rig_image_take(&rig, &after);
@@ -1399,6 +1521,11 @@ int main(void) {
         cmocka_unit_test(test_unknown_word_is_told_once),
         cmocka_unit_test(test_unknown_word_may_fail),
         cmocka_unit_test(test_threshold_gates),
+        cmocka_unit_test(test_ends_by_conditions),
+        cmocka_unit_test(test_a_condition_over_what_is_not_there),
+        cmocka_unit_test(test_an_error_in_a_200_ends_a_step_that_runs_once),
+        cmocka_unit_test(test_success_has_to_last_over_a_restart),
+        cmocka_unit_test(test_cancel_while_success_lasts),
         cmocka_unit_test(test_threshold_that_is_no_number),
         cmocka_unit_test(test_outputs),
         cmocka_unit_test(test_logs),
