@@ -274,13 +274,22 @@ static const struct json *own_outputs(struct move *m, const struct json *value, 
     return both;
 }
 
+/* The outputs at the top may name those of the last step. */
+static const struct json *with_outputs(const struct json *value, const struct json *own, struct arena *scratch) {
+    struct json *whole = json_new_object(scratch);
+    for (struct json_member v = json_first(value); v.name.at; v = json_next(value, v))
+        json_set_text(whole, v.name, v.value);
+    json_set(whole, "outputs", own);
+    return whole;
+}
+
 /* The reply decided the step: take the outputs from it. Gives those of the step itself. */
 static const struct json *take_outputs(struct move *m, const struct json *value, bool warned, struct arena *scratch) {
     struct run *run = m->run;
     const struct json *own = own_outputs(m, value, scratch);
     bool last = is_last(run);
     const struct json *whole = last ? run_outputs_of(run, scratch, run->stage->outputs, run->stage->output_count,
-                                                     m->world->now_ms, value)
+                                                     m->world->now_ms, with_outputs(value, own, scratch))
                                     : NULL;
     if (!warned && !json_size(run->outputs) && !json_size(own) && !json_size(whole)) return own;
     struct json *outputs = json_new_object(run->arena);
@@ -308,7 +317,7 @@ static void keep_reply(struct move *m, const struct verdict *verdict, struct are
     for (struct json_member v = json_first(value); v.name.at; v = json_next(value, v))
         if (text_is(v.name, "headers") ? run->stage->names_headers : !m->captured || !text_is(v.name, "body"))
             json_set_text(kept, v.name, v.value);
-    json_set(kept, "outputs", own);
+    if (run->stage->names_outputs && is_small(own, OUTPUTS_MAX)) json_set(kept, "outputs", own);
     state->value = kept;
 }
 
@@ -441,7 +450,7 @@ static void canceled(struct move *m, const struct verdict *verdict, struct arena
     run->steps[run->step].status = RUN_CANCELED;
     if (word && rule_is(verdict, "canceled"))
         move_say(m, "%s: the upstream says \"%.*s\"", step_of(run)->name, move_told(word), word);
-    else move_say(m, "%s: canceled by the upstream: %.*s", step_of(run)->name, move_told(what), what);
+    else move_say(m, "%s: the upstream canceled it: %.*s", step_of(run)->name, move_told(what), what);
     move_end(m, RUN_CANCELED, verdict->reason, NULL);
 }
 

@@ -146,13 +146,13 @@ struct run {
     unsigned cancel_attempt;
     int64_t created_ms, updated_ms, ended_ms;
     int64_t step_began_ms;
-    struct verdict_series steady;
-    int64_t deadline_ms;    /* wall; the caller's. 0: none */
-    int64_t due_ms;         /* next call, in WAITING and CANCEL_WAITING */
-    char *progress, *error; /* heap; progress is never NULL */
-    char *upstream_word;    /* heap; or NULL */
-    int upstream_code;      /* 0: none yet */
-    int percent;            /* -1: unknown */
+    int64_t deadline_ms;          /* wall; the caller's. 0: none */
+    struct verdict_series steady; /* of the present step, with success_for */
+    int64_t due_ms;               /* next call, in WAITING and CANCEL_WAITING */
+    char *progress, *error;       /* heap; progress is never NULL */
+    char *upstream_word;          /* heap; or NULL */
+    int upstream_code;            /* 0: none yet */
+    int percent;                  /* -1: unknown */
     bool warned_unknown;
     bool outputs_left_out;        /* they were too large for a report */
     const struct json *outputs;   /* an object; NULL: none */

@@ -89,6 +89,22 @@ static bool check_member(struct compile *c, const char *root, struct text name, 
     return fault_set(fault, FAULT_UNDEFINED, NULL, "%s has no \"%.*s\"; it has %s", root, TEXT_ARG(name), list);
 }
 
+/* Which outputs a step declares is known here, what its reply has is not. */
+static bool check_outputs(struct compile *c, size_t step, const struct text *names, size_t count, struct fault *fault) {
+    const char *name = c->names.roots[ROOT_STEPS + step];
+    const struct stage_step *of = &c->stage->steps[step];
+    if (step >= c->scope.outputs)
+        return fault_set(fault, FAULT_UNDEFINED, NULL, "the outputs of \"%s\" are not made yet when this is needed",
+                         name);
+    if (of->output_count == 0 && !of->capture.properties)
+        return fault_set(fault, FAULT_UNDEFINED, NULL, "the step \"%s\" declares no outputs", name);
+    c->stage->names_outputs = true;
+    if (count == 0 || of->capture.properties) return true; /* what a log gives, the job knows */
+    const char **known = arena_array_of(c->arena, const char *, of->output_count);
+    for (size_t i = 0; i < of->output_count; i++) known[i] = of->outputs[i].name;
+    return check_member(c, arena_printf(c->arena, "%s.outputs", name), names[0], known, of->output_count, fault);
+}
+
 static bool check_step(struct compile *c, const char *root, const struct text *names, size_t count,
                        struct fault *fault) {
     size_t step = 0;
@@ -99,6 +115,7 @@ static bool check_step(struct compile *c, const char *root, const struct text *n
     if (text_is(names[0], "body") && c->stage->steps[step].capture.properties)
         return fault_set(fault, FAULT_UNDEFINED, NULL,
                          "the log of \"%s\" is not kept; what was captured is in %s.outputs", root, root);
+    if (text_is(names[0], "outputs")) return check_outputs(c, step, names + 1, count - 1, fault);
     return check_member(c, root, names[0], reply_members, 4, fault);
 }
 
@@ -125,6 +142,7 @@ static bool check_names(void *arg, const char *root, const struct text *names, s
     while (index < c->names.count && strcmp(c->names.roots[index], root) != 0) index++;
     if (index >= ROOT_STEPS) {
         if (count == 0 || text_is(names[0], "headers")) c->stage->names_headers = true;
+        if (count == 0) c->stage->names_outputs = true;
         return check_step(c, root, names, count, fault);
     }
     if (!check_root(c, (enum stage_root)index, fault)) return false;

@@ -9,8 +9,9 @@
 
 /* What the templates at hand may speak of. */
 struct compile_scope {
-    size_t steps; /* of so many steps the replies are known */
-    bool reply;   /* body, headers, code of the reply at hand */
+    size_t steps;   /* of so many steps the replies are known */
+    size_t outputs; /* and of so many the outputs */
+    bool reply;     /* body, headers, code of the reply at hand */
     bool secrets;
     bool own_body; /* body is that of the request at hand, as it will be sent: in its headers, to sign it */
 };

@@ -121,7 +121,7 @@ static void compile_step(struct compile *c, const struct plan *plan, size_t inde
     step->timeout_ms = repeats ? HOUR_MS : 0;
     compile_call_defaults(&step->call);
     fields_read(c, group, of, places, plan->general ? 4 : 3);
-    c->scope.steps = index;
+    c->scope.steps = c->scope.outputs = index;
     compile_call(c, group, of, kind, &step->call);
     if (!misplaced_rules(c, plan, index, group)) compile_rules(c, group, of, is_status, step);
     compile_capture(c, conf_find(group, "capture"), &step->capture);
@@ -136,7 +136,7 @@ static void compile_cancel(struct compile *c, const struct conf *group) {
     compile_call_defaults(call);
     fields_read(c, group, "cancel", &place, 1);
     c->steps_used = 0;
-    c->scope.steps = c->stage->step_count;
+    c->scope.steps = c->scope.outputs = c->stage->step_count;
     compile_call(c, group, "cancel", COMPILE_CANCEL, call);
     c->stage->cancel = call;
     c->stage->cancel_needs = c->steps_used;
@@ -194,7 +194,7 @@ static void compile_top(struct compile *c, const struct conf *top) {
     for (size_t i = 0; i < plan.count; i++) compile_step(c, &plan, i, &steps[i]);
     stage->step_count = plan.count;
     compile_cancel(c, conf_find(top, "cancel"));
-    c->scope.steps = plan.count;
+    c->scope.steps = c->scope.outputs = plan.count;
     compile_outputs(c, conf_find(top, "outputs"), &stage->outputs, &stage->output_count);
     compile_hosts(c, conf_find(top, "hosts"));
     explain_lacked(c);

@@ -152,6 +152,7 @@ struct stage {
     const struct stage_call *cancel;    /* or NULL */
     size_t cancel_needs;                /* the cancel call can be rendered once this many steps have replied */
     bool names_headers;                 /* a template speaks of the headers of a step's reply: runs keep them */
+    bool names_outputs;                 /* the same of a step's outputs */
     const struct stage_output *outputs; /* of the last step's last reply */
     size_t output_count;
     const char *const *hosts; /* further origins or hosts that URLs from replies may lead to */

@@ -229,6 +229,55 @@ static void test_outputs(void **state) {
     rig_end(&rig);
 }
 
+/* What the URL of the step at hand is made to; NULL: it is refused since a value is undefined. */
+static void assert_url(const struct rig *rig, const char *wanted) {
+    struct arena *arena = arena_new();
+    const struct json *roots[RUN_ROOTS_MAX];
+    struct fault fault = {0};
+    struct buf url;
+    buf_init(&url, 4096);
+    run_roots(rig->run, arena, rig->now_ms, NULL, roots);
+    bool made = template_render(rig->stage->steps[rig->run->step].call.url, roots, &url, &fault);
+    if (wanted) assert_string_equal(made ? buf_cstr(&url) : fault.what, wanted);
+    else assert_int_equal(made ? FAULT_NONE : fault.kind, FAULT_UNDEFINED);
+    buf_fini(&url);
+    arena_free(arena);
+}
+
+static void test_outputs_in_templates(void **state) {
+    (void)state;
+    struct rig rig;
+    begin(&rig,
+          "name = \"s\"; steps = ( { name = \"a\"; method = \"POST\"; url = \"http://up.test/\"; outputs = { "
+          "id = \"$.list[?@.mine].id\"; none = \"$.none\"; }; }, { name = \"b\"; url = \"http://up.test/{{ "
+          "a.outputs.id | first }}\"; outputs = { twice = \"{{ a.outputs.id + body.list }}\"; }; } ); "
+          "outputs = { of_b = \"{{ b.outputs.twice | length }}\"; none = \"{{ a.outputs.none | default('n') }}\"; };");
+    rig_stored(&rig);
+    rig_answer(&rig, 200, "{\"list\": [{\"id\": 1}, {\"id\": \"x y\", \"mine\": true}]}");
+    rig_stored(&rig);
+    rig_restart(&rig);
+    rig_due(&rig);
+    assert_url(&rig, "http://up.test/x%20y");
+    rig_answer(&rig, 200, "{\"list\": [2, 3]}");
+    assert_ends(&rig, RUN_SUCCEEDED, REASON_NONE);
+    assert_int_equal(json_int(json_gets(rig.run->outputs, "of_b")), 3);
+    assert_string_equal(output(&rig, "none"), "n");
+    rig_end(&rig);
+}
+
+/* An output that came to nothing is undefined where a later request needs it. */
+static void test_outputs_that_are_missing(void **state) {
+    (void)state;
+    struct rig rig;
+    begin(&rig, "name = \"s\"; steps = ( { name = \"a\"; method = \"POST\"; url = \"http://up.test/\"; outputs = { "
+                "id = \"$.id\"; }; }, { name = \"b\"; url = \"http://up.test/{{ a.outputs.id }}\"; } );");
+    rig_stored(&rig);
+    rig_answer(&rig, 200, "{}");
+    rig_stored(&rig);
+    assert_url(&rig, NULL);
+    rig_end(&rig);
+}
+
 /* ---- logs ---- */
 
 #define RIG_LOG(more)                                                                                                \
@@ -936,7 +985,7 @@ static void test_ends_by_conditions(void **state) {
         {"success_when = \"false\"; failure_when = \"body.n > 2\";", "{\"n\": 3}", RUN_TERMINAL, REASON_UPSTREAM_FAILED,
          "request: failure_when holds: body.n > 2"},
         {"success_when = \"false\"; canceled_when = \"body.n > 2\";", "{\"n\": 3}", RUN_CANCELED,
-         REASON_UPSTREAM_CANCELED, "request: canceled by the upstream: canceled_when holds: body.n > 2"},
+         REASON_UPSTREAM_CANCELED, "request: the upstream canceled it: canceled_when holds: body.n > 2"},
         {"warn_when = \"body.n > 2\";", "{\"n\": 3}", RUN_SUCCEEDED, REASON_NONE, "succeeded with a warning"},
         {"value = \"$.s\"; success = [ \"ok\" ]; failure = [ \"bad\" ]; error_when = \"false\"; error = \"$.why\";",
          "{\"s\": \"bad\", \"why\": \"disk full\"}", RUN_TERMINAL, REASON_UPSTREAM_FAILED,
@@ -1528,6 +1577,8 @@ int main(void) {
         cmocka_unit_test(test_cancel_while_success_lasts),
         cmocka_unit_test(test_threshold_that_is_no_number),
         cmocka_unit_test(test_outputs),
+        cmocka_unit_test(test_outputs_in_templates),
+        cmocka_unit_test(test_outputs_that_are_missing),
         cmocka_unit_test(test_logs),
         cmocka_unit_test(test_log_without_lines),
         cmocka_unit_test(test_outputs_of_a_run_without_success),
