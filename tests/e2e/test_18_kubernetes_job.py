@@ -6,7 +6,7 @@ import json
 import pytest
 from helpers.kubernetes import Kubernetes, mistakes_of, schema_of
 from helpers.services import shipped_text, templates
-from helpers.upstream import Reset
+from helpers.upstream import Reset, reply
 from helpers.wait import wait_until
 
 TOKEN = "the-token-of-a-service-account"
@@ -99,6 +99,15 @@ def test_values_as_orca_sends_them(jobs, cluster):
     report, name = begin(jobs, cluster, {"image": "i", "command": '["echo", "1"]', "env": '{"A": "b"}'})
     cluster.end(name, "Complete", 0, "")
     assert jobs.wait_end(report["id"])["status"] == "SUCCEEDED"
+
+
+def test_job_that_is_refused(jobs, cluster, upstream):
+    """By admission, say: with the server's own words."""
+    status = Kubernetes.status(403, "Forbidden", 'jobs.batch is forbidden: exceeded quota: "pods"')
+    upstream.on("POST", "/apis/batch/v1/namespaces/default/jobs", reply(403, status))
+    report = jobs.run("kubernetes-job", {"image": "i"})
+    assert (report["status"], report["reason"]) == ("TERMINAL", "upstream_refused"), report
+    assert "403" in report["error"] and "exceeded quota" in report["error"], report
 
 
 @pytest.mark.parametrize("namespace", ["a/b", "A", "-a", "a-", "a" * 64, ".."])

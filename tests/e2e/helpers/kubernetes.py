@@ -133,22 +133,22 @@ class Kubernetes:
     def _refuse(self, code, reason, wrong, request):
         if code != 401:
             self.violations.append(f"{request!r}: {wrong}")
-        return reply(code, self._status(code, reason, "; ".join(wrong)))
+        return reply(code, self.status(code, reason, "; ".join(wrong)))
 
     @staticmethod
-    def _status(code, reason, message):
+    def status(code, reason, message):
         return {"apiVersion": "v1", "kind": "Status", "metadata": {}, "status": "Failure" if code >= 400 else "Success",
                 "reason": reason, "message": message, "code": code}  # fmt: skip
 
     def _missing(self, what, name):
-        return 404, self._status(404, "NotFound", f'{what} "{name}" not found')
+        return 404, self.status(404, "NotFound", f'{what} "{name}" not found')
 
     def _createBatchV1NamespacedJob(self, names, query, request):
         job = request.json()
         name = job["metadata"]["name"]
         assert re.fullmatch(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", name), name  # RFC 1123, as the server would have it
         if name in self.jobs:
-            return 409, self._status(409, "AlreadyExists", f'jobs.batch "{name}" already exists')
+            return 409, self.status(409, "AlreadyExists", f'jobs.batch "{name}" already exists')
         self.jobs[name] = {**job, "status": {}}
         return 201, self.jobs[name]
 
@@ -161,7 +161,7 @@ class Kubernetes:
             return self._missing("jobs.batch", names["name"])
         self.deleted.append((names["name"], query.get("propagationPolicy")))
         del self.jobs[names["name"]]
-        return 200, self._status(200, "", "")
+        return 200, self.status(200, "", "")
 
     def _listCoreV1NamespacedPod(self, names, query, request):
         label, _, value = query["labelSelector"].partition("=")
