@@ -319,3 +319,31 @@ void buf_add_hex(struct buf *buf, const void *at, size_t len) {
     }
     buf_grew(buf, len * 2);
 }
+
+static const char base64_digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+void buf_add_base64(struct buf *buf, struct text t) {
+    for (size_t i = 0; i < t.len; i += 3) {
+        unsigned char bytes[3] = {0};
+        size_t n = t.len - i < 3 ? t.len - i : 3;
+        memcpy(bytes, t.at + i, n);
+        buf_addc(buf, base64_digits[bytes[0] >> 2]);
+        buf_addc(buf, base64_digits[(bytes[0] & 3) << 4 | bytes[1] >> 4]);
+        buf_addc(buf, n > 1 ? base64_digits[(bytes[1] & 15) << 2 | bytes[2] >> 6] : '=');
+        buf_addc(buf, n > 2 ? base64_digits[bytes[2] & 63] : '=');
+    }
+}
+
+bool buf_add_base64_decoded(struct buf *buf, struct text t) {
+    uint32_t bits = 0;
+    size_t len = t.len;
+    if (len % 4) return false;
+    while (len > 0 && t.len - len < 2 && t.at[len - 1] == '=') len--;
+    for (size_t i = 0; i < len; i++) {
+        const char *digit = t.at[i] ? strchr(base64_digits, t.at[i]) : NULL;
+        if (!digit) return false;
+        bits = bits << 6 | (uint32_t)(digit - base64_digits);
+        if (i % 4) buf_addc(buf, (char)(bits >> (6 - 2 * (i % 4)) & 0xFF));
+    }
+    return len % 4 != 1;
+}

@@ -77,5 +77,7 @@ char *buf_take(struct buf *buf);             /* GIVES the bytes, NUL-terminated;
 void buf_add_json_string(struct buf *buf, struct text t); /* with its quotes; RFC 8259 escapes; t must be UTF-8 */
 void buf_add_json_inner(struct buf *buf, struct text t);  /* the same without the quotes */
 void buf_add_hex(struct buf *buf, const void *at, size_t len);
+void buf_add_base64(struct buf *buf, struct text t);         /* RFC 4648, 4: with padding */
+bool buf_add_base64_decoded(struct buf *buf, struct text t); /* false for what is no base64; some may be added then */
 
 #endif

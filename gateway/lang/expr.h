@@ -48,7 +48,8 @@ enum expr_operator {
     EXPR_TIMES,
     EXPR_DIVIDE,
     EXPR_FLOOR,
-    EXPR_MODULO
+    EXPR_MODULO,
+    EXPR_POWER
 };
 
 enum expr_loop_member {
@@ -119,6 +120,9 @@ struct expr_parser {
 /* Reads one expression; the lexer's first token is read already, and afterwards stands behind the expression. */
 bool expr_parse(struct expr_parser *parser, const struct expr **ret);
 bool expr_parse_plain(struct expr_parser *parser, const struct expr **ret); /* the same without a … if b else c */
+/* {% set x | filters %}: the token at hand stands behind the name. *ret is what becomes of the text *ret_made, a
+ * variable whose slot (root) the caller fills in. */
+bool expr_parse_filters(struct expr_parser *parser, struct text name, struct expr **ret_made, const struct expr **ret);
 const struct expr_variable *expr_variable_find(const struct expr_scope *scope, struct text name);
 bool expr_name_check(struct expr_parser *parser); /* whether the NAME at hand may name a variable */
 

@@ -255,17 +255,41 @@ static bool parse_path(struct expr_parser *p, const struct expr **ret) {
     return variable || check_path(p, expr);
 }
 
+/* Behind the ( of what has a comma in it, or nothing: a tuple, which is a list here. */
+static bool parse_tuple(struct expr_parser *p, size_t start, const struct expr **ret) {
+    struct expr *expr = expr_make(p, EXPR_LIST, start);
+    struct expr_items items = {0};
+    if (*ret) expr_items_add(p, &items, *ret);
+    while (expr_sees(p, ",")) {
+        if (!expr_next(p)) return false;
+        if (expr_sees(p, ")")) break;
+        if (items.count == EXPR_ITEMS_MAX) return expr_here(p, FAULT_TOO_LARGE, "a list of more than 1000 elements");
+        if (!expr_parse_condition(p, ret)) return false;
+        expr_items_add(p, &items, *ret);
+    }
+    if (!expr_want(p, ")", "expected , or )")) return false;
+    expr->items = items.at;
+    expr->count = items.count;
+    expr_finish(p, expr, ret);
+    return true;
+}
+
+static bool parse_brackets(struct expr_parser *p, const struct expr **ret) {
+    size_t start = p->lexer.token.start;
+    *ret = NULL;
+    if (!expr_next(p)) return false;
+    if (!expr_sees(p, ")") && !expr_parse_condition(p, ret)) return false;
+    if (!*ret || expr_sees(p, ",")) return parse_tuple(p, start, ret);
+    return expr_want(p, ")", "expected )");
+}
+
 bool expr_parse_atom(struct expr_parser *p, const struct expr **ret) {
     struct token token = p->lexer.token;
     struct value literal;
     if (token.kind == TOKEN_STRING) return parse_literal(p, value_text(token.text), ret);
     if (token.kind == TOKEN_NUMBER) return parse_number(p, ret);
     if (expr_sees(p, "[") || expr_sees(p, "{")) return parse_container(p, ret);
-    if (expr_sees(p, "(")) {
-        if (!expr_next(p) || !expr_parse_condition(p, ret)) return false;
-        if (expr_sees(p, ",")) return expr_here(p, FAULT_UNSUPPORTED, "lists are written in square brackets: [1, 2]");
-        return expr_want(p, ")", "expected )");
-    }
+    if (expr_sees(p, "(")) return parse_brackets(p, ret);
     if (token.kind != TOKEN_NAME || is_reserved(token.text))
         return expr_here(p, FAULT_SYNTAX, "expected a name, a text in quotes or a number");
     return word_literal(token.text, &literal) ? parse_literal(p, literal, ret) : parse_path(p, ret);

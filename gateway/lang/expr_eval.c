@@ -328,6 +328,15 @@ static int64_t floor_divide(int64_t a, int64_t b) {
     return a % b != 0 && (a < 0) != (b < 0) ? whole - 1 : whole;
 }
 
+/* By squares: a base of 0, 1 or -1 takes any exponent, and each other is over after 63 bits. */
+static bool power_overflows(int64_t base, int64_t exponent, int64_t *ret) {
+    for (*ret = 1; exponent > 0; exponent >>= 1) {
+        if ((exponent & 1) && __builtin_mul_overflow(*ret, base, ret)) return true;
+        if (exponent > 1 && __builtin_mul_overflow(base, base, &base)) return true;
+    }
+    return false;
+}
+
 static bool reckon_integers(struct expr_run *run, const struct expr *expr, int64_t a, int64_t b, struct value *ret,
                             struct fault *fault) {
     int64_t result = 0;
@@ -337,6 +346,10 @@ static bool reckon_integers(struct expr_run *run, const struct expr *expr, int64
     case EXPR_MINUS: over = __builtin_sub_overflow(a, b, &result); break;
     case EXPR_TIMES: over = __builtin_mul_overflow(a, b, &result); break;
     case EXPR_DIVIDE: return real_result(run, expr, (double)a / (double)b, ret, fault);
+    case EXPR_POWER:
+        if (b < 0) return real_result(run, expr, pow((double)a, (double)b), ret, fault);
+        over = power_overflows(a, b, &result);
+        break;
     default:
         over = a == INT64_MIN && b == -1;
         if (over) break;
@@ -368,6 +381,7 @@ static bool reckon_reals(struct expr_run *run, const struct expr *expr, double a
     case EXPR_TIMES: return real_result(run, expr, a * b, ret, fault);
     case EXPR_DIVIDE: return real_result(run, expr, a / b, ret, fault);
     case EXPR_FLOOR: return real_result(run, expr, real_floor(a, b), ret, fault);
+    case EXPR_POWER: return real_result(run, expr, pow(a, b), ret, fault);
     default: return real_result(run, expr, real_modulo(a, b), ret, fault);
     }
 }
@@ -404,6 +418,9 @@ static bool eval_arith(struct expr_run *run, const struct expr *expr, struct val
     bool divides = operator== EXPR_DIVIDE || operator== EXPR_FLOOR || operator== EXPR_MODULO;
     if (divides && !value_truth(b))
         return expr_fault(run, expr, FAULT_INVALID, fault, "division by zero: %.*s is 0", TEXT_ARG(expr->b->source));
+    if (operator== EXPR_POWER && !value_truth(a) && value_number(b) < 0)
+        return expr_fault(run, expr, FAULT_INVALID, fault, "division by zero: 0 has no negative power (%.*s)",
+                          TEXT_ARG(expr->source));
     if (a.kind == JSON_INT && b.kind == JSON_INT) return reckon_integers(run, expr, a.integer, b.integer, ret, fault);
     return reckon_reals(run, expr, value_number(a), value_number(b), ret, fault);
 }

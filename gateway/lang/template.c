@@ -104,6 +104,30 @@ static bool bind(struct rendering *r, const struct op *op) {
     return true;
 }
 
+static void first_pass(struct expr_loop *loop, struct value over) {
+    *loop = (struct expr_loop){.over = over.json, .length = (int64_t)json_size(over.json)};
+    if (over.kind == JSON_OBJECT) loop->member = json_first(over.json);
+}
+
+/* Those elements for which {% for … if … %} has passes, as a list: how many they are has to be known before the first.
+ */
+static bool choose(struct rendering *r, const struct op *op, struct value *over) {
+    struct expr_loop *loop = &r->run.loops[op->depth];
+    struct arena *arena = expr_scratch(&r->run);
+    struct json *chosen = json_new_array(arena);
+    bool names = over->kind == JSON_OBJECT;
+    for (first_pass(loop, *over); loop->index < loop->length; loop->index++) {
+        struct value good;
+        if (!bind(r, op) || !expr_eval(&r->run, op->only, &good, r->fault)) return false;
+        if (value_truth(good))
+            json_push(chosen,
+                      names ? json_new_text(arena, loop->member.name) : json_at(loop->over, (size_t)loop->index));
+        if (names) loop->member = json_next(loop->over, loop->member);
+    }
+    *over = value_of(chosen);
+    return true;
+}
+
 static bool begin_loop(struct rendering *r, const struct op *op, size_t *at) {
     struct expr_loop *loop = &r->run.loops[op->depth];
     struct value over;
@@ -112,8 +136,8 @@ static bool begin_loop(struct rendering *r, const struct op *op, size_t *at) {
         return expr_fault(&r->run, op->expr, FAULT_INVALID, r->fault, "a loop goes over an %s, but %.*s is of type %s",
                           op->items ? "object" : "array or object", TEXT_ARG(op->expr->source),
                           json_kind_word(over.kind));
-    *loop = (struct expr_loop){.over = over.json, .length = (int64_t)json_size(over.json)};
-    if (over.kind == JSON_OBJECT) loop->member = json_first(over.json);
+    if (op->only && !choose(r, op, &over)) return false;
+    first_pass(loop, over);
     *at = loop->length ? *at + 1 : op->to;
     return loop->length == 0 || bind(r, op);
 }
@@ -132,6 +156,26 @@ static void enter_scope(struct rendering *r, const struct op *op) {
         r->run.variables[reset->slot] = reset->outer == SIZE_MAX ? absent : r->run.variables[reset->outer];
 }
 
+static bool run_ops(struct rendering *r, size_t from, size_t to);
+
+static bool set_block(struct rendering *r, const struct op *op, size_t *at) {
+    struct value *variable = &r->run.variables[op->slot];
+    struct buf *outer = r->out, made;
+    size_t start = r->start;
+    expr_made_init(&made);
+    r->out = &made;
+    r->start = 0;
+    bool good = run_ops(r, *at + 1, op->to);
+    r->out = outer;
+    r->start = start;
+    *at = op->to;
+    if (good)
+        return expr_made(&r->run, op->expr, &made, variable, r->fault) &&
+               expr_eval(&r->run, op->expr, variable, r->fault);
+    buf_fini(&made);
+    return false;
+}
+
 static bool step(struct rendering *r, const struct op *op, size_t *at) {
     struct value value;
     switch (op->kind) {
@@ -143,6 +187,7 @@ static bool step(struct rendering *r, const struct op *op, size_t *at) {
     case OP_SET:
         if (!expr_eval(&r->run, op->expr, &r->run.variables[op->slot], r->fault)) return false;
         break;
+    case OP_SET_BLOCK: return set_block(r, op, at);
     case OP_IF:
         if (!expr_eval(&r->run, op->expr, &value, r->fault)) return false;
         if (value_truth(value)) break;
@@ -163,13 +208,66 @@ static bool whole_fault(const struct rendering *r, enum fault_kind kind, const c
     return fault_set(r->fault, kind, where, "%s", what);
 }
 
+/* ---- two members of one name ---- */
+
+/* The name between quotes that ends at `end`. */
+static struct text name_before(struct text made, size_t end) {
+    size_t start = end > 1 && made.at[end - 1] == '"' ? end - 1 : 0;
+    for (bool quote = false; start > 0 && !quote;) {
+        size_t slashes = 0;
+        quote = made.at[--start] == '"';
+        while (quote && slashes < start && made.at[start - 1 - slashes] == '\\') slashes++;
+        quote = quote && slashes % 2 == 0;
+        if (quote) return (struct text){made.at + start + 1, end - start - 2};
+    }
+    return (struct text){0};
+}
+
+static const struct op_name *find_written(const struct template *t, const struct op *op, struct text name) {
+    const struct op_name *found = NULL;
+    for (size_t i = 0; i < t->name_count; i++)
+        if (t->ops + t->names[i].op == op && text_same(t->names[i].name, name)) found = &t->names[i];
+    return found;
+}
+
+/* Renders once more, up to the operation that writes the bytes `from` to `to`; of several the first that holds a value.
+ */
+static const struct op *find_writer(struct rendering *r, size_t from, size_t to) {
+    const struct op *found = NULL;
+    r->passes = 0;
+    r->run.made = r->run.pattern_steps = 0;
+    r->run.work = r->run.matches = 0;
+    r->out->at[r->out->len = r->start] = 0;
+    for (size_t at = 0; at < r->t->count && r->out->len < to;) {
+        const struct op *op = &r->t->ops[at];
+        size_t before = r->out->len;
+        if (!step(r, op, &at)) return NULL;
+        bool writes = r->out->len > before && r->out->len > from && before < to;
+        if (writes && (!found || (found->kind != OP_HOLE && op->kind == OP_HOLE))) found = op;
+    }
+    return found;
+}
+
+static bool name_fault(struct rendering *r, struct text made) {
+    static const char what[] = "this makes a member whose name the object has already";
+    size_t end;
+    struct text name = json_find_twice(made, &end) ? name_before(made, end) : (struct text){0};
+    if (!name.at) return whole_fault(r, FAULT_INVALID, what);
+    size_t from = (size_t)(name.at - r->out->at);
+    name.at = arena_strndup(expr_scratch(&r->run), name.at, name.len); /* the output is made anew */
+    const struct op *op = find_writer(r, from, from + name.len + 1);
+    const struct op_name *written = op ? find_written(r->t, op, name) : NULL;
+    if (written) return lex_fault_at(written->origin, written->name, r->fault, FAULT_INVALID, what);
+    if (op && op->kind == OP_HOLE) return expr_fault(&r->run, op->expr, FAULT_INVALID, r->fault, "%s", what);
+    return whole_fault(r, FAULT_INVALID, what);
+}
+
 static bool check_made_json(struct rendering *r) {
     struct json_limits limits = {.max_bytes = SIZE_MAX, .max_depth = 512, .max_items = SIZE_MAX};
     struct text made = {r->out->at + r->start, r->out->len - r->start};
     struct fault why = {0};
     if (json_parse(expr_scratch(&r->run), made, &limits, &why)) return true;
-    if (strstr(why.what, "twice"))
-        return whole_fault(r, FAULT_INVALID, "what this makes has a member's name twice in one object");
+    if (strstr(why.what, "twice")) return name_fault(r, made);
     return whole_fault(r, why.kind, why.what);
 }
 
@@ -181,14 +279,17 @@ static bool check_made_url(struct rendering *r) {
     return !place_has_dots(made) || whole_fault(r, FAULT_INVALID, "the URL has a path segment . or ..");
 }
 
-static bool run_ops(struct rendering *r) {
+static bool run_ops(struct rendering *r, size_t from, size_t to) {
+    for (size_t at = from; at < to && !r->out->full;)
+        if (!step(r, &r->t->ops[at], &at)) return false;
+    return true;
+}
+
+static bool run_all(struct rendering *r) {
     static const char *const made[] = {
         [PLACE_TEXT] = "the text",     [PLACE_JSON] = "the JSON body", [PLACE_URL] = "the URL",
         [PLACE_HEADER] = "the header", [PLACE_FORM] = "the form",      [PLACE_XML] = "the XML body"};
-    for (size_t at = 0; at < r->t->count;) {
-        if (!step(r, &r->t->ops[at], &at)) return false;
-        if (r->out->full) break;
-    }
+    if (!run_ops(r, 0, r->t->count)) return false;
     if (r->out->full)
         return fault_set(r->fault, FAULT_TOO_LARGE, r->t->file, "%s would have more than %zu bytes", made[r->t->place],
                          r->out->max);
@@ -204,7 +305,7 @@ static bool render(const struct template *t, const struct json *const *roots, st
     r.run.variables = variables;
     r.run.loops = loops;
     for (size_t i = 0; i < t->slots; i++) variables[i] = (struct value){.kind = JSON_NULL, .absent = true};
-    bool good = run_ops(&r);
+    bool good = run_all(&r);
     expr_run_end(&r.run);
     return good;
 }

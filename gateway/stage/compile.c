@@ -12,6 +12,7 @@
 static const char *const run_members[] = {"id", "key", "stage", "started"};
 static const char *const caller_members[] = {"user", "application", "pipeline", "execution"};
 static const char *const reply_members[] = {"body", "headers", "code", "outputs"};
+static const char *const callback_members[] = {"url"};
 
 void compile_fault(struct compile *c, const struct conf *at, enum fault_kind kind, const char *format, ...) {
     va_list args;
@@ -128,7 +129,13 @@ static bool check_root(struct compile *c, enum stage_root root, struct fault *fa
     switch (root) {
     case ROOT_SECRET:
         return c->scope.secrets || fault_set(fault, FAULT_FORBIDDEN, NULL, "a secret may stand in requests only");
-    case ROOT_CALLBACK: return fault_set(fault, FAULT_UNSUPPORTED, NULL, "callback is not supported by this version");
+    case ROOT_CALLBACK:
+        if (c->scope.callback) return true;
+        return fault_set(fault, FAULT_UNDEFINED, NULL,
+                         c->scope.step_call
+                             ? "callback.url leads nowhere: neither this step nor a later one has "
+                               "callback = { … }"
+                             : "callback.url is as good as a key, and may stand in the calls of steps only");
     case ROOT_BODY: return c->scope.reply || c->scope.own_body || refuse_reply(c->names.roots[root], fault);
     case ROOT_HEADERS:
     case ROOT_CODE: return c->scope.reply || refuse_reply(c->names.roots[root], fault);
@@ -145,6 +152,7 @@ static bool check_names(void *arg, const char *root, const struct text *names, s
         if (count == 0) c->stage->names_outputs = true;
         return check_step(c, root, names, count, fault);
     }
+    if (index == ROOT_CALLBACK) c->callback_used = true; /* whatever is wrong with it */
     if (!check_root(c, (enum stage_root)index, fault)) return false;
     switch (index) {
     case ROOT_PARAMETERS: return count == 0 || check_parameter(c, names[0], fault);
@@ -152,6 +160,7 @@ static bool check_names(void *arg, const char *root, const struct text *names, s
         if (count) return check_secret(c, names[0], fault);
         return fault_set(fault, FAULT_UNDEFINED, NULL, "say which secret: secret.NAME");
     case ROOT_RUN: return count == 0 || check_member(c, root, names[0], run_members, 4, fault);
+    case ROOT_CALLBACK: return count == 0 || check_member(c, root, names[0], callback_members, 1, fault);
     case ROOT_CALLER: return count == 0 || check_member(c, root, names[0], caller_members, 4, fault);
     default: return true;
     }
@@ -160,6 +169,7 @@ static bool check_names(void *arg, const char *root, const struct text *names, s
 static bool check_used(struct compile *c, const struct template *t, struct fault *fault) {
     for (size_t root = 0; root < ROOT_STEPS; root++)
         if (template_uses(t, root) && !check_root(c, (enum stage_root)root, fault)) return false;
+    if (template_uses(t, ROOT_CALLBACK)) c->callback_used = true;
     for (size_t step = 0; step + ROOT_STEPS < c->names.count; step++) {
         if (!template_uses(t, ROOT_STEPS + step)) continue;
         if (!check_step(c, c->names.roots[ROOT_STEPS + step], NULL, 0, fault)) return false;

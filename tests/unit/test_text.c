@@ -239,6 +239,35 @@ static void writes_hex(void **state) {
     buf_fini(&buf);
 }
 
+static void writes_and_reads_base64(void **state) {
+    (void)state;
+    static const char *const pairs[][2] = {{"", ""},
+                                           {"f", "Zg=="},
+                                           {"fo", "Zm8="},
+                                           {"foo", "Zm9v"},
+                                           {"foob", "Zm9vYg=="},
+                                           {"fooba", "Zm9vYmE="},
+                                           {"foobar", "Zm9vYmFy"},
+                                           {"\xFB\xEF\xFF", "++//"}}; /* RFC 4648, 10 */
+    static const char *const wrong[] = {"Z", "Zg", "Zg=", "Zg==Zg==", "Z===", "Zm9-", "Zm 9", "===="};
+    for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) {
+        struct buf buf;
+        buf_init(&buf, 100);
+        buf_add_base64(&buf, text_of(pairs[i][0]));
+        assert_string_equal(buf_cstr(&buf), pairs[i][1]);
+        buf_clear(&buf);
+        assert_true(buf_add_base64_decoded(&buf, text_of(pairs[i][1])));
+        assert_string_equal(buf_cstr(&buf), pairs[i][0]);
+        buf_fini(&buf);
+    }
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        struct buf buf;
+        buf_init(&buf, 100);
+        if (buf_add_base64_decoded(&buf, text_of(wrong[i]))) fail_msg("%s is taken for base64", wrong[i]);
+        buf_fini(&buf);
+    }
+}
+
 int main(void) {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(compares),
@@ -252,6 +281,7 @@ int main(void) {
         cmocka_unit_test(buffer_is_cut_and_taken),
         cmocka_unit_test(writes_json_strings),
         cmocka_unit_test(writes_hex),
+        cmocka_unit_test(writes_and_reads_base64),
     };
     return cmocka_run_group_tests_name("text", tests, NULL, NULL);
 }
