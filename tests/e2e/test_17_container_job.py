@@ -2,6 +2,9 @@
 machine cannot run a container, all of it is skipped, with what the engine said."""
 
 import re
+import select
+import socket
+import threading
 
 import pytest
 from helpers.podman import IMAGE, ULIMITS, Podman
@@ -25,7 +28,7 @@ def definition(engine, **replaced):
     """As an operator would set it: enabled, the engine's socket, the host's network, and polls for a test's patience."""
     text = shipped_text("container-job", enabled="true", **{"every": '"100ms"', **replaced})
     text, count = re.subn(r'"/run/docker\.sock"', f'"{engine.socket}"', text)
-    assert count == 6, "each call names the socket"
+    assert count == 8, "each call names the socket"
     text, count = re.subn(r'"bridge", "none"', '"bridge", "none", "host"', text)
     assert count == 1
     return text
@@ -117,6 +120,51 @@ def test_restart_of_the_gateway_in_the_middle(gateway, engine):
     ended = one.client().wait_end(report["id"])
     assert (ended["status"], ended["outputs"]["a"]) == ("SUCCEEDED", "1"), ended
     assert engine.containers() == []
+
+
+class LosesReply:
+    """Between the gateway and the engine: the first reply to a request that begins so is lost on the way."""
+
+    def __init__(self, path, engine, begins):
+        self.engine, self.begins, self.lost = engine, begins, 0
+        self.listener = socket.socket(socket.AF_UNIX)
+        self.listener.bind(path)
+        self.listener.listen()
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        while True:
+            try:
+                client = self.listener.accept()[0]
+            except OSError:
+                return
+            threading.Thread(target=self.carry, args=(client,), daemon=True).start()
+
+    def carry(self, client):
+        with client, socket.socket(socket.AF_UNIX) as server:
+            server.connect(self.engine)
+            losing = False
+            while True:
+                for ready in select.select([client, server], [], [])[0]:
+                    data = ready.recv(65536)
+                    if not data or (losing and ready is server):
+                        return  # both sides see the end
+                    if ready is client and data.startswith(self.begins) and not self.lost:
+                        losing, self.lost = True, 1
+                    (server if ready is client else client).sendall(data)
+
+
+@pytest.mark.parametrize("begins", [b"POST /containers/create?", b"POST /containers/stagedoor-"], ids=["create", "start"])
+def test_lost_reply_runs_nothing_twice(gateway, engine, tmp_path_factory, begins):
+    """The engine has acted, and nobody heard of it: the container is found by its name."""
+    path = str(tmp_path_factory.mktemp("lost") / "proxy.sock")
+    proxy = LosesReply(path, engine.socket, begins)
+    text = definition(engine).replace(engine.socket, path)
+    client = gateway(stages={"container-job": text}, templates=templates()).client()
+    report = client.run("container-job", parameters("echo SPINNAKER_PROPERTY_ran=$((1 + 1)); exit 0"))
+    assert (report["status"], report["outputs"]["ran"], proxy.lost) == ("SUCCEEDED", "2", 1), report
+    assert report["outputs"]["log"].count("ran=") == 1 and engine.containers() == []
+    proxy.listener.close()
 
 
 def test_no_engine(gateway, engine, tmp_path):
