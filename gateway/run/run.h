@@ -191,6 +191,7 @@ struct run {
     bool outputs_left_out;        /* they were too large for a report */
     const struct json *outputs;   /* an object; NULL: none */
     const struct json *artifacts; /* an array; NULL: none */
+    const struct json *warnings;  /* an array of sentences; NULL: none */
     struct journal journal;       /* its calls, for explain */
 };
 

@@ -64,6 +64,7 @@ struct stage_tls {
 struct stage_call {
     const char *method; /* upper case */
     const struct template *url;
+    const char *unix_socket; /* what is connected to in place of the URL's host; NULL: the host */
     const struct stage_header *headers;
     size_t header_count;
     const struct template *body;     /* NULL: none */
@@ -112,6 +113,15 @@ struct stage_rules {
     const struct template *at_most, *at_least;
 };
 
+/* What is read out of a reply that is a log; see call/capture. */
+enum stage_framing { FRAMING_BY_TYPE, FRAMING_NONE, FRAMING_DOCKER };
+enum stage_missing { MISSING_WARN, MISSING_IGNORE, MISSING_FAIL };
+struct stage_capture {
+    bool properties;
+    enum stage_framing framing;
+    enum stage_missing missing; /* what it means that nothing was found */
+};
+
 /* How a callback shows from whom it is. */
 enum stage_verify { VERIFY_NONE, VERIFY_STANDARD_WEBHOOKS, VERIFY_GITHUB, VERIFY_BEARER };
 
@@ -147,6 +157,7 @@ struct stage_step {
     bool adaptive;              /* poll where the stage's runs used to end */
     int64_t timeout_ms;         /* of the whole step; 0: none of its own */
     int64_t not_found_grace_ms; /* so long after the step began a 404 means "not yet" */
+    struct stage_capture capture;
     const struct stage_output *outputs;
     size_t output_count;
 };
@@ -167,7 +178,8 @@ struct stage_probe {
 struct stage {
     struct arena *arena;
     const char *name, *label, *description;
-    const char *file; /* as it was read: "stages.d/load-test.conf" */
+    const char *file;     /* as it was read: "stages.d/load-test.conf" */
+    const char *disabled; /* why it is not to be offered, a sentence; NULL: it is */
     const struct param *params;
     size_t param_count;
     const struct stage_step *steps;
