@@ -9,12 +9,15 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "call/capture.h"
 #include "call/pace.h"
 #include "run/run_move.h"
 
 #define SAID_MAX 1000                 /* bytes of one text that came from outside */
 #define OUTPUTS_MAX (4 * 1024 * 1024) /* bytes; what Spinnaker would have to keep */
-#define KEPT_MAX (8 * 1024 * 1024)    /* bytes of a reply that later steps may speak of */
+#define WARNINGS_MAX 50
+#define NO_PROPERTY "the log has no line that begins with SPINNAKER_PROPERTY_ or SPINNAKER_CONFIG_JSON="
+#define KEPT_MAX (8 * 1024 * 1024) /* bytes of a reply that later steps may speak of */
 
 /* ---- words ---- */
 
@@ -84,7 +87,7 @@ void move_say(struct move *m, const char *format, ...) {
     buf_fini(&text);
 }
 
-static void say_polling(struct move *m, const struct verdict *verdict) {
+void move_say_running(struct move *m, const struct verdict *verdict) {
     struct run *run = m->run;
     const char *word = verdict->word ? verdict->word : "running";
     const char *message = verdict->message ? verdict->message : "";
@@ -109,15 +112,17 @@ void move_judged(struct move *m, const char *verdict, const char *format, ...) {
     buf_fini(&text);
 }
 
-static void judged_by(struct move *m, const struct verdict *verdict) {
+static void judged_by(struct move *m, const struct stage_rules *rules, const struct verdict *verdict) {
     static const char *const words[] = {[VERDICT_RUNNING] = "running",
                                         [VERDICT_SUCCEEDED] = "succeeded",
                                         [VERDICT_FAILED] = "failed",
                                         [VERDICT_CANCELED] = "canceled",
                                         [VERDICT_AGAIN] = "again"};
     const char *word = words[verdict->kind], *what = verdict->message ? verdict->message : "";
-    const struct jsonpath *value = step_of(m->run)->rules.value;
-    if (value && verdict->word)
+    const struct jsonpath *value = rules->value;
+    bool by_condition = verdict->rule && strstr(verdict->rule, "_when") && !strstr(what, verdict->rule);
+    if (by_condition) move_judged(m, word, "%s holds%s%.*s", verdict->rule, *what ? ": " : "", move_told(what), what);
+    else if (value && verdict->word)
         move_judged(m, word, "%s is \"%.*s\"%s", jsonpath_source(value), move_told(verdict->word), verdict->word,
                     verdict->unknown_word ? ", which no list names" : "");
     else move_judged(m, word, "%.*s", move_told(what), what);
@@ -142,6 +147,21 @@ static void write_journal(struct move *m, enum run_state before, size_t step) {
     mem_free(m->why);
 }
 
+/* Besides what the move itself is judged by: one that was kept is judged in the move of another event. */
+void move_journal_callback(struct move *m, const struct verdict *verdict) {
+    struct move own = *m;
+    own.judged = NULL;
+    own.why = NULL;
+    judged_by(&own, &step_of(m->run)->callback->rules, verdict);
+    journal_add(&m->run->journal, &(struct journal_note){.step = step_of(m->run)->name,
+                                                         .call = "callback",
+                                                         .phase = "received",
+                                                         .verdict = own.judged,
+                                                         .rule = own.why,
+                                                         .at_ms = m->world->now_ms});
+    mem_free(own.why);
+}
+
 /* ---- orders ---- */
 
 /* The time at which the present step, or the whole run, is over; 0: never. A poll that goes on only so that the run can
@@ -149,7 +169,7 @@ static void write_journal(struct move *m, enum run_state before, size_t step) {
 int64_t run_deadline_ms(const struct run *run) {
     if (run_cancel_needs_step(run)) return run_cancel_limit_ms(run);
     int64_t whole = run->stage->timeout_ms ? run->created_ms + run->stage->timeout_ms : 0;
-    int64_t step = step_of(run)->timeout_ms ? run->step_began_ms + step_of(run)->timeout_ms : 0;
+    int64_t step = step_of(run)->timeout_ms && !run->queued ? run->step_began_ms + step_of(run)->timeout_ms : 0;
     int64_t first = whole && (!step || whole < step) ? whole : step;
     return run->deadline_ms && (!first || run->deadline_ms < first) ? run->deadline_ms : first;
 }
@@ -163,14 +183,21 @@ static void order_call(struct move *m) {
     m->orders->wait_until = run_deadline_ms(run);
 }
 
-/* The call of the present step; recorded as being sent first, where sending it twice would do harm. */
+/* The call of the present step; recorded as being sent first, where sending it twice would do harm. A callback that
+ * came before may make a poll needless. */
 void move_call(struct move *m) {
     struct run *run = m->run;
-    if (step_of(run)->call.idempotent || run->sending) {
+    bool harmless = step_of(run)->call.idempotent;
+    if (!step_of(run)->call.url) {
+        run_callback_wait(m);
+        return;
+    }
+    if (step_of(run)->rules.exist && run_callback_judge_kept(m)) return;
+    if ((harmless || run->sending) && !m->orders->store) {
         order_call(m);
         return;
     }
-    run->sending = true;
+    run->sending = run->sending || !harmless;
     run->state = RUN_INTENDING;
     m->orders->store = true;
 }
@@ -180,6 +207,12 @@ void move_wait(struct move *m, int64_t due_ms) {
     m->run->state = RUN_WAITING;
     m->run->due_ms = due_ms;
     m->orders->wait_until = deadline && deadline < due_ms ? deadline : due_ms;
+}
+
+void move_queue(struct move *m) {
+    m->run->state = RUN_QUEUED;
+    m->run->updated_ms = m->world->now_ms;
+    m->orders->wait_until = run_deadline_ms(m->run);
 }
 
 void move_end(struct move *m, enum run_status status, enum reason reason, const char *error) {
@@ -212,7 +245,9 @@ void move_say_not_done(struct move *m, const char *what) {
     const char *between = *what ? "; " : "";
     const char *time = run->deadline_ms && m->world->now_ms >= run->deadline_ms ? "by the caller's deadline"
                                                                                 : "within its time";
-    if (value && !run->upstream_word && run->steps[run->step].code)
+    if (run->awaiting && !run->steps[run->step].inbox)
+        move_say(m, "%s: not called back %s%s%s", step_of(run)->name, time, between, what);
+    else if (value && !run->upstream_word && run->steps[run->step].code)
         move_say(m, "%s: not done %s, and no reply had a word at %s%s%s", step_of(run)->name, time,
                  jsonpath_source(value), between, what);
     else move_say(m, "%s: not done %s%s%s", step_of(run)->name, time, between, what);
@@ -233,52 +268,111 @@ static bool is_small(const struct json *value, size_t max) {
     return small;
 }
 
-/* The reply decided the step: take the outputs from it. Gives those of the step itself. */
-static const struct json *take_outputs(struct move *m, const struct json *value, bool warned, struct arena *scratch) {
+static void note_warning(struct move *m, const char *what) {
     struct run *run = m->run;
-    const struct stage_step *step = step_of(run);
-    const struct json *own = run_outputs_of(run, scratch, step->outputs, step->output_count, m->world->now_ms, value);
+    if (json_size(run->warnings) >= WARNINGS_MAX) return;
+    struct json *warnings = json_new_array(run->arena);
+    for (size_t i = 0; i < json_size(run->warnings); i++) json_push(warnings, json_at(run->warnings, i));
+    const char *sentence = arena_printf(run->arena, "%s: %.*s", step_of(run)->name, move_told(what), what);
+    json_push(warnings, masked(m, json_new_string(run->arena, sentence)));
+    run->warnings = warnings;
+}
+
+/* Of a step that captures: reads the log that decided it. */
+static void capture_log(struct move *m, struct said *said, struct arena *scratch) {
+    const struct stage_capture *how = &step_of(m->run)->capture;
+    if (!how->properties || said->reply->phase != REPLY_ANSWERED) return;
+    struct captured *captured = arena_new_of(scratch, struct captured);
+    capture_read(scratch, how, said->reply, captured);
+    said->captured = captured;
+    for (size_t i = 0; i < json_size(captured->warnings); i++)
+        note_warning(m, json_text(json_at(captured->warnings, i)).at);
+    if (how->missing == MISSING_WARN && !json_size(captured->values)) note_warning(m, NO_PROPERTY);
+}
+
+/* What the definition says itself wins over what a log says. */
+static const struct json *own_outputs(struct move *m, const struct said *said, const struct json *value,
+                                      struct arena *scratch) {
+    const struct stage_step *step = step_of(m->run);
+    const struct json *own = run_outputs_of(m->run, scratch, step->outputs, step->output_count, m->world->now_ms,
+                                            value);
+    if (!said->captured) return own;
+    struct json *both = json_new_object(scratch);
+    const struct json *parts[] = {said->captured->values, own};
+    for (size_t i = 0; i < 2; i++)
+        for (struct json_member o = json_first(parts[i]); o.name.at; o = json_next(parts[i], o))
+            json_set_text(both, o.name, o.value);
+    return both;
+}
+
+/* The outputs at the top may name those of the last step. */
+static const struct json *with_outputs(const struct json *value, const struct json *own, struct arena *scratch) {
+    struct json *whole = json_new_object(scratch);
+    for (struct json_member v = json_first(value); v.name.at; v = json_next(value, v))
+        json_set_text(whole, v.name, v.value);
+    json_set(whole, "outputs", own);
+    return whole;
+}
+
+/* The reply decided the step: take the outputs from it. Gives those of the step itself. */
+static const struct json *take_outputs(struct move *m, const struct said *said, const struct json *value, bool warned,
+                                       struct arena *scratch) {
+    struct run *run = m->run;
+    const struct json *own = own_outputs(m, said, value, scratch);
     bool last = is_last(run);
     const struct json *whole = last ? run_outputs_of(run, scratch, run->stage->outputs, run->stage->output_count,
-                                                     m->world->now_ms, value)
+                                                     m->world->now_ms, with_outputs(value, own, scratch))
                                     : NULL;
     if (!warned && !json_size(run->outputs) && !json_size(own) && !json_size(whole)) return own;
     struct json *outputs = json_new_object(run->arena);
-    const struct json *parts[] = {run->outputs, own, whole};
+    const struct json *parts[] = {run->outputs, masked(m, own),
+                                  masked(m, whole)}; /* a log may hold a secret as a name */
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
         for (struct json_member o = json_first(parts[i]); o.name.at; o = json_next(parts[i], o))
-            json_set_text(outputs, o.name, i == 0 ? o.value : masked(m, o.value));
+            json_set_text(outputs, o.name, o.value);
     if (warned) json_set(outputs, "result", json_new_string(run->arena, "WARN"));
     run->outputs_left_out = run->outputs_left_out || !is_small(outputs, OUTPUTS_MAX);
     run->outputs = run->outputs_left_out ? json_new_object(run->arena) : outputs;
     return own;
 }
 
-/* The step is done: keep what later templates may ask for. `value` NULL: that of the reply at hand. */
-static void keep_reply(struct move *m, const struct json *value, const struct verdict *verdict, struct arena *scratch) {
-    struct run *run = m->run;
-    struct run_step *state = &run->steps[run->step];
-    state->status = RUN_SUCCEEDED;
-    if (!verdict->warned && is_last(run) && !run->stage->output_count && !step_of(run)->output_count)
-        return; /* nobody will ask */
-    if (!value) value = reply_value(scratch, m->event->reply);
-    const struct json *own = take_outputs(m, value, verdict->warned, scratch);
+void move_keep(struct run *run, const struct json *value, const struct json *own_outputs) {
     struct json *kept = json_new_object(run->arena);
+    bool log = step_of(run)->capture.properties; /* which nobody behind it may ask for */
     for (struct json_member v = json_first(value); v.name.at; v = json_next(value, v))
-        if (run->stage->names_headers || !text_is(v.name, "headers")) json_set_text(kept, v.name, v.value);
-    json_set(kept, "outputs", own);
-    state->value = kept;
+        if (text_is(v.name, "headers") ? run->stage->names_headers : !log || !text_is(v.name, "body"))
+            json_set_text(kept, v.name, v.value);
+    if (run->stage->names_outputs && is_small(own_outputs, OUTPUTS_MAX)) json_set(kept, "outputs", own_outputs);
+    run->steps[run->step].value = kept;
 }
 
-void move_succeed(struct move *m, const struct json *value, const struct verdict *verdict, struct arena *scratch) {
+/* The step is done: keep what later templates may ask for. */
+static void keep_said(struct move *m, const struct verdict *verdict, const struct said *said, struct arena *scratch) {
+    struct run *run = m->run;
+    run->steps[run->step].status = RUN_SUCCEEDED;
+    if (!verdict->warned && is_last(run) && !run->stage->output_count && !step_of(run)->output_count && !said->captured)
+        return; /* nobody will ask */
+    const struct json *value = said_value(scratch, said);
+    move_keep(run, value, take_outputs(m, said, value, verdict->warned, scratch));
+}
+
+bool move_refuse_large(struct move *m, const struct said *said) {
+    size_t bytes = said->reply ? said->reply->body.len : said->message.bytes;
+    if (bytes <= KEPT_MAX) return false;
+    move_fail(m, REASON_BAD_REPLY, "the reply is larger than the 8 MiB that are kept for the steps behind it");
+    return true;
+}
+
+void move_succeed(struct move *m, const struct said *said, const struct verdict *verdict, struct arena *scratch) {
     struct run *run = m->run;
     bool last = is_last(run);
-    if (!last && m->event->reply->body.len > KEPT_MAX) {
-        move_fail(m, REASON_BAD_REPLY, "the reply is larger than the 8 MiB that are kept for the steps behind it");
+    if (!last && !said->captured && move_refuse_large(m, said)) return;
+    if (said->captured && step_of(run)->capture.missing == MISSING_FAIL && !json_size(said->captured->values)) {
+        move_fail(m, REASON_NOTHING_CAPTURED, NO_PROPERTY);
         return;
     }
-    keep_reply(m, value, verdict, scratch);
-    run->sending = false;
+    keep_said(m, verdict, said, scratch);
+    run->sending = run->awaiting = run->hinted = false;
     if (last && run->outputs_left_out) {
         move_say(m, "succeeded; outputs are left out, since they are larger than 4 MiB");
         move_end(m, RUN_SUCCEEDED, REASON_NONE, NULL);
@@ -286,8 +380,10 @@ void move_succeed(struct move *m, const struct json *value, const struct verdict
     }
     if (last) {
         const char *what = verdict->warned && verdict->word ? verdict->word : verdict->message ? verdict->message : "";
-        move_say(m, "succeeded%s%s%.*s", verdict->warned ? " with a warning" : "", *what ? ": " : "", move_told(what),
-                 what);
+        const char *first = json_text(json_at(run->warnings, 0)).at;
+        bool warned = verdict->warned || (first && !*what);
+        if (first && !*what) what = first;
+        move_say(m, "succeeded%s%s%.*s", warned ? " with a warning" : "", *what ? ": " : "", move_told(what), what);
         move_end(m, RUN_SUCCEEDED, REASON_NONE, NULL);
         return;
     }
@@ -333,9 +429,18 @@ static void still_running(struct move *m, const struct verdict *verdict) {
     struct run *run = m->run;
     run->attempt = 0;
     m->orders->store |= !step_of(run)->call.idempotent; /* it was answered: a restart has to know that */
-    say_polling(m, verdict);
+    move_say_running(m, verdict);
     struct pace_now now = move_pace(run, m->world);
-    move_wait(m, m->world->now_ms + pace_poll_ms(step_of(run), &now));
+    move_wait(m, m->world->now_ms + (run->hinted ? MOVE_HINT_GAP_MS : pace_poll_ms(step_of(run), &now)));
+    run->hinted = false;
+}
+
+void move_note(struct move *m, const struct verdict *verdict) {
+    struct run *run = m->run;
+    run->updated_ms = m->world->now_ms;
+    if (verdict->word) put_text(&run->upstream_word, m->world, verdict->word);
+    if (verdict->percent >= 0) run->percent = verdict->percent;
+    if (verdict->unknown_word && !run->warned_unknown) run->warned_unknown = m->orders->unknown_word = true;
 }
 
 void move_note_url(struct run *run, const char *url) {
@@ -346,12 +451,9 @@ void move_note_url(struct run *run, const char *url) {
 static void note_upstream(struct move *m, const struct verdict *verdict) {
     struct run *run = m->run;
     const struct reply *reply = m->event->reply;
-    run->updated_ms = m->world->now_ms;
     run->upstream_code = run->steps[run->step].code = reply->phase == REPLY_ANSWERED ? reply->code : 0;
     move_note_url(run, reply->url);
-    if (verdict->word) put_text(&run->upstream_word, m->world, verdict->word);
-    if (verdict->percent >= 0) run->percent = verdict->percent;
-    if (verdict->unknown_word && !run->warned_unknown) run->warned_unknown = m->orders->unknown_word = true;
+    move_note(m, verdict);
 }
 
 /* May the call be made again, although an earlier one may have been acted on? */
@@ -380,19 +482,21 @@ void move_judge(struct move *m, struct arena *scratch, struct verdict *ret_verdi
     verdict_judge(scratch, step_of(run), m->event->reply, &scope, ret_verdict);
     if (verdict_settle(scratch, &step_of(run)->rules, m->world->now_ms, &m->run->steady, ret_verdict))
         m->orders->store = true;
-    judged_by(m, ret_verdict);
+    judged_by(m, &step_of(run)->rules, ret_verdict);
     note_upstream(m, ret_verdict);
 }
 
 void move_take_outputs(struct move *m, struct arena *scratch) {
-    take_outputs(m, reply_value(scratch, m->event->reply), false, scratch);
+    struct said said = {.reply = m->event->reply};
+    take_outputs(m, &said, said_value(scratch, &said), false, scratch);
 }
 
 /* In the upstream's own word, where that is what failed. Outputs help to find out why. */
-static void failed(struct move *m, const struct verdict *verdict, struct arena *scratch) {
+static void failed(struct move *m, const struct verdict *verdict, const struct said *said, struct arena *scratch) {
     const char *word = verdict->word, *what = verdict->message ? verdict->message : "";
     bool unknown = verdict->reason == REASON_UNKNOWN_STATUS, by_word = word && (unknown || rule_is(verdict, "failure"));
-    if (word || verdict->reason == REASON_UPSTREAM_FAILED) move_take_outputs(m, scratch);
+    if (word || verdict->reason == REASON_UPSTREAM_FAILED)
+        take_outputs(m, said, said_value(scratch, said), false, scratch);
     if (by_word)
         what = arena_printf(scratch, "the upstream says \"%.*s\"%s%s%.*s", move_told(word), word,
                             unknown ? ", which no list of the definition names" : "", *what ? " - " : "",
@@ -400,15 +504,28 @@ static void failed(struct move *m, const struct verdict *verdict, struct arena *
     move_fail(m, verdict->reason, what);
 }
 
-static void canceled(struct move *m, const struct verdict *verdict, struct arena *scratch) {
+static void canceled(struct move *m, const struct verdict *verdict, const struct said *said, struct arena *scratch) {
     struct run *run = m->run;
     const char *word = verdict->word, *what = verdict->message ? verdict->message : "";
-    move_take_outputs(m, scratch);
+    take_outputs(m, said, said_value(scratch, said), false, scratch);
     run->steps[run->step].status = RUN_CANCELED;
     if (word && rule_is(verdict, "canceled"))
         move_say(m, "%s: the upstream says \"%.*s\"", step_of(run)->name, move_told(word), word);
-    else move_say(m, "%s: the upstream canceled it: %.*s", step_of(run)->name, move_told(what), what);
+    else move_say(m, "%s: canceled by the upstream: %.*s", step_of(run)->name, move_told(what), what);
     move_end(m, RUN_CANCELED, verdict->reason, NULL);
+}
+
+void move_decide(struct move *m, const struct verdict *verdict, const struct said *said, struct arena *scratch) {
+    if (verdict->kind == VERDICT_SUCCEEDED) move_succeed(m, said, verdict, scratch);
+    else if (verdict->kind == VERDICT_FAILED) failed(m, verdict, said, scratch);
+    else canceled(m, verdict, said, scratch);
+}
+
+static void follow(struct move *m, const struct verdict *verdict, const struct said *said, struct arena *scratch) {
+    if (verdict->kind == VERDICT_AGAIN) again(m, verdict);
+    else if (verdict->kind == VERDICT_RUNNING) still_running(m, verdict);
+    else if (verdict->reason == REASON_IN_DOUBT) run_doubt_begin(m, verdict->message);
+    else move_decide(m, verdict, said, scratch);
 }
 
 /* The reply is judged: the next step, another poll or try, the end, or the cancel call that waited for it. */
@@ -416,17 +533,16 @@ static void replied(struct move *m) {
     struct run *run = m->run;
     struct arena *scratch = arena_new();
     struct verdict verdict;
+    struct said said = {.reply = m->event->reply};
+    bool polls = step_of(run)->rules.exist;
     move_judge(m, scratch, &verdict);
     note_phase(run, m->event->reply->phase);
     bool open = verdict.kind == VERDICT_RUNNING || verdict.kind == VERDICT_AGAIN;
-    if (run->cancel_wanted && verdict.kind != VERDICT_SUCCEEDED && !(open && run_cancel_needs_step(run)))
+    if (!open) capture_log(m, &said, scratch);
+    if (run_callback_follows(m, &verdict)) run_callback_await(m, &said, scratch);
+    else if (run->cancel_wanted && verdict.kind != VERDICT_SUCCEEDED && !(open && run_cancel_needs_step(run)))
         run_cancel_instead(m);
-    else if (verdict.kind == VERDICT_SUCCEEDED) move_succeed(m, NULL, &verdict, scratch);
-    else if (verdict.kind == VERDICT_FAILED && verdict.reason == REASON_IN_DOUBT) run_doubt_begin(m, verdict.message);
-    else if (verdict.kind == VERDICT_FAILED) failed(m, &verdict, scratch);
-    else if (verdict.kind == VERDICT_CANCELED) canceled(m, &verdict, scratch);
-    else if (verdict.kind == VERDICT_AGAIN) again(m, &verdict);
-    else still_running(m, &verdict);
+    else if (!polls || !run_callback_judge_kept(m)) follow(m, &verdict, &said, scratch); /* who came first */
     arena_free(scratch);
 }
 
@@ -442,14 +558,15 @@ static void call_refused(struct move *m) {
     else move_fail(m, fault->kind == FAULT_FORBIDDEN ? REASON_REFUSED_EGRESS : REASON_INVALID_REQUEST, fault->what);
 }
 
-/* After the restart it begins anew: in no doubt, since it was not sent. */
+/* After the restart, or when its turn comes, it begins anew: in no doubt, since it was not sent. */
 static void call_held(struct move *m) {
     struct run *run = m->run;
     bool harmless = repeatable(step_of(run));
     if (!harmless) run->sending = false;
     run->steps[run->step].calls--;
     m->orders->store = !harmless;
-    move_wait(m, m->world->now_ms);
+    if (m->event->turn) run_queue_held(m);
+    else move_wait(m, m->world->now_ms);
 }
 
 /* ---- time ---- */
@@ -469,7 +586,8 @@ void move_time_out(struct move *m) {
 
 /* The next poll or try; or the time of the step or the run is up. */
 static void due(struct move *m) {
-    if (move_time_is_up(m)) move_time_out(m);
+    if (move_time_is_up(m) || run_callback_overdue(m)) move_time_out(m);
+    else if (m->run->awaiting) run_callback_wait_on(m);
     else move_call(m); /* also where the clock was set back meanwhile: the timer knows better */
 }
 
@@ -484,6 +602,12 @@ static void due_in_call(struct move *m) {
     move_time_out(m);
 }
 
+/* Its turn has not come; its time may be up all the same. */
+static void due_in_queue(struct move *m) {
+    if (move_time_is_up(m)) move_time_out(m);
+    else m->orders->wait_until = run_deadline_ms(m->run);
+}
+
 /* ---- records ---- */
 
 /* The run, its intent, or what decided the step before is durable: the call may leave. No byte of it has yet, so a wish
@@ -495,6 +619,8 @@ static void recorded(struct move *m) {
     } else if (move_time_is_up(m)) {
         m->run->sending = false;
         move_time_out(m);
+    } else if (m->run->queued) {
+        move_queue(m);
     } else {
         move_call(m);
     }
@@ -535,25 +661,37 @@ static void came_late(struct move *m) { /* a timer of the state before */
 }
 
 static void (*const moves[RUN_STATE_END][RUN_EVENT_END])(struct move *) = {
-    /*                       STORED        UNSTORED    REPLY           REFUSED    HELD     DUE           CANCEL */
-    [RUN_ACCEPTING] = {recorded, dropped, cannot_be, cannot_be, cannot_be, came_late, run_cancel_want},
-    [RUN_INTENDING] = {recorded, cannot_be, cannot_be, cannot_be, cannot_be, came_late, run_cancel_want},
-    [RUN_CALLING] = {is_durable, cannot_be, replied, call_refused, call_held, due_in_call, run_cancel_stop_call},
-    [RUN_RECORDING] = {recorded, cannot_be, cannot_be, cannot_be, cannot_be, came_late, run_cancel_want},
-    [RUN_WAITING] = {is_durable, cannot_be, cannot_be, cannot_be, cannot_be, due, run_cancel_stop},
+    /*                       STORED        UNSTORED    REPLY           REFUSED    HELD     DUE           CANCEL CALLBACK
+       ADMITTED */
+    [RUN_ACCEPTING] = {recorded, dropped, cannot_be, cannot_be, cannot_be, came_late, run_cancel_want, cannot_be,
+                       run_queue_admitted_early},
+    [RUN_QUEUED] = {is_durable, cannot_be, cannot_be, cannot_be, cannot_be, due_in_queue, run_cancel_stop,
+                    run_queue_called_back, run_queue_admitted},
+    [RUN_INTENDING] = {recorded, cannot_be, cannot_be, cannot_be, cannot_be, came_late, run_cancel_want,
+                       run_callback_early, cannot_be},
+    [RUN_CALLING] = {is_durable, cannot_be, replied, call_refused, call_held, due_in_call, run_cancel_stop_call,
+                     run_callback_in_call, cannot_be},
+    [RUN_RECORDING] = {recorded, cannot_be, cannot_be, cannot_be, cannot_be, came_late, run_cancel_want,
+                       run_callback_early, cannot_be},
+    [RUN_WAITING] = {is_durable, cannot_be, cannot_be, cannot_be, cannot_be, due, run_cancel_stop, run_callback_in_wait,
+                     cannot_be},
     [RUN_PROBING] = {is_durable, cannot_be, run_doubt_replied, run_doubt_refused, run_doubt_held, run_doubt_due_in_call,
-                     run_doubt_cancel_in_call},
-    [RUN_PROBE_WAITING] = {is_durable, cannot_be, cannot_be, cannot_be, cannot_be, run_doubt_due, run_doubt_cancel},
-    [RUN_STOPPING] = {run_cancel_begin, cannot_be, cannot_be, cannot_be, cannot_be, came_late, is_known},
+                     run_doubt_cancel_in_call, run_callback_in_doubt, cannot_be},
+    [RUN_PROBE_WAITING] = {is_durable, cannot_be, cannot_be, cannot_be, cannot_be, run_doubt_due, run_doubt_cancel,
+                           run_callback_in_doubt, cannot_be},
+    [RUN_STOPPING] = {run_cancel_begin, cannot_be, cannot_be, cannot_be, cannot_be, came_late, is_known,
+                      run_callback_late, cannot_be},
     [RUN_CANCELING] = {is_durable, cannot_be, run_cancel_replied, run_cancel_refused, run_cancel_held, came_late,
-                       is_known},
-    [RUN_CANCEL_WAITING] = {is_durable, cannot_be, cannot_be, cannot_be, cannot_be, run_cancel_again, is_known},
+                       is_known, run_callback_late, cannot_be},
+    [RUN_CANCEL_WAITING] = {is_durable, cannot_be, cannot_be, cannot_be, cannot_be, run_cancel_again, is_known,
+                            run_callback_late, cannot_be},
     [RUN_CANCEL_CHECKING] = {is_durable, cannot_be, run_cancel_checked, run_cancel_check_refused, run_cancel_check_held,
-                             run_cancel_due_in_check, is_known},
-    [RUN_CANCEL_CHECK_WAITING] = {is_durable, cannot_be, cannot_be, cannot_be, cannot_be, run_cancel_check, is_known},
-    [RUN_ENDING] = {ended, dropped, cannot_be, cannot_be, cannot_be, came_late, is_over},
-    [RUN_ENDED] = {is_over, is_over, is_over, is_over, is_over, is_over, is_over},
-    [RUN_DROPPED] = {is_over, is_over, is_over, is_over, is_over, is_over, is_over},
+                             run_cancel_due_in_check, is_known, run_callback_late, cannot_be},
+    [RUN_CANCEL_CHECK_WAITING] = {is_durable, cannot_be, cannot_be, cannot_be, cannot_be, run_cancel_check, is_known,
+                                  run_callback_late, cannot_be},
+    [RUN_ENDING] = {ended, dropped, cannot_be, cannot_be, cannot_be, came_late, is_over, run_callback_late, is_over},
+    [RUN_ENDED] = {is_over, is_over, is_over, is_over, is_over, is_over, is_over, run_callback_late, is_over},
+    [RUN_DROPPED] = {is_over, is_over, is_over, is_over, is_over, is_over, is_over, run_callback_late, is_over},
 };
 
 void run_move(struct run *run, const struct run_event *event, const struct run_world *world,
@@ -571,10 +709,18 @@ void run_resume(struct run *run, const struct run_world *world, struct run_order
     *ret_orders = (struct run_orders){0};
     struct move m = {.run = run, .world = world, .orders = ret_orders};
     run->status = RUN_RUNNING;
+    if (run->queued) {
+        if (run->cancel_wanted) run_cancel_begin(&m);
+        else move_queue(&m);
+        return;
+    }
     bool called = run->steps[run->step].calls > 0 || !run->cancel_wanted; /* as far as one can know */
-    if (called && step_of(run)->call.idempotent && !step_of(run)->rules.exist) run->sending = true;
+    if (called && !run_callback_is_all(run) && step_of(run)->call.idempotent && !step_of(run)->rules.exist)
+        run->sending = true;
     if (run->cancel_wanted) {
         run_cancel_begin(&m);
+    } else if (run_callback_is_all(run)) {
+        run_callback_wait_on(&m);
     } else if (run->sending && !step_of(run)->call.idempotent) {
         run_doubt_resume(&m);
     } else {
@@ -586,6 +732,13 @@ void run_resume(struct run *run, const struct run_world *world, struct run_order
             due_ms += pace_grid_ms(step, &now); /* each at its own phase: no herd */
         move_wait(&m, due_ms);
     }
+}
+
+void run_say_turn(struct run *run, const struct run_world *world, const char *text) {
+    struct move m = {.run = run, .world = world};
+    if (run->state != RUN_QUEUED) return;
+    if (run->queued) move_say(&m, "%s", text);
+    else move_say(&m, "%s: %s", step_of(run)->name, text);
 }
 
 void run_give_up(struct run *run, const struct run_world *world, enum reason reason, const char *what,
@@ -631,8 +784,9 @@ struct run *run_new(const struct run_new *from) {
     struct run *run = make(from);
     run->state = RUN_ACCEPTING;
     run->status = RUN_RUNNING;
-    run->sending = !run->stage->steps[0].call.idempotent; /* the intent goes along with the first record */
-    run->progress = mem_strdup("accepted");
+    run->queued = from->queued;
+    run->sending = !run->queued && !run->stage->steps[0].call.idempotent; /* the intent goes along with the record */
+    run->progress = mem_strdup(run->queued ? "queued" : "accepted");
     return run;
 }
 

@@ -9,6 +9,8 @@
  *                           ▼  │
  *                         WAITING                    any verdict that ends it ─▶ ENDING ─stored─▶ ENDED
  *
+ * Where limits hold the run, or its call, it is QUEUED in between, until it is admitted.
+ *
  * Invariants
  *  1. No byte of a call that is not idempotent is sent before a record with `sending` is durable.
  *  2. Nothing acts on a reply that decides a step before a record that holds it is durable.
@@ -27,6 +29,7 @@
 #include "call/request.h"
 #include "call/verdict.h"
 #include "lang/json.h"
+#include "run/inbox.h"
 #include "run/journal.h"
 #include "stage/stage.h"
 #include "store/store.h"
@@ -48,6 +51,7 @@ enum run_status {
 /* What a run is doing. */
 #define RUN_STATES(X)                                                                                              \
     X(ACCEPTING, "accepting")             /* its first record is being written; nobody was told of it yet */       \
+    X(QUEUED, "queued")                   /* for its turn: the limits of its stage or of a host hold it */         \
     X(INTENDING, "intending")             /* "being sent" is being written before a call that is not idempotent */ \
     X(CALLING, "calling")                 /* a step's call is under way */                                         \
     X(RECORDING, "recording")             /* a step's last reply is being written; the next step comes after it */ \
@@ -70,14 +74,16 @@ enum run_state {
         RUN_STATE_END
 };
 
-#define RUN_EVENTS(X)                                                                       \
-    X(STORED)   /* all records of the run that were ordered are durable */                  \
-    X(UNSTORED) /* the first record could not be written (later ones the engine repeats) */ \
-    X(REPLY)    /* the call that was ordered has ended */                                   \
-    X(REFUSED)  /* the call that was ordered could not be rendered; nothing was sent */     \
-    X(HELD)     /* the call that was ordered is not begun: the gateway is being stopped */  \
-    X(DUE)      /* the time that was ordered has come */                                    \
-    X(CANCEL)   /* somebody wants it stopped */
+#define RUN_EVENTS(X)                                                                                                \
+    X(STORED)   /* all records of the run that were ordered are durable */                                           \
+    X(UNSTORED) /* the first record could not be written (later ones the engine repeats) */                          \
+    X(REPLY)    /* the call that was ordered has ended */                                                            \
+    X(REFUSED)  /* the call that was ordered could not be rendered; nothing was sent */                              \
+    X(HELD)     /* the call that was ordered is not begun: the gateway is being stopped, or its turn has not come */ \
+    X(DUE)      /* the time that was ordered has come */                                                             \
+    X(CANCEL)   /* somebody wants it stopped */                                                                      \
+    X(CALLBACK) /* a verified callback has come for one of its steps */                                              \
+    X(ADMITTED) /* its turn has come */
 
 enum run_event_kind {
 #define X(id) RUN_EVENT_##id,
@@ -86,25 +92,44 @@ enum run_event_kind {
         RUN_EVENT_END
 };
 
+/* A callback: what somebody told us about a step. */
+struct run_callback {
+    size_t step;
+    char mark[INBOX_MARK_SIZE]; /* the same for a message that is sent again; a digest */
+    bool named;                 /* of the sender's own name for the message, not of its body */
+    struct inbox_message message;
+};
+
 struct run_event {
     enum run_event_kind kind;
-    const struct reply *reply; /* REPLY; borrowed */
-    const struct fault *fault; /* REFUSED */
-    bool orphaned;             /* CANCEL: nobody asked for it, since nobody looks at the run any more */
+    const struct reply *reply;           /* REPLY; borrowed */
+    const struct fault *fault;           /* REFUSED */
+    bool orphaned;                       /* CANCEL: nobody asked for it, since nobody looks at the run any more */
+    const struct run_callback *callback; /* CALLBACK; borrowed */
+    const char *turn; /* HELD: its turn has not come; where it stands, for people. NULL: the gateway stops */
+};
+
+/* What became of a callback. */
+enum run_taken {
+    RUN_CALLBACK_STALE,    /* the step is passed, or the run is over or being canceled: it comes too late */
+    RUN_CALLBACK_TAKEN,    /* judged, or kept until its step waits; either way to be made durable */
+    RUN_CALLBACK_REPEATED, /* it was taken before, and has no second effect */
+    RUN_CALLBACK_REFUSED   /* more have come early than are kept: to be sent again later */
 };
 
 enum run_call { RUN_CALL_NONE, RUN_CALL_STEP, RUN_CALL_PROBE, RUN_CALL_CANCEL, RUN_CALL_CHECK };
 
 /* What the engine is to do next. Several may be set. */
 struct run_orders {
-    bool store;         /* write the record; STORED when durable */
-    enum run_call call; /* render and send; REPLY or REFUSED. Never together with `store`, but after its STORED. HELD
-                           where the gateway is being stopped */
-    bool abort_call;    /* end the call that is under way; no REPLY comes */
-    int64_t wait_until; /* wall ms; DUE then, in place of an earlier time. 0: as it was */
-    bool ended;         /* the run is over: tell who waits, let it go */
-    bool unknown_word;  /* for the log and the counters: the word is in run->upstream_word, for the first time */
-    bool undone;        /* an end without success, for the log */
+    bool store;           /* write the record; STORED when durable */
+    enum run_call call;   /* render and send; REPLY or REFUSED. Never together with `store`, but after its STORED. HELD
+                             where the gateway is being stopped */
+    bool abort_call;      /* end the call that is under way; no REPLY comes */
+    int64_t wait_until;   /* wall ms; DUE then, in place of an earlier time. 0: as it was */
+    bool ended;           /* the run is over: tell who waits, let it go */
+    bool unknown_word;    /* for the log and the counters: the word is in run->upstream_word, for the first time */
+    bool undone;          /* an end without success, for the log */
+    enum run_taken taken; /* of CALLBACK */
 };
 
 /* What run_move may know of the world. */
@@ -121,6 +146,7 @@ struct run_step {
     const char *name;         /* as the store had it; only where the run has no stage */
     const struct json *value; /* {body, headers, code, outputs} of the reply that decided it; NULL before */
     const char *url;          /* that it called last */
+    struct inbox *inbox;      /* of its callbacks; NULL: none has come */
     unsigned calls;
     int code; /* of its last reply; 0: none */
     enum run_status status;
@@ -143,8 +169,11 @@ struct run {
     size_t step;
     struct run_step *steps;
     size_t step_count;
+    bool queued;  /* it waits for the limits of its stage, and no call was made */
     bool sending; /* the call of `step` may have left, as far as the store knows */
     bool cancel_wanted;
+    bool awaiting;          /* the present step's call is done, or it has none: only its callback is waited for */
+    bool hinted;            /* a callback asked for the next poll, during a poll */
     bool orphaned;          /* the cancel is ours, since nobody has looked at the run for long */
     bool timed_out;         /* the cancel is ours, since the time is up: the run ends as TERMINAL */
     unsigned attempt;       /* tries of the present call that failed in a row */
@@ -168,6 +197,7 @@ struct run {
     bool outputs_left_out;        /* they were too large for a report */
     const struct json *outputs;   /* an object; NULL: none */
     const struct json *artifacts; /* an array; NULL: none */
+    const struct json *warnings;  /* an array of sentences; NULL: none */
     struct journal journal;       /* its calls, for explain */
 };
 
@@ -177,6 +207,7 @@ struct run_new {
     const struct json *caller, *parameters; /* shared into the run's arena */
     int64_t now_ms;
     int64_t deadline_ms; /* wall; the caller's. 0: none */
+    bool queued;         /* its turn has not come: it is QUEUED once it is durable, until ADMITTED */
 };
 
 struct run *run_new(const struct run_new *from); /* GIVES; in ACCEPTING: store it, then send STORED */
@@ -194,6 +225,12 @@ void run_resume(struct run *run, const struct run_world *world,
  * BROKEN_RECORD). After run_load without a stage. */
 void run_give_up(struct run *run, const struct run_world *world, enum reason reason, const char *what,
                  struct run_orders *ret_orders);
+
+/* Of a run that was read from the store after its end: was this callback taken while it went on? */
+bool run_callback_known(const struct run *run, const struct run_callback *callback);
+
+/* Where a run that is QUEUED stands, for people; nothing in any other state. */
+void run_say_turn(struct run *run, const struct run_world *world, const char *text);
 
 bool run_ended(const struct run *run);          /* durably */
 int64_t run_deadline_ms(const struct run *run); /* wall; by when its step, or all of it, has to be over. 0: never */

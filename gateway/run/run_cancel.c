@@ -31,7 +31,7 @@ void run_cancel_end(struct move *m, enum reason reason, const char *what) {
 
 /* Nothing can have begun at the upstream: no call was made, or only calls that were never sent or were refused. */
 static bool nothing_began(const struct run *run) {
-    return run->step == 0 && !run->sending && !step_of(run)->rules.exist;
+    return run->step == 0 && !run->sending && !run->awaiting && !step_of(run)->rules.exist;
 }
 
 static bool nothing_was_sent(const struct run *run) {
@@ -102,9 +102,11 @@ void run_cancel_stop_now(struct move *m) {
 /* The cancel call comes when the wish is durable; or once the polls that it needs have found what there is to cancel.
  */
 void run_cancel_stop(struct move *m) {
+    const struct run *run = m->run;
     run_cancel_want(m);
-    if (run_cancel_needs_step(m->run)) move_wait(m, m->run->due_ms);
-    else run_cancel_stop_now(m);
+    if (!run_cancel_needs_step(run) || nothing_was_sent(run)) run_cancel_stop_now(m);
+    else if (run->state == RUN_QUEUED) m->orders->wait_until = run_deadline_ms(run);
+    else move_wait(m, run->due_ms ? run->due_ms : m->world->now_ms);
 }
 
 /* A poll is given up, unless the cancel call needs its reply. A call that may begin work is waited for: its reply says
@@ -142,7 +144,7 @@ void run_cancel_begin(struct move *m) {
         run_doubt_look(m);
     } else if (run_cancel_needs_step(run) && m->world->now_ms < run_cancel_limit_ms(run)) {
         move_call(m);
-    } else if (run->step < run->stage->cancel_needs) {
+    } else if (run->step + run_callback_has_reply(run) < run->stage->cancel_needs) {
         run_cancel_end(m, REASON_CANCEL_UNCONFIRMED,
                        "the upstream was not told: the cancel call needs an answer that has not come");
     } else if (run->cancel_told && !run->cancel_fell_back) { /* before a restart */

@@ -111,7 +111,9 @@ static void found(struct move *m, const struct json *body, struct arena *scratch
     json_set(value, "code", json_gets(whole, "code"));
     run->upstream_code = run->steps[run->step].code = reply->code;
     move_note_url(run, reply->url);
-    move_succeed(m, value, &verdict, scratch);
+    struct said said = {.message = {value, reply->body.len}};
+    if (run_callback_waits(run)) run_callback_await(m, &said, scratch);
+    else move_succeed(m, &said, &verdict, scratch);
 }
 
 /* It was never acted on, so it may be sent again: once at least, since what failed may have been the gateway. */

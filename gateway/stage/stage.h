@@ -12,6 +12,7 @@
 
 #include "base/fault.h"
 #include "base/mem.h"
+#include "config/limits.h"
 #include "lang/json.h"
 #include "lang/jsonpath.h"
 #include "lang/template.h"
@@ -63,6 +64,7 @@ struct stage_tls {
 struct stage_call {
     const char *method; /* upper case */
     const struct template *url;
+    const char *unix_socket; /* what is connected to in place of the URL's host; NULL: the host */
     const struct stage_header *headers;
     size_t header_count;
     const struct template *body;     /* NULL: none */
@@ -111,6 +113,27 @@ struct stage_rules {
     const struct template *at_most, *at_least;
 };
 
+/* What is read out of a reply that is a log; see call/capture. */
+enum stage_framing { FRAMING_BY_TYPE, FRAMING_NONE, FRAMING_DOCKER };
+enum stage_missing { MISSING_WARN, MISSING_IGNORE, MISSING_FAIL };
+struct stage_capture {
+    bool properties;
+    enum stage_framing framing;
+    enum stage_missing missing; /* what it means that nothing was found */
+};
+
+/* How a callback shows from whom it is. */
+enum stage_verify { VERIFY_NONE, VERIFY_STANDARD_WEBHOOKS, VERIFY_GITHUB, VERIFY_BEARER };
+
+/* That a step waits to be called back. */
+struct stage_callback {
+    int64_t timeout_ms; /* of the waiting; 0: the step's own is all */
+    bool hint;          /* it decides nothing, and only makes the next poll come now */
+    enum stage_verify verify;
+    const struct template *secret; /* of verify; NULL where there is none */
+    struct stage_rules rules;      /* of its body; where they do not exist, every callback is success */
+};
+
 struct stage_output {
     const char *name;
     const struct jsonpath *path;       /* of the reply's body; or */
@@ -121,19 +144,29 @@ struct stage_output {
 enum stage_doubt { DOUBT_FAIL, DOUBT_RESEND, DOUBT_PROBE };
 
 struct stage_step {
-    const char *name; /* "request" and "status" in the two-step form */
-    struct stage_call call;
+    const char *name;       /* "request" and "status" in the two-step form */
+    struct stage_call call; /* its `url` is NULL in a step that only waits for its callback */
     enum stage_doubt in_doubt;
     const struct stage_probe *probe; /* of DOUBT_PROBE; else NULL */
     struct stage_rules rules;
+    const struct stage_callback *callback; /* or NULL */
+    size_t callback_step;       /* for which step callback.url stands in this one's call; STAGE_STEPS_MAX: none */
     int64_t every_ms;           /* from one poll to the next; repeating steps */
     int64_t max_every_ms;       /* the longest, with backoff or adaptive */
     double backoff;             /* by this factor `every` grows from poll to poll; 1: not at all */
     bool adaptive;              /* poll where the stage's runs used to end */
     int64_t timeout_ms;         /* of the whole step; 0: none of its own */
     int64_t not_found_grace_ms; /* so long after the step began a 404 means "not yet" */
+    struct stage_capture capture;
     const struct stage_output *outputs;
     size_t output_count;
+};
+
+/* What becomes of a start of work that is in flight. */
+enum stage_duplicate { DUPLICATE_ATTACH, DUPLICATE_REJECT, DUPLICATE_QUEUE, DUPLICATE_SUPERSEDE };
+struct stage_dedup {
+    const struct template *key; /* over parameters and caller */
+    enum stage_duplicate on_duplicate;
 };
 
 /* Looks for what a call in doubt may have begun. */
@@ -145,7 +178,8 @@ struct stage_probe {
 struct stage {
     struct arena *arena;
     const char *name, *label, *description;
-    const char *file; /* as it was read: "stages.d/load-test.conf" */
+    const char *file;     /* as it was read: "stages.d/load-test.conf" */
+    const char *disabled; /* why it is not to be offered, a sentence; NULL: it is */
     const struct param *params;
     size_t param_count;
     const struct stage_step *steps;
@@ -155,13 +189,17 @@ struct stage {
     int64_t cancel_timeout_ms;                /* the upstream has to have stopped within; 0: it is not asked */
     const struct stage_call *cancel_fallback; /* where the cancel call does not do; or NULL */
     bool names_headers;                       /* a template speaks of the headers of a step's reply: runs keep them */
+    bool names_outputs;                       /* the same of a step's outputs */
     const struct stage_output *outputs;       /* of the last step's last reply */
     size_t output_count;
     const char *const *hosts; /* further origins or hosts that URLs from replies may lead to */
     size_t host_count;
-    int64_t timeout_ms;       /* of the whole run; 0: none */
-    int64_t orphan_after_ms;  /* canceled when nobody has looked at it for so long; 0: never */
-    const char *const *roots; /* names by root index, ROOT_STEPS + step_count of them */
+    int64_t timeout_ms;               /* of the whole run; 0: none */
+    int64_t orphan_after_ms;          /* canceled when nobody has looked at it for so long; 0: never */
+    const struct limits *limits;      /* of its runs: concurrency, rate, queue; NULL: none */
+    const struct limits *call_limits; /* of its calls: gap, breaker; NULL: none */
+    const struct stage_dedup *dedup;  /* NULL: none */
+    const char *const *roots;         /* names by root index, ROOT_STEPS + step_count of them */
     /* What a run pins: the definition's text and every template it read, so that it can be compiled again after a
      * restart. */
     const char *source; /* JSON: {"file": …, "text": …, "includes": {path: text, …}, "templates": {name: text, …}} */
@@ -175,6 +213,7 @@ struct stage {
 struct stage_context {
     const char *templates;                             /* the directory of template files */
     bool (*secret_known)(void *arg, const char *name); /* NULL: every secret is taken as known */
+    bool no_callbacks; /* nobody could call back: there is no URL to tell; definitions that need one are refused */
     void *arg;
 };
 

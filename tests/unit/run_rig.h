@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "run/callback.h"
 #include "run/mask.h"
 #include "run/run.h"
 
@@ -40,15 +41,26 @@ struct rig {
     /* the rest of the world */
     int64_t timer_ms; /* 0: none */
     bool over, accepted, hold_calls;
+    bool queued;                   /* it is made as one whose turn has not come */
+    bool held, admitted;           /* a call waits for its turn; has got it */
+    bool (*busy)(struct rig *rig); /* whether the next call has to wait; NULL: it never has */
     unsigned unknown_words, undone;
     char *end_text; /* the record of the end */
+    /* callbacks, by whoever sends them: those that were taken, and those of them that were answered so */
+    struct rig_sent {
+        size_t step;
+        char mark[INBOX_MARK_SIZE];
+        bool answered;
+    } sent[64];
+    unsigned sent_count;
 };
 
 static const char rig_two_steps[] =
-    "name = \"job\"; request = { url = \"http://up.test/jobs\"; };"
+    "name = \"job\"; request = { url = \"http://up.test/jobs\"; body = \"[{{ callback.url }}]\"; };"
     "status = { url = \"http://up.test/jobs/1\"; every = \"5s\"; timeout = \"60s\"; value = \"$.state\";"
     " success = [ \"passed\" ]; failure = [ \"failed\" ]; canceled = [ \"aborted\" ]; running = [ \"running\" ];"
-    " warn = [ \"unstable\" ]; progress = \"$.percent\"; message = \"$.message\"; };"
+    " warn = [ \"unstable\" ]; progress = \"$.percent\"; message = \"$.message\";"
+    " callback = { value = \"$.state\"; success = [ \"passed\" ]; failure = [ \"failed\" ]; }; };"
     "cancel = { method = \"DELETE\"; url = \"http://up.test/jobs/{{ request.body.id }}\"; };"
     "outputs = { report = \"$.report\"; };";
 
@@ -93,7 +105,8 @@ static inline struct run_new rig_new(struct rig *rig, const struct json *paramet
                             .traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
                             .caller_name = "orca",
                             .parameters = parameters,
-                            .now_ms = rig->now_ms};
+                            .now_ms = rig->now_ms,
+                            .queued = rig->queued};
 }
 
 /* ---- the store ---- */
@@ -179,6 +192,12 @@ static inline void rig_begin_call(struct rig *rig, enum run_call call) {
         rig_move(rig, &(struct run_event){.kind = RUN_EVENT_HELD});
         return;
     }
+    if (call == RUN_CALL_STEP && !rig->admitted && rig->busy && rig->busy(rig)) {
+        rig->held = true;
+        rig_move(rig, &(struct run_event){.kind = RUN_EVENT_HELD, .turn = "held: 1st of 1"});
+        return;
+    }
+    rig->admitted = false;
     rig->under_way = call;
     if (call == RUN_CALL_PROBE) {
         assert_true(rig_durable_int(rig, "sending")); /* so that a restart looks again */
@@ -198,7 +217,11 @@ static inline void rig_begin_call(struct rig *rig, enum run_call call) {
         return;
     }
     const struct stage_step *step = &rig->stage->steps[run->step];
+    assert_non_null(step->call.url);
+    assert_false(run->awaiting);
     assert_true(rig->durable.exists);
+    assert_false(run->queued);
+    assert_int_equal(rig_durable_int(rig, "queued"), 0); /* a restart would think that nothing was sent */
     assert_int_equal(rig_durable_int(rig, "step"), run->step);
     for (size_t i = 0; i < run->step; i++) assert_true(rig_durable_decided(rig, i)); /* invariant 2 */
     if (!step->call.idempotent) {
@@ -228,7 +251,8 @@ static inline void rig_check(struct rig *rig) {
     const struct run *run = rig->run;
     rig_check_report(rig);
     if (rig->over) return;
-    bool waits = rig->writing.exists || rig->under_way || rig->hold_calls;
+    bool waits = rig->writing.exists || rig->under_way || rig->hold_calls || run->state == RUN_QUEUED;
+    if (run->state == RUN_QUEUED) assert_true(run->queued || rig->held); /* the gate knows of it */
     bool timed = run->state == RUN_WAITING || run->state == RUN_CANCEL_WAITING || run->state == RUN_PROBE_WAITING ||
                  run->state == RUN_CANCEL_CHECK_WAITING;
     if (timed) waits = waits || rig->timer_ms;
@@ -279,6 +303,7 @@ static inline void rig_written(struct rig *rig) {
         rig_store(rig);
         return;
     }
+    for (unsigned i = 0; i < rig->sent_count; i++) rig->sent[i].answered = true;
     rig_move(rig, &(struct run_event){.kind = RUN_EVENT_STORED});
 }
 
@@ -337,6 +362,13 @@ static inline void rig_cancel(struct rig *rig) {
     rig_move(rig, &(struct run_event){.kind = RUN_EVENT_CANCEL});
 }
 
+/* Its turn has come. */
+static inline void rig_admit(struct rig *rig) {
+    rig->held = false;
+    if (!rig->run->queued) rig->admitted = true;
+    rig_move(rig, &(struct run_event){.kind = RUN_EVENT_ADMITTED});
+}
+
 static inline void rig_due(struct rig *rig) {
     assert_true(rig->timer_ms);
     if (rig->now_ms < rig->timer_ms) rig->now_ms = rig->timer_ms;
@@ -352,6 +384,46 @@ static inline void rig_stops(struct rig *rig) {
     rig_due(rig);
     assert_int_equal(rig->under_way, RUN_CALL_CHECK);
     rig_answer(rig, 200, "{\"state\": \"aborted\"}");
+}
+
+/* A callback for a step, with a name that its sender gave it (NULL: none). */
+static inline enum run_taken rig_call_back(struct rig *rig, size_t step, const char *name, const char *body) {
+    struct reply_header header = {"webhook-id", name};
+    struct reply message = {
+        .phase = REPLY_ANSWERED, .code = 200, .headers = &header, .header_count = name != NULL, .body = text_of(body)};
+    struct run_world world = rig_world(rig);
+    struct run_callback callback;
+    struct run_orders orders;
+    struct arena *arena = arena_new();
+    struct rig_image before, after;
+    callback_read(arena, step, &message, &callback);
+    rig_image_take(rig, &before);
+    enum run_state from = rig->run->state;
+    run_move(rig->run, &(struct run_event){.kind = RUN_EVENT_CALLBACK, .callback = &callback}, &world, &orders);
+    rig_image_take(rig, &after);
+    bool same = from == rig->run->state && strcmp(before.body, after.body) == 0 && !orders.store;
+    if (orders.taken != RUN_CALLBACK_TAKEN && !same) fail_msg("a callback that was not taken has an effect");
+    if (orders.taken == RUN_CALLBACK_TAKEN && !same && rig->sent_count < 64) {
+        struct rig_sent *sent = &rig->sent[rig->sent_count++];
+        *sent = (struct rig_sent){.step = step};
+        memcpy(sent->mark, callback.mark, sizeof sent->mark);
+    }
+    rig_image_drop(&before);
+    rig_image_drop(&after);
+    rig_carry_out(rig, &orders);
+    if (orders.taken == RUN_CALLBACK_TAKEN && !same) assert_true(rig->writing.exists); /* answered when it is durable */
+    arena_free(arena);
+    return orders.taken;
+}
+
+/* None that was answered is forgotten. Steps of the rig are sent fewer than are known at a time. */
+static inline void rig_check_callbacks(const struct rig *rig) {
+    unsigned behind[STAGE_STEPS_MAX] = {0};
+    for (unsigned i = rig->sent_count; i-- > 0;) {
+        const struct rig_sent *sent = &rig->sent[i];
+        if (!sent->answered || ++behind[sent->step] > INBOX_KNOWN) continue;
+        assert_true(inbox_knows(rig->run->steps[sent->step].inbox, sent->mark));
+    }
 }
 
 static inline struct store_record rig_record(const struct rig *rig, const struct rig_image *image) {
@@ -375,7 +447,11 @@ static inline void rig_crash(struct rig *rig, bool write_made_it) {
         rig->writing = (struct rig_image){0};
     }
     rig_image_drop(&rig->writing);
-    rig->changed = rig->hold_calls = false;
+    rig->changed = rig->hold_calls = rig->held = rig->admitted = false;
+    unsigned kept = 0;
+    for (unsigned i = 0; i < rig->sent_count; i++)
+        if (rig->sent[i].answered) rig->sent[kept++] = rig->sent[i];
+    rig->sent_count = kept;
     rig_lose(rig);
     rig->timer_ms = 0;
     run_free(rig->run);
@@ -389,6 +465,7 @@ static inline void rig_resume(struct rig *rig) {
     rig->run = run_load(&record, rig->stage, &fault);
     rig->accepted = true;
     if (!rig->run) fail_msg("%s", fault.what);
+    rig_check_callbacks(rig);
     struct run_world world = rig_world(rig);
     struct run_orders orders;
     run_resume(rig->run, &world, &orders);
