@@ -370,6 +370,34 @@ static void test_sent_as_soon_as_it_is_known(void **state) {
     }
 }
 
+static bool looks_wait(struct rig *rig) {
+    return rig->run->step == 1;
+}
+
+/* A look that waits for its turn keeps its place, and its time is the cancel's. */
+static void test_needed_look_is_held(void **state) {
+    (void)state;
+    struct rig rig;
+    rig_begin(&rig, searched, 1);
+    rig.busy = looks_wait;
+    rig_start_with(&rig, NULL);
+    rig_stored(&rig);
+    rig_answer(&rig, 204, "");
+    rig_stored(&rig);
+    assert_int_equal(rig.run->state, RUN_QUEUED);
+    rig_cancel(&rig);
+    assert_int_equal(rig.run->state, RUN_QUEUED);
+    assert_int_equal(rig.timer_ms, rig.now_ms + 40 * S);
+    rig_stored(&rig);
+    rig_admit(&rig);
+    assert_int_equal(rig.under_way, RUN_CALL_STEP);
+    rig_answer(&rig, 200, "{\"state\": \"found\", \"id\": 8}");
+    rig_stored(&rig);
+    rig_stops(&rig);
+    assert_ends(&rig, RUN_CANCELED, REASON_CANCELED);
+    rig_end(&rig);
+}
+
 static void test_never_known(void **state) {
     (void)state;
     struct rig rig;
@@ -458,6 +486,7 @@ int main(void) {
         cmocka_unit_test(test_restart_during_the_fallback),
         cmocka_unit_test(test_held_back),
         cmocka_unit_test(test_sent_as_soon_as_it_is_known),
+        cmocka_unit_test(test_needed_look_is_held),
         cmocka_unit_test(test_never_known),
         cmocka_unit_test(test_no_further_call_is_made),
         cmocka_unit_test(test_a_search_is_no_end),
