@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "run/ask.h"
 #include "run/engine.h"
+#include "run/holds.h"
 #include "run/index.h"
 #include "run/past.h"
 
@@ -39,6 +40,7 @@ struct engine {
     struct life *lives;
     size_t count;
     struct pasts pasts;
+    struct holds holds;
     uint32_t random;            /* xorshift state: jitter needs no better */
     bool draining;              /* nothing begins any more */
     void (*drained)(void *arg); /* until it was called */

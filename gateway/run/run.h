@@ -70,7 +70,7 @@ enum run_state {
     X(UNSTORED) /* the first record could not be written (later ones the engine repeats) */ \
     X(REPLY)    /* the call that was ordered has ended */                                   \
     X(REFUSED)  /* the call that was ordered could not be rendered; nothing was sent */     \
-    X(HELD)     /* the call that was ordered is not begun: the gateway is being stopped */  \
+    X(HELD)     /* the call that was ordered is not begun now: it has to wait */            \
     X(DUE)      /* the time that was ordered has come */                                    \
     X(CANCEL)   /* somebody wants it stopped */
 
@@ -84,7 +84,8 @@ enum run_event_kind {
 struct run_event {
     enum run_event_kind kind;
     const struct reply *reply; /* REPLY; borrowed */
-    const struct fault *fault; /* REFUSED */
+    const struct fault *fault; /* REFUSED; HELD, where until_ms says for how long: why */
+    int64_t until_ms;          /* HELD: wall; 0: the gateway is being stopped */
     bool orphaned;             /* CANCEL: nobody asked for it, since nobody looks at the run any more */
 };
 
@@ -94,7 +95,7 @@ enum run_call { RUN_CALL_NONE, RUN_CALL_STEP, RUN_CALL_CANCEL };
 struct run_orders {
     bool store;         /* write the record; STORED when durable */
     enum run_call call; /* render and send; REPLY or REFUSED. Never together with `store`, but after its STORED. HELD
-                           where the gateway is being stopped */
+                           where the gateway is being stopped, or the upstream wants no calls now */
     bool abort_call;    /* end the call that is under way; no REPLY comes */
     int64_t wait_until; /* wall ms; DUE then, in place of an earlier time. 0: as it was */
     bool ended;         /* the run is over: tell who waits, let it go */
@@ -146,6 +147,7 @@ struct run {
     unsigned cancel_attempt;
     int64_t created_ms, updated_ms, ended_ms;
     int64_t step_began_ms;
+    int64_t failing_since_ms;
     struct verdict_series steady;
     int64_t deadline_ms;    /* wall; the caller's. 0: none */
     int64_t due_ms;         /* next call, in WAITING and CANCEL_WAITING */

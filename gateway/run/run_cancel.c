@@ -124,8 +124,9 @@ void run_cancel_again(struct move *m) {
     m->orders->call = RUN_CALL_CANCEL;
 }
 
-/* The wish is in the store, and the call is made when the run is resumed. */
+/* The wish is in the store, and the call is made when the run is resumed, or the upstream takes calls again. */
 void run_cancel_held(struct move *m) {
     m->run->state = RUN_CANCEL_WAITING;
-    m->orders->wait_until = m->world->now_ms;
+    if (m->event->until_ms) move_say(m, "canceling: %s", m->event->fault->what);
+    m->orders->wait_until = m->event->until_ms ? m->event->until_ms : m->world->now_ms;
 }
