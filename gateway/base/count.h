@@ -34,11 +34,12 @@ enum count {
 };
 
 /* id, name without prefix, help, first label, second label or NULL */
-#define COUNT_FAMILIES(X)                                                                      \
-    X(REQUESTS, "requests_total", "Requests answered", "route", "code")                        \
-    X(RUNS_STARTED, "runs_started_total", "Runs accepted", "stage", NULL)                      \
-    X(RUNS_ENDED, "runs_ended_total", "Runs ended", "stage", "status")                         \
-    X(CALLS, "upstream_calls_total", "Calls to upstreams, by how they went", "stage", "phase") \
+#define COUNT_FAMILIES(X)                                                                                       \
+    X(REQUESTS, "requests_total", "Requests answered", "route", "code")                                         \
+    X(RUNS_STARTED, "runs_started_total", "Runs accepted", "stage", NULL)                                       \
+    X(RUNS_ENDED, "runs_ended_total", "Runs ended", "stage", "status")                                          \
+    X(CALLBACKS, "callbacks_total", "Callbacks with a URL of ours, by what became of them", "stage", "outcome") \
+    X(CALLS, "upstream_calls_total", "Calls to upstreams, by how they went", "stage", "phase")                  \
     X(STAGE_STATE, "stage_broken", "1 where the newest definition of a stage is broken", "stage", NULL)
 
 enum count_family {

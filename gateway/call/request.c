@@ -10,7 +10,7 @@
 
 #define URL_MAX_BYTES 65536
 #define VALUE_MAX_BYTES 65536 /* a header, a credential */
-#define OWN_HEADERS 3         /* Content-Type, Accept, traceparent */
+#define OWN_HEADERS 4         /* Content-Type, Accept, traceparent, a key */
 
 struct rendering {
     struct arena *arena;
@@ -167,6 +167,9 @@ static bool render_headers(const struct rendering *whole, struct request *reques
         headers[request->header_count++] = (struct request_header){"Accept", "application/json"};
     if (r->source->traceparent && !has_header(request, "traceparent"))
         headers[request->header_count++] = (struct request_header){"traceparent", r->source->traceparent};
+    if (call->idempotency_header && r->source->idempotency_key)
+        headers[request->header_count++] = (struct request_header){call->idempotency_header,
+                                                                   r->source->idempotency_key};
     return true;
 }
 

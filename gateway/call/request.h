@@ -38,6 +38,7 @@ struct request_source {
     const struct stage *stage;
     const struct json *const *roots; /* by root index */
     const char *const *step_urls;    /* the URL each step called, NULL where it has not; by step index */
+    const char *idempotency_key;     /* for a call that carries one; NULL: none */
     const char *traceparent;         /* W3C Trace Context, sent along; NULL: none */
 };
 

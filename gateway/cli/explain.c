@@ -1,4 +1,6 @@
-/* `stagedoor explain`: what every call of a run was, which rule judged it, and what comes next and when. */
+/* `stagedoor explain`: what every call of a run was, which rule judged it, and what comes next and when.
+ *
+ * The gateway tells it all; here it is only put into a table. */
 #include <stddef.h>
 #include <stdio.h>
 

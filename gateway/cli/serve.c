@@ -18,6 +18,7 @@
 #include "cli/watchdir.h"
 #include "cli/worker.h"
 #include "config/settings.h"
+#include "run/callback.h"
 #include "run/recovery.h"
 #include "stage/catalog.h"
 
@@ -39,6 +40,7 @@ struct server {
     struct tls_context *tls; /* until the workers have it */
     struct listen_socket **sockets;
     size_t socket_count;
+    const char *callback_key, *callback_url; /* url "": nobody can be told where to call back */
     struct worker *workers;
     struct engines engines;
     struct watchdir *watchdir;
@@ -52,20 +54,20 @@ struct server {
 
 /* ---- what was broken when it was read ---- */
 
+static bool print_fault(const struct fault *fault) {
+    struct text rest = text_of(fault->lines), line;
+    fprintf(stderr, "stagedoor: %s%s%s\n", fault->where, fault->where[0] ? ": " : "", fault->what);
+    while (fault->lines[0] && text_cut(&rest, '\n', &line)) fprintf(stderr, "    %.*s\n", TEXT_ARG(line));
+    return false;
+}
+
 static void print_faults(const struct faults *faults) {
-    for (size_t i = 0; i < faults->count; i++)
-        fprintf(stderr, "stagedoor: %s%s%s\n", faults->items[i].where, faults->items[i].where[0] ? ": " : "",
-                faults->items[i].what);
+    for (size_t i = 0; i < faults->count; i++) print_fault(&faults->items[i]);
     if (faults->dropped) fprintf(stderr, "stagedoor: and %zu more\n", faults->dropped);
 }
 
 static void log_faults(const char *event, const struct faults *faults) {
     for (size_t i = 0; i < faults->count; i++) log_fault(LOG_ERROR, event, NULL, &faults->items[i]);
-}
-
-static bool print_fault(const struct fault *fault) {
-    fprintf(stderr, "stagedoor: %s%s%s\n", fault->where, fault->where[0] ? ": " : "", fault->what);
-    return false;
 }
 
 /* settings_load, with public_url as it is used: without a slash at its end. */
@@ -100,10 +102,39 @@ static bool check_exposure(const struct settings *settings, struct fault *fault)
     return true;
 }
 
+/* ---- callbacks ---- */
+
+/* What upstreams are told: public_url, else the first address of ours that they could call, as on one machine. */
+static const char *callback_url_of(const struct server *server, const struct settings *settings) {
+    if (settings->public_url[0]) return settings->public_url;
+    struct buf url;
+    buf_init(&url, 1024);
+    for (size_t i = 0; i < server->socket_count; i++)
+        if (listen_address_url(text_of(listen_socket_address(server->sockets[i])), &url)) break;
+    const char *made = arena_strdup(server->arena, buf_cstr(&url));
+    buf_fini(&url);
+    return made;
+}
+
+static bool read_key(struct server *server, struct fault *fault) {
+    char *key = store_key(server->store, fault);
+    server->callback_key = arena_strdup(server->arena, key);
+    mem_free(key);
+    return server->callback_key != NULL;
+}
+
+/* Every line of the log goes through it. */
+static void mask_line(struct buf *line) {
+    secrets_mask(line);
+    callback_mask(line);
+}
+
 /* ---- definitions ---- */
 
 static struct stage_context context_of(const struct server *server) {
-    return (struct stage_context){.templates = server->settings->templates, .secret_known = secrets_known};
+    return (struct stage_context){.templates = server->settings->templates,
+                                  .secret_known = secrets_known,
+                                  .no_callbacks = !server->callback_url[0]};
 }
 
 static void tell_entries(const struct catalog *catalog) {
@@ -215,7 +246,9 @@ static void read_settings(struct server *server) {
         settings_keep_fixed(server->settings, next);
         server->settings = next;
         set_log_level(next);
-        for (unsigned i = 0; i < server->engines.count; i++) worker_tune(&server->workers[i], next);
+        server->callback_url = callback_url_of(server, next);
+        for (unsigned i = 0; i < server->engines.count; i++)
+            worker_tune(&server->workers[i], next, server->callback_url);
     }
     faults_fini(&faults);
 }
@@ -325,7 +358,7 @@ static void raise_descriptors(void) {
 static bool begin_log(const struct settings *settings, struct fault *fault) {
     enum log_level least = LOG_INFO;
     log_level_parse(text_of(settings->log_level), &least);
-    log_set_mask(secrets_mask);
+    log_set_mask(mask_line);
     return log_open(least, strcmp(settings->log_format, "json") == 0 ? LOG_JSON : LOG_LOGFMT, settings->log_file,
                     fault);
 }
@@ -347,12 +380,14 @@ static void make_workers(struct server *server) {
     server->engines.items = arena_array_of(server->arena, struct engine *, count);
     server->engines.count = count;
     server->workers = arena_array_of(server->arena, struct worker, count);
+    struct worker_callbacks callbacks = {server->callback_key, server->callback_url};
     for (unsigned i = 0; i < count; i++)
-        worker_init(&server->workers[i], i, server->settings, server->store, &server->engines);
+        worker_init(&server->workers[i], i, server->settings, server->store, &callbacks, &server->engines);
 }
 
 static bool resume_runs(struct server *server, struct fault *fault) {
     struct stage_context context = context_of(server);
+    context.no_callbacks = false; /* a run that waits already goes on */
     struct recovery recovery = {
         .engines = &server->engines, .store = server->store, .catalog = server->catalog, .context = &context};
     size_t count;
@@ -389,15 +424,17 @@ static bool start(struct server *server, struct fault *fault) {
     const char *const directories[] = {settings->stages, settings->templates};
     server->watchdir = watchdir_new(server->loop, directories, 2, on_directory_changed, server);
     if (!secrets_load(secrets_directory(server), fault) || !read_certificates(server, &server->tls, fault) ||
-        !open_sockets(server, fault) || !read_catalog(server, fault))
+        !open_sockets(server, fault))
         return false;
+    server->callback_url = callback_url_of(server, settings);
+    if (!read_catalog(server, fault)) return false;
     faults_init(&faults);
     bool good = read_callers(server, &faults);
     if (!good) *fault = faults.items[0];
     faults_fini(&faults);
     if (!good) return false;
     server->store = store_open(&(struct store_settings){.url = settings->store, .max_queue = STORE_QUEUE_MAX}, fault);
-    if (!server->store) return false;
+    if (!server->store || !read_key(server, fault)) return false;
     make_workers(server);
     return resume_runs(server, fault) && start_workers(server, fault);
 }

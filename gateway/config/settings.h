@@ -30,8 +30,9 @@
       "Addresses to listen on: IPv4:port, [IPv6]:port, *:port or unix:/path, each with tls: in front for TLS "        \
       "(tls:*:8443). Anything but loopback and unix needs callers, tls_client_ca, or open = true.")                   \
     X(STRING, public_url, "", "", RELOAD, "Listening",                                                                \
-      "The URL by which clients reach the gateway; links in reports begin with it. Empty: they begin with the "       \
-      "scheme and Host of the request.")                                                                              \
+      "The URL by which clients and upstreams reach the gateway; links in reports, and the URLs of callbacks, begin " \
+      "with it. Empty: links begin with the scheme and Host of the request, callbacks with the first address of "     \
+      "listen that names one.")                                                                                       \
     X(PATH, tls_certificate, "", "", RELOAD, "Listening",                                                             \
       "PEM file with the certificate and its chain. Used by the tls: addresses of listen.")                           \
     X(PATH, tls_key, "", "", RELOAD, "Listening",                                                                     \

@@ -9,7 +9,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/count.h"
 #include "base/digest.h"
+#include "run/callback.h"
 #include "run/id.h"
 #include "run/life.h"
 
@@ -59,7 +61,8 @@ static void answer_report(struct ask *ask, const struct run *run, const struct h
     ask->ended = run_ended(run);
     ask->status = ask->ended ? run->status : RUN_RUNNING;
     memcpy(ask->id, run->id, sizeof ask->id);
-    run_report_write(run, history, loop_wall_ms(ask->engine->loop), ask->base_url, &ask->report);
+    if (ask->kind != ASK_CALLBACK)
+        run_report_write(run, history, loop_wall_ms(ask->engine->loop), ask->base_url, &ask->report);
     answer(ask);
 }
 
@@ -299,6 +302,88 @@ static void on_found(struct store_op *op) {
     op_free(op);
 }
 
+/* ---- callbacks ---- */
+
+static void log_callback(const struct ask *ask, const struct run *run, const char *outcome) {
+    struct log_context ctx = life_context(run);
+    if (run->stage && ask->step < run->step_count) ctx.step = run->stage->steps[ask->step].name;
+    count_add_labelled(COUNT_FAMILY_CALLBACKS, run->stage_name, outcome, 1);
+    log_put(strcmp(outcome, "unverified") == 0 ? LOG_WARN : LOG_INFO, "callback", &ctx, LOG_STR("outcome", outcome),
+            LOG_INT("bytes", ask->message->body.len), LOG_STR("what", ask->failed ? ask->fault.what : NULL));
+}
+
+static void refuse_callback(struct ask *ask, const struct run *run, enum fault_kind kind, const char *what,
+                            const char *outcome) {
+    ask->failed = true;
+    fault_set(&ask->fault, kind, NULL, "%s", what);
+    log_callback(ask, run, outcome);
+    answer(ask);
+}
+
+static void callback_too_late(struct ask *ask, const struct run *run) {
+    refuse_callback(ask, run, FAULT_GONE, "the run does not wait for this any more", "stale");
+}
+
+/* The move has been made: answered when what it changed is durable. */
+static void callback_taken(struct ask *ask, struct life *life, enum run_taken taken) {
+    static const char *const outcomes[] = {[RUN_CALLBACK_TAKEN] = "taken", [RUN_CALLBACK_REPEATED] = "repeated"};
+    if (taken == RUN_CALLBACK_STALE) {
+        callback_too_late(ask, life->run);
+    } else if (taken == RUN_CALLBACK_REFUSED) {
+        refuse_callback(ask, life->run, FAULT_BUSY, "more callbacks came early than are kept; send it again later",
+                        "refused");
+    } else {
+        log_callback(ask, life->run, outcomes[taken]);
+        if (!life_writes(life)) {
+            answer_report(ask, life->run, NULL);
+            return;
+        }
+        ask->op = life;
+        ask->waits_for_record = true;
+        loop_timer_init(&ask->timer, life->engine->loop, "wait", ask_time_is_up, ask);
+        ask->next = life->asks;
+        life->asks = ask;
+    }
+}
+
+static void ask_callback(struct ask *ask, struct life *life) {
+    const struct run *run = life->run;
+    struct fault fault;
+    struct run_callback callback;
+    if (!run->stage || ask->step >= run->step_count || !run->stage->steps[ask->step].callback) {
+        callback_too_late(ask, run);
+    } else if (!callback_verify(run, ask->step, ask->message, loop_wall_ms(life->engine->loop), &fault)) {
+        refuse_callback(ask, run, fault.kind, fault.what, "unverified");
+    } else {
+        callback_read(ask->arena, ask->step, ask->message, &callback);
+        callback_taken(ask, life, life_callback(life, &callback));
+    }
+}
+
+/* The run is over, or was deleted since. It cannot be verified any more, and has no effect. */
+static void callback_to_the_past(struct ask *ask, const struct run *run) {
+    struct run_callback callback;
+    callback_read(ask->arena, ask->step, ask->message, &callback);
+    if (run_callback_known(run, &callback)) {
+        log_callback(ask, run, "repeated");
+        answer_report(ask, run, NULL);
+    } else {
+        callback_too_late(ask, run);
+    }
+}
+
+static void on_callback_found(struct store_op *op) {
+    struct ask *ask = op->arg;
+    struct life *life = life_find_id(ask->engine, ask->id);
+    struct run *run = op->outcome == STORE_DONE ? run_load(op->found, NULL, NULL) : NULL;
+    if (life) ask_callback(ask, life);
+    else if (op->outcome == STORE_FAILED) answer_fault(ask, FAULT_BUSY, "store", op->fault.what);
+    else if (run) callback_to_the_past(ask, run);
+    else answer_fault(ask, FAULT_GONE, ask->id, "the run is over");
+    run_free(run);
+    op_free(op);
+}
+
 /* ---- lists ---- */
 
 /* A list under way: what the store found, and what is known better than there. It goes round the loops that own a run
@@ -401,6 +486,11 @@ static void ask_arrives(void *arg) {
     case ASK_START: ask_start(engine, ask); return;
     case ASK_LIST: submit(engine, ask, STORE_LIST, on_listed); return;
     case ASK_CANCEL_KEY: life = life_find_key(engine, ask->stage_name, ask->key); break;
+    case ASK_CALLBACK:
+        life = life_find_id(engine, ask->id);
+        if (life) ask_callback(ask, life);
+        else submit(engine, ask, STORE_GET, on_callback_found);
+        return;
     case ASK_GET:
     case ASK_EXPLAIN:
     case ASK_CANCEL: life = life_find_id(engine, ask->id); break;
@@ -413,7 +503,7 @@ void ask_send(const struct engines *engines, struct ask *ask) {
     uint32_t owner = loop_index(ask->from);
     if (ask->key && (ask->kind == ASK_START || ask->kind == ASK_CANCEL_KEY))
         owner = id_owner_of_key(text_of(ask->stage_name), text_of(ask->key));
-    else if (ask->kind == ASK_GET || ask->kind == ASK_CANCEL || ask->kind == ASK_EXPLAIN)
+    else if (ask->kind == ASK_GET || ask->kind == ASK_CANCEL || ask->kind == ASK_EXPLAIN || ask->kind == ASK_CALLBACK)
         owner = id_owner(text_of(ask->id));
     ask->engine = engines->items[owner % engines->count];
     if (ask->kind == ASK_LIST) ask->op = listing_new(ask, engines);

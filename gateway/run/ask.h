@@ -20,7 +20,9 @@ enum ask_kind {
     ASK_CANCEL,     /* id */
     ASK_EXPLAIN,    /* id */
     ASK_CANCEL_KEY, /* stage_name, key: also one that never came, which is then canceled in advance */
-    ASK_LIST        /* filter */
+    ASK_LIST,       /* filter */
+    ASK_CALLBACK    /* id, step, message: a callback with a token of ours; the answer comes when what it did is durable.
+                       UNAUTHORIZED: not from whom the step wants it; GONE: too late; BUSY: to be sent again */
 };
 
 /* A question and its answer. The asker owns it, and ends it after `done`, which is called exactly once, on `from`. */
@@ -41,6 +43,8 @@ struct ask {
     int64_t deadline_ms; /* START: wall; 0: none */
     bool orphaned;       /* LIST: only runs in flight whose status nobody has read for long */
     struct store_filter filter;
+    size_t step;                                               /* CALLBACK */
+    const struct reply *message;                               /* CALLBACK: its headers and body */
     bool (*allowed)(const struct ask *ask, const char *stage); /* asked before anything is done or told; NULL: yes */
     const void *rights;                                        /* for `allowed` */
     /* the answer */

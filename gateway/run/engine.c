@@ -13,6 +13,7 @@
 #include "base/count.h"
 #include "base/digest.h"
 #include "base/log.h"
+#include "run/callback.h"
 #include "run/life.h"
 #include "run/mask.h"
 
@@ -311,9 +312,13 @@ static bool render(struct life *life, enum run_call call, struct fault *fault) {
     run_roots(run, life->attempt, loop_wall_ms(life->engine->loop), NULL, roots);
     life->secrets = secrets_ref();
     roots[ROOT_SECRET] = secrets_json(life->secrets);
+    if (call == RUN_CALL_STEP)
+        roots[ROOT_CALLBACK] = callback_root(life->attempt, run, life->engine->settings.callback_key,
+                                             life->engine->settings.callback_url);
     for (size_t i = 0; i < run->step_count; i++) urls[i] = run->steps[i].url;
     struct request_source source = {
         .stage = run->stage, .roots = roots, .step_urls = urls, .traceparent = run->traceparent};
+    if (run_call_of(run, call)->idempotency_header) source.idempotency_key = run_idempotency_key(run, life->attempt);
     return request_render(life->attempt, run_call_of(run, call), &source, &life->request, fault);
 }
 
@@ -394,6 +399,15 @@ void life_cancel(struct life *life) {
     drive(life, &(struct run_event){.kind = RUN_EVENT_CANCEL});
 }
 
+enum run_taken life_callback(struct life *life, const struct run_callback *callback) {
+    struct run_event event = {.kind = RUN_EVENT_CALLBACK, .callback = callback};
+    struct run_world world = world_of(life);
+    struct run_orders orders;
+    run_move(life->run, &event, &world, &orders);
+    carry_out(life, &orders);
+    return orders.taken;
+}
+
 /* ---- the engine itself ---- */
 
 struct engine *engine_new(struct loop *loop, struct upstream *upstream, struct store *store,
@@ -437,7 +451,8 @@ void engine_drain(struct engine *engine, void (*done)(void *arg), void *arg) {
     engine->drained_arg = arg;
     for (struct life *life = engine->lives; life; life = life->next) {
         const struct run *run = life->run;
-        if (run->state == RUN_CALLING && run_call_of(run, RUN_CALL_STEP)->idempotent) abort_call(life);
+        bool poll = run->state == RUN_CALLING && run_call_of(run, RUN_CALL_STEP)->idempotent;
+        if (poll || run->state == RUN_PROBING) abort_call(life);
         ask_answer_waiting(life);
     }
     look_drained(engine);
@@ -445,6 +460,10 @@ void engine_drain(struct engine *engine, void (*done)(void *arg), void *arg) {
 
 void engine_limit(struct engine *engine, size_t max_runs) {
     engine->settings.max_runs = max_runs;
+}
+
+void engine_call_back(struct engine *engine, const char *url) {
+    engine->settings.callback_url = url;
 }
 
 void engine_detach(struct engine *engine) {

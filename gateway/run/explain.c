@@ -36,7 +36,12 @@ static const char *next_of(const struct run *run, int64_t *ret_due_ms) {
     case RUN_ENDING: return "what is known has to be on disk first";
     case RUN_CALLING: return "the reply of the call that is under way";
     case RUN_CANCELING: return "the reply of the cancel call that is under way";
-    case RUN_WAITING: *ret_due_ms = run->due_ms; return "the next call of the step";
+    case RUN_WAITING:
+        if (run->awaiting) return "to be called back";
+        *ret_due_ms = run->due_ms;
+        return "the next call of the step";
+    case RUN_PROBING: return "the reply of the probe, which looks for what became of the call";
+    case RUN_PROBE_WAITING: return "the next look of the probe";
     case RUN_CANCEL_WAITING: return "the next try of the cancel call";
     case RUN_ENDED:
     case RUN_DROPPED:

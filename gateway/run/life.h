@@ -52,6 +52,7 @@ struct life *life_new(struct engine *engine,
                       struct run *run); /* TAKES the run; in no list before, in the indexes after */
 void life_record(struct life *life);    /* writes what is known of it, now or behind the write under way */
 void life_cancel(struct life *life);
+enum run_taken life_callback(struct life *life, const struct run_callback *callback);
 void life_read(struct life *life);            /* somebody looks at it */
 bool life_is_orphan(const struct life *life); /* nobody has for its stage's orphan_after, or 10 minutes */
 bool life_writes(const struct life *life);    /* something of it is not durable yet */

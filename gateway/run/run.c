@@ -16,7 +16,6 @@
 #define SAID_MAX 1000                 /* bytes of one text that came from outside */
 #define OUTPUTS_MAX (4 * 1024 * 1024) /* bytes; what Spinnaker would have to keep */
 #define KEPT_MAX (8 * 1024 * 1024)    /* bytes of a reply that later steps may speak of */
-#define DUE_MAX_MS (60 * 60 * 1000)   /* nothing is put off for longer */
 
 /* ---- words ---- */
 
@@ -47,6 +46,7 @@ static bool is_last(const struct run *run) {
 }
 
 const struct stage_call *run_call_of(const struct run *run, enum run_call call) {
+    if (call == RUN_CALL_PROBE) return &step_of(run)->probe->step.call;
     return call == RUN_CALL_CANCEL ? run->stage->cancel : &step_of(run)->call;
 }
 
@@ -84,7 +84,7 @@ void move_say(struct move *m, const char *format, ...) {
     buf_fini(&text);
 }
 
-static void say_polling(struct move *m, const struct verdict *verdict) {
+void move_say_running(struct move *m, const struct verdict *verdict) {
     struct run *run = m->run;
     const char *word = verdict->word ? verdict->word : "running";
     const char *message = verdict->message ? verdict->message : "";
@@ -109,14 +109,14 @@ void move_judged(struct move *m, const char *verdict, const char *format, ...) {
     buf_fini(&text);
 }
 
-static void judged_by(struct move *m, const struct verdict *verdict) {
+static void judged_by(struct move *m, const struct stage_rules *rules, const struct verdict *verdict) {
     static const char *const words[] = {[VERDICT_RUNNING] = "running",
                                         [VERDICT_SUCCEEDED] = "succeeded",
                                         [VERDICT_FAILED] = "failed",
                                         [VERDICT_CANCELED] = "canceled",
                                         [VERDICT_AGAIN] = "again"};
     const char *word = words[verdict->kind], *what = verdict->message ? verdict->message : "";
-    const struct jsonpath *value = step_of(m->run)->rules.value;
+    const struct jsonpath *value = rules->value;
     bool by_condition = verdict->rule && strstr(verdict->rule, "_when") && !strstr(what, verdict->rule);
     if (by_condition) move_judged(m, word, "%s holds%s%.*s", verdict->rule, *what ? ": " : "", move_told(what), what);
     else if (value && verdict->word)
@@ -130,7 +130,9 @@ static void write_journal(struct move *m, enum run_state before, size_t step) {
     if (!m->judged) return;
     bool cancel = before == RUN_CANCELING;
     struct journal_note note = {.step = cancel ? "cancel" : m->run->stage->steps[step].name,
-                                .call = cancel ? "cancel" : "step",
+                                .call = cancel                  ? "cancel"
+                                        : before == RUN_PROBING ? "probe"
+                                                                : "step",
                                 .phase = reply ? reply_phase_word(reply->phase) : "refused",
                                 .verdict = m->judged,
                                 .rule = m->why,
@@ -139,6 +141,21 @@ static void write_journal(struct move *m, enum run_state before, size_t step) {
                                 .took_ms = reply ? reply->took_ms : 0};
     journal_add(&m->run->journal, &note);
     mem_free(m->why);
+}
+
+/* Besides what the move itself is judged by: one that was kept is judged in the move of another event. */
+void move_journal_callback(struct move *m, const struct verdict *verdict) {
+    struct move own = *m;
+    own.judged = NULL;
+    own.why = NULL;
+    judged_by(&own, &step_of(m->run)->callback->rules, verdict);
+    journal_add(&m->run->journal, &(struct journal_note){.step = step_of(m->run)->name,
+                                                         .call = "callback",
+                                                         .phase = "received",
+                                                         .verdict = own.judged,
+                                                         .rule = own.why,
+                                                         .at_ms = m->world->now_ms});
+    mem_free(own.why);
 }
 
 /* ---- orders ---- */
@@ -160,14 +177,21 @@ static void order_call(struct move *m) {
     m->orders->wait_until = run_deadline_ms(run);
 }
 
-/* The call of the present step; recorded as being sent first, where sending it twice would do harm. */
+/* The call of the present step; recorded as being sent first, where sending it twice would do harm. A callback that
+ * came before may make a poll needless. */
 void move_call(struct move *m) {
     struct run *run = m->run;
-    if (step_of(run)->call.idempotent || run->sending) {
+    bool harmless = step_of(run)->call.idempotent;
+    if (!step_of(run)->call.url) {
+        run_callback_wait(m);
+        return;
+    }
+    if (step_of(run)->rules.exist && run_callback_judge_kept(m)) return;
+    if ((harmless || run->sending) && !m->orders->store) {
         order_call(m);
         return;
     }
-    run->sending = true;
+    run->sending = run->sending || !harmless;
     run->state = RUN_INTENDING;
     m->orders->store = true;
 }
@@ -209,7 +233,9 @@ void move_say_not_done(struct move *m, const char *what) {
     const char *between = *what ? "; " : "";
     const char *time = run->deadline_ms && m->world->now_ms >= run->deadline_ms ? "by the caller's deadline"
                                                                                 : "within its time";
-    if (value && !run->upstream_word && run->steps[run->step].code)
+    if (run->awaiting && !run->steps[run->step].inbox)
+        move_say(m, "%s: not called back %s%s%s", step_of(run)->name, time, between, what);
+    else if (value && !run->upstream_word && run->steps[run->step].code)
         move_say(m, "%s: not done %s, and no reply had a word at %s%s%s", step_of(run)->name, time,
                  jsonpath_source(value), between, what);
     else move_say(m, "%s: not done %s%s%s", step_of(run)->name, time, between, what);
@@ -230,6 +256,15 @@ static bool is_small(const struct json *value, size_t max) {
     return small;
 }
 
+/* The outputs at the top may name those of the last step. */
+static const struct json *with_outputs(const struct json *value, const struct json *own, struct arena *scratch) {
+    struct json *whole = json_new_object(scratch);
+    for (struct json_member v = json_first(value); v.name.at; v = json_next(value, v))
+        json_set_text(whole, v.name, v.value);
+    json_set(whole, "outputs", own);
+    return whole;
+}
+
 /* The reply decided the step: take the outputs from it. Gives those of the step itself. */
 static const struct json *take_outputs(struct move *m, const struct json *value, bool warned, struct arena *scratch) {
     struct run *run = m->run;
@@ -237,7 +272,7 @@ static const struct json *take_outputs(struct move *m, const struct json *value,
     const struct json *own = run_outputs_of(run, scratch, step->outputs, step->output_count, m->world->now_ms, value);
     bool last = is_last(run);
     const struct json *whole = last ? run_outputs_of(run, scratch, run->stage->outputs, run->stage->output_count,
-                                                     m->world->now_ms, value)
+                                                     m->world->now_ms, with_outputs(value, own, scratch))
                                     : NULL;
     if (!warned && !json_size(run->outputs) && !json_size(own) && !json_size(whole)) return own;
     struct json *outputs = json_new_object(run->arena);
@@ -251,31 +286,37 @@ static const struct json *take_outputs(struct move *m, const struct json *value,
     return own;
 }
 
-/* The step is done: keep what later templates may ask for. */
-static void keep_reply(struct move *m, const struct verdict *verdict, struct arena *scratch) {
-    struct run *run = m->run;
-    struct run_step *state = &run->steps[run->step];
-    state->status = RUN_SUCCEEDED;
-    if (!verdict->warned && is_last(run) && !run->stage->output_count && !step_of(run)->output_count)
-        return; /* nobody will ask */
-    const struct json *value = reply_value(scratch, m->event->reply);
-    const struct json *own = take_outputs(m, value, verdict->warned, scratch);
+void move_keep(struct run *run, const struct json *value, const struct json *own_outputs) {
     struct json *kept = json_new_object(run->arena);
     for (struct json_member v = json_first(value); v.name.at; v = json_next(value, v))
         if (run->stage->names_headers || !text_is(v.name, "headers")) json_set_text(kept, v.name, v.value);
-    json_set(kept, "outputs", own);
-    state->value = kept;
+    if (run->stage->names_outputs && is_small(own_outputs, OUTPUTS_MAX)) json_set(kept, "outputs", own_outputs);
+    run->steps[run->step].value = kept;
 }
 
-static void succeeded(struct move *m, const struct verdict *verdict, struct arena *scratch) {
+/* The step is done: keep what later templates may ask for. */
+static void keep_said(struct move *m, const struct verdict *verdict, const struct said *said, struct arena *scratch) {
+    struct run *run = m->run;
+    run->steps[run->step].status = RUN_SUCCEEDED;
+    if (!verdict->warned && is_last(run) && !run->stage->output_count && !step_of(run)->output_count)
+        return; /* nobody will ask */
+    const struct json *value = said_value(scratch, said);
+    move_keep(run, value, take_outputs(m, value, verdict->warned, scratch));
+}
+
+bool move_refuse_large(struct move *m, const struct said *said) {
+    size_t bytes = said->reply ? said->reply->body.len : said->message.bytes;
+    if (bytes <= KEPT_MAX) return false;
+    move_fail(m, REASON_BAD_REPLY, "the reply is larger than the 8 MiB that are kept for the steps behind it");
+    return true;
+}
+
+void move_succeed(struct move *m, const struct said *said, const struct verdict *verdict, struct arena *scratch) {
     struct run *run = m->run;
     bool last = is_last(run);
-    if (!last && m->event->reply->body.len > KEPT_MAX) {
-        move_fail(m, REASON_BAD_REPLY, "the reply is larger than the 8 MiB that are kept for the steps behind it");
-        return;
-    }
-    keep_reply(m, verdict, scratch);
-    run->sending = false;
+    if (!last && move_refuse_large(m, said)) return;
+    keep_said(m, verdict, said, scratch);
+    run->sending = run->awaiting = run->hinted = false;
     if (last && run->outputs_left_out) {
         move_say(m, "succeeded; outputs are left out, since they are larger than 4 MiB");
         move_end(m, RUN_SUCCEEDED, REASON_NONE, NULL);
@@ -289,7 +330,7 @@ static void succeeded(struct move *m, const struct verdict *verdict, struct aren
         return;
     }
     run->step++;
-    run->attempt = 0;
+    run->attempt = run->probe_attempt = 0;
     run->steady = (struct verdict_series){0};
     run->step_began_ms = m->world->now_ms;
     run->percent = -1;
@@ -343,29 +384,44 @@ static void still_running(struct move *m, const struct verdict *verdict) {
     struct run *run = m->run;
     run->attempt = 0;
     m->orders->store |= !step_of(run)->call.idempotent; /* it was answered: a restart has to know that */
-    say_polling(m, verdict);
+    move_say_running(m, verdict);
     struct pace_now now = pace_of(run, m->world);
-    int64_t delay_ms = pace_poll_ms(step_of(run), &now), asked_ms = verdict->retry_after_ms;
-    if (asked_ms > DUE_MAX_MS) asked_ms = DUE_MAX_MS;
+    int64_t delay_ms = run->hinted ? MOVE_HINT_GAP_MS : pace_poll_ms(step_of(run), &now);
+    int64_t asked_ms = verdict->retry_after_ms > RUN_DUE_MAX_MS ? RUN_DUE_MAX_MS : verdict->retry_after_ms;
     move_wait(m, m->world->now_ms + (asked_ms > delay_ms ? asked_ms : delay_ms));
+    run->hinted = false;
 }
 
-static void note_upstream(struct move *m, const struct verdict *verdict) {
+void move_note(struct move *m, const struct verdict *verdict) {
     struct run *run = m->run;
-    const struct reply *reply = m->event->reply;
     run->updated_ms = m->world->now_ms;
-    run->upstream_code = run->steps[run->step].code = reply->phase == REPLY_ANSWERED ? reply->code : 0;
-    const char **url = &run->steps[run->step].url;
-    if (reply->url && (!*url || strcmp(*url, reply->url) != 0)) *url = arena_strdup(run->arena, reply->url);
     if (verdict->word) put_text(&run->upstream_word, m->world, verdict->word);
     if (verdict->percent >= 0) run->percent = verdict->percent;
     if (verdict->unknown_word && !run->warned_unknown) run->warned_unknown = m->orders->unknown_word = true;
 }
 
-/* Of several tries of an idempotent call, one that may have been acted on counts until an answer has come. */
+void move_note_url(struct run *run, const char *url) {
+    const char **to = &run->steps[run->step].url;
+    if (url && (!*to || strcmp(*to, url) != 0)) *to = arena_strdup(run->arena, url);
+}
+
+static void note_upstream(struct move *m, const struct verdict *verdict) {
+    struct run *run = m->run;
+    const struct reply *reply = m->event->reply;
+    run->upstream_code = run->steps[run->step].code = reply->phase == REPLY_ANSWERED ? reply->code : 0;
+    move_note_url(run, reply->url);
+    move_note(m, verdict);
+}
+
+/* May the call be made again, although an earlier one may have been acted on? */
+static bool repeatable(const struct stage_step *step) {
+    return step->call.idempotent || step->in_doubt == DOUBT_RESEND;
+}
+
+/* Of several tries, one that may have been acted on counts until an answer has come. */
 static void note_phase(struct run *run, enum reply_phase phase) {
     if (phase == REPLY_MAYBE_ACTED_ON) run->sending = true;
-    else if (phase == REPLY_ANSWERED || !step_of(run)->call.idempotent) run->sending = false;
+    else if (phase == REPLY_ANSWERED || !repeatable(step_of(run))) run->sending = false;
 }
 
 static bool rule_is(const struct verdict *verdict, const char *setting) {
@@ -386,11 +442,10 @@ static void judge(struct move *m, struct arena *scratch, struct verdict *ret_ver
 }
 
 /* In the upstream's own word, where that is what failed. Outputs help to find out why. */
-static void failed(struct move *m, const struct verdict *verdict, struct arena *scratch) {
+static void failed(struct move *m, const struct verdict *verdict, const struct said *said, struct arena *scratch) {
     const char *word = verdict->word, *what = verdict->message ? verdict->message : "";
     bool unknown = verdict->reason == REASON_UNKNOWN_STATUS, by_word = word && (unknown || rule_is(verdict, "failure"));
-    if (word || verdict->reason == REASON_UPSTREAM_FAILED)
-        take_outputs(m, reply_value(scratch, m->event->reply), false, scratch);
+    if (word || verdict->reason == REASON_UPSTREAM_FAILED) take_outputs(m, said_value(scratch, said), false, scratch);
     if (by_word)
         what = arena_printf(scratch, "the upstream says \"%.*s\"%s%s%.*s", move_told(word), word,
                             unknown ? ", which no list of the definition names" : "", *what ? " - " : "",
@@ -398,10 +453,10 @@ static void failed(struct move *m, const struct verdict *verdict, struct arena *
     move_fail(m, verdict->reason, what);
 }
 
-static void canceled(struct move *m, const struct verdict *verdict, struct arena *scratch) {
+static void canceled(struct move *m, const struct verdict *verdict, const struct said *said, struct arena *scratch) {
     struct run *run = m->run;
     const char *word = verdict->word, *what = verdict->message ? verdict->message : "";
-    take_outputs(m, reply_value(scratch, m->event->reply), false, scratch);
+    take_outputs(m, said_value(scratch, said), false, scratch);
     run->steps[run->step].status = RUN_CANCELED;
     if (word && rule_is(verdict, "canceled"))
         move_say(m, "%s: the upstream says \"%.*s\"", step_of(run)->name, move_told(word), word);
@@ -409,21 +464,33 @@ static void canceled(struct move *m, const struct verdict *verdict, struct arena
     move_end(m, RUN_CANCELED, verdict->reason, NULL);
 }
 
+void move_decide(struct move *m, const struct verdict *verdict, const struct said *said, struct arena *scratch) {
+    if (verdict->kind == VERDICT_SUCCEEDED) move_succeed(m, said, verdict, scratch);
+    else if (verdict->kind == VERDICT_FAILED) failed(m, verdict, said, scratch);
+    else canceled(m, verdict, said, scratch);
+}
+
+static void follow(struct move *m, const struct verdict *verdict, const struct said *said, struct arena *scratch) {
+    if (verdict->kind == VERDICT_AGAIN) again(m, verdict, scratch);
+    else if (verdict->kind == VERDICT_RUNNING) still_running(m, verdict);
+    else if (verdict->reason == REASON_IN_DOUBT) run_doubt_begin(m, verdict->message);
+    else move_decide(m, verdict, said, scratch);
+}
+
 /* The reply is judged: the next step, another poll or try, the end, or the cancel call that waited for it. */
 static void replied(struct move *m) {
     struct run *run = m->run;
     struct arena *scratch = arena_new();
     struct verdict verdict;
+    struct said said = {.reply = m->event->reply};
+    bool polls = step_of(run)->rules.exist;
     judge(m, scratch, &verdict);
-    judged_by(m, &verdict);
+    judged_by(m, &step_of(run)->rules, &verdict);
     note_upstream(m, &verdict);
     note_phase(run, m->event->reply->phase);
-    if (run->cancel_wanted && verdict.kind != VERDICT_SUCCEEDED) run_cancel_stop_now(m);
-    else if (verdict.kind == VERDICT_SUCCEEDED) succeeded(m, &verdict, scratch);
-    else if (verdict.kind == VERDICT_FAILED) failed(m, &verdict, scratch);
-    else if (verdict.kind == VERDICT_CANCELED) canceled(m, &verdict, scratch);
-    else if (verdict.kind == VERDICT_AGAIN) again(m, &verdict, scratch);
-    else still_running(m, &verdict);
+    if (run_callback_follows(m, &verdict)) run_callback_await(m, &said, scratch);
+    else if (run->cancel_wanted && verdict.kind != VERDICT_SUCCEEDED) run_cancel_stop_now(m);
+    else if (!polls || !run_callback_judge_kept(m)) follow(m, &verdict, &said, scratch); /* who came first */
     arena_free(scratch);
 }
 
@@ -433,7 +500,7 @@ static void call_refused(struct move *m) {
     struct run *run = m->run;
     move_judged(m, "failed", "%s", fault->what);
     run->updated_ms = m->world->now_ms;
-    if (!step_of(run)->call.idempotent) run->sending = false;
+    if (!repeatable(step_of(run))) run->sending = false;
     run->steps[run->step].calls--;
     if (run->cancel_wanted) run_cancel_stop_now(m);
     else move_fail(m, fault->kind == FAULT_FORBIDDEN ? REASON_REFUSED_EGRESS : REASON_INVALID_REQUEST, fault->what);
@@ -442,7 +509,7 @@ static void call_refused(struct move *m) {
 /* It was not sent, so nothing is in doubt: it begins anew, when its time has come or after the restart. */
 static void call_held(struct move *m) {
     struct run *run = m->run;
-    bool harmless = step_of(run)->call.idempotent;
+    bool harmless = repeatable(step_of(run));
     if (!harmless) run->sending = false;
     run->steps[run->step].calls--;
     m->orders->store = !harmless;
@@ -452,13 +519,13 @@ static void call_held(struct move *m) {
 
 /* ---- time ---- */
 
-static bool time_is_up(const struct move *m) {
+bool move_time_is_up(const struct move *m) {
     int64_t deadline = run_deadline_ms(m->run);
     return deadline && m->world->now_ms >= deadline;
 }
 
 /* The upstream is told to run_cancel_stop, so that what nobody waits for does not go on. */
-static void time_out(struct move *m) {
+void move_time_out(struct move *m) {
     if (!m->run->cancel_wanted) m->run->timed_out = m->run->cancel_wanted = true;
     m->run->updated_ms = m->world->now_ms;
     move_say_not_done(m, "");
@@ -467,19 +534,20 @@ static void time_out(struct move *m) {
 
 /* The next poll or try; or the time of the step or the run is up. */
 static void due(struct move *m) {
-    if (time_is_up(m)) time_out(m);
+    if (move_time_is_up(m) || run_callback_overdue(m)) move_time_out(m);
+    else if (m->run->awaiting) run_callback_wait_on(m);
     else move_call(m); /* also where the clock was set back meanwhile: the timer knows better */
 }
 
 /* The time is up: the call is given up, and the upstream told to stop. */
 static void due_in_call(struct move *m) {
-    if (!time_is_up(m)) {
+    if (!move_time_is_up(m)) {
         m->orders->wait_until = run_deadline_ms(m->run);
         return;
     }
     m->run->sending = true; /* whatever it is: it may have been acted on */
     m->orders->abort_call = true;
-    time_out(m);
+    move_time_out(m);
 }
 
 /* ---- records ---- */
@@ -490,9 +558,9 @@ static void recorded(struct move *m) {
     if (m->run->cancel_wanted) {
         m->run->sending = false;
         run_cancel_begin(m);
-    } else if (time_is_up(m)) {
+    } else if (move_time_is_up(m)) {
         m->run->sending = false;
-        time_out(m);
+        move_time_out(m);
     } else {
         move_call(m);
     }
@@ -533,19 +601,30 @@ static void came_late(struct move *m) { /* a timer of the state before */
 }
 
 static void (*const moves[RUN_STATE_END][RUN_EVENT_END])(struct move *) = {
-    /*                       STORED        UNSTORED    REPLY           REFUSED    HELD     DUE           CANCEL */
-    [RUN_ACCEPTING] = {recorded, dropped, cannot_be, cannot_be, cannot_be, came_late, run_cancel_want},
-    [RUN_INTENDING] = {recorded, cannot_be, cannot_be, cannot_be, cannot_be, came_late, run_cancel_want},
-    [RUN_CALLING] = {is_durable, cannot_be, replied, call_refused, call_held, due_in_call, run_cancel_stop_call},
-    [RUN_RECORDING] = {recorded, cannot_be, cannot_be, cannot_be, cannot_be, came_late, run_cancel_want},
-    [RUN_WAITING] = {is_durable, cannot_be, cannot_be, cannot_be, cannot_be, due, run_cancel_stop},
-    [RUN_STOPPING] = {run_cancel_begin, cannot_be, cannot_be, cannot_be, cannot_be, came_late, is_known},
+    /*                       STORED        UNSTORED    REPLY           REFUSED    HELD     DUE           CANCEL CALLBACK
+     */
+    [RUN_ACCEPTING] = {recorded, dropped, cannot_be, cannot_be, cannot_be, came_late, run_cancel_want, cannot_be},
+    [RUN_INTENDING] = {recorded, cannot_be, cannot_be, cannot_be, cannot_be, came_late, run_cancel_want,
+                       run_callback_early},
+    [RUN_CALLING] = {is_durable, cannot_be, replied, call_refused, call_held, due_in_call, run_cancel_stop_call,
+                     run_callback_in_call},
+    [RUN_RECORDING] = {recorded, cannot_be, cannot_be, cannot_be, cannot_be, came_late, run_cancel_want,
+                       run_callback_early},
+    [RUN_WAITING] = {is_durable, cannot_be, cannot_be, cannot_be, cannot_be, due, run_cancel_stop,
+                     run_callback_in_wait},
+    [RUN_PROBING] = {is_durable, cannot_be, run_doubt_replied, run_doubt_refused, run_doubt_held, run_doubt_due_in_call,
+                     run_doubt_cancel_in_call, run_callback_in_doubt},
+    [RUN_PROBE_WAITING] = {is_durable, cannot_be, cannot_be, cannot_be, cannot_be, run_doubt_due, run_doubt_cancel,
+                           run_callback_in_doubt},
+    [RUN_STOPPING] = {run_cancel_begin, cannot_be, cannot_be, cannot_be, cannot_be, came_late, is_known,
+                      run_callback_late},
     [RUN_CANCELING] = {is_durable, cannot_be, run_cancel_replied, run_cancel_refused, run_cancel_held, came_late,
-                       is_known},
-    [RUN_CANCEL_WAITING] = {is_durable, cannot_be, cannot_be, cannot_be, cannot_be, run_cancel_again, is_known},
-    [RUN_ENDING] = {ended, dropped, cannot_be, cannot_be, cannot_be, came_late, is_over},
-    [RUN_ENDED] = {is_over, is_over, is_over, is_over, is_over, is_over, is_over},
-    [RUN_DROPPED] = {is_over, is_over, is_over, is_over, is_over, is_over, is_over},
+                       is_known, run_callback_late},
+    [RUN_CANCEL_WAITING] = {is_durable, cannot_be, cannot_be, cannot_be, cannot_be, run_cancel_again, is_known,
+                            run_callback_late},
+    [RUN_ENDING] = {ended, dropped, cannot_be, cannot_be, cannot_be, came_late, is_over, run_callback_late},
+    [RUN_ENDED] = {is_over, is_over, is_over, is_over, is_over, is_over, is_over, run_callback_late},
+    [RUN_DROPPED] = {is_over, is_over, is_over, is_over, is_over, is_over, is_over, run_callback_late},
 };
 
 void run_move(struct run *run, const struct run_event *event, const struct run_world *world,
@@ -564,16 +643,17 @@ void run_resume(struct run *run, const struct run_world *world, struct run_order
     struct move m = {.run = run, .world = world, .orders = ret_orders};
     run->status = RUN_RUNNING;
     bool called = run->steps[run->step].calls > 0 || !run->cancel_wanted; /* as far as one can know */
-    if (called && step_of(run)->call.idempotent && !step_of(run)->rules.exist) run->sending = true;
+    if (called && !run_callback_is_all(run) && step_of(run)->call.idempotent && !step_of(run)->rules.exist)
+        run->sending = true;
     if (run->cancel_wanted) {
         run_cancel_begin(&m);
+    } else if (run_callback_is_all(run)) {
+        run_callback_wait_on(&m);
     } else if (run->sending && !step_of(run)->call.idempotent) {
-        move_fail(
-            &m, REASON_IN_DOUBT,
-            "the gateway was stopped while the call was being sent; whether the upstream acted on it is not known");
+        run_doubt_resume(&m);
     } else {
         const struct stage_step *step = step_of(run);
-        bool ahead = run->due_ms > world->now_ms && run->due_ms <= world->now_ms + DUE_MAX_MS;
+        bool ahead = run->due_ms > world->now_ms && run->due_ms <= world->now_ms + RUN_DUE_MAX_MS;
         int64_t due_ms = ahead ? run->due_ms : world->now_ms;
         struct pace_now now = pace_of(run, world);
         if (step->rules.exist && world->now_ms - run->step_began_ms >= step->every_ms && !ahead)

@@ -7,11 +7,12 @@
 #include <string.h>
 
 #include "call/pace.h"
+#include "call/policy.h"
 #include "run/run_move.h"
 
 #define CANCEL_TRIES 5
 
-static void end_canceled(struct move *m, enum reason reason, const char *what) {
+void run_cancel_end(struct move *m, enum reason reason, const char *what) {
     struct run *run = m->run;
     if (run->timed_out) {
         run->steps[run->step].status = RUN_TERMINAL;
@@ -29,7 +30,7 @@ static void end_canceled(struct move *m, enum reason reason, const char *what) {
 
 /* Nothing can have begun at the upstream: no call was made, or only calls that were never sent or were refused. */
 static bool nothing_began(const struct run *run) {
-    return run->step == 0 && !run->sending && !step_of(run)->rules.exist;
+    return run->step == 0 && !run->sending && !run->awaiting && !step_of(run)->rules.exist;
 }
 
 static bool nothing_was_sent(const struct run *run) {
@@ -40,14 +41,16 @@ static bool nothing_was_sent(const struct run *run) {
 void run_cancel_begin(struct move *m) {
     struct run *run = m->run;
     if (nothing_was_sent(run)) {
-        end_canceled(m, REASON_CANCELED_BEFORE_START, "no call had been made");
+        run_cancel_end(m, REASON_CANCELED_BEFORE_START, "no call had been made");
     } else if (nothing_began(run)) {
-        end_canceled(m, REASON_CANCELED_BEFORE_START, "nothing had begun at the upstream");
+        run_cancel_end(m, REASON_CANCELED_BEFORE_START, "nothing had begun at the upstream");
     } else if (!run->stage->cancel) {
-        end_canceled(m, REASON_CANCEL_UNCONFIRMED, "the definition has no cancel call, so the upstream was not told");
-    } else if (run->step < run->stage->cancel_needs) {
-        end_canceled(m, REASON_CANCEL_UNCONFIRMED,
-                     "the upstream was not told: the cancel call needs an answer that has not come");
+        run_cancel_end(m, REASON_CANCEL_UNCONFIRMED, "the definition has no cancel call, so the upstream was not told");
+    } else if (run_doubt_helps_cancel(run)) {
+        run_doubt_look(m);
+    } else if (run->step + run_callback_has_reply(run) < run->stage->cancel_needs) {
+        run_cancel_end(m, REASON_CANCEL_UNCONFIRMED,
+                       "the upstream was not told: the cancel call needs an answer that has not come");
     } else {
         run->state = RUN_CANCELING;
         move_say(m, "canceling");
@@ -93,29 +96,31 @@ void run_cancel_replied(struct move *m) {
     const struct reply *reply = m->event->reply;
     int code = reply->phase == REPLY_ANSWERED ? reply->code : 0;
     bool over = code == 404 || code == 405 || code == 409 || code == 410; /* there is nothing to stop any more */
-    bool passing = code == 0 || code == 429 || code >= 500;
+    struct stage_call call = *run->stage->cancel;
+    call.idempotent = true; /* to be told twice to stop does no harm */
+    struct policy policy = policy_judge(&call, reply, m->world->now_ms);
     const char *failed = code ? "" : reply->fault.what;
     if (over || code_set_holds(&run->stage->cancel->expect, code)) {
         move_judged(m, "succeeded", "%s", over ? "there is nothing to stop" : "the code is in expect");
-        end_canceled(m, REASON_CANCELED, over ? "the upstream has nothing to stop" : "the upstream was told to stop");
-    } else if (passing && ++run->cancel_attempt < CANCEL_TRIES) {
+        run_cancel_end(m, REASON_CANCELED, over ? "the upstream has nothing to stop" : "the upstream was told to stop");
+    } else if (policy.answer == POLICY_AGAIN && ++run->cancel_attempt < CANCEL_TRIES) {
         move_judged(m, "again", "%s", failed);
         run->state = RUN_CANCEL_WAITING;
         m->orders->wait_until = m->world->now_ms +
-                                pace_retry_ms(run->stage->cancel, run->cancel_attempt, -1, m->world->random);
+                                pace_retry_ms(&call, run->cancel_attempt, policy.wait_ms, m->world->random);
     } else {
         move_judged(m, "failed", "%s", failed);
         char what[256];
         if (code) snprintf(what, sizeof what, "the upstream answered %d to the cancel call", code);
         else snprintf(what, sizeof what, "the cancel call failed: %.180s", reply->fault.what);
-        end_canceled(m, REASON_CANCEL_UNCONFIRMED, what);
+        run_cancel_end(m, REASON_CANCEL_UNCONFIRMED, what);
     }
 }
 
 /* It cannot be made, so the upstream was not told. */
 void run_cancel_refused(struct move *m) {
     move_judged(m, "failed", "%s", m->event->fault->what);
-    end_canceled(m, REASON_CANCEL_UNCONFIRMED, m->event->fault->what);
+    run_cancel_end(m, REASON_CANCEL_UNCONFIRMED, m->event->fault->what);
 }
 
 /* The next try. */

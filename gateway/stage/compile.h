@@ -9,10 +9,13 @@
 
 /* What the templates at hand may speak of. */
 struct compile_scope {
-    size_t steps; /* of so many steps the replies are known */
-    bool reply;   /* body, headers, code of the reply at hand */
+    size_t steps;   /* of so many steps the replies are known */
+    size_t outputs; /* and of so many the outputs */
+    bool reply;     /* body, headers, code of the reply at hand */
     bool secrets;
-    bool own_body; /* body is that of the request at hand, as it will be sent: in its headers, to sign it */
+    bool own_body;  /* body is that of the request at hand, as it will be sent: in its headers, to sign it */
+    bool step_call; /* in a step's own call */
+    bool callback;  /* … and a step waits to be called back: that one, or a later one */
 };
 
 struct compile {
@@ -24,6 +27,7 @@ struct compile {
     struct compile_scope scope;
     struct template_names names;
     size_t steps_used;   /* 1 + the highest step that a template compiled since this was zeroed speaks of */
+    bool callback_used;  /* a template compiled since this was cleared speaks of callback */
     struct buf warnings; /* of struct fault */
 };
 
@@ -52,12 +56,17 @@ bool compile_name_check(struct compile *c, const struct conf *at, const char *wh
 
 void compile_params(struct compile *c, const struct conf *list); /* into stage->params */
 
-enum compile_call_kind { COMPILE_REQUEST, COMPILE_STATUS, COMPILE_STEP, COMPILE_CANCEL };
+enum compile_call_kind { COMPILE_REQUEST, COMPILE_STATUS, COMPILE_STEP, COMPILE_CANCEL, COMPILE_PROBE };
 void compile_call(struct compile *c, const struct conf *group, const char *of, enum compile_call_kind kind,
                   struct stage_call *call);
 void compile_call_defaults(struct stage_call *call);             /* before fields_read */
 const struct conf *compile_rules_find(const struct conf *group); /* what makes a step repeat; or NULL */
 void compile_rules(struct compile *c, const struct conf *group, const char *of, bool must, struct stage_step *step);
+const struct stage_callback *compile_callback(struct compile *c, const struct conf *group, const char *of,
+                                              bool polls); /* `group` is callback = { … }; `polls`: its step does */
+void compile_waiting(struct compile *c, const struct conf *group, const char *of,
+                     struct stage_call *call); /* in place of a call: the step only waits */
+void compile_doubt(struct compile *c, const struct conf *group, const char *of, struct stage_step *step);
 /* The judging settings of any group, read by fields_judging into *rules before; `c->scope.steps` says whose replies
  * they may speak of. */
 void compile_judging(struct compile *c, const struct conf *group, struct stage_rules *rules);

@@ -41,7 +41,6 @@ static const struct field stage_fields[] = {
         "A run whose status nobody has read for so long is canceled. A paused pipeline reads none either."),
     LATER(limits),
     LATER(artifacts),
-    LATER(callback),
 };
 
 static const struct field param_fields[] = {
@@ -93,8 +92,6 @@ static const struct field call_fields[] = {
     ROW(BOOL, idempotent, HAND, "", "by the method: all but POST and PATCH",
         "The call may be sent again when nobody knows whether it was acted on."),
     ROW(GROUP, retry, HAND, "", "", "How often a call is tried again that failed in a way that allows it."),
-    LATER(on_in_doubt),
-    LATER(probe),
     LATER(limits),
 };
 
@@ -144,7 +141,7 @@ static const struct field repeat_fields[] = {
         "So long after the step began, a 404 means \"not there yet\"."),
     ROW(GROUP, outputs, HAND, "", "none", "As at the top, from this step's last reply."),
     LATER(follow),
-    LATER(callback),
+    ROW(GROUP, callback, HAND, "", "none", "The step waits to be called back by its upstream; see \"Callbacks\"."),
     LATER(capture),
     LATER(artifacts),
     LATER(when),
@@ -186,10 +183,50 @@ static const struct field judging_fields[] = {
         "there has failed, but null, false, 0 and what is empty."),
 };
 
+static const struct field doubt_fields[] = {
+    ROW(STRING, on_in_doubt, HAND, "fail|probe|resend",
+        "resend if the call is idempotent, probe if there is one, else fail",
+        "What becomes of the call when nobody knows whether it was acted on: the reply was lost, or the gateway "
+        "stopped "
+        "meanwhile. `resend` may do the work twice."),
+    ROW(GROUP, probe, HAND, "", "none",
+        "A call that looks for the work: what it finds takes the place of the reply; where it finds nothing the call "
+        "is "
+        "sent again. Not for a step that repeats."),
+    ROW(KEY, idempotency_key, HAND, "", "none",
+        "The upstream honours a key: the call is idempotent, and carries one in `Idempotency-Key`, or the header that "
+        "is "
+        "named, the same at each try. Not for a step that repeats."),
+};
+
+static const struct field probe_fields[] = {
+    ROW(PATH, found, HAND, "", "",
+        "What was looked for: a JSONPath or a template, as of an output. Nothing is null, false, and an empty text, "
+        "list "
+        "or object. Required."),
+    ROW(DURATION, not_found_grace, IN(stage_probe, step.not_found_grace_ms), "0s..1d", "10s",
+        "So long after the doubt began, nothing found means \"not there yet\"."),
+};
+
 static const struct field step_fields[] = {
     ROW(STRING, name, HAND, "", "",
         "As later templates say it: `NAME.body`, `NAME.headers`, `NAME.code`. A letter or `_`, then letters, digits, "
         "`_`. Required."),
+};
+
+static const struct field callback_fields[] = {
+    ROW(DURATION, timeout, IN(stage_callback, timeout_ms), "1s..365d", "1h, unless the step has a timeout",
+        "How long it waits, from the reply to the step's own call on. Not for a step that polls, which has its "
+        "`timeout`."),
+    ROW(GROUP, verify, HAND, "", "none", "How a callback shows from whom it is. Without, the URL is proof enough."),
+    ROW(BOOL, hint, IN(stage_callback, hint), "", "false",
+        "A callback decides nothing: it makes the next poll come now. For a step that polls."),
+};
+
+static const struct field verify_fields[] = {
+    ROW(STRING, type, HAND, "standard-webhooks|github|bearer", "", "Required."),
+    ROW(TEMPLATE, secret, HAND, "", "",
+        "What both sides know: `\"{{ secret.NAME }}\"`. Of standard-webhooks: `whsec_` and base64. Required."),
 };
 
 static const struct field pair_fields[] = {
@@ -207,7 +244,11 @@ TABLE(tls, "`tls`");
 TABLE(retry, "`retry`");
 TABLE(repeat, "Repeating: `status`, and each of `steps`");
 TABLE(judging, "Judging: `status`, and each of `steps`");
+TABLE(callback, "`callback`, besides the settings of \"Judging\", which judge the callback's body here");
+TABLE(verify, "`verify`");
 TABLE(step, "Each of `steps`, besides a call's and a repeating step's settings");
+TABLE(doubt, "In doubt: `request`, `status`, and each of `steps`");
+TABLE(probe, "`probe`, besides a call's settings (its `retry.attempts` is 5 where it is not set)");
 TABLE(pair, "Each of `headers` and `form` in the list form");
 
 static const char *expected(enum field_type type) {
@@ -243,6 +284,7 @@ bool fields_type_fits(const struct conf *conf, enum field_type type) {
     case FIELD_WORDS: return kind == CONF_STRING || (is_list(conf) && list_of(conf, false));
     case FIELD_LIMIT: return kind == CONF_INT || kind == CONF_REAL || kind == CONF_STRING;
     case FIELD_REDIRECTS: return kind == CONF_BOOL || kind == CONF_INT;
+    case FIELD_KEY: return kind == CONF_BOOL || kind == CONF_STRING;
     case FIELD_PAIRS: return kind == CONF_GROUP || (is_list(conf) && list_of(conf, true));
     case FIELD_GROUP: return kind == CONF_GROUP;
     case FIELD_GROUPS: return is_list(conf) && list_of(conf, true);
@@ -409,9 +451,9 @@ static void add_allowed(struct buf *out, const char *allowed) {
 }
 
 void fields_print_reference(struct buf *out) {
-    static const struct field_table *const tables[] = {&fields_stage,   &fields_param, &fields_call,  &fields_pair,
-                                                       &fields_auth,    &fields_tls,   &fields_retry, &fields_repeat,
-                                                       &fields_judging, &fields_step};
+    static const struct field_table *const tables[] = {
+        &fields_stage,  &fields_param,   &fields_call, &fields_pair,  &fields_auth,  &fields_tls,      &fields_retry,
+        &fields_repeat, &fields_judging, &fields_step, &fields_doubt, &fields_probe, &fields_callback, &fields_verify};
     for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) {
         buf_addf(out, "%s### %s\n\n| setting | is | default | meaning |\n|---|---|---|---|\n", i ? "\n" : "",
                  tables[i]->title);

@@ -25,6 +25,7 @@
     X(STEADY, "a duration such as \"2m\", or how many replies in a row")         \
     X(REDIRECTS, "true, false, or how many")                                     \
     X(PAIRS, "a group { name = \"…\"; } or a list ( { name = …; value = …; } )") \
+    X(KEY, "true, or the header's name in quotes")                               \
     X(GROUP, "a group { … }")                                                    \
     X(GROUPS, "a list of groups: ( { … }, { … } )")                              \
     X(ANY, "any value")                                                          \
@@ -54,7 +55,7 @@ struct field_table {
 };
 
 extern const struct field_table fields_stage, fields_param, fields_call, fields_auth, fields_tls, fields_retry,
-    fields_repeat, fields_judging, fields_step, fields_pair;
+    fields_repeat, fields_judging, fields_step, fields_pair, fields_doubt, fields_probe, fields_callback, fields_verify;
 
 struct compile;
 struct stage_words;

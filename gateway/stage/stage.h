@@ -75,7 +75,9 @@ struct stage_call {
     int64_t connect_timeout_ms, call_timeout_ms, max_reply_bytes;
     unsigned follow_redirects; /* how many; 0: none */
     bool idempotent;           /* default: by the method (RFC 9110, 9.2.2) */
-    unsigned retry_attempts;   /* further tries of a call that failed in a way that allows one */
+    const char
+        *idempotency_header; /* NULL: none. It carries the same value at each try, and the upstream knows it again */
+    unsigned retry_attempts; /* further tries of a call that failed in a way that allows one */
     int64_t retry_delay_ms, retry_max_delay_ms;
     int64_t retry_budget_ms;  /* from the first failure in a row to the last try; 0: none */
     struct code_set retry_on; /* codes after which it may be tried again; call/policy says which of them count */
@@ -112,16 +114,35 @@ struct stage_rules {
     const struct template *at_most, *at_least;
 };
 
+/* How a callback shows from whom it is. */
+enum stage_verify { VERIFY_NONE, VERIFY_STANDARD_WEBHOOKS, VERIFY_GITHUB, VERIFY_BEARER };
+
+/* That a step waits to be called back. */
+struct stage_callback {
+    int64_t timeout_ms; /* of the waiting; 0: the step's own is all */
+    bool hint;          /* it decides nothing, and only makes the next poll come now */
+    enum stage_verify verify;
+    const struct template *secret; /* of verify; NULL where there is none */
+    struct stage_rules rules;      /* of its body; where they do not exist, every callback is success */
+};
+
 struct stage_output {
     const char *name;
     const struct jsonpath *path;       /* of the reply's body; or */
     const struct template *expression; /* over all names; exactly one of the two */
 };
 
+/* What becomes of a call that is not idempotent, when nobody knows whether it was acted on. */
+enum stage_doubt { DOUBT_FAIL, DOUBT_RESEND, DOUBT_PROBE };
+
 struct stage_step {
-    const char *name; /* "request" and "status" in the two-step form */
-    struct stage_call call;
+    const char *name;       /* "request" and "status" in the two-step form */
+    struct stage_call call; /* its `url` is NULL in a step that only waits for its callback */
+    enum stage_doubt in_doubt;
+    const struct stage_probe *probe; /* of DOUBT_PROBE; else NULL */
     struct stage_rules rules;
+    const struct stage_callback *callback; /* or NULL */
+    size_t callback_step;       /* for which step callback.url stands in this one's call; STAGE_STEPS_MAX: none */
     int64_t every_ms;           /* from one poll to the next; repeating steps */
     int64_t max_every_ms;       /* the longest, with backoff or adaptive */
     double backoff;             /* by this factor `every` grows from poll to poll; 1: not at all */
@@ -130,6 +151,12 @@ struct stage_step {
     int64_t not_found_grace_ms; /* so long after the step began a 404 means "not yet" */
     const struct stage_output *outputs;
     size_t output_count;
+};
+
+/* Looks for what a call in doubt may have begun. */
+struct stage_probe {
+    struct stage_step step;    /* its call, always idempotent, and not_found_grace_ms; it has no rules */
+    struct stage_output found; /* of its reply: the work, as the body of the step's reply; or nothing */
 };
 
 struct stage {
@@ -143,6 +170,7 @@ struct stage {
     const struct stage_call *cancel;    /* or NULL */
     size_t cancel_needs;                /* the cancel call can be rendered once this many steps have replied */
     bool names_headers;                 /* a template speaks of the headers of a step's reply: runs keep them */
+    bool names_outputs;                 /* the same of a step's outputs */
     const struct stage_output *outputs; /* of the last step's last reply */
     size_t output_count;
     const char *const *hosts; /* further origins or hosts that URLs from replies may lead to */
@@ -163,6 +191,7 @@ struct stage {
 struct stage_context {
     const char *templates;                             /* the directory of template files */
     bool (*secret_known)(void *arg, const char *name); /* NULL: every secret is taken as known */
+    bool no_callbacks; /* nobody could call back: there is no URL to tell; definitions that need one are refused */
     void *arg;
 };
 

@@ -349,8 +349,23 @@ static void test_auth(void **state) {
     bench_fini(&bench);
 }
 
+static void test_idempotency_key(void **state) {
+    (void)state;
+    struct bench bench;
+    bench_init(&bench);
+    bench.call.url = template_of(&bench, "https://a.example/", PLACE_URL);
+    bench.source.idempotency_key = "k-1";
+    render_well(&bench);
+    assert_header(&bench, "Idempotency-Key", NULL); /* only where the definition says so */
+    bench.call.idempotency_header = "X-Key";
+    render_well(&bench);
+    assert_header(&bench, "X-Key", "k-1");
+    bench_fini(&bench);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_idempotency_key),
         cmocka_unit_test(test_url),
         cmocka_unit_test(test_headers),
         cmocka_unit_test(test_own_headers_win),

@@ -229,6 +229,55 @@ static void test_outputs(void **state) {
     rig_end(&rig);
 }
 
+/* What the URL of the step at hand is made to; NULL: it is refused since a value is undefined. */
+static void assert_url(const struct rig *rig, const char *wanted) {
+    struct arena *arena = arena_new();
+    const struct json *roots[RUN_ROOTS_MAX];
+    struct fault fault = {0};
+    struct buf url;
+    buf_init(&url, 4096);
+    run_roots(rig->run, arena, rig->now_ms, NULL, roots);
+    bool made = template_render(rig->stage->steps[rig->run->step].call.url, roots, &url, &fault);
+    if (wanted) assert_string_equal(made ? buf_cstr(&url) : fault.what, wanted);
+    else assert_int_equal(made ? FAULT_NONE : fault.kind, FAULT_UNDEFINED);
+    buf_fini(&url);
+    arena_free(arena);
+}
+
+static void test_outputs_in_templates(void **state) {
+    (void)state;
+    struct rig rig;
+    begin(&rig,
+          "name = \"s\"; steps = ( { name = \"a\"; method = \"POST\"; url = \"http://up.test/\"; outputs = { "
+          "id = \"$.list[?@.mine].id\"; none = \"$.none\"; }; }, { name = \"b\"; url = \"http://up.test/{{ "
+          "a.outputs.id | first }}\"; outputs = { twice = \"{{ a.outputs.id + body.list }}\"; }; } ); "
+          "outputs = { of_b = \"{{ b.outputs.twice | length }}\"; none = \"{{ a.outputs.none | default('n') }}\"; };");
+    rig_stored(&rig);
+    rig_answer(&rig, 200, "{\"list\": [{\"id\": 1}, {\"id\": \"x y\", \"mine\": true}]}");
+    rig_stored(&rig);
+    rig_restart(&rig);
+    rig_due(&rig);
+    assert_url(&rig, "http://up.test/x%20y");
+    rig_answer(&rig, 200, "{\"list\": [2, 3]}");
+    assert_ends(&rig, RUN_SUCCEEDED, REASON_NONE);
+    assert_int_equal(json_int(json_gets(rig.run->outputs, "of_b")), 3);
+    assert_string_equal(output(&rig, "none"), "n");
+    rig_end(&rig);
+}
+
+/* An output that came to nothing is undefined where a later request needs it. */
+static void test_outputs_that_are_missing(void **state) {
+    (void)state;
+    struct rig rig;
+    begin(&rig, "name = \"s\"; steps = ( { name = \"a\"; method = \"POST\"; url = \"http://up.test/\"; outputs = { "
+                "id = \"$.id\"; }; }, { name = \"b\"; url = \"http://up.test/{{ a.outputs.id }}\"; } );");
+    rig_stored(&rig);
+    rig_answer(&rig, 200, "{}");
+    rig_stored(&rig);
+    assert_url(&rig, NULL);
+    rig_end(&rig);
+}
+
 /* What a failed run gave helps to find out why. */
 static void test_outputs_of_a_run_without_success(void **state) {
     (void)state;
@@ -1231,8 +1280,21 @@ static void test_words_and_back(void **state) {
     for (int i = 0; i < RUN_STATE_END; i++) assert_non_null(run_state_word((enum run_state)i));
 }
 
+static void reach_doubt(struct rig *rig, enum run_state state) {
+    begin(rig, "name = \"job\"; timeout = \"60s\"; request = { url = \"http://up.test/{{ callback.url }}\"; probe = { "
+               "url = \"http://up.test/jobs\"; found = \"$.items[0]\"; }; callback = { }; };");
+    rig_stored(rig);
+    rig_fail(rig, REPLY_MAYBE_ACTED_ON);
+    if (state == RUN_PROBING) rig_due(rig);
+}
+
 /* Brings a run into a state, by the shortest way there. */
 static void reach(struct rig *rig, enum run_state state) {
+    if (state == RUN_PROBING || state == RUN_PROBE_WAITING) {
+        reach_doubt(rig, state);
+        assert_int_equal(rig->run->state, state);
+        return;
+    }
     if (state >= RUN_WAITING && state <= RUN_ENDED) {
         begin_polling(rig);
         rig_answer(rig, 200, state >= RUN_ENDING ? "{\"state\": \"passed\"}" : "{}");
@@ -1250,23 +1312,26 @@ static void reach(struct rig *rig, enum run_state state) {
     assert_string_equal(run_state_word(rig->run->state), run_state_word(state));
 }
 
-/* What becomes of every state with every event: the state after it, and the orders: s store, c call, k cancel call,
- * a abort the call, w wait until, e ended. "-" is nothing at all: no order, and a record as before. */
+/* What becomes of every state with every event: the state after it, and the orders: s store, c call, p probe, k
+ * cancel call, a abort the call, w wait until, e ended. "-" is nothing at all: no order, and a record as before. */
 static void test_every_state_with_every_event(void **state) {
     (void)state;
     static const char *const table[RUN_STATE_END][RUN_EVENT_END] = {
-        /* STORED, UNSTORED, REPLY (200), REFUSED, HELD, DUE, CANCEL */
-        [RUN_ACCEPTING] = {"calling c", "dropped e", "-", "-", "-", "-", "accepting s"},
-        [RUN_INTENDING] = {"calling c", "-", "-", "-", "-", "-", "intending s"},
-        [RUN_CALLING] = {"-", "-", "recording s", "ending s", "waiting sw", "-", "calling s"},
-        [RUN_RECORDING] = {"calling cw", "-", "-", "-", "-", "-", "recording s"},
-        [RUN_WAITING] = {"-", "-", "-", "-", "-", "calling cw", "stopping s"},
-        [RUN_STOPPING] = {"canceling k", "-", "-", "-", "-", "-", "-"},
-        [RUN_CANCELING] = {"-", "-", "ending s", "ending s", "cancel_waiting w", "-", "-"},
-        [RUN_CANCEL_WAITING] = {"-", "-", "-", "-", "-", "canceling k", "-"},
-        [RUN_ENDING] = {"ended e", "dropped e", "-", "-", "-", "-", "-"},
-        [RUN_ENDED] = {"-", "-", "-", "-", "-", "-", "-"},
-        [RUN_DROPPED] = {"-", "-", "-", "-", "-", "-", "-"},
+        /* STORED, UNSTORED, REPLY (200), REFUSED, HELD, DUE, CANCEL, CALLBACK */
+        [RUN_ACCEPTING] = {"calling c", "dropped e", "-", "-", "-", "-", "accepting s", "-"},
+        [RUN_INTENDING] = {"calling c", "-", "-", "-", "-", "-", "intending s", "intending s"},
+        [RUN_CALLING] = {"-", "-", "recording s", "ending s", "waiting sw", "-", "calling s", "calling s"},
+        [RUN_RECORDING] = {"calling cw", "-", "-", "-", "-", "-", "recording s", "recording s"},
+        [RUN_WAITING] = {"-", "-", "-", "-", "-", "calling cw", "stopping s", "ending s"},
+        [RUN_PROBING] = {"-", "-", "probe_waiting w", "ending s", "probe_waiting w", "probing w", "stopping sa",
+                         "ending saw"},
+        [RUN_PROBE_WAITING] = {"-", "-", "-", "-", "-", "probing pw", "stopping s", "ending sw"},
+        [RUN_STOPPING] = {"canceling k", "-", "-", "-", "-", "-", "-", "-"},
+        [RUN_CANCELING] = {"-", "-", "ending s", "ending s", "cancel_waiting w", "-", "-", "-"},
+        [RUN_CANCEL_WAITING] = {"-", "-", "-", "-", "-", "canceling k", "-", "-"},
+        [RUN_ENDING] = {"ended e", "dropped e", "-", "-", "-", "-", "-", "-"},
+        [RUN_ENDED] = {"-", "-", "-", "-", "-", "-", "-", "-"},
+        [RUN_DROPPED] = {"-", "-", "-", "-", "-", "-", "-", "-"},
     };
     for (int from = 0; from < RUN_STATE_END; from++)
         for (int kind = 0; kind < RUN_EVENT_END; kind++) {
@@ -1278,14 +1343,22 @@ static void test_every_state_with_every_event(void **state) {
             rig_image_take(&rig, &before);
             struct reply reply = {.phase = REPLY_ANSWERED, .code = 200, .body = TEXT("{}")};
             fault_set(&fault, FAULT_UNDEFINED, NULL, "not there");
-            struct run_event event = {.kind = (enum run_event_kind)kind, .reply = &reply, .fault = &fault};
+            struct run_callback callback;
+            struct arena *arena = arena_new();
+            callback_read(arena, rig.run->step_count - 1, &(struct reply){.body = TEXT("{\"state\": \"passed\"}")},
+                          &callback);
+            struct run_event event = {
+                .kind = (enum run_event_kind)kind, .reply = &reply, .fault = &fault, .callback = &callback};
             struct run_world world = rig_world(&rig);
             run_move(rig.run, &event, &world, &orders);
             rig_image_take(&rig, &after);
             char became[64];
             snprintf(became, sizeof became, "%s %s%s%s%s%s%s", run_state_word(rig.run->state), orders.store ? "s" : "",
-                     orders.call == RUN_CALL_STEP ? "c" : "", orders.call == RUN_CALL_CANCEL ? "k" : "",
-                     orders.abort_call ? "a" : "", orders.wait_until ? "w" : "", orders.ended ? "e" : "");
+                     orders.call == RUN_CALL_STEP    ? "c"
+                     : orders.call == RUN_CALL_PROBE ? "p"
+                                                     : "",
+                     orders.call == RUN_CALL_CANCEL ? "k" : "", orders.abort_call ? "a" : "",
+                     orders.wait_until ? "w" : "", orders.ended ? "e" : "");
             bool same = (int)rig.run->state == from && strcmp(before.body, after.body) == 0 &&
                         became[strlen(became) - 1] == ' ';
             if (strcmp(same ? "-" : became, table[from][kind]) != 0)
@@ -1294,6 +1367,7 @@ static void test_every_state_with_every_event(void **state) {
             rig_image_drop(&before);
             rig_image_drop(&after);
             rig_end(&rig);
+            arena_free(arena);
         }
 }
 
@@ -1313,28 +1387,80 @@ static bool one_in(struct rig *rig, uint32_t n) {
     return below(rig, n) == 0;
 }
 
+/* What a step of a random definition does: polls, waits for a callback, or both; or it waits and calls nobody. */
+struct kind {
+    bool polls, waits, calls;
+};
+
+static struct kind random_kind(struct rig *rig, uint32_t i) {
+    struct kind kind = {.waits = one_in(rig, 3), .calls = true};
+    if (kind.waits && i > 0 && one_in(rig, 3)) kind.calls = false;
+    kind.polls = kind.calls && one_in(rig, 2);
+    return kind;
+}
+
+static void random_callback(struct rig *rig, const struct kind *kind, struct buf *out) {
+    buf_adds(out, "callback = {");
+    bool hint = kind->polls && one_in(rig, 4);
+    if (hint) buf_adds(out, "hint = true;");
+    if (!kind->polls && one_in(rig, 2)) buf_addf(out, "timeout = \"%us\";", 1 + below(rig, 60));
+    if (!hint && one_in(rig, 2))
+        buf_adds(out, "value = \"$.state\"; success = [ \"ok\" ]; failure = [ \"bad\" ]; canceled = [ \"gone\" ];"
+                      "warn = [ \"hm\" ];");
+    buf_adds(out, "};");
+}
+
+static void random_rules(struct rig *rig, struct buf *out) {
+    buf_addf(out,
+             "every = \"%us\"; timeout = \"%us\"; value = \"$.state\"; success = [ \"ok\" ]; failure = [ "
+             "\"bad\" ]; canceled = [ \"gone\" ]; warn = [ \"hm\" ]; not_found_grace = \"3s\"; %s",
+             1 + below(rig, 10), 5 + below(rig, 60), one_in(rig, 4) ? "unknown = \"fail\";" : "");
+}
+
 static void random_definition(struct rig *rig, struct buf *out) {
     static const char *const methods[] = {"GET", "POST", "PUT"};
-    uint32_t steps = 1 + below(rig, 3);
+    struct kind kinds[4] = {0};
+    uint32_t steps = 1 + below(rig, 3), told = 0;
+    for (uint32_t i = 0; i < steps; i++) kinds[i] = random_kind(rig, i);
+    for (uint32_t i = 0; i < steps; i++)
+        if (kinds[i].waits) told = i + 1; /* calls up to there say where to call back */
     buf_adds(out, "name = \"s\";");
     if (one_in(rig, 4)) buf_addf(out, "timeout = \"%us\";", 1 + below(rig, 60));
     buf_adds(out, "steps = (");
     for (uint32_t i = 0; i < steps; i++) {
-        buf_addf(out, "%s{ name = \"s%u\"; url = \"http://up.test/%u\"; method = \"%s\"; ", i ? "," : "", i, i,
-                 methods[below(rig, 3)]);
-        buf_addf(out, "retry = { attempts = %u; delay = \"1s\"; max_delay = \"5s\"; };", below(rig, 4));
+        if (kinds[i].waits && !kinds[i].calls && kinds[i - 1].waits) kinds[i].calls = true; /* nobody would be told */
+        buf_addf(out, "%s{ name = \"s%u\";", i ? "," : "", i);
+        if (kinds[i].calls) {
+            buf_addf(out, "url = \"http://up.test/%u\"; method = \"%s\"; ", i, methods[below(rig, 3)]);
+            buf_addf(out, "retry = { attempts = %u; delay = \"1s\"; max_delay = \"5s\"; };", below(rig, 4));
+            if (i < told) buf_adds(out, "headers = { X-Callback = \"{{ callback.url }}\"; };");
+        }
         if (one_in(rig, 2)) buf_adds(out, "outputs = { o = \"$.state\"; };");
-        if (one_in(rig, 2))
-            buf_addf(out,
-                     "every = \"%us\"; timeout = \"%us\"; value = \"$.state\"; success = [ \"ok\" ]; failure = [ "
-                     "\"bad\" ]; canceled = [ \"gone\" ]; warn = [ \"hm\" ]; not_found_grace = \"3s\"; %s",
-                     1 + below(rig, 10), 5 + below(rig, 60), one_in(rig, 4) ? "unknown = \"fail\";" : "");
+        if (kinds[i].polls) random_rules(rig, out);
+        if (kinds[i].waits) random_callback(rig, &kinds[i], out);
         buf_adds(out, "}");
     }
     buf_adds(out, ");");
     if (one_in(rig, 3)) return;
     if (one_in(rig, 3)) buf_adds(out, "cancel = { url = \"http://up.test/stop\"; };");
     else buf_addf(out, "cancel = { url = \"http://up.test/{{ s%u.body.state }}\"; };", below(rig, steps));
+}
+
+/* Early, late, twice, with a name and without. Nobody knows the URL before a call. */
+static void random_call_back(struct rig *rig) {
+    static const char *const bodies[] = {"{\"state\": \"ok\"}",
+                                         "{\"state\": \"ok\"}",
+                                         "{\"state\": \"busy\"}",
+                                         "{\"state\": \"bad\"}",
+                                         "{\"state\": \"gone\"}",
+                                         "{}",
+                                         "<html>",
+                                         "{\"state\": \"hm\"}"};
+    size_t step = below(rig, (uint32_t)rig->stage->step_count);
+    char name[8];
+    snprintf(name, sizeof name, "m%u", below(rig, 12));
+    if (!rig->stage->steps[step].callback || rig->run->state == RUN_ACCEPTING) return;
+    rig_call_back(rig, step, one_in(rig, 2) ? name : NULL, bodies[below(rig, 8)]);
 }
 
 static void random_reply(struct rig *rig) {
@@ -1365,7 +1491,10 @@ static void random_step(struct rig *rig) {
         rig_crash(rig, one_in(rig, 2));
         if (rig->durable.exists && !rig->durable.ended_ms) rig_resume(rig);
         return;
-    case 1: rig_cancel(rig); return;
+    case 1:
+        if (one_in(rig, 2)) rig_cancel(rig);
+        else random_call_back(rig);
+        return;
     case 2: rig->now_ms += (int64_t)below(rig, 20 * S) - 10 * S; return; /* the clock is set */
     case 3:
         if (rig->timer_ms) rig_due(rig);
@@ -1442,6 +1571,8 @@ int main(void) {
         cmocka_unit_test(test_cancel_while_success_lasts),
         cmocka_unit_test(test_threshold_that_is_no_number),
         cmocka_unit_test(test_outputs),
+        cmocka_unit_test(test_outputs_in_templates),
+        cmocka_unit_test(test_outputs_that_are_missing),
         cmocka_unit_test(test_outputs_of_a_run_without_success),
         cmocka_unit_test(test_one_record_between_two_calls),
         cmocka_unit_test(test_long_messages),
