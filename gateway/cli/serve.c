@@ -43,6 +43,7 @@ struct server {
     const char *callback_key, *callback_url; /* url "": nobody can be told where to call back */
     struct worker *workers;
     struct engines engines;
+    struct gate *gate;
     struct watchdir *watchdir;
     struct loop_watch *signals;
     int signal_fd;
@@ -102,6 +103,30 @@ static bool check_exposure(const struct settings *settings, struct fault *fault)
     return true;
 }
 
+/* ---- limits ---- */
+
+static void tune(struct server *server, enum gate_kind kind, const char *stage, const struct limits *limits) {
+    struct limits none;
+    limits_init(&none);
+    gate_tune(server->gate, &(struct gate_want){.kind = kind, .stage = stage}, limits ? limits : &none,
+              loop_mono_ms(server->loop));
+}
+
+/* Those of the newest definitions hold for all runs of a stage, also for those that began with another. */
+static void tune_stages(struct server *server) {
+    for (size_t i = 0; server->gate && i < server->catalog->count; i++) {
+        const struct stage *stage = server->catalog->entries[i].stage;
+        if (!stage) continue;
+        tune(server, GATE_RUNS, stage->name, stage->limits);
+        tune(server, GATE_CALLS, stage->name, stage->call_limits);
+    }
+}
+
+static void tune_hosts(struct server *server) {
+    const struct settings_upstreams *upstreams = &server->settings->upstreams;
+    gate_tune_hosts(server->gate, upstreams->items, upstreams->count, loop_mono_ms(server->loop));
+}
+
 /* ---- callbacks ---- */
 
 /* What upstreams are told: public_url, else the first address of ours that they could call, as on one machine. */
@@ -138,7 +163,7 @@ static struct stage_context context_of(const struct server *server) {
 }
 
 static void tell_entries(const struct catalog *catalog) {
-    size_t broken = 0;
+    size_t broken = 0, disabled = 0;
     for (size_t i = 0; i < catalog->count; i++) {
         const struct catalog_entry *entry = &catalog->entries[i];
         struct log_context ctx = {.stage = entry->name};
@@ -146,10 +171,14 @@ static void tell_entries(const struct catalog *catalog) {
             log_fault(LOG_ERROR, "definition_broken", &ctx, &entry->faults[j]);
         for (size_t j = 0; entry->stage && j < entry->stage->warning_count; j++)
             log_fault(LOG_WARN, "definition_warning", &ctx, &entry->stage->warnings[j]);
+        if (entry->disabled) log_put(LOG_INFO, "definition_disabled", &ctx, LOG_STR("why", entry->disabled));
         broken += entry->fault_count > 0;
-        count_set_labelled(COUNT_FAMILY_STAGE_STATE, entry->name, NULL, entry->fault_count > 0);
+        disabled += entry->disabled != NULL;
+        if (catalog_find(catalog, text_of(entry->name)) == entry) /* the one that counts, of those of one name */
+            count_set_labelled(COUNT_FAMILY_STAGE_STATE, entry->name, NULL, entry->fault_count > 0);
     }
-    log_put(LOG_INFO, "definitions_read", NULL, LOG_INT("stages", catalog->count), LOG_INT("broken", broken));
+    log_put(LOG_INFO, "definitions_read", NULL, LOG_INT("stages", catalog->count), LOG_INT("broken", broken),
+            LOG_INT("disabled", disabled));
 }
 
 static bool read_catalog(struct server *server, struct fault *fault) {
@@ -161,6 +190,7 @@ static bool read_catalog(struct server *server, struct fault *fault) {
     tell_entries(catalog);
     catalog_unref(server->catalog);
     server->catalog = catalog;
+    tune_stages(server);
     for (unsigned i = 0; i < server->engines.count; i++) worker_offer(&server->workers[i], catalog);
     return true;
 }
@@ -249,6 +279,7 @@ static void read_settings(struct server *server) {
         server->callback_url = callback_url_of(server, next);
         for (unsigned i = 0; i < server->engines.count; i++)
             worker_tune(&server->workers[i], next, server->callback_url);
+        tune_hosts(server);
     }
     faults_fini(&faults);
 }
@@ -380,9 +411,13 @@ static void make_workers(struct server *server) {
     server->engines.items = arena_array_of(server->arena, struct engine *, count);
     server->engines.count = count;
     server->workers = arena_array_of(server->arena, struct worker, count);
+    server->gate = gate_new(count);
     struct worker_callbacks callbacks = {server->callback_key, server->callback_url};
     for (unsigned i = 0; i < count; i++)
-        worker_init(&server->workers[i], i, server->settings, server->store, &callbacks, &server->engines);
+        worker_init(&server->workers[i], i, server->settings, server->store, &callbacks, server->gate,
+                    &server->engines);
+    tune_stages(server);
+    tune_hosts(server);
 }
 
 static bool resume_runs(struct server *server, struct fault *fault) {
@@ -392,6 +427,7 @@ static bool resume_runs(struct server *server, struct fault *fault) {
         .engines = &server->engines, .store = server->store, .catalog = server->catalog, .context = &context};
     size_t count;
     if (!recovery_resume(&recovery, &count, fault)) return false;
+    gate_open(server->gate, loop_mono_ms(server->loop));
     if (count) log_put(LOG_INFO, "runs_resumed", NULL, LOG_INT("runs", count));
     return true;
 }
@@ -468,6 +504,7 @@ static void stop_workers(struct server *server) {
 static void finish(struct server *server) {
     stop_workers(server);
     for (unsigned i = 0; i < server->engines.count; i++) worker_fini(&server->workers[i]);
+    gate_free(server->gate);
     for (size_t i = 0; i < server->socket_count; i++) listen_socket_close(server->sockets[i]);
     tls_context_free(server->tls);
     catalog_unref(server->catalog);

@@ -16,6 +16,7 @@
 #include "run/callback.h"
 #include "run/life.h"
 #include "run/mask.h"
+#include "run/turns.h"
 
 #define RECORD_MAX (64 * 1024 * 1024)
 #define STORE_RETRY_MS 1000
@@ -106,6 +107,7 @@ bool life_is_orphan(const struct life *life) {
 
 void life_read(struct life *life) {
     life->read_ms = loop_wall_ms(life->engine->loop);
+    turns_look(life);
 }
 
 static void on_orphan_due(void *arg) {
@@ -152,6 +154,7 @@ struct life *life_new(struct engine *engine, struct run *run) {
 
 static void life_unlink(struct life *life) {
     struct engine *engine = life->engine;
+    turns_free(life);
     index_remove(&engine->by_id, &life->by_id);
     if (life->run->key) index_remove(&engine->by_key, &life->by_key);
     if (life->previous) life->previous->next = life->next;
@@ -243,11 +246,12 @@ static void on_written(struct store_op *op) {
     struct life *life = write->life;
     struct engine *engine = life->engine;
     life->write = NULL;
-    bool good = op->outcome == STORE_DONE;
-    if (good && !life->accepted) {
+    bool good = op->outcome == STORE_DONE, was_new = !life->accepted;
+    if (good && was_new) {
         life->accepted = true;
         if (!life->run->ended_ms) count_add_labelled(COUNT_FAMILY_RUNS_STARTED, life->run->stage_name, NULL, 1);
     }
+    if (good && was_new) turns_supersede(life);
     if (good && life->record_changed) {
         life_record(life);
     } else if (good) {
@@ -300,6 +304,7 @@ static void on_reply(void *arg, const struct reply *reply) {
     life->attempt = NULL;
     end_attempt(life);
     struct engine *engine = life->engine;
+    turns_called(life, reply);
     drive(life, &(struct run_event){.kind = RUN_EVENT_REPLY, .reply = reply});
     arena_free(attempt);
     look_drained(engine);
@@ -323,7 +328,7 @@ static bool render(struct life *life, enum run_call call, struct fault *fault) {
 }
 
 /* The upstream has asked for quiet: the call waits, and is rendered anew then. */
-static bool hold_call(struct life *life) {
+static bool wait_for_upstream(struct life *life) {
     struct engine *engine = life->engine;
     struct fault fault;
     const char *why;
@@ -331,6 +336,7 @@ static bool hold_call(struct life *life) {
     int64_t until_ms = holds_until_ms(&engine->holds, life->attempt, &life->request, world.now_ms, world.random, &why);
     if (!until_ms) return false;
     fault_set(&fault, FAULT_UPSTREAM, NULL, "%s", why);
+    turns_called(life, NULL); /* its turn, if it had one, is for others */
     end_attempt(life);
     struct log_context ctx = life_context(life->run);
     log_fault(LOG_DEBUG, "call_held", &ctx, &fault);
@@ -338,12 +344,23 @@ static bool hold_call(struct life *life) {
     return true;
 }
 
+/* Its turn has not come: it is rendered anew when it has. */
+static void hold_call(struct life *life, const char *turn) {
+    end_attempt(life);
+    drive(life, &(struct run_event){.kind = RUN_EVENT_HELD, .turn = turn});
+}
+
 static void begin_call(struct life *life, enum run_call call) {
     struct fault fault;
+    char turn[TURNS_TEXT_SIZE];
     life->attempt = arena_new();
     bool rendered = render(life, call, &fault);
-    if (rendered && hold_call(life)) return;
+    if (rendered && wait_for_upstream(life)) return; /* before it takes a place that others could use */
     if (rendered) {
+        if (!turns_call(life, call, turn)) {
+            hold_call(life, turn);
+            return;
+        }
         life->transfer = transfer_begin(life->engine->upstream, &life->request, life->attempt, on_reply, life);
         return;
     }
@@ -357,6 +374,7 @@ static void abort_call(struct life *life) {
     if (!life->transfer) return;
     transfer_cancel(life->transfer);
     end_attempt(life);
+    turns_called(life, NULL);
 }
 
 /* ---- events and orders ---- */
@@ -393,6 +411,16 @@ static void drive(struct life *life, const struct run_event *event) {
     struct run_orders orders;
     run_move(life->run, event, &world, &orders);
     carry_out(life, &orders);
+    turns_settle(life);
+}
+
+void life_drive(struct life *life, const struct run_event *event) {
+    drive(life, event);
+}
+
+void life_say_turn(struct life *life, const char *text) {
+    struct run_world world = world_of(life);
+    run_say_turn(life->run, &world, text);
 }
 
 void life_cancel(struct life *life) {
@@ -416,6 +444,7 @@ struct engine *engine_new(struct loop *loop, struct upstream *upstream, struct s
     *engine = (struct engine){.loop = loop, .upstream = upstream, .store = store, .settings = *settings};
     digest_random(&engine->random, sizeof engine->random);
     engine->random |= 1;
+    turns_sit(engine);
     return engine;
 }
 
@@ -442,6 +471,7 @@ void engine_resume(struct engine *engine, const struct store_record *record, str
     else run_give_up(run, &world, reason, why->what, &orders);
     struct log_context ctx = life_context(run);
     log_put(LOG_DEBUG, "run_resumed", &ctx, LOG_STR("progress", run->progress));
+    turns_resume(life);
     carry_out(life, &orders);
 }
 
@@ -479,6 +509,7 @@ void engine_dismiss(struct engine *engine) {
 
 void engine_free(struct engine *engine) {
     if (!engine) return;
+    turns_rise(engine);
     while (engine->lives) {
         struct life *life = engine->lives;
         abort_call(life);

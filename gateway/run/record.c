@@ -87,6 +87,7 @@ void run_record_write(const struct run *run, const struct run_world *world, stru
     add_value(out, "caller", run->caller);
     add_value(out, "parameters", parameters_of(run, arena));
     add_int(out, "step", (int64_t)run->step);
+    if (run->queued) add_int(out, "queued", 1);
     add_int(out, "sending", run->sending);
     add_int(out, "awaiting", run->awaiting);
     add_int(out, "cancel_wanted", run->cancel_wanted);
@@ -109,6 +110,7 @@ void run_record_write(const struct run *run, const struct run_world *world, stru
     add_int(out, "percent", run->percent);
     add_or(out, "outputs", run->outputs, "{}");
     add_or(out, "artifacts", run->artifacts, "[]");
+    add_or(out, "warnings", run->warnings, "[]");
     add_int(out, "journal_left_out", (int64_t)run->journal.left_out);
     add_name(out, "journal");
     journal_write(&run->journal, out);
@@ -154,6 +156,7 @@ static void load_members(struct run *run, const struct json *record) {
     run->caller = json_gets(record, "caller");
     run->parameters = json_gets(record, "parameters");
     run->step = (size_t)int_of(record, "step");
+    run->queued = int_of(record, "queued");
     run->sending = int_of(record, "sending");
     run->awaiting = int_of(record, "awaiting");
     run->cancel_wanted = int_of(record, "cancel_wanted");
@@ -175,8 +178,10 @@ static void load_members(struct run *run, const struct json *record) {
     run->percent = json_kind(json_gets(record, "percent")) == JSON_INT ? (int)int_of(record, "percent") : -1;
     run->outputs = json_gets(record, "outputs");
     run->artifacts = json_gets(record, "artifacts");
+    run->warnings = json_gets(record, "warnings");
     if (json_kind(run->outputs) != JSON_OBJECT || json_size(run->outputs) == 0) run->outputs = NULL;
     if (json_kind(run->artifacts) != JSON_ARRAY || json_size(run->artifacts) == 0) run->artifacts = NULL;
+    if (json_kind(run->warnings) != JSON_ARRAY || json_size(run->warnings) == 0) run->warnings = NULL;
     journal_load(&run->journal, json_gets(record, "journal"), (uint64_t)int_of(record, "journal_left_out"));
     load_steps(run, json_gets(record, "steps"));
 }

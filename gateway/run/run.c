@@ -9,13 +9,16 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "call/capture.h"
 #include "call/pace.h"
 #include "call/policy.h"
 #include "run/run_move.h"
 
 #define SAID_MAX 1000                 /* bytes of one text that came from outside */
 #define OUTPUTS_MAX (4 * 1024 * 1024) /* bytes; what Spinnaker would have to keep */
-#define KEPT_MAX (8 * 1024 * 1024)    /* bytes of a reply that later steps may speak of */
+#define WARNINGS_MAX 50
+#define NO_PROPERTY "the log has no line that begins with SPINNAKER_PROPERTY_ or SPINNAKER_CONFIG_JSON="
+#define KEPT_MAX (8 * 1024 * 1024) /* bytes of a reply that later steps may speak of */
 
 /* ---- words ---- */
 
@@ -163,7 +166,7 @@ void move_journal_callback(struct move *m, const struct verdict *verdict) {
 /* The time at which the present step, or the whole run, is over; 0: never. */
 int64_t run_deadline_ms(const struct run *run) {
     int64_t whole = run->stage->timeout_ms ? run->created_ms + run->stage->timeout_ms : 0;
-    int64_t step = step_of(run)->timeout_ms ? run->step_began_ms + step_of(run)->timeout_ms : 0;
+    int64_t step = step_of(run)->timeout_ms && !run->queued ? run->step_began_ms + step_of(run)->timeout_ms : 0;
     int64_t first = whole && (!step || whole < step) ? whole : step;
     return run->deadline_ms && (!first || run->deadline_ms < first) ? run->deadline_ms : first;
 }
@@ -201,6 +204,12 @@ void move_wait(struct move *m, int64_t due_ms) {
     m->run->state = RUN_WAITING;
     m->run->due_ms = due_ms;
     m->orders->wait_until = deadline && deadline < due_ms ? deadline : due_ms;
+}
+
+void move_queue(struct move *m) {
+    m->run->state = RUN_QUEUED;
+    m->run->updated_ms = m->world->now_ms;
+    m->orders->wait_until = run_deadline_ms(m->run);
 }
 
 void move_end(struct move *m, enum run_status status, enum reason reason, const char *error) {
@@ -256,6 +265,43 @@ static bool is_small(const struct json *value, size_t max) {
     return small;
 }
 
+static void note_warning(struct move *m, const char *what) {
+    struct run *run = m->run;
+    if (json_size(run->warnings) >= WARNINGS_MAX) return;
+    struct json *warnings = json_new_array(run->arena);
+    for (size_t i = 0; i < json_size(run->warnings); i++) json_push(warnings, json_at(run->warnings, i));
+    const char *sentence = arena_printf(run->arena, "%s: %.*s", step_of(run)->name, move_told(what), what);
+    json_push(warnings, masked(m, json_new_string(run->arena, sentence)));
+    run->warnings = warnings;
+}
+
+/* Of a step that captures: reads the log that decided it. */
+static void capture_log(struct move *m, struct said *said, struct arena *scratch) {
+    const struct stage_capture *how = &step_of(m->run)->capture;
+    if (!how->properties || said->reply->phase != REPLY_ANSWERED) return;
+    struct captured *captured = arena_new_of(scratch, struct captured);
+    capture_read(scratch, how, said->reply, captured);
+    said->captured = captured;
+    for (size_t i = 0; i < json_size(captured->warnings); i++)
+        note_warning(m, json_text(json_at(captured->warnings, i)).at);
+    if (how->missing == MISSING_WARN && !json_size(captured->values)) note_warning(m, NO_PROPERTY);
+}
+
+/* What the definition says itself wins over what a log says. */
+static const struct json *own_outputs(struct move *m, const struct said *said, const struct json *value,
+                                      struct arena *scratch) {
+    const struct stage_step *step = step_of(m->run);
+    const struct json *own = run_outputs_of(m->run, scratch, step->outputs, step->output_count, m->world->now_ms,
+                                            value);
+    if (!said->captured) return own;
+    struct json *both = json_new_object(scratch);
+    const struct json *parts[] = {said->captured->values, own};
+    for (size_t i = 0; i < 2; i++)
+        for (struct json_member o = json_first(parts[i]); o.name.at; o = json_next(parts[i], o))
+            json_set_text(both, o.name, o.value);
+    return both;
+}
+
 /* The outputs at the top may name those of the last step. */
 static const struct json *with_outputs(const struct json *value, const struct json *own, struct arena *scratch) {
     struct json *whole = json_new_object(scratch);
@@ -266,20 +312,21 @@ static const struct json *with_outputs(const struct json *value, const struct js
 }
 
 /* The reply decided the step: take the outputs from it. Gives those of the step itself. */
-static const struct json *take_outputs(struct move *m, const struct json *value, bool warned, struct arena *scratch) {
+static const struct json *take_outputs(struct move *m, const struct said *said, const struct json *value, bool warned,
+                                       struct arena *scratch) {
     struct run *run = m->run;
-    const struct stage_step *step = step_of(run);
-    const struct json *own = run_outputs_of(run, scratch, step->outputs, step->output_count, m->world->now_ms, value);
+    const struct json *own = own_outputs(m, said, value, scratch);
     bool last = is_last(run);
     const struct json *whole = last ? run_outputs_of(run, scratch, run->stage->outputs, run->stage->output_count,
                                                      m->world->now_ms, with_outputs(value, own, scratch))
                                     : NULL;
     if (!warned && !json_size(run->outputs) && !json_size(own) && !json_size(whole)) return own;
     struct json *outputs = json_new_object(run->arena);
-    const struct json *parts[] = {run->outputs, own, whole};
+    const struct json *parts[] = {run->outputs, masked(m, own),
+                                  masked(m, whole)}; /* a log may hold a secret as a name */
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
         for (struct json_member o = json_first(parts[i]); o.name.at; o = json_next(parts[i], o))
-            json_set_text(outputs, o.name, i == 0 ? o.value : masked(m, o.value));
+            json_set_text(outputs, o.name, o.value);
     if (warned) json_set(outputs, "result", json_new_string(run->arena, "WARN"));
     run->outputs_left_out = run->outputs_left_out || !is_small(outputs, OUTPUTS_MAX);
     run->outputs = run->outputs_left_out ? json_new_object(run->arena) : outputs;
@@ -288,8 +335,10 @@ static const struct json *take_outputs(struct move *m, const struct json *value,
 
 void move_keep(struct run *run, const struct json *value, const struct json *own_outputs) {
     struct json *kept = json_new_object(run->arena);
+    bool log = step_of(run)->capture.properties; /* which nobody behind it may ask for */
     for (struct json_member v = json_first(value); v.name.at; v = json_next(value, v))
-        if (run->stage->names_headers || !text_is(v.name, "headers")) json_set_text(kept, v.name, v.value);
+        if (text_is(v.name, "headers") ? run->stage->names_headers : !log || !text_is(v.name, "body"))
+            json_set_text(kept, v.name, v.value);
     if (run->stage->names_outputs && is_small(own_outputs, OUTPUTS_MAX)) json_set(kept, "outputs", own_outputs);
     run->steps[run->step].value = kept;
 }
@@ -298,10 +347,10 @@ void move_keep(struct run *run, const struct json *value, const struct json *own
 static void keep_said(struct move *m, const struct verdict *verdict, const struct said *said, struct arena *scratch) {
     struct run *run = m->run;
     run->steps[run->step].status = RUN_SUCCEEDED;
-    if (!verdict->warned && is_last(run) && !run->stage->output_count && !step_of(run)->output_count)
+    if (!verdict->warned && is_last(run) && !run->stage->output_count && !step_of(run)->output_count && !said->captured)
         return; /* nobody will ask */
     const struct json *value = said_value(scratch, said);
-    move_keep(run, value, take_outputs(m, value, verdict->warned, scratch));
+    move_keep(run, value, take_outputs(m, said, value, verdict->warned, scratch));
 }
 
 bool move_refuse_large(struct move *m, const struct said *said) {
@@ -314,7 +363,11 @@ bool move_refuse_large(struct move *m, const struct said *said) {
 void move_succeed(struct move *m, const struct said *said, const struct verdict *verdict, struct arena *scratch) {
     struct run *run = m->run;
     bool last = is_last(run);
-    if (!last && move_refuse_large(m, said)) return;
+    if (!last && !said->captured && move_refuse_large(m, said)) return;
+    if (said->captured && step_of(run)->capture.missing == MISSING_FAIL && !json_size(said->captured->values)) {
+        move_fail(m, REASON_NOTHING_CAPTURED, NO_PROPERTY);
+        return;
+    }
     keep_said(m, verdict, said, scratch);
     run->sending = run->awaiting = run->hinted = false;
     if (last && run->outputs_left_out) {
@@ -324,8 +377,10 @@ void move_succeed(struct move *m, const struct said *said, const struct verdict 
     }
     if (last) {
         const char *what = verdict->warned && verdict->word ? verdict->word : verdict->message ? verdict->message : "";
-        move_say(m, "succeeded%s%s%.*s", verdict->warned ? " with a warning" : "", *what ? ": " : "", move_told(what),
-                 what);
+        const char *first = json_text(json_at(run->warnings, 0)).at;
+        bool warned = verdict->warned || (first && !*what);
+        if (first && !*what) what = first;
+        move_say(m, "succeeded%s%s%.*s", warned ? " with a warning" : "", *what ? ": " : "", move_told(what), what);
         move_end(m, RUN_SUCCEEDED, REASON_NONE, NULL);
         return;
     }
@@ -445,7 +500,8 @@ static void judge(struct move *m, struct arena *scratch, struct verdict *ret_ver
 static void failed(struct move *m, const struct verdict *verdict, const struct said *said, struct arena *scratch) {
     const char *word = verdict->word, *what = verdict->message ? verdict->message : "";
     bool unknown = verdict->reason == REASON_UNKNOWN_STATUS, by_word = word && (unknown || rule_is(verdict, "failure"));
-    if (word || verdict->reason == REASON_UPSTREAM_FAILED) take_outputs(m, said_value(scratch, said), false, scratch);
+    if (word || verdict->reason == REASON_UPSTREAM_FAILED)
+        take_outputs(m, said, said_value(scratch, said), false, scratch);
     if (by_word)
         what = arena_printf(scratch, "the upstream says \"%.*s\"%s%s%.*s", move_told(word), word,
                             unknown ? ", which no list of the definition names" : "", *what ? " - " : "",
@@ -456,7 +512,7 @@ static void failed(struct move *m, const struct verdict *verdict, const struct s
 static void canceled(struct move *m, const struct verdict *verdict, const struct said *said, struct arena *scratch) {
     struct run *run = m->run;
     const char *word = verdict->word, *what = verdict->message ? verdict->message : "";
-    take_outputs(m, said_value(scratch, said), false, scratch);
+    take_outputs(m, said, said_value(scratch, said), false, scratch);
     run->steps[run->step].status = RUN_CANCELED;
     if (word && rule_is(verdict, "canceled"))
         move_say(m, "%s: the upstream says \"%.*s\"", step_of(run)->name, move_told(word), word);
@@ -488,6 +544,7 @@ static void replied(struct move *m) {
     judged_by(m, &step_of(run)->rules, &verdict);
     note_upstream(m, &verdict);
     note_phase(run, m->event->reply->phase);
+    if (verdict.kind != VERDICT_AGAIN && verdict.kind != VERDICT_RUNNING) capture_log(m, &said, scratch);
     if (run_callback_follows(m, &verdict)) run_callback_await(m, &said, scratch);
     else if (run->cancel_wanted && verdict.kind != VERDICT_SUCCEEDED) run_cancel_stop_now(m);
     else if (!polls || !run_callback_judge_kept(m)) follow(m, &verdict, &said, scratch); /* who came first */
@@ -506,7 +563,7 @@ static void call_refused(struct move *m) {
     else move_fail(m, fault->kind == FAULT_FORBIDDEN ? REASON_REFUSED_EGRESS : REASON_INVALID_REQUEST, fault->what);
 }
 
-/* It was not sent, so nothing is in doubt: it begins anew, when its time has come or after the restart. */
+/* It was not sent, so nothing is in doubt: it begins anew when its time or its turn comes, or after the restart. */
 static void call_held(struct move *m) {
     struct run *run = m->run;
     bool harmless = repeatable(step_of(run));
@@ -514,7 +571,8 @@ static void call_held(struct move *m) {
     run->steps[run->step].calls--;
     m->orders->store = !harmless;
     if (m->event->until_ms) move_say(m, "%s: %s", step_of(run)->name, m->event->fault->what);
-    move_wait(m, m->event->until_ms ? m->event->until_ms : m->world->now_ms);
+    if (m->event->turn) run_queue_held(m);
+    else move_wait(m, m->event->until_ms ? m->event->until_ms : m->world->now_ms);
 }
 
 /* ---- time ---- */
@@ -550,6 +608,12 @@ static void due_in_call(struct move *m) {
     move_time_out(m);
 }
 
+/* Its turn has not come; its time may be up all the same. */
+static void due_in_queue(struct move *m) {
+    if (move_time_is_up(m)) move_time_out(m);
+    else m->orders->wait_until = run_deadline_ms(m->run);
+}
+
 /* ---- records ---- */
 
 /* The run, its intent, or what decided the step before is durable: the call may leave. No byte of it has yet, so a wish
@@ -561,6 +625,8 @@ static void recorded(struct move *m) {
     } else if (move_time_is_up(m)) {
         m->run->sending = false;
         move_time_out(m);
+    } else if (m->run->queued) {
+        move_queue(m);
     } else {
         move_call(m);
     }
@@ -602,29 +668,32 @@ static void came_late(struct move *m) { /* a timer of the state before */
 
 static void (*const moves[RUN_STATE_END][RUN_EVENT_END])(struct move *) = {
     /*                       STORED        UNSTORED    REPLY           REFUSED    HELD     DUE           CANCEL CALLBACK
-     */
-    [RUN_ACCEPTING] = {recorded, dropped, cannot_be, cannot_be, cannot_be, came_late, run_cancel_want, cannot_be},
+       ADMITTED */
+    [RUN_ACCEPTING] = {recorded, dropped, cannot_be, cannot_be, cannot_be, came_late, run_cancel_want, cannot_be,
+                       run_queue_admitted_early},
+    [RUN_QUEUED] = {is_durable, cannot_be, cannot_be, cannot_be, cannot_be, due_in_queue, run_cancel_stop,
+                    run_queue_called_back, run_queue_admitted},
     [RUN_INTENDING] = {recorded, cannot_be, cannot_be, cannot_be, cannot_be, came_late, run_cancel_want,
-                       run_callback_early},
+                       run_callback_early, cannot_be},
     [RUN_CALLING] = {is_durable, cannot_be, replied, call_refused, call_held, due_in_call, run_cancel_stop_call,
-                     run_callback_in_call},
+                     run_callback_in_call, cannot_be},
     [RUN_RECORDING] = {recorded, cannot_be, cannot_be, cannot_be, cannot_be, came_late, run_cancel_want,
-                       run_callback_early},
-    [RUN_WAITING] = {is_durable, cannot_be, cannot_be, cannot_be, cannot_be, due, run_cancel_stop,
-                     run_callback_in_wait},
+                       run_callback_early, cannot_be},
+    [RUN_WAITING] = {is_durable, cannot_be, cannot_be, cannot_be, cannot_be, due, run_cancel_stop, run_callback_in_wait,
+                     cannot_be},
     [RUN_PROBING] = {is_durable, cannot_be, run_doubt_replied, run_doubt_refused, run_doubt_held, run_doubt_due_in_call,
-                     run_doubt_cancel_in_call, run_callback_in_doubt},
+                     run_doubt_cancel_in_call, run_callback_in_doubt, cannot_be},
     [RUN_PROBE_WAITING] = {is_durable, cannot_be, cannot_be, cannot_be, cannot_be, run_doubt_due, run_doubt_cancel,
-                           run_callback_in_doubt},
+                           run_callback_in_doubt, cannot_be},
     [RUN_STOPPING] = {run_cancel_begin, cannot_be, cannot_be, cannot_be, cannot_be, came_late, is_known,
-                      run_callback_late},
+                      run_callback_late, cannot_be},
     [RUN_CANCELING] = {is_durable, cannot_be, run_cancel_replied, run_cancel_refused, run_cancel_held, came_late,
-                       is_known, run_callback_late},
+                       is_known, run_callback_late, cannot_be},
     [RUN_CANCEL_WAITING] = {is_durable, cannot_be, cannot_be, cannot_be, cannot_be, run_cancel_again, is_known,
-                            run_callback_late},
-    [RUN_ENDING] = {ended, dropped, cannot_be, cannot_be, cannot_be, came_late, is_over, run_callback_late},
-    [RUN_ENDED] = {is_over, is_over, is_over, is_over, is_over, is_over, is_over, run_callback_late},
-    [RUN_DROPPED] = {is_over, is_over, is_over, is_over, is_over, is_over, is_over, run_callback_late},
+                            run_callback_late, cannot_be},
+    [RUN_ENDING] = {ended, dropped, cannot_be, cannot_be, cannot_be, came_late, is_over, run_callback_late, is_over},
+    [RUN_ENDED] = {is_over, is_over, is_over, is_over, is_over, is_over, is_over, run_callback_late, is_over},
+    [RUN_DROPPED] = {is_over, is_over, is_over, is_over, is_over, is_over, is_over, run_callback_late, is_over},
 };
 
 void run_move(struct run *run, const struct run_event *event, const struct run_world *world,
@@ -642,6 +711,11 @@ void run_resume(struct run *run, const struct run_world *world, struct run_order
     *ret_orders = (struct run_orders){0};
     struct move m = {.run = run, .world = world, .orders = ret_orders};
     run->status = RUN_RUNNING;
+    if (run->queued) {
+        if (run->cancel_wanted) run_cancel_begin(&m);
+        else move_queue(&m);
+        return;
+    }
     bool called = run->steps[run->step].calls > 0 || !run->cancel_wanted; /* as far as one can know */
     if (called && !run_callback_is_all(run) && step_of(run)->call.idempotent && !step_of(run)->rules.exist)
         run->sending = true;
@@ -660,6 +734,13 @@ void run_resume(struct run *run, const struct run_world *world, struct run_order
             due_ms += pace_grid_ms(step, &now); /* each at its own phase: no herd */
         move_wait(&m, due_ms);
     }
+}
+
+void run_say_turn(struct run *run, const struct run_world *world, const char *text) {
+    struct move m = {.run = run, .world = world};
+    if (run->state != RUN_QUEUED) return;
+    if (run->queued) move_say(&m, "%s", text);
+    else move_say(&m, "%s: %s", step_of(run)->name, text);
 }
 
 void run_give_up(struct run *run, const struct run_world *world, enum reason reason, const char *what,
@@ -705,8 +786,9 @@ struct run *run_new(const struct run_new *from) {
     struct run *run = make(from);
     run->state = RUN_ACCEPTING;
     run->status = RUN_RUNNING;
-    run->sending = !run->stage->steps[0].call.idempotent; /* the intent goes along with the first record */
-    run->progress = mem_strdup("accepted");
+    run->queued = from->queued;
+    run->sending = !run->queued && !run->stage->steps[0].call.idempotent; /* the intent goes along with the record */
+    run->progress = mem_strdup(run->queued ? "queued" : "accepted");
     return run;
 }
 

@@ -5,6 +5,7 @@
  */
 #include <string.h>
 #include <strings.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "stage/compile.h"
@@ -207,6 +208,7 @@ static bool sends_secret(const struct stage_call *call) {
 
 static void warn_of_http(struct compile *c, const struct conf *url, const struct stage_call *call) {
     struct text t = url->string;
+    if (call->unix_socket) return; /* nobody is on that way */
     if (t.len < 7 || strncasecmp(t.at, "http://", 7) != 0 || is_loopback((struct text){t.at + 7, t.len - 7})) return;
     if (sends_secret(call)) compile_warn(c, url, "credentials go over http, for all on the way to read; use https");
 }
@@ -259,6 +261,17 @@ static void warn_of_codes(struct compile *c, const struct conf *retry, const str
     buf_fini(&codes);
 }
 
+static void read_unix_socket(struct compile *c, const struct conf *at, struct stage_call *call) {
+    struct sockaddr_un address;
+    if (!at || at->kind != CONF_STRING) return;
+    call->unix_socket = at->string.at;
+    if (at->string.at[0] != '/')
+        compile_fault(c, at, FAULT_INVALID, "unix_socket: \"%.*s\" is not an absolute path", TEXT_ARG(at->string));
+    else if (at->string.len >= sizeof address.sun_path)
+        compile_fault(c, at, FAULT_TOO_LARGE, "unix_socket is longer than the %zu bytes that a socket's path may have",
+                      sizeof address.sun_path - 1);
+}
+
 void compile_call_defaults(struct stage_call *call) {
     code_set_parse(TEXT("2xx"), &call->expect, NULL);
     call->connect_timeout_ms = 5000;
@@ -277,6 +290,7 @@ void compile_call(struct compile *c, const struct conf *group, const char *of, e
     c->scope.reply = false;
     call->method = method_of(c, group, kind);
     read_url(c, group, of, call);
+    read_unix_socket(c, conf_find(group, "unix_socket"), call);
     c->scope.own_body = conf_find(group, "body") || conf_find(group, "template") || conf_find(group, "form");
     read_pairs(c, conf_find(group, "headers"), PLACE_HEADER, &call->headers, &call->header_count);
     c->scope.own_body = false;

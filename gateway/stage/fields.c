@@ -24,6 +24,10 @@ static const struct field stage_fields[] = {
         "Required."),
     ROW(STRING, label, IN(stage, label), "", "the name", "What people see."),
     ROW(STRING, description, IN(stage, description), "", "", "One sentence for people."),
+    ROW(ENABLED, enabled, HAND, "", "true",
+        "false: the file is checked, and its stage is not offered. `\"auto\"`: it is, once all secrets that it names "
+        "are "
+        "set."),
     ROW(GROUPS, parameters, HAND, "", "none", "What a caller may give; see below."),
     ROW(GROUP, request, HAND, "", "", "The call that starts the work."),
     ROW(GROUP, status, HAND, "", "none",
@@ -39,7 +43,10 @@ static const struct field stage_fields[] = {
     ROW(DURATION, timeout, IN(stage, timeout_ms), "0s..365d", "none", "Of the whole run."),
     ROW(DURATION, orphan_after, IN(stage, orphan_after_ms), "0s..365d", "0s, never",
         "A run whose status nobody has read for so long is canceled. A paused pipeline reads none either."),
-    LATER(limits),
+    ROW(GROUP, limits, HAND, "", "none", "How many runs go on at once, and how fast; see below."),
+    ROW(GROUP, breaker, HAND, "", "none",
+        "Holds the stage's calls while its upstream fails; `breaker = { };` has the defaults."),
+    ROW(GROUP, dedup, HAND, "", "none", "The same work once: what becomes of a start of work that is in flight."),
     LATER(artifacts),
 };
 
@@ -73,6 +80,9 @@ static const struct field call_fields[] = {
     ROW(TEMPLATE, url, HAND, "", "",
         "An http or https URL. Scheme, host and port stand as text, or all of it is one expression: `\"{{ "
         "request.body.links.self }}\"`. Required."),
+    ROW(STRING, unix_socket, HAND, "", "none",
+        "Connects to this socket of the machine in place of the URL's host, as `curl --unix-socket` does: "
+        "`\"/run/docker.sock\"`. A URL out of a reply keeps the socket of its call, where it has the same origin."),
     ROW(PAIRS, headers, HAND, "", "none",
         "Further headers; values are templates. The list form is for names that libconfig cannot spell."),
     ROW(STRING, template, HAND, "", "none", "The body: a file below the directory of templates."),
@@ -140,11 +150,21 @@ static const struct field repeat_fields[] = {
     ROW(DURATION, not_found_grace, IN(stage_step, not_found_grace_ms), "0s..1d", "0s",
         "So long after the step began, a 404 means \"not there yet\"."),
     ROW(GROUP, outputs, HAND, "", "none", "As at the top, from this step's last reply."),
+    ROW(CAPTURE, capture, HAND, "", "none", "The reply is a log, and lines of it are outputs; see \"Logs\"."),
     LATER(follow),
     ROW(GROUP, callback, HAND, "", "none", "The step waits to be called back by its upstream; see \"Callbacks\"."),
-    LATER(capture),
     LATER(artifacts),
     LATER(when),
+};
+
+static const struct field capture_fields[] = {
+    ROW(STRING, format, HAND, "properties", "",
+        "How a line says it: `SPINNAKER_PROPERTY_name=value`, "
+        "`SPINNAKER_CONFIG_JSON={…}`. Required."),
+    ROW(STRING, framing, HAND, "docker|none", "by the reply's Content-Type",
+        "`docker`: the log comes as the Docker Engine API's multiplexed stream, which not every engine says in its "
+        "Content-Type."),
+    ROW(STRING, missing, HAND, "warn|ignore|fail", "warn", "What it means that the log has no such line."),
 };
 
 static const struct field judging_fields[] = {
@@ -181,6 +201,35 @@ static const struct field judging_fields[] = {
     ROW(STRING, error, HAND, "", "none",
         "What went wrong, for the report: a JSONPath or a template. Without `error_when`, a reply that has anything "
         "there has failed, but null, false, 0 and what is empty."),
+};
+
+static const struct field limits_fields[] = {
+    ROW(COUNT, concurrency, HAND, "1..1000000", "any number",
+        "Runs at work at once. A run is at work from its first call until it has ended; further ones are queued."),
+    ROW(STRING, rate, HAND, "", "any", "How fast runs begin: `\"5/s\"`, `\"30/m\"`, `\"100/h\"`, evenly spaced."),
+    ROW(DURATION, gap, HAND, "1ms..1h", "none",
+        "At least so long from one call of the stage that changes things to the next: of any method but GET, HEAD and "
+        "OPTIONS, polls that are idempotent left out."),
+    ROW(COUNT, queue, HAND, "0..1000000", "1000",
+        "How many runs may be queued; a start beyond that is answered 503, which Spinnaker sends again."),
+};
+
+static const struct field breaker_fields[] = {
+    ROW(DURATION, window, HAND, "1s..1h", "1m", "The time that is looked back on."),
+    ROW(NUMBER, ratio, HAND, "", "0.5",
+        "It opens where so many of the calls failed (unreachable, timed out, 5xx): 0.01 to 1."),
+    ROW(COUNT, minimum, HAND, "1..1000000", "10", "It judges no fewer calls than these."),
+    ROW(DURATION, pause, HAND, "100ms..1h", "30s", "So long no call is made; then one finds out."),
+};
+
+static const struct field dedup_fields[] = {
+    ROW(TEMPLATE, key, HAND, "", "",
+        "Starts whose keys are the same text are the same work: `\"{{ parameters.app }}/{{ parameters.version }}\"`. "
+        "It "
+        "may speak of `parameters` and `caller`. Required."),
+    ROW(STRING, on_duplicate, HAND, "attach|reject|queue|supersede", "attach",
+        "While a run with this key is in flight: answer with that run; refuse the start (409); let the new run wait "
+        "until it has ended; or cancel it, and begin once it has ended."),
 };
 
 static const struct field doubt_fields[] = {
@@ -244,9 +293,13 @@ TABLE(tls, "`tls`");
 TABLE(retry, "`retry`");
 TABLE(repeat, "Repeating: `status`, and each of `steps`");
 TABLE(judging, "Judging: `status`, and each of `steps`");
+TABLE(capture, "`capture`");
 TABLE(callback, "`callback`, besides the settings of \"Judging\", which judge the callback's body here");
 TABLE(verify, "`verify`");
 TABLE(step, "Each of `steps`, besides a call's and a repeating step's settings");
+TABLE(limits, "`limits`");
+TABLE(breaker, "`breaker`");
+TABLE(dedup, "`dedup`");
 TABLE(doubt, "In doubt: `request`, `status`, and each of `steps`");
 TABLE(probe, "`probe`, besides a call's settings (its `retry.attempts` is 5 where it is not set)");
 TABLE(pair, "Each of `headers` and `form` in the list form");
@@ -286,6 +339,8 @@ bool fields_type_fits(const struct conf *conf, enum field_type type) {
     case FIELD_REDIRECTS: return kind == CONF_BOOL || kind == CONF_INT;
     case FIELD_KEY: return kind == CONF_BOOL || kind == CONF_STRING;
     case FIELD_PAIRS: return kind == CONF_GROUP || (is_list(conf) && list_of(conf, true));
+    case FIELD_ENABLED: return kind == CONF_BOOL || kind == CONF_STRING;
+    case FIELD_CAPTURE: return kind == CONF_STRING || kind == CONF_GROUP;
     case FIELD_GROUP: return kind == CONF_GROUP;
     case FIELD_GROUPS: return is_list(conf) && list_of(conf, true);
     case FIELD_ANY:
@@ -452,8 +507,9 @@ static void add_allowed(struct buf *out, const char *allowed) {
 
 void fields_print_reference(struct buf *out) {
     static const struct field_table *const tables[] = {
-        &fields_stage,  &fields_param,   &fields_call, &fields_pair,  &fields_auth,  &fields_tls,      &fields_retry,
-        &fields_repeat, &fields_judging, &fields_step, &fields_doubt, &fields_probe, &fields_callback, &fields_verify};
+        &fields_stage,   &fields_limits, &fields_breaker, &fields_dedup, &fields_param,    &fields_call,
+        &fields_pair,    &fields_auth,   &fields_tls,     &fields_retry, &fields_repeat,   &fields_judging,
+        &fields_capture, &fields_step,   &fields_doubt,   &fields_probe, &fields_callback, &fields_verify};
     for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) {
         buf_addf(out, "%s### %s\n\n| setting | is | default | meaning |\n|---|---|---|---|\n", i ? "\n" : "",
                  tables[i]->title);

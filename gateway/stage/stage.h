@@ -12,6 +12,7 @@
 
 #include "base/fault.h"
 #include "base/mem.h"
+#include "config/limits.h"
 #include "lang/json.h"
 #include "lang/jsonpath.h"
 #include "lang/template.h"
@@ -63,6 +64,7 @@ struct stage_tls {
 struct stage_call {
     const char *method; /* upper case */
     const struct template *url;
+    const char *unix_socket; /* what is connected to in place of the URL's host; NULL: the host */
     const struct stage_header *headers;
     size_t header_count;
     const struct template *body;     /* NULL: none */
@@ -114,6 +116,15 @@ struct stage_rules {
     const struct template *at_most, *at_least;
 };
 
+/* What is read out of a reply that is a log; see call/capture. */
+enum stage_framing { FRAMING_BY_TYPE, FRAMING_NONE, FRAMING_DOCKER };
+enum stage_missing { MISSING_WARN, MISSING_IGNORE, MISSING_FAIL };
+struct stage_capture {
+    bool properties;
+    enum stage_framing framing;
+    enum stage_missing missing; /* what it means that nothing was found */
+};
+
 /* How a callback shows from whom it is. */
 enum stage_verify { VERIFY_NONE, VERIFY_STANDARD_WEBHOOKS, VERIFY_GITHUB, VERIFY_BEARER };
 
@@ -149,8 +160,16 @@ struct stage_step {
     bool adaptive;              /* poll where the stage's runs used to end */
     int64_t timeout_ms;         /* of the whole step; 0: none of its own */
     int64_t not_found_grace_ms; /* so long after the step began a 404 means "not yet" */
+    struct stage_capture capture;
     const struct stage_output *outputs;
     size_t output_count;
+};
+
+/* What becomes of a start of work that is in flight. */
+enum stage_duplicate { DUPLICATE_ATTACH, DUPLICATE_REJECT, DUPLICATE_QUEUE, DUPLICATE_SUPERSEDE };
+struct stage_dedup {
+    const struct template *key; /* over parameters and caller */
+    enum stage_duplicate on_duplicate;
 };
 
 /* Looks for what a call in doubt may have begun. */
@@ -162,7 +181,8 @@ struct stage_probe {
 struct stage {
     struct arena *arena;
     const char *name, *label, *description;
-    const char *file; /* as it was read: "stages.d/load-test.conf" */
+    const char *file;     /* as it was read: "stages.d/load-test.conf" */
+    const char *disabled; /* why it is not to be offered, a sentence; NULL: it is */
     const struct param *params;
     size_t param_count;
     const struct stage_step *steps;
@@ -175,9 +195,12 @@ struct stage {
     size_t output_count;
     const char *const *hosts; /* further origins or hosts that URLs from replies may lead to */
     size_t host_count;
-    int64_t timeout_ms;       /* of the whole run; 0: none */
-    int64_t orphan_after_ms;  /* canceled when nobody has looked at it for so long; 0: never */
-    const char *const *roots; /* names by root index, ROOT_STEPS + step_count of them */
+    int64_t timeout_ms;               /* of the whole run; 0: none */
+    int64_t orphan_after_ms;          /* canceled when nobody has looked at it for so long; 0: never */
+    const struct limits *limits;      /* of its runs: concurrency, rate, queue; NULL: none */
+    const struct limits *call_limits; /* of its calls: gap, breaker; NULL: none */
+    const struct stage_dedup *dedup;  /* NULL: none */
+    const char *const *roots;         /* names by root index, ROOT_STEPS + step_count of them */
     /* What a run pins: the definition's text and every template it read, so that it can be compiled again after a
      * restart. */
     const char *source; /* JSON: {"file": …, "text": …, "includes": {path: text, …}, "templates": {name: text, …}} */

@@ -278,6 +278,92 @@ static void test_outputs_that_are_missing(void **state) {
     rig_end(&rig);
 }
 
+/* ---- logs ---- */
+
+#define RIG_LOG(more)                                                                                                \
+    "name = \"s\"; parameters = ( { name = \"token\"; type = \"secret\"; } ); steps = ( { name = \"log\"; url = "    \
+    "\"http://up.test/\"; capture = " more " outputs = { last = \"{{ body[-3:] }}\"; own = \"{{ code }}\"; }; }, { " \
+    "name = \"end\"; url = \"http://up.test/{{ log.outputs.image }}\"; } ); outputs = { again = \"{{ "               \
+    "log.outputs.Image }}\"; };"
+
+static const struct log_case {
+    const char *definition, *log;
+    enum run_status status;
+    enum reason reason;
+    const char *outputs, *warnings, *progress;
+} log_cases[] = {
+    {RIG_LOG("\"properties\";"), "SPINNAKER_PROPERTY_Image=a:1\nSPINNAKER_PROPERTY_own=theirs\nbye", RUN_SUCCEEDED,
+     REASON_NONE, "{\"Image\":\"a:1\",\"image\":\"a:1\",\"own\":200,\"last\":\"bye\",\"again\":\"a:1\"}", "[]",
+     "succeeded"},
+    {RIG_LOG("\"properties\";"), "SPINNAKER_PROPERTY_Image=hunter22\nSPINNAKER_PROPERTY_hunter22=x\n12345",
+     RUN_SUCCEEDED, REASON_NONE,
+     "{\"Image\":\"***\",\"image\":\"***\",\"***\":\"x\",\"last\":\"345\",\"own\":200,\"again\":\"***\"}", "[]",
+     "succeeded"},
+    {RIG_LOG("\"properties\";"), "SPINNAKER_PROPERTY_Image=a\n.\nSPINNAKER_CONFIG_JSON={\n{}", RUN_SUCCEEDED,
+     REASON_NONE, "{\"Image\":\"a\",\"image\":\"a\",\"last\":\"\\n{}\",\"own\":200,\"again\":\"a\"}",
+     "[\"log: line 3: what follows SPINNAKER_CONFIG_JSON= is not a JSON object\"]",
+     "succeeded with a warning: log: line 3: what follows SPINNAKER_CONFIG_JSON= is not a JSON object"},
+    {RIG_LOG("{ format = \"properties\"; missing = \"fail\"; };"), "nothing", RUN_TERMINAL, REASON_NOTHING_CAPTURED, "",
+     "", "log: the log has no line that begins with SPINNAKER_PROPERTY_ or SPINNAKER_CONFIG_JSON="},
+};
+
+static void assert_json(const struct json *value, const char *wanted) {
+    struct buf text;
+    buf_init(&text, 1 << 16);
+    if (value) json_write(&text, value);
+    assert_string_equal(buf_cstr(&text), wanted);
+    buf_fini(&text);
+}
+
+static void test_logs(void **state) {
+    (void)state;
+    for (size_t i = 0; i < sizeof log_cases / sizeof *log_cases; i++) {
+        const struct log_case *c = &log_cases[i];
+        struct arena *arena = arena_new();
+        struct json *parameters = json_new_object(arena);
+        struct rig rig;
+        json_set(parameters, "token", json_new_string(arena, "hunter22"));
+        rig_begin(&rig, c->definition, i);
+        rig_start_with(&rig, parameters);
+        rig_stored(&rig);
+        rig_answer(&rig, 200, c->log);
+        rig_stored(&rig);
+        if (c->status == RUN_SUCCEEDED) {
+            assert_null(json_gets(rig.run->steps[0].value, "body")); /* a log is not kept */
+            rig_restart(&rig);
+            rig_due(&rig);
+            rig_answer(&rig, 200, "{}");
+        }
+        assert_ends(&rig, c->status, c->reason);
+        if (c->outputs[0]) assert_json(rig.run->outputs, c->outputs);
+        if (c->warnings[0]) assert_json(rig.run->warnings ? rig.run->warnings : json_new_array(arena), c->warnings);
+        assert_string_equal(rig.run->progress, c->progress);
+        rig_end(&rig);
+        arena_free(arena);
+    }
+}
+
+/* Nothing to capture: said, or not, and the run goes on; as the last step too. */
+static void test_log_without_lines(void **state) {
+    (void)state;
+    static const char *const missing[] = {"warn", "ignore"};
+    for (size_t i = 0; i < 2; i++) {
+        struct rig rig;
+        char definition[256];
+        snprintf(definition, sizeof definition,
+                 "name = \"s\"; request = { method = \"GET\"; url = \"http://up.test/\"; capture = { format = "
+                 "\"properties\"; missing = \"%s\"; }; };",
+                 missing[i]);
+        begin(&rig, definition);
+        rig_stored(&rig);
+        rig_answer(&rig, 200, "done\n");
+        assert_ends(&rig, RUN_SUCCEEDED, REASON_NONE);
+        assert_int_equal(json_size(rig.run->warnings), 1 - i);
+        assert_int_equal(strstr(rig.run->progress, "the log has no line") != NULL, 1 - i);
+        rig_end(&rig);
+    }
+}
+
 /* What a failed run gave helps to find out why. */
 static void test_outputs_of_a_run_without_success(void **state) {
     (void)state;
@@ -588,6 +674,158 @@ static void test_first_record_cannot_be_written(void **state) {
     assert_int_equal(rig.run->state, RUN_DROPPED);
     assert_true(rig.over);
     assert_int_equal(rig.sends[0], 0);
+    rig_end(&rig);
+}
+
+/* ---- waiting for a turn ---- */
+
+static void begin_queued(struct rig *rig, const char *definition) {
+    rig_begin(rig, definition, 1);
+    rig->queued = true;
+    rig_start_with(rig, NULL);
+}
+
+static void test_queued_until_admitted(void **state) {
+    (void)state;
+    struct rig rig;
+    begin_queued(&rig, rig_two_steps);
+    rig_stored(&rig);
+    assert_int_equal(rig.run->state, RUN_QUEUED);
+    assert_string_equal(rig.run->progress, "queued");
+    struct run_world world = rig_world(&rig);
+    run_say_turn(rig.run, &world, "queued: 2nd of 3");
+    assert_string_equal(rig.run->progress, "queued: 2nd of 3");
+    rig.now_ms += 3600 * S; /* the time of its first step has not begun */
+    rig_restart(&rig);
+    assert_int_equal(rig.run->state, RUN_QUEUED);
+    assert_int_equal(rig.sends[0], 0);
+    rig_admit(&rig);
+    assert_int_equal(rig.run->state, RUN_INTENDING);
+    assert_int_equal(rig.sends[0], 0); /* not before it is durable */
+    rig_stored(&rig);
+    assert_int_equal(rig.sends[0], 1);
+    assert_int_equal(rig.run->step_began_ms, rig.now_ms);
+    run_say_turn(rig.run, &world, "queued: not any more");
+    assert_null(strstr(rig.run->progress, "queued"));
+    rig_restart(&rig);
+    assert_ends(&rig, RUN_TERMINAL, REASON_IN_DOUBT);
+    rig_end(&rig);
+}
+
+static void test_admitted_before_the_first_record(void **state) {
+    (void)state;
+    struct rig rig;
+    begin_queued(&rig, rig_two_steps);
+    rig_admit(&rig);
+    assert_int_equal(rig.run->state, RUN_ACCEPTING);
+    rig_written(&rig); /* the first record, which says that it is queued */
+    assert_int_equal(rig.sends[0], 0);
+    rig_stored(&rig);
+    assert_int_equal(rig.sends[0], 1);
+    rig_answer(&rig, 201, "{\"id\": 5}");
+    rig_stored(&rig);
+    assert_int_equal(rig.run->state, RUN_CALLING);
+    rig_end(&rig);
+}
+
+static void test_cancel_while_queued(void **state) {
+    (void)state;
+    for (int how = 0; how < 4; how++) {
+        struct rig rig;
+        begin_queued(&rig, rig_two_steps);
+        if (how == 3) rig_admit(&rig);
+        if (how < 2) rig_stored(&rig);
+        if (how == 1) rig_admit(&rig);
+        rig_cancel(&rig);
+        assert_ends(&rig, RUN_CANCELED, REASON_CANCELED_BEFORE_START);
+        assert_int_equal(rig.sends[0] + rig.cancel_sends, 0);
+        rig_end(&rig);
+    }
+}
+
+static void test_cancel_wish_and_a_restart_while_queued(void **state) {
+    (void)state;
+    struct rig rig;
+    begin_queued(&rig, rig_two_steps);
+    rig_cancel(&rig);
+    rig_written(&rig);
+    rig_crash(&rig, true);
+    rig_resume(&rig);
+    assert_ends(&rig, RUN_CANCELED, REASON_CANCELED_BEFORE_START);
+    rig_end(&rig);
+}
+
+static void test_time_is_up_while_queued(void **state) {
+    (void)state;
+    struct rig rig;
+    begin_queued(&rig, "name = \"s\"; timeout = \"8s\"; request = { url = \"http://up.test/\"; timeout = \"2s\"; }; "
+                       "cancel = { url = \"http://up.test/stop\"; };");
+    rig_stored(&rig);
+    assert_int_equal(rig.timer_ms, RIG_BEGAN + 8 * S);
+    rig.timer_ms = RIG_BEGAN + 3 * S; /* a timer of before */
+    rig_due(&rig);
+    assert_int_equal(rig.run->state, RUN_QUEUED);
+    rig_due(&rig);
+    assert_ends(&rig, RUN_TERMINAL, REASON_TIMEOUT);
+    assert_non_null(strstr(rig.run->error, "no call had been made"));
+    assert_int_equal(rig.sends[0] + rig.cancel_sends, 0);
+    rig_end(&rig);
+}
+
+static bool always_busy(struct rig *rig) {
+    (void)rig;
+    return true;
+}
+
+static void test_call_that_is_held(void **state) {
+    (void)state;
+    struct rig rig;
+    rig_begin(&rig, rig_two_steps, 1);
+    rig.busy = always_busy;
+    rig_start_with(&rig, NULL);
+    rig_stored(&rig);
+    assert_int_equal(rig.run->state, RUN_QUEUED);
+    assert_string_equal(rig.run->progress, "request: held: 1st of 1");
+    assert_int_equal(rig.run->steps[0].calls, 0);
+    assert_false(rig_durable_int(&rig, "sending")); /* a restart is in no doubt */
+    rig_restart(&rig);
+    rig_due(&rig);
+    rig_stored(&rig);
+    assert_int_equal(rig.run->state, RUN_QUEUED);
+    rig_admit(&rig);
+    assert_int_equal(rig.run->state, RUN_INTENDING);
+    rig_stored(&rig);
+    assert_int_equal(rig.sends[0], 1);
+    rig_answer(&rig, 201, "{\"id\": 5}");
+    rig_stored(&rig); /* the poll is held too */
+    assert_int_equal(rig.run->state, RUN_QUEUED);
+    assert_int_equal(rig.timer_ms, rig.run->step_began_ms + 60 * S);
+    rig_admit(&rig);
+    assert_int_equal(rig.run->state, RUN_CALLING);
+    rig_answer(&rig, 200, "{}");
+    rig_due(&rig);
+    assert_int_equal(rig.run->state, RUN_QUEUED);
+    rig_cancel(&rig);
+    rig_stored(&rig);
+    rig_answer(&rig, 204, "");
+    assert_ends(&rig, RUN_CANCELED, REASON_CANCELED);
+    assert_int_equal(rig.sends[1], 1);
+    rig_end(&rig);
+}
+
+static void test_time_is_up_while_a_call_is_held(void **state) {
+    (void)state;
+    struct rig rig;
+    begin_polling(&rig);
+    rig.busy = always_busy;
+    rig_answer(&rig, 200, "{}");
+    rig_due(&rig);
+    assert_int_equal(rig.run->state, RUN_QUEUED);
+    rig_due(&rig);
+    rig_stored(&rig);
+    assert_int_equal(rig.cancel_sends, 1); /* which is not held */
+    rig_answer(&rig, 204, "");
+    assert_ends(&rig, RUN_TERMINAL, REASON_TIMEOUT);
     rig_end(&rig);
 }
 
@@ -1299,7 +1537,9 @@ static void reach(struct rig *rig, enum run_state state) {
         begin_polling(rig);
         rig_answer(rig, 200, state >= RUN_ENDING ? "{\"state\": \"passed\"}" : "{}");
     } else {
-        begin(rig, rig_two_steps);
+        rig_begin(rig, rig_two_steps, 1);
+        rig->queued = state == RUN_QUEUED;
+        rig_start_with(rig, NULL);
         if (state == RUN_DROPPED) rig_unstored(rig);
         else if (state != RUN_ACCEPTING) rig_stored(rig);
     }
@@ -1317,21 +1557,22 @@ static void reach(struct rig *rig, enum run_state state) {
 static void test_every_state_with_every_event(void **state) {
     (void)state;
     static const char *const table[RUN_STATE_END][RUN_EVENT_END] = {
-        /* STORED, UNSTORED, REPLY (200), REFUSED, HELD, DUE, CANCEL, CALLBACK */
-        [RUN_ACCEPTING] = {"calling c", "dropped e", "-", "-", "-", "-", "accepting s", "-"},
-        [RUN_INTENDING] = {"calling c", "-", "-", "-", "-", "-", "intending s", "intending s"},
-        [RUN_CALLING] = {"-", "-", "recording s", "ending s", "waiting sw", "-", "calling s", "calling s"},
-        [RUN_RECORDING] = {"calling cw", "-", "-", "-", "-", "-", "recording s", "recording s"},
-        [RUN_WAITING] = {"-", "-", "-", "-", "-", "calling cw", "stopping s", "ending s"},
+        /* STORED, UNSTORED, REPLY (200), REFUSED, HELD, DUE, CANCEL, CALLBACK, ADMITTED */
+        [RUN_ACCEPTING] = {"calling c", "dropped e", "-", "-", "-", "-", "accepting s", "-", "-"},
+        [RUN_QUEUED] = {"-", "-", "-", "-", "-", "-", "stopping s", "queued s", "intending s"},
+        [RUN_INTENDING] = {"calling c", "-", "-", "-", "-", "-", "intending s", "intending s", "-"},
+        [RUN_CALLING] = {"-", "-", "recording s", "ending s", "waiting sw", "-", "calling s", "calling s", "-"},
+        [RUN_RECORDING] = {"calling cw", "-", "-", "-", "-", "-", "recording s", "recording s", "-"},
+        [RUN_WAITING] = {"-", "-", "-", "-", "-", "calling cw", "stopping s", "ending s", "-"},
         [RUN_PROBING] = {"-", "-", "probe_waiting w", "ending s", "probe_waiting w", "probing w", "stopping sa",
-                         "ending saw"},
-        [RUN_PROBE_WAITING] = {"-", "-", "-", "-", "-", "probing pw", "stopping s", "ending sw"},
-        [RUN_STOPPING] = {"canceling k", "-", "-", "-", "-", "-", "-", "-"},
-        [RUN_CANCELING] = {"-", "-", "ending s", "ending s", "cancel_waiting w", "-", "-", "-"},
-        [RUN_CANCEL_WAITING] = {"-", "-", "-", "-", "-", "canceling k", "-", "-"},
-        [RUN_ENDING] = {"ended e", "dropped e", "-", "-", "-", "-", "-", "-"},
-        [RUN_ENDED] = {"-", "-", "-", "-", "-", "-", "-", "-"},
-        [RUN_DROPPED] = {"-", "-", "-", "-", "-", "-", "-", "-"},
+                         "ending saw", "-"},
+        [RUN_PROBE_WAITING] = {"-", "-", "-", "-", "-", "probing pw", "stopping s", "ending sw", "-"},
+        [RUN_STOPPING] = {"canceling k", "-", "-", "-", "-", "-", "-", "-", "-"},
+        [RUN_CANCELING] = {"-", "-", "ending s", "ending s", "cancel_waiting w", "-", "-", "-", "-"},
+        [RUN_CANCEL_WAITING] = {"-", "-", "-", "-", "-", "canceling k", "-", "-", "-"},
+        [RUN_ENDING] = {"ended e", "dropped e", "-", "-", "-", "-", "-", "-", "-"},
+        [RUN_ENDED] = {"-", "-", "-", "-", "-", "-", "-", "-", "-"},
+        [RUN_DROPPED] = {"-", "-", "-", "-", "-", "-", "-", "-", "-"},
     };
     for (int from = 0; from < RUN_STATE_END; from++)
         for (int kind = 0; kind < RUN_EVENT_END; kind++) {
@@ -1501,11 +1742,18 @@ static void random_step(struct rig *rig) {
         return;
     default: break;
     }
-    bool time = rig->timer_ms && (rig->run->state == RUN_WAITING || rig->run->state == RUN_CANCEL_WAITING);
-    if (rig->writing.exists && one_in(rig, 2)) rig_written(rig);
+    bool time = rig->timer_ms && (rig->run->state == RUN_WAITING || rig->run->state == RUN_QUEUED ||
+                                  rig->run->state == RUN_CANCEL_WAITING);
+    bool may_be_admitted = rig->run->state == RUN_QUEUED || (rig->run->state == RUN_ACCEPTING && rig->run->queued);
+    if (may_be_admitted && one_in(rig, 4)) rig_admit(rig);
+    else if (rig->writing.exists && one_in(rig, 2)) rig_written(rig);
     else if (rig->under_way && one_in(rig, 2)) random_reply(rig);
     else if (time && one_in(rig, 2)) rig_due(rig);
     else if (rig->writing.exists && !rig->accepted && one_in(rig, 8)) rig_unstored(rig);
+}
+
+static bool sometimes_busy(struct rig *rig) {
+    return one_in(rig, 3);
 }
 
 static const char *scenario_of; /* for the message of a failure */
@@ -1517,6 +1765,8 @@ static void scenario(uint64_t seed, unsigned *ends) {
     random_definition(&rig, &definition);
     scenario_of = buf_cstr(&definition);
     rig_begin(&rig, scenario_of, seed * 2 + 1);
+    rig.queued = one_in(&rig, 4);
+    if (one_in(&rig, 2)) rig.busy = sometimes_busy;
     rig_start_with(&rig, NULL);
     for (unsigned steps = 0; rig.run && !rig.over; steps++) {
         if (steps > 20000) fail_msg("it does not end: %s, %s", run_state_word(rig.run->state), rig.run->progress);
@@ -1573,6 +1823,8 @@ int main(void) {
         cmocka_unit_test(test_outputs),
         cmocka_unit_test(test_outputs_in_templates),
         cmocka_unit_test(test_outputs_that_are_missing),
+        cmocka_unit_test(test_logs),
+        cmocka_unit_test(test_log_without_lines),
         cmocka_unit_test(test_outputs_of_a_run_without_success),
         cmocka_unit_test(test_one_record_between_two_calls),
         cmocka_unit_test(test_long_messages),
@@ -1590,6 +1842,13 @@ int main(void) {
         cmocka_unit_test(test_refused_requests),
         cmocka_unit_test(test_not_found_at_first),
         cmocka_unit_test(test_first_record_cannot_be_written),
+        cmocka_unit_test(test_queued_until_admitted),
+        cmocka_unit_test(test_admitted_before_the_first_record),
+        cmocka_unit_test(test_cancel_while_queued),
+        cmocka_unit_test(test_cancel_wish_and_a_restart_while_queued),
+        cmocka_unit_test(test_time_is_up_while_queued),
+        cmocka_unit_test(test_call_that_is_held),
+        cmocka_unit_test(test_time_is_up_while_a_call_is_held),
         cmocka_unit_test(test_cancel_before_the_first_record),
         cmocka_unit_test(test_cancel_during_the_submit_call),
         cmocka_unit_test(test_cancel_during_an_idempotent_submit_call),
