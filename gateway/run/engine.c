@@ -328,7 +328,7 @@ static bool render(struct life *life, enum run_call call, struct fault *fault) {
 }
 
 /* The upstream has asked for quiet: the call waits, and is rendered anew then. */
-static bool wait_for_upstream(struct life *life) {
+static bool hold_for_quiet(struct life *life) {
     struct engine *engine = life->engine;
     struct fault fault;
     const char *why;
@@ -345,22 +345,20 @@ static bool wait_for_upstream(struct life *life) {
 }
 
 /* Its turn has not come: it is rendered anew when it has. */
-static void hold_call(struct life *life, const char *turn) {
+static bool hold_for_turn(struct life *life, enum run_call call) {
+    char turn[TURNS_TEXT_SIZE];
+    if (turns_call(life, call, turn)) return false;
     end_attempt(life);
     drive(life, &(struct run_event){.kind = RUN_EVENT_HELD, .turn = turn});
+    return true;
 }
 
 static void begin_call(struct life *life, enum run_call call) {
     struct fault fault;
-    char turn[TURNS_TEXT_SIZE];
     life->attempt = arena_new();
     bool rendered = render(life, call, &fault);
-    if (rendered && wait_for_upstream(life)) return; /* before it takes a place that others could use */
+    if (rendered && (hold_for_quiet(life) || hold_for_turn(life, call))) return;
     if (rendered) {
-        if (!turns_call(life, call, turn)) {
-            hold_call(life, turn);
-            return;
-        }
         life->transfer = transfer_begin(life->engine->upstream, &life->request, life->attempt, on_reply, life);
         return;
     }

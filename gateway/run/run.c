@@ -563,16 +563,19 @@ static void call_refused(struct move *m) {
     else move_fail(m, fault->kind == FAULT_FORBIDDEN ? REASON_REFUSED_EGRESS : REASON_INVALID_REQUEST, fault->what);
 }
 
-/* It was not sent, so nothing is in doubt: it begins anew when its time or its turn comes, or after the restart. */
+/* It was not sent, so nothing is in doubt: it begins anew, when its turn or its time has come, or after the restart. */
 static void call_held(struct move *m) {
     struct run *run = m->run;
     bool harmless = repeatable(step_of(run));
     if (!harmless) run->sending = false;
     run->steps[run->step].calls--;
     m->orders->store = !harmless;
+    if (m->event->turn) {
+        run_queue_held(m);
+        return;
+    }
     if (m->event->until_ms) move_say(m, "%s: %s", step_of(run)->name, m->event->fault->what);
-    if (m->event->turn) run_queue_held(m);
-    else move_wait(m, m->event->until_ms ? m->event->until_ms : m->world->now_ms);
+    move_wait(m, m->event->until_ms ? m->event->until_ms : m->world->now_ms);
 }
 
 /* ---- time ---- */

@@ -72,15 +72,15 @@ enum run_state {
         RUN_STATE_END
 };
 
-#define RUN_EVENTS(X)                                                                                     \
-    X(STORED)   /* all records of the run that were ordered are durable */                                \
-    X(UNSTORED) /* the first record could not be written (later ones the engine repeats) */               \
-    X(REPLY)    /* the call that was ordered has ended */                                                 \
-    X(REFUSED)  /* the call that was ordered could not be rendered; nothing was sent */                   \
-    X(HELD)     /* the call that was ordered is not begun now: its turn, or a better time, has to come */ \
-    X(DUE)      /* the time that was ordered has come */                                                  \
-    X(CANCEL)   /* somebody wants it stopped */                                                           \
-    X(CALLBACK) /* a verified callback has come for one of its steps */                                   \
+#define RUN_EVENTS(X)                                                                       \
+    X(STORED)   /* all records of the run that were ordered are durable */                  \
+    X(UNSTORED) /* the first record could not be written (later ones the engine repeats) */ \
+    X(REPLY)    /* the call that was ordered has ended */                                   \
+    X(REFUSED)  /* the call that was ordered could not be rendered; nothing was sent */     \
+    X(HELD)     /* the call that was ordered is not begun now: it has to wait */            \
+    X(DUE)      /* the time that was ordered has come */                                    \
+    X(CANCEL)   /* somebody wants it stopped */                                             \
+    X(CALLBACK) /* a verified callback has come for one of its steps */                     \
     X(ADMITTED) /* its turn has come */
 
 enum run_event_kind {
@@ -102,10 +102,10 @@ struct run_event {
     enum run_event_kind kind;
     const struct reply *reply;           /* REPLY; borrowed */
     const struct fault *fault;           /* REFUSED; HELD, where until_ms says for how long: why */
-    int64_t until_ms;                    /* HELD: wall; the upstream wants no calls before. 0: that is not why */
+    int64_t until_ms;                    /* HELD: wall; 0: the gateway is being stopped */
     bool orphaned;                       /* CANCEL: nobody asked for it, since nobody looks at the run any more */
     const struct run_callback *callback; /* CALLBACK; borrowed */
-    const char *turn; /* HELD: its turn has not come; where it stands, for people; NULL: that is not why */
+    const char *turn; /* HELD: its turn has not come; where it stands, for people. NULL: the gateway stops */
 };
 
 /* What became of a callback. */

@@ -241,6 +241,17 @@ static void read_url(struct compile *c, const struct conf *group, const char *of
     else if (at->kind == CONF_STRING) call->url = compile_template(c, at, PLACE_URL);
 }
 
+static void read_unix_socket(struct compile *c, const struct conf *at, struct stage_call *call) {
+    struct sockaddr_un address;
+    if (!at || at->kind != CONF_STRING) return;
+    call->unix_socket = at->string.at;
+    if (at->string.at[0] != '/')
+        compile_fault(c, at, FAULT_INVALID, "unix_socket: \"%.*s\" is not an absolute path", TEXT_ARG(at->string));
+    else if (at->string.len >= sizeof address.sun_path)
+        compile_fault(c, at, FAULT_TOO_LARGE, "unix_socket is longer than the %zu bytes that a socket's path may have",
+                      sizeof address.sun_path - 1);
+}
+
 /* What is listed and will not be done should not surprise anybody in the night. */
 static void warn_of_codes(struct compile *c, const struct conf *retry, const struct stage_call *call) {
     const struct conf *on = retry && retry->kind == CONF_GROUP ? conf_find(retry, "on") : NULL;
@@ -259,17 +270,6 @@ static void warn_of_codes(struct compile *c, const struct conf *retry, const str
                  "idempotent = true would say that it may be",
                  buf_cstr(&codes));
     buf_fini(&codes);
-}
-
-static void read_unix_socket(struct compile *c, const struct conf *at, struct stage_call *call) {
-    struct sockaddr_un address;
-    if (!at || at->kind != CONF_STRING) return;
-    call->unix_socket = at->string.at;
-    if (at->string.at[0] != '/')
-        compile_fault(c, at, FAULT_INVALID, "unix_socket: \"%.*s\" is not an absolute path", TEXT_ARG(at->string));
-    else if (at->string.len >= sizeof address.sun_path)
-        compile_fault(c, at, FAULT_TOO_LARGE, "unix_socket is longer than the %zu bytes that a socket's path may have",
-                      sizeof address.sun_path - 1);
 }
 
 void compile_call_defaults(struct stage_call *call) {
