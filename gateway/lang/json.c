@@ -193,6 +193,14 @@ const struct json *json_parse(struct arena *arena, struct text source, const str
     return root ? keep(arena, root) : NULL;
 }
 
+bool json_find_twice(struct text source, size_t *ret_end) {
+    json_error_t error = {0};
+    json_t *root = json_loadb(source.at, source.len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
+    json_decref(root);
+    *ret_end = error.position > 0 ? (size_t)error.position : 0;
+    return !root && json_error_code(&error) == json_error_duplicate_key && *ret_end <= source.len;
+}
+
 /* ---- reading ---- */
 
 enum json_kind json_kind(const struct json *value) {

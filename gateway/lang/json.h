@@ -30,6 +30,10 @@ struct json_limits {
 const struct json *json_parse(struct arena *arena, struct text source, const struct json_limits *limits,
                               struct fault *fault);
 
+/* For a text that json_parse refuses since a name occurs twice in one object: where the second one ends, behind its
+ * quote. False if that is not what is wrong. */
+bool json_find_twice(struct text source, size_t *ret_end);
+
 /* ---- reading; every function takes NULL for `value` as JSON null ---- */
 enum json_kind json_kind(const struct json *value);
 const char *

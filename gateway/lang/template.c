@@ -208,13 +208,66 @@ static bool whole_fault(const struct rendering *r, enum fault_kind kind, const c
     return fault_set(r->fault, kind, where, "%s", what);
 }
 
+/* ---- two members of one name ---- */
+
+/* The name between quotes that ends at `end`. */
+static struct text name_before(struct text made, size_t end) {
+    size_t start = end > 1 && made.at[end - 1] == '"' ? end - 1 : 0;
+    for (bool quote = false; start > 0 && !quote;) {
+        size_t slashes = 0;
+        quote = made.at[--start] == '"';
+        while (quote && slashes < start && made.at[start - 1 - slashes] == '\\') slashes++;
+        quote = quote && slashes % 2 == 0;
+        if (quote) return (struct text){made.at + start + 1, end - start - 2};
+    }
+    return (struct text){0};
+}
+
+static const struct op_name *find_written(const struct template *t, const struct op *op, struct text name) {
+    const struct op_name *found = NULL;
+    for (size_t i = 0; i < t->name_count; i++)
+        if (t->ops + t->names[i].op == op && text_same(t->names[i].name, name)) found = &t->names[i];
+    return found;
+}
+
+/* Renders once more, up to the operation that writes the bytes `from` to `to`; of several the first that holds a value.
+ */
+static const struct op *find_writer(struct rendering *r, size_t from, size_t to) {
+    const struct op *found = NULL;
+    r->passes = 0;
+    r->run.made = r->run.pattern_steps = 0;
+    r->run.work = r->run.matches = 0;
+    r->out->at[r->out->len = r->start] = 0;
+    for (size_t at = 0; at < r->t->count && r->out->len < to;) {
+        const struct op *op = &r->t->ops[at];
+        size_t before = r->out->len;
+        if (!step(r, op, &at)) return NULL;
+        bool writes = r->out->len > before && r->out->len > from && before < to;
+        if (writes && (!found || (found->kind != OP_HOLE && op->kind == OP_HOLE))) found = op;
+    }
+    return found;
+}
+
+static bool name_fault(struct rendering *r, struct text made) {
+    static const char what[] = "this makes a member whose name the object has already";
+    size_t end;
+    struct text name = json_find_twice(made, &end) ? name_before(made, end) : (struct text){0};
+    if (!name.at) return whole_fault(r, FAULT_INVALID, what);
+    size_t from = (size_t)(name.at - r->out->at);
+    name.at = arena_strndup(expr_scratch(&r->run), name.at, name.len); /* the output is made anew */
+    const struct op *op = find_writer(r, from, from + name.len + 1);
+    const struct op_name *written = op ? find_written(r->t, op, name) : NULL;
+    if (written) return lex_fault_at(written->origin, written->name, r->fault, FAULT_INVALID, what);
+    if (op && op->kind == OP_HOLE) return expr_fault(&r->run, op->expr, FAULT_INVALID, r->fault, "%s", what);
+    return whole_fault(r, FAULT_INVALID, what);
+}
+
 static bool check_made_json(struct rendering *r) {
     struct json_limits limits = {.max_bytes = SIZE_MAX, .max_depth = 512, .max_items = SIZE_MAX};
     struct text made = {r->out->at + r->start, r->out->len - r->start};
     struct fault why = {0};
     if (json_parse(expr_scratch(&r->run), made, &limits, &why)) return true;
-    if (strstr(why.what, "twice"))
-        return whole_fault(r, FAULT_INVALID, "what this makes has a member's name twice in one object");
+    if (strstr(why.what, "twice")) return name_fault(r, made);
     return whole_fault(r, why.kind, why.what);
 }
 

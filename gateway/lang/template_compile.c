@@ -39,8 +39,7 @@ struct block {
 /* A member's name that the template writes out. */
 struct named {
     uint32_t object;
-    struct text name;
-    unsigned blocks; /* how many statements it is inside of */
+    struct op_name written;
 };
 
 struct part {
@@ -99,7 +98,7 @@ static void note_objects(struct compiler *c) {
 /* Whether names of one object could coincide is known only where branches and holes make them. */
 static void note_name(void *arg, uint32_t object, struct text name) {
     struct compiler *c = arg;
-    struct named item = {object >> 1, name, c->block_count};
+    struct named item = {object >> 1, {c->template->count, name, lexer_of(c)->origin}};
     note_objects(c);
     unsigned began;
     memcpy(&began, c->objects.at + item.object * sizeof began, sizeof began);
@@ -113,12 +112,25 @@ static bool check_names(struct compiler *c, size_t before) {
         memcpy(&new, c->named.at + at, sizeof new);
         for (size_t i = 0; i < at && !c->template->names_vary; i += sizeof old) {
             memcpy(&old, c->named.at + i, sizeof old);
-            if (old.object == new.object && text_same(old.name, new.name))
-                return fault_at(c, new.name, FAULT_SYNTAX,
+            if (old.object == new.object && text_same(old.written.name, new.written.name))
+                return fault_at(c, new.written.name, FAULT_SYNTAX,
                                 "the template makes no JSON: this name occurs twice in one object");
         }
     }
     return true;
+}
+
+static void keep_names(struct compiler *c) {
+    struct template *t = c->template;
+    if (!t->names_vary) return;
+    t->name_count = c->named.len / sizeof(struct named);
+    struct op_name *names = arena_array_of(lexer_of(c)->arena, struct op_name, t->name_count);
+    for (size_t i = 0; i < t->name_count; i++) {
+        struct named item;
+        memcpy(&item, c->named.at + i * sizeof item, sizeof item);
+        names[i] = item.written;
+    }
+    t->names = names;
 }
 
 static const char *keep(struct compiler *c, const struct buf *made) {
@@ -812,6 +824,7 @@ static const struct template *compile(struct arena *arena, struct text source, c
     buf_init(&c.objects, SIZE_MAX / 2);
     bool good = how(&c, origin);
     t->roots_used = c.parser.roots_used;
+    keep_names(&c);
     mem_free(c.blocks);
     buf_fini(&c.named);
     buf_fini(&c.objects);

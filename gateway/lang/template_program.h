@@ -36,8 +36,17 @@ struct op {
     struct op_reset *resets;
 };
 
+/* A member's name that the template writes out: looked up when two names of one object turn out to be the same. */
+struct op_name {
+    size_t op; /* the operation that writes it */
+    struct text name;
+    const struct lex_origin *origin;
+};
+
 struct template {
     struct op *ops;
+    const struct op_name *names;
+    size_t name_count; /* 0 unless names_vary */
     size_t count, slots;
     uint64_t roots_used;
     enum template_place place;

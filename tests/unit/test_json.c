@@ -212,6 +212,25 @@ static void built_values_outlive_their_arena_when_shared(void **state) {
     arena_free(outer);
 }
 
+static void name_that_is_twice_is_found(void **state) {
+    (void)state;
+    static const struct {
+        const char *source;
+        size_t end; /* 0: none is found */
+    } cases[] = {
+        {"{\"a\":1,\"a\":2}", 10},
+        {"{\"\xC3\xA9\":[{\"b\":1}],\n \"b\":1, \"\xC3\xA9\" :2}", 29},
+        {"{\"a\":1,\"b\":2}", 0},
+        {"{\"a\":1,\"a", 0},
+        {"", 0},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        size_t end = 0;
+        bool found = json_find_twice(text_of(cases[i].source), &end);
+        assert_int_equal(found ? end : 0, cases[i].end);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(texts_that_parse),
@@ -220,6 +239,7 @@ int main(void) {
         cmocka_unit_test(no_fault_repeats_the_text),
         cmocka_unit_test(values_are_read),
         cmocka_unit_test(numbers_compare_by_value),
+        cmocka_unit_test(name_that_is_twice_is_found),
         cmocka_unit_test(built_values_outlive_their_arena_when_shared),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

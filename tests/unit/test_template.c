@@ -404,8 +404,8 @@ static void templates_that_do_not_render(void **state) {
         {PLACE_TEXT, "\n{{ ('a' * 30 ~ 'X') is match('(a|a)*$') }}", FAULT_TOO_LARGE, "the match limit"},
         {PLACE_XML, "\n<a>{{ parameters.nul }}</a>", FAULT_INVALID, "XML cannot hold"},
         {PLACE_TEXT, "\n{{ parameters.text < 1 }}", FAULT_INVALID, "have no order"},
-        {PLACE_JSON, "{\"{{ parameters.key }}\": 1, \"text\": 2}", FAULT_INVALID, "twice"},
-        {PLACE_JSON, "{ {% for x in [1, 2] %}\"a\": {{ x }},{% endfor %}}", FAULT_INVALID, "twice"},
+        {PLACE_JSON, "{\"{{ parameters.key }}\": 1, \"text\": 2}", FAULT_INVALID, "has already"},
+        {PLACE_JSON, "{ {% for x in [1, 2] %}\"a\": {{ x }},{% endfor %}}", FAULT_INVALID, "has already"},
         {PLACE_JSON, "\n\"{{ parameters.none }}\"", FAULT_UNDEFINED, "parameters.none is null"},
         {PLACE_URL, "https://h/{{\nparameters.empty }}/x", FAULT_INVALID, "parameters.empty is empty"},
         {PLACE_URL, "https://h/{{\nparameters.dots }}/x", FAULT_INVALID, "parameters.dots is . or .."},
@@ -438,6 +438,44 @@ static void templates_that_do_not_render(void **state) {
         assert_where(&fault, strchr(cases[i].source, '\n') ? "t.json:2" : "t.json:1");
         assert_string_equal(buf_cstr(&out), "kept");
         assert_null(strstr(fault.what, "s3cret"));
+        buf_fini(&out);
+        arena_free(arena);
+    }
+}
+
+/* Names that turn out to be the same only when values are known: what is shown is the one that came second. */
+static void names_that_coincide_are_shown(void **state) {
+    (void)state;
+    static const struct {
+        const char *source, *where, *lines;
+    } cases[] = {
+        {"{\"{{ parameters.key }}\": 1,\n \"text\": 2}", "t.json:2:3", " \"text\": 2}\n  ^~~~"},
+        {"{\"text\": 1,\n \"{{ parameters.key }}\": 2}", "t.json:2:6",
+         " \"{{ parameters.key }}\": 2}\n     ^~~~~~~~~~~~~~"},
+        {"{\"text\": 1, \"te{{ parameters.nope | default('') }}{{ 'xt' }}\": 2}", "t.json:1:54", NULL},
+        {"{ {% for x in [1, 2] %}\"a\": {{ x }},{% endfor %}}", "t.json:1:25", NULL},
+        {"{ {% if parameters.users %}\"a\": 1,{% endif %} \"b\": {\"a\": {}}, {% if true %}\"a\": 2{% endif %} }",
+         "t.json:1:77", NULL},
+        {"[{\"a\": 1},{ \"\\\\\": {% if true %}1, \"\\\"\":2, \"\\\\\": {% endif %} 5} ]", "t.json:1:44", NULL},
+        {"{\"a\": {\"a\": {\"text\": 1, {% for k in {'text': 1} %}\"{{ k }}\": 2{% endfor %}}}}", "t.json:1:55", NULL},
+        {"{\"\": {{ '\\u00e9' }}, {% set x %}\"\"{% endset %}\"{{ parameters.empty }}\": {{ x }}}", "t.json:1", NULL},
+    };
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct arena *arena = arena_new();
+        const struct json *roots[COUNT(VALUES)];
+        struct fault fault = {0};
+        struct template_rules rules = rules_of(PLACE_JSON);
+        struct buf out;
+        buf_init(&out, 4096);
+        buf_adds(&out, "kept");
+        read_values(arena, roots);
+        const struct template *t = template_compile(arena, text_of(cases[i].source), &rules, &fault);
+        if (!t) fail_msg("%s: %s: %s", cases[i].source, fault.where, fault.what);
+        assert_false(template_render(t, roots, &out, &fault));
+        if (strcmp(fault.where, cases[i].where) != 0) fail_msg("%s: %s\n%s", cases[i].source, fault.where, fault.lines);
+        assert_string_equal(fault.what, "this makes a member whose name the object has already");
+        if (cases[i].lines) assert_string_equal(fault.lines, cases[i].lines);
+        assert_string_equal(buf_cstr(&out), "kept");
         buf_fini(&out);
         arena_free(arena);
     }
@@ -598,6 +636,7 @@ int main(void) {
         cmocka_unit_test(templates_that_render),
         cmocka_unit_test(templates_that_do_not_compile),
         cmocka_unit_test(templates_that_do_not_render),
+        cmocka_unit_test(names_that_coincide_are_shown),
         cmocka_unit_test(the_examples_of_the_docs),
         cmocka_unit_test(questions),
         cmocka_unit_test(output_is_bounded),
