@@ -278,8 +278,8 @@ def test_verified_by(gateway, upstream, kind, secret, sign, wrong):
     report = client.started("wait")
     for headers in wrong:
         check_problem(caller.call(BODY, headers()), 401)
-    lines = gw.wait_log(event="callback", outcome="unverified")
-    assert len(lines) == len(wrong) and all(line["run"] == report["id"] for line in lines)
+    refused = {"event": "callback", "outcome": "unverified", "run": report["id"]}
+    wait_until(lambda: len(gw.log(**refused)) == len(wrong), "a line of the log for each")
     assert client.report(report["id"])["status"] == "RUNNING"
     assert caller.call(BODY, sign(BODY)).status == 200
     ended = client.wait_end(report["id"])
