@@ -197,13 +197,33 @@ static bool walk(struct expr_run *run, const struct expr *expr, struct value val
 }
 
 /* Names of objects are followed without looking at each value on the way. */
-static bool eval_path(struct expr_run *run, const struct expr *expr, struct value *ret, struct fault *fault) {
+static __attribute__((noinline)) bool walk_root(struct expr_run *run, const struct expr *expr, struct value *ret,
+                                                struct fault *fault) {
     const struct json *root = run->roots[expr->root];
     const struct expr_step *step = expr->steps;
     const struct json *at = root;
     for (; step && at && step->kind == STEP_NAME; step = step->next) at = json_get(at, step->name);
     if (!step && at) return *ret = value_of(at), true;
     return walk(run, expr, root ? value_of(root) : absent, ret, fault);
+}
+
+static inline bool eval_path(struct expr_run *run, const struct expr *expr, struct value *ret, struct fault *fault) {
+    const struct json *found = expr_seek(run, expr);
+    if (!found) return walk_root(run, expr, ret, fault);
+    json_open(found, ret);
+    return true;
+}
+
+static __attribute__((noinline)) bool walk_local(struct expr_run *run, const struct expr *expr, struct value *ret,
+                                                 struct fault *fault) {
+    return walk(run, expr, run->variables[expr->root], ret, fault);
+}
+
+static inline bool eval_local(struct expr_run *run, const struct expr *expr, struct value *ret, struct fault *fault) {
+    const struct value *variable = &run->variables[expr->root];
+    if (expr->steps || variable->absent) return walk_local(run, expr, ret, fault);
+    *ret = *variable;
+    return true;
 }
 
 static bool eval_loop(struct expr_run *run, const struct expr *expr, struct value *ret) {
@@ -399,8 +419,16 @@ static bool add_lists(struct expr_run *run, const struct expr *expr, struct valu
 static bool repeat_text(struct expr_run *run, const struct expr *expr, struct text text, int64_t times,
                         struct value *ret, struct fault *fault) {
     struct buf out;
+    size_t total = 0;
     expr_made_init(&out);
-    for (int64_t i = 0; text.len && i < times && !out.full; i++) buf_addt(&out, text);
+    if (times > 0 && __builtin_mul_overflow(text.len, (size_t)times, &total)) total = SIZE_MAX;
+    char *to = buf_room(&out, total);
+    if (to && total) memcpy(to, text.at, text.len);
+    for (size_t have = text.len, more; to && have < total; have += more) {
+        more = have < total - have ? have : total - have;
+        memcpy(to + have, to, more);
+    }
+    if (to) buf_grew(&out, total);
     return expr_made(run, expr, &out, ret, fault);
 }
 
@@ -529,14 +557,12 @@ static bool eval_test(struct expr_run *run, const struct expr *expr, struct valu
     return true;
 }
 
-bool expr_eval(struct expr_run *run, const struct expr *expr, struct value *ret, struct fault *fault) {
+/* Apart, so that the common ones need not make room for what these need. */
+static __attribute__((noinline)) bool eval_other(struct expr_run *run, const struct expr *expr, struct value *ret,
+                                                 struct fault *fault) {
     struct value value;
     bool defined;
     switch (expr->kind) {
-    case EXPR_LITERAL: *ret = expr->literal; return true;
-    case EXPR_PATH: return eval_path(run, expr, ret, fault);
-    case EXPR_LOCAL: return walk(run, expr, run->variables[expr->root], ret, fault);
-    case EXPR_LOOP: return eval_loop(run, expr, ret);
     case EXPR_STEP: return expr_eval(run, expr->a, &value, fault) && walk(run, expr, value, ret, fault);
     case EXPR_FILTER: return eval_filter(run, expr, ret, fault);
     case EXPR_TEST: return eval_test(run, expr, ret, fault);
@@ -558,6 +584,16 @@ bool expr_eval(struct expr_run *run, const struct expr *expr, struct value *ret,
         if (!expr_eval(run, expr->a, &value, fault)) return false;
         *ret = value_bool(!value_truth(value));
         return true;
+    default: return false;
     }
-    return false;
+}
+
+bool expr_eval(struct expr_run *run, const struct expr *expr, struct value *ret, struct fault *fault) {
+    switch (expr->kind) {
+    case EXPR_LITERAL: *ret = expr->literal; return true;
+    case EXPR_PATH: return eval_path(run, expr, ret, fault);
+    case EXPR_LOCAL: return eval_local(run, expr, ret, fault);
+    case EXPR_LOOP: return eval_loop(run, expr, ret);
+    default: return eval_other(run, expr, ret, fault);
+    }
 }

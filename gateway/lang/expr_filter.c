@@ -167,7 +167,10 @@ bool expr_parse_filter(struct expr_parser *p, const struct expr **ret) {
     if (!expr_next(p)) return false;
     struct token name = p->lexer.token;
     struct text at = span_of(p, name);
-    if (name.kind != TOKEN_NAME) return expr_here(p, FAULT_SYNTAX, "expected a filter's name behind |");
+    if (name.kind != TOKEN_NAME)
+        return expr_here(p, FAULT_SYNTAX,
+                         expr_sees(p, "|") ? "expected a filter's name behind |; for || write or"
+                                           : "expected a filter's name behind |");
     bool is_default = text_is(name.text, "default") || text_is(name.text, "d");
     struct expr *expr = expr_make(p, is_default ? EXPR_DEFAULT : EXPR_FILTER, expr_start(p, *ret));
     struct arguments arguments = {{0}, 0};

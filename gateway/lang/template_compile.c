@@ -58,6 +58,7 @@ struct compiler {
     struct buf objects; /* of unsigned: how many statements each array or object began inside of */
     struct block *blocks;
     unsigned block_count, loops;
+    size_t landed; /* the operation that a jump goes to, the last such */
     const struct part *part;
     unsigned parts;
     size_t total; /* bytes of source */
@@ -207,12 +208,26 @@ static bool place_whole_url(struct compiler *c, struct op *op) {
     return true;
 }
 
+/* A text and the hole behind it become one operation, unless a jump goes between them, or it has to be known which of
+ * the two wrote a name. */
+static void join_text(struct compiler *c) {
+    struct template *t = c->template;
+    if (t->count < 2 || c->landed == t->count - 1 || t->names_vary) return;
+    struct op *text = &t->ops[t->count - 2], *hole = text + 1;
+    if (text->kind != OP_TEXT || text->fix != PLACE_KEEP || hole->fix != PLACE_KEEP) return;
+    hole->text = text->text;
+    *text = *hole;
+    t->count--;
+}
+
 static bool add_hole(struct compiler *c, const struct expr *expr) {
     bool first = c->template->count == 0, last = lexer_of(c)->at >= lexer_of(c)->source.len;
     struct op *op = add_op(c, OP_HOLE);
     op->expr = expr;
     if (c->template->place == PLACE_URL && first && last && c->parts == 0) return place_whole_url(c, op);
-    return place_hole_of(c, op);
+    if (!place_hole_of(c, op)) return false;
+    join_text(c);
+    return true;
 }
 
 /* ---- tags ---- */
@@ -229,11 +244,17 @@ static bool here(struct compiler *c, enum fault_kind kind, const char *what) {
     return lex_fault(lexer_of(c), kind, lexer_of(c)->token.start, "%s", what);
 }
 
+/* Behind an expression stands what could not go on with it. */
+static bool refuse_rest(struct compiler *c, const char *closing) {
+    if (sees(c, "=")) return here(c, FAULT_SYNTAX, "to compare, write ==");
+    return lex_fault(lexer_of(c), FAULT_SYNTAX, lexer_of(c)->token.start, "expected %s", closing);
+}
+
 /* The token at hand has to be the closing mark; goes behind it. */
 static bool close_tag(struct compiler *c) {
     struct lexer *lexer = lexer_of(c);
     if (lexer->token.kind != TOKEN_CLOSE)
-        return lex_fault(lexer, FAULT_SYNTAX, lexer->token.start, "expected %s or an operator", lexer->closing);
+        return refuse_rest(c, lexer->closing[0] == '%' ? "%} or an operator" : "}} or an operator");
     c->trims = lexer->token.text.at[0] == '-';
     lexer->at = lexer->token.end;
     return true;
@@ -343,7 +364,7 @@ static bool compile_endset(struct compiler *c, struct text mark) {
     if (!own_variable(c, block->name, &slot)) return false;
     block->made->root = slot;
     c->template->ops[block->open].slot = slot;
-    c->template->ops[block->open].to = c->template->count;
+    c->landed = c->template->ops[block->open].to = c->template->count;
     c->place = block->start;
     return close_tag(c);
 }
@@ -407,6 +428,7 @@ static void jump_to_end(struct compiler *c, struct block *block) {
 static void land(struct compiler *c, struct block *block) {
     if (block->open != SIZE_MAX) c->template->ops[block->open].to = c->template->count;
     block->open = SIZE_MAX;
+    c->landed = c->template->count;
 }
 
 static void land_jumps(struct compiler *c, struct block *block) {
@@ -415,6 +437,7 @@ static void land_jumps(struct compiler *c, struct block *block) {
         c->template->ops[at].to = c->template->count;
         at = before;
     }
+    c->landed = c->template->count;
 }
 
 static bool compile_if(struct compiler *c, struct text mark) {
@@ -754,8 +777,8 @@ static bool finish(struct compiler *c) {
 static void run_with_stand_ins(const struct template *t, bool into, struct buf *out) {
     for (size_t i = 0; i < t->count; i++) {
         const struct op *op = &t->ops[i];
-        if (op->kind == OP_TEXT) buf_addt(out, op->text);
-        else if (op->kind == OP_HOLE) buf_addc(out, 'x');
+        buf_addt(out, op->text);
+        if (op->kind == OP_HOLE) buf_addc(out, 'x');
         else if (op->kind == OP_JUMP || op->kind == OP_SET_BLOCK ||
                  (!into && (op->kind == OP_IF || op->kind == OP_FOR)))
             i = op->to - 1;
@@ -796,8 +819,7 @@ static bool compile_bare(struct compiler *c, const struct lex_origin *origin) {
     const struct expr *expr;
     *lexer = (struct lexer){.arena = lexer->arena, .origin = origin, .source = origin->source, .fault = lexer->fault};
     if (!next(c) || !parse_expression(c, &expr)) return false;
-    if (lexer->token.kind != TOKEN_CLOSE)
-        return lex_fault(lexer, FAULT_SYNTAX, lexer->token.start, "expected an operator, or the end");
+    if (lexer->token.kind != TOKEN_CLOSE) return refuse_rest(c, "an operator, or the end");
     add_op(c, OP_HOLE)->expr = expr;
     return true;
 }

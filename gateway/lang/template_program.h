@@ -7,7 +7,7 @@
 
 enum op_kind {
     OP_TEXT,
-    OP_HOLE,
+    OP_HOLE, /* its text, which may be empty, and the value */
     OP_IF,   /* goes to `to` unless the expression is true */
     OP_JUMP, /* goes to `to` */
     OP_FOR,  /* begins the loop; goes to `to` where there is nothing to repeat */

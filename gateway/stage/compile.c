@@ -241,8 +241,12 @@ const struct template *compile_template_file(struct compile *c, const struct con
 const struct jsonpath *compile_path(struct compile *c, const struct conf *at) {
     struct fault fault;
     const struct jsonpath *path = jsonpath_compile(c->arena, at->string, &fault);
-    if (!path) compile_fault(c, at, FAULT_SYNTAX, "%s: %s", at->name, fault.what);
-    return path;
+    if (path) return path;
+    struct fault named;
+    fault_set(&named, fault.kind, conf_where(c->arena, at), "%s: %s", at->name, fault.what);
+    memcpy(named.lines, fault.lines, sizeof named.lines);
+    faults_add(c->faults, &named);
+    return NULL;
 }
 
 bool compile_number(struct text t, double *ret_number) {

@@ -153,6 +153,26 @@ static void values_are_read(void **state) {
     arena_free(arena);
 }
 
+static void members_are_sought_in_any_order(void **state) {
+    (void)state;
+    static const char *const orders[] = {"abcd", "dcba", "aabb", "bd", "dada", "cabd", "xaxbx", "d", "", "xyz"};
+    struct arena *arena = arena_new();
+    const struct json *objects[] = {parse(arena, "{\"a\":1,\"bb\":2,\"c\":3,\"d\":4}", NULL),
+                                    parse(arena, "{\"c\":30,\"a\":10}", NULL), parse(arena, "{}", NULL),
+                                    parse(arena, "[\"a\"]", NULL), NULL};
+    for (size_t i = 0; i < sizeof orders / sizeof *orders; i++) {
+        struct json_cursor cursor = {0};
+        for (const char *at = orders[i]; *at; at++) {
+            char name[] = {*at, *at == 'b' ? 'b' : 0, 0};
+            for (size_t k = 0; k < sizeof objects / sizeof *objects; k++) { /* the cursor goes from one to the other */
+                assert_ptr_equal(json_seek(&cursor, objects[0], text_of(name)), json_gets(objects[0], name));
+                assert_ptr_equal(json_seek(&cursor, objects[k], text_of(name)), json_gets(objects[k], name));
+            }
+        }
+    }
+    arena_free(arena);
+}
+
 static void numbers_compare_by_value(void **state) {
     (void)state;
     static const struct {
@@ -238,6 +258,7 @@ int main(void) {
         cmocka_unit_test(bytes_and_raw_nul_are_counted),
         cmocka_unit_test(no_fault_repeats_the_text),
         cmocka_unit_test(values_are_read),
+        cmocka_unit_test(members_are_sought_in_any_order),
         cmocka_unit_test(numbers_compare_by_value),
         cmocka_unit_test(name_that_is_twice_is_found),
         cmocka_unit_test(built_values_outlive_their_arena_when_shared),

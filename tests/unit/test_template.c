@@ -7,6 +7,7 @@
 #include <cmocka.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "lang/template.h"
 
@@ -62,6 +63,16 @@ static void templates_that_render(void **state) {
         {PLACE_TEXT, "{{parameters['users']}}{{ parameters[\"o\"]['a-b'].c }}", "50deep"},
         {PLACE_TEXT, "{{ parameters.list[0] }}{{ parameters.list[-2] }}", "1b"},
         {PLACE_TEXT, "{{ parameters[parameters.key] }}", "Abc"},
+        {PLACE_TEXT, "{{ parameters.key }}{{ parameters.users }}{{ parameters.name }}{{ parameters.users }}",
+         "text50O'Neil \"x\" <\n>50"},
+        {PLACE_TEXT, "{% if parameters.flag %}a{% endif %}{{ parameters.key }}", "atext"},
+        {PLACE_TEXT, "{% if not parameters.flag %}a{% endif %}{{ parameters.key }}", "text"},
+        {PLACE_TEXT, "{% if not parameters.flag %}a{% else %}b{% endif %}{{ parameters.key }}", "btext"},
+        {PLACE_TEXT, "{% for x in parameters.no %}a{% endfor %}{{ parameters.key }}", "text"},
+        {PLACE_TEXT, "{% set s %}a{% endset %}{{ parameters.key }}{{ s }}", "texta"},
+        {PLACE_TEXT, "{% for x in parameters.no %}a{{ x }}{% else %}b{% endfor %}{{ parameters.key }}", "btext"},
+        {PLACE_TEXT, "{% for x in [1, 2] %}a{% endfor %}{{ parameters.key }}", "aatext"},
+        {PLACE_TEXT, "{% for x in [1, 2] %}{% if x == 2 %}a{% endif %}{{ x }}{% endfor %}", "1a2"},
         {PLACE_TEXT, "{{ parameters.nope | default('d') }}", "d"},
         {PLACE_TEXT, "{{ parameters.none | default(7) }}", "7"},
         {PLACE_TEXT, "{{ absent.x.y | default('gone') }}", "gone"},
@@ -246,7 +257,17 @@ static void templates_that_do_not_compile(void **state) {
         {PLACE_TEXT, "{{ 'abc }}", FAULT_SYNTAX, "t.json:1", "no closing quote"},
         {PLACE_TEXT, "{{ 'a\\q' }}", FAULT_SYNTAX, "t.json:1", "unknown escape"},
         {PLACE_TEXT, "{{ a ? b }}", FAULT_UNDEFINED, "t.json:1", "nothing is called \"a\""},
-        {PLACE_TEXT, "{{ 1 ? 2 }}", FAULT_SYNTAX, "t.json:1", "means nothing"},
+        {PLACE_TEXT, "{{ 1 ? 2 }}", FAULT_SYNTAX, "t.json:1:6", "a if condition else b"},
+        {PLACE_TEXT, "{{ 1 ` 2 }}", FAULT_SYNTAX, "t.json:1:6", "means nothing in an expression"},
+        {PLACE_TEXT, "{{ 1 && 2 }}", FAULT_SYNTAX, "t.json:1:6", "; write and"},
+        {PLACE_TEXT, "{{ 1 || 2 }}", FAULT_SYNTAX, "t.json:1:7", "for || write or"},
+        {PLACE_TEXT, "{{ !parameters.flag }}", FAULT_SYNTAX, "t.json:1:4", "; write not"},
+        {PLACE_TEXT, "{% if 1 = 2 %}{% endif %}", FAULT_SYNTAX, "t.json:1:9", "to compare, write =="},
+        {PLACE_TEXT, "{{ 1 === 2 }}", FAULT_SYNTAX, "t.json:1:8", "to compare, write =="},
+        {PLACE_TEXT, "{{ $.a }}", FAULT_SYNTAX, "t.json:1:4", "for a JSONPath write"},
+        {PLACE_TEXT, "{{ ${a} }}", FAULT_SYNTAX, "t.json:1:4", "names stand as they are"},
+        {PLACE_TEXT, "{{ parameters.key == running }}", FAULT_UNDEFINED, "t.json:1:22", "a text stands in quotes"},
+        {PLACE_TEXT, "{{ len(parameters) }}", FAULT_UNSUPPORTED, "t.json:1:4", "calls are not supported"},
         {PLACE_TEXT, "{{ parameters.items() }}", FAULT_UNSUPPORTED, "t.json:1", "calls"},
         {PLACE_TEXT, "{% if x %}{% endif %}", FAULT_UNDEFINED, "t.json:1:7", "nothing is called \"x\""},
         {PLACE_TEXT, "{% macro x() %}{% endmacro %}", FAULT_UNSUPPORTED, "t.json:1:4", "{% macro %} is not supported"},
@@ -571,6 +592,11 @@ static void output_is_bounded(void **state) {
     assert_int_equal(fault.kind, FAULT_TOO_LARGE);
     assert_non_null(strstr(fault.what, " would have more than "));
     buf_fini(&out);
+    buf_init(&out, 2);
+    t = template_compile(arena, TEXT("abc{{ parameters.nope }}"), &rules, &fault);
+    assert_false(template_render(t, roots, &out, &fault));
+    assert_int_equal(fault.kind, FAULT_TOO_LARGE); /* the first that is wrong, in the order of the template */
+    buf_fini(&out);
     size_t size = (1 << 20) + 1;
     char *large = mem_alloc(size);
     memset(large, 'x', size);
@@ -579,6 +605,31 @@ static void output_is_bounded(void **state) {
     assert_non_null(template_compile(arena, (struct text){large, size - 1}, &rules, &fault));
     mem_free(large);
     arena_free(arena);
+}
+
+/* A text that would be too long is not begun; the limit is loose, for slow machines and sanitizers. */
+static void repeating_takes_no_time(void **state) {
+    (void)state;
+    static const char *const sources[] = {"{{ 'l' * 4 ** 21 }}", "{{ 'ab' * 9223372036854775807 }}",
+                                          "{{ ('l' * 30000000) | length }}{{ '' * 4 ** 21 }}{{ 'x' * -1 }}"};
+    for (size_t i = 0; i < COUNT(sources); i++) {
+        struct arena *arena = arena_new();
+        struct fault fault = {0};
+        const struct json *roots[COUNT(ROOTS)] = {NULL};
+        struct template_rules rules = rules_of(PLACE_TEXT);
+        struct buf out;
+        buf_init(&out, 100);
+        const struct template *t = template_compile(arena, text_of(sources[i]), &rules, &fault);
+        assert_non_null(t);
+        clock_t began = clock();
+        bool made = template_render(t, roots, &out, &fault);
+        double took = (double)(clock() - began) / CLOCKS_PER_SEC;
+        if (took > 0.3) fail_msg("%s took %.1f s", sources[i], took);
+        if (made) assert_string_equal(buf_cstr(&out), "30000000");
+        else assert_int_equal(fault.kind, FAULT_TOO_LARGE);
+        buf_fini(&out);
+        arena_free(arena);
+    }
 }
 
 /* Whatever text a value holds, a JSON body parses and gives the value back, and a URL keeps its host and its shape. */
@@ -640,6 +691,7 @@ int main(void) {
         cmocka_unit_test(the_examples_of_the_docs),
         cmocka_unit_test(questions),
         cmocka_unit_test(output_is_bounded),
+        cmocka_unit_test(repeating_takes_no_time),
         cmocka_unit_test(no_value_breaks_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
