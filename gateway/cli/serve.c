@@ -43,6 +43,7 @@ struct server {
     const char *callback_key, *callback_url; /* url "": nobody can be told where to call back */
     struct worker *workers;
     struct engines engines;
+    struct gate *gate;
     struct watchdir *watchdir;
     struct loop_watch *signals;
     int signal_fd;
@@ -100,6 +101,30 @@ static bool check_exposure(const struct settings *settings, struct fault *fault)
         return fault_set(fault, FAULT_INVALID, "tls_certificate",
                          "there is a certificate, but no address that uses it: write it as tls:ADDRESS in listen");
     return true;
+}
+
+/* ---- limits ---- */
+
+static void tune(struct server *server, enum gate_kind kind, const char *stage, const struct limits *limits) {
+    struct limits none;
+    limits_init(&none);
+    gate_tune(server->gate, &(struct gate_want){.kind = kind, .stage = stage}, limits ? limits : &none,
+              loop_mono_ms(server->loop));
+}
+
+/* Those of the newest definitions hold for all runs of a stage, also for those that began with another. */
+static void tune_stages(struct server *server) {
+    for (size_t i = 0; server->gate && i < server->catalog->count; i++) {
+        const struct stage *stage = server->catalog->entries[i].stage;
+        if (!stage) continue;
+        tune(server, GATE_RUNS, stage->name, stage->limits);
+        tune(server, GATE_CALLS, stage->name, stage->call_limits);
+    }
+}
+
+static void tune_hosts(struct server *server) {
+    const struct settings_upstreams *upstreams = &server->settings->upstreams;
+    gate_tune_hosts(server->gate, upstreams->items, upstreams->count, loop_mono_ms(server->loop));
 }
 
 /* ---- callbacks ---- */
@@ -161,6 +186,7 @@ static bool read_catalog(struct server *server, struct fault *fault) {
     tell_entries(catalog);
     catalog_unref(server->catalog);
     server->catalog = catalog;
+    tune_stages(server);
     for (unsigned i = 0; i < server->engines.count; i++) worker_offer(&server->workers[i], catalog);
     return true;
 }
@@ -249,6 +275,7 @@ static void read_settings(struct server *server) {
         server->callback_url = callback_url_of(server, next);
         for (unsigned i = 0; i < server->engines.count; i++)
             worker_tune(&server->workers[i], next, server->callback_url);
+        tune_hosts(server);
     }
     faults_fini(&faults);
 }
@@ -380,9 +407,13 @@ static void make_workers(struct server *server) {
     server->engines.items = arena_array_of(server->arena, struct engine *, count);
     server->engines.count = count;
     server->workers = arena_array_of(server->arena, struct worker, count);
+    server->gate = gate_new(count);
     struct worker_callbacks callbacks = {server->callback_key, server->callback_url};
     for (unsigned i = 0; i < count; i++)
-        worker_init(&server->workers[i], i, server->settings, server->store, &callbacks, &server->engines);
+        worker_init(&server->workers[i], i, server->settings, server->store, &callbacks, server->gate,
+                    &server->engines);
+    tune_stages(server);
+    tune_hosts(server);
 }
 
 static bool resume_runs(struct server *server, struct fault *fault) {
@@ -392,6 +423,7 @@ static bool resume_runs(struct server *server, struct fault *fault) {
         .engines = &server->engines, .store = server->store, .catalog = server->catalog, .context = &context};
     size_t count;
     if (!recovery_resume(&recovery, &count, fault)) return false;
+    gate_open(server->gate, loop_mono_ms(server->loop));
     if (count) log_put(LOG_INFO, "runs_resumed", NULL, LOG_INT("runs", count));
     return true;
 }
@@ -468,6 +500,7 @@ static void stop_workers(struct server *server) {
 static void finish(struct server *server) {
     stop_workers(server);
     for (unsigned i = 0; i < server->engines.count; i++) worker_fini(&server->workers[i]);
+    gate_free(server->gate);
     for (size_t i = 0; i < server->socket_count; i++) listen_socket_close(server->sockets[i]);
     tls_context_free(server->tls);
     catalog_unref(server->catalog);

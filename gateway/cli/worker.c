@@ -25,14 +25,16 @@ static size_t share_of(int64_t limit, unsigned loops) {
 }
 
 void worker_init(struct worker *worker, unsigned index, const struct settings *settings, struct store *store,
-                 const struct worker_callbacks *callbacks, struct engines *engines) {
+                 const struct worker_callbacks *callbacks, struct gate *gate, struct engines *engines) {
     worker->loop = loop_new(index);
     worker->upstream = upstream_new(
         worker->loop, &(struct upstream_settings){.user_agent = settings->user_agent, .max_connections = 256});
     worker->engine = engine_new(worker->loop, worker->upstream, store,
                                 &(struct engine_settings){.max_runs = share_of(settings->max_runs, engines->count),
                                                           .callback_key = callbacks->key,
-                                                          .callback_url = callbacks->url});
+                                                          .callback_url = callbacks->url,
+                                                          .gate = gate,
+                                                          .engines = engines});
     engines->items[index] = worker->engine;
     worker->api = (struct api){.loop = worker->loop,
                                .engines = engines,

@@ -478,6 +478,7 @@ static bool compile_else(struct compiler *c, struct text mark) {
     if (!block || (block->kind != BLOCK_IF && block->kind != BLOCK_FOR) || block->has_else)
         return fault_at(c, mark, FAULT_SYNTAX, "this {% else %} belongs to no {% if %} or {% for %}");
     block->has_else = true;
+    if (sees(c, "if")) return here(c, FAULT_SYNTAX, "else if is written elif");
     if (block->kind == BLOCK_IF) return next_branch(c, block, mark) && close_tag(c);
     if (!end_passes(c, block)) return false;
     jump_to_end(c, block);

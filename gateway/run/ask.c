@@ -14,6 +14,7 @@
 #include "run/callback.h"
 #include "run/id.h"
 #include "run/life.h"
+#include "run/turns.h"
 
 #define REPORT_MAX (16 * 1024 * 1024)
 #define LIST_MAX (64 * 1024 * 1024)
@@ -82,7 +83,8 @@ static bool fits(struct ask *ask, const struct run *run) {
         answer_fault(ask, FAULT_NOT_FOUND, run->id, "there is no such run");
         return false;
     }
-    if (ask->kind == ASK_START && run->fingerprint && strcmp(run->fingerprint, ask->fingerprint) != 0) {
+    if (ask->kind == ASK_START && !ask->attached && run->fingerprint &&
+        strcmp(run->fingerprint, ask->fingerprint) != 0) {
         char what[160];
         snprintf(what, sizeof what,
                  "the run %s has this key, with other parameters; a new piece of work needs a new key", run->id);
@@ -199,10 +201,71 @@ void ask_found_instead(struct life *life, const struct store_record *record) {
     run_free(other);
 }
 
+/* ---- questions that the store answers ---- */
+
+static void op_free(struct store_op *op) {
+    store_op_fini(op);
+    mem_free(op);
+}
+
+static void submit(struct engine *engine, struct ask *ask, enum store_kind kind, void (*done)(struct store_op *op)) {
+    if (!engine->store) {
+        answer_fault(ask, FAULT_BUSY, "store", "the gateway is being stopped; try again");
+        return;
+    }
+    struct store_op *op = mem_alloc(sizeof *op);
+    op->kind = kind;
+    op->loop = engine->loop;
+    op->done = done;
+    op->arg = ask;
+    memcpy(op->record.id, ask->id, sizeof op->record.id);
+    op->record.stage = ask->stage_name;
+    op->record.key = ask->key;
+    op->filter = ask->filter;
+    store_submit(engine->store, op);
+}
+
+/* ---- the same work ---- */
+
+static void on_found(struct store_op *op);
+
+/* On the loop of the run that does the same work. */
+static void attached_arrives(void *arg) {
+    struct ask *ask = arg;
+    struct life *life = life_find_id(ask->engine, ask->id);
+    if (life) ask_life(ask, life);
+    else submit(ask->engine, ask, STORE_GET, on_found); /* it has ended meanwhile */
+}
+
+static void give_nothing(struct ask *ask) {
+    const struct engines *engines = ask->engine->settings.engines;
+    if (!ask->attached) {
+        ask->failed = true;
+        answer(ask);
+        return;
+    }
+    memcpy(ask->id, ask->taken, sizeof ask->id);
+    ask->engine = engines->items[id_owner(text_of(ask->id)) % engines->count];
+    loop_post(ask->engine->loop, attached_arrives, ask);
+}
+
+/* A key that was used before gives its run, whatever else is in flight. */
+static void on_key_looked_up(struct store_op *op) {
+    struct ask *ask = op->arg;
+    struct fault fault;
+    struct run *run = op->outcome == STORE_DONE ? run_load(op->found, NULL, &fault) : NULL;
+    if (run) ask->attached = false;
+    if (run && fits(ask, run)) answer_report(ask, run, NULL);
+    else if (!run) give_nothing(ask);
+    run_free(run);
+    op_free(op);
+}
+
 /* ---- starting ---- */
 
-static void begin_life(struct engine *engine, struct run *run, struct ask *ask) {
+static void begin_life(struct engine *engine, struct run *run, struct turns *turns, struct ask *ask) {
     struct life *life = life_new(engine, run);
+    turns_adopt(life, turns);
     ask->op = life;
     ask->waits_for_record = true;
     loop_timer_init(&ask->timer, engine->loop, "wait", ask_time_is_up, ask);
@@ -235,6 +298,41 @@ static void make_id(struct ask *ask, unsigned loops) {
     id_make(loop_wall_ms(ask->from), owner, ask->id);
 }
 
+static void make_run(struct engine *engine, struct ask *ask, struct turns *turns, bool queued) {
+    struct run_new from = new_of(ask, loop_wall_ms(engine->loop));
+    from.queued = queued;
+    ask->created = true;
+    begin_life(engine, run_new(&from), turns, ask);
+}
+
+/* Nothing new begins: the answer is the run that does the same work, or a refusal. */
+static void make_nothing(struct engine *engine, struct ask *ask, enum turns_answer answer) {
+    bool attach = answer == TURNS_TAKEN && ask->stage->dedup->on_duplicate == DUPLICATE_ATTACH;
+    ask->attached = attach;
+    if (answer == TURNS_FULL)
+        fault_set(&ask->fault, FAULT_BUSY, "limits.queue",
+                  "as many runs of the stage as allowed wait for their turn; try again later");
+    else if (!attach)
+        fault_set(&ask->fault, FAULT_CONFLICT, "/parameters",
+                  "the run %s does the same work, and has not ended; see dedup in the stage's definition", ask->taken);
+    if (ask->key) submit(engine, ask, STORE_FIND_KEY, on_key_looked_up);
+    else give_nothing(ask);
+}
+
+static void come_to_gate(struct engine *engine, struct ask *ask) {
+    struct turns *turns = NULL;
+    struct fault fault;
+    enum turns_answer answer = turns_start(engine, ask, &turns, &fault);
+    switch (answer) {
+    case TURNS_FULL:
+    case TURNS_TAKEN: make_nothing(engine, ask, answer); return;
+    case TURNS_BAD: answer_fault(ask, FAULT_INVALID, "/parameters", fault.what); return;
+    case TURNS_NONE:
+    case TURNS_GOES:
+    case TURNS_WAITS: make_run(engine, ask, turns, answer == TURNS_WAITS); return;
+    }
+}
+
 static void ask_start(struct engine *engine, struct ask *ask) {
     struct life *life = ask->key ? life_find_key(engine, ask->stage_name, ask->key) : NULL;
     if (life) {
@@ -246,35 +344,11 @@ static void ask_start(struct engine *engine, struct ask *ask) {
     } else if (engine->count >= engine->settings.max_runs) {
         answer_fault(ask, FAULT_BUSY, "max_runs", "as many runs as allowed are in flight; try again later");
     } else {
-        struct run_new from = new_of(ask, loop_wall_ms(engine->loop));
-        ask->created = true;
-        begin_life(engine, run_new(&from), ask);
+        come_to_gate(engine, ask);
     }
 }
 
-/* ---- questions that the store answers ---- */
-
-static void op_free(struct store_op *op) {
-    store_op_fini(op);
-    mem_free(op);
-}
-
-static void submit(struct engine *engine, struct ask *ask, enum store_kind kind, void (*done)(struct store_op *op)) {
-    if (!engine->store) {
-        answer_fault(ask, FAULT_BUSY, "store", "the gateway is being stopped; try again");
-        return;
-    }
-    struct store_op *op = mem_alloc(sizeof *op);
-    op->kind = kind;
-    op->loop = engine->loop;
-    op->done = done;
-    op->arg = ask;
-    memcpy(op->record.id, ask->id, sizeof op->record.id);
-    op->record.stage = ask->stage_name;
-    op->record.key = ask->key;
-    op->filter = ask->filter;
-    store_submit(engine->store, op);
-}
+/* ---- what the store has ---- */
 
 static void cancel_in_advance(struct engine *engine, struct ask *ask) {
     if (!allowed(ask, ask->stage_name)) {
@@ -282,7 +356,7 @@ static void cancel_in_advance(struct engine *engine, struct ask *ask) {
         return;
     }
     struct run_new from = new_of(ask, loop_wall_ms(engine->loop));
-    begin_life(engine, run_new_canceled(&from, ask->stage_name), ask);
+    begin_life(engine, run_new_canceled(&from, ask->stage_name), NULL, ask);
 }
 
 static void on_found(struct store_op *op) {
@@ -295,6 +369,8 @@ static void on_found(struct store_op *op) {
     if (life) ask_life(ask, life); /* it came meanwhile */
     else if (op->outcome == STORE_FAILED) answer_fault(ask, FAULT_BUSY, "store", op->fault.what);
     else if (op->outcome == STORE_MISSING && ask->kind == ASK_CANCEL_KEY) cancel_in_advance(engine, ask);
+    else if (op->outcome == STORE_MISSING && ask->attached)
+        answer_fault(ask, FAULT_BUSY, "store", "the run that did the same work was not recorded; try again");
     else if (op->outcome == STORE_MISSING) answer_fault(ask, FAULT_NOT_FOUND, ask->id, "there is no such run");
     else if (!(run = run_load(op->found, NULL, &fault))) answer_fault(ask, FAULT_INTERNAL, ask->id, fault.what);
     else if (fits(ask, run)) answer_report(ask, run, NULL);
@@ -411,7 +487,8 @@ static unsigned owner_of(const struct listing *listing, size_t i) {
 static void refresh(struct ask *ask, struct listing *listing, const struct engine *engine) {
     for (size_t i = 0; i < listing->op->found_count; i++) {
         if (listing->engines->items[owner_of(listing, i)] != engine) continue;
-        const struct life *life = life_find_id(engine, listing->op->found[i].id);
+        struct life *life = life_find_id(engine, listing->op->found[i].id);
+        if (life) turns_look(life);
         if (!life || (ask->orphaned && !life_is_orphan(life))) continue;
         struct buf report;
         buf_init(&report, REPORT_MAX);

@@ -56,6 +56,8 @@ struct ask {
     struct buf report;      /* JSON: the run's report; LIST: {"runs": […], "cursor": …} */
     /* private to the engine */
     struct engine *engine;
+    char taken[STORE_ID_SIZE];    /* START: the run that does the same work */
+    bool attached;                /* it is answered with that run */
     char asked_id[STORE_ID_SIZE]; /* the asker's copy, for ask_hurry */
     struct ask *next;
     struct loop_timer timer;

@@ -16,6 +16,7 @@
 #include "run/callback.h"
 #include "run/life.h"
 #include "run/mask.h"
+#include "run/turns.h"
 
 #define RECORD_MAX (64 * 1024 * 1024)
 #define STORE_RETRY_MS 1000
@@ -106,6 +107,7 @@ bool life_is_orphan(const struct life *life) {
 
 void life_read(struct life *life) {
     life->read_ms = loop_wall_ms(life->engine->loop);
+    turns_look(life);
 }
 
 static void on_orphan_due(void *arg) {
@@ -152,6 +154,7 @@ struct life *life_new(struct engine *engine, struct run *run) {
 
 static void life_unlink(struct life *life) {
     struct engine *engine = life->engine;
+    turns_free(life);
     index_remove(&engine->by_id, &life->by_id);
     if (life->run->key) index_remove(&engine->by_key, &life->by_key);
     if (life->previous) life->previous->next = life->next;
@@ -243,11 +246,12 @@ static void on_written(struct store_op *op) {
     struct life *life = write->life;
     struct engine *engine = life->engine;
     life->write = NULL;
-    bool good = op->outcome == STORE_DONE;
-    if (good && !life->accepted) {
+    bool good = op->outcome == STORE_DONE, was_new = !life->accepted;
+    if (good && was_new) {
         life->accepted = true;
         if (!life->run->ended_ms) count_add_labelled(COUNT_FAMILY_RUNS_STARTED, life->run->stage_name, NULL, 1);
     }
+    if (good && was_new) turns_supersede(life);
     if (good && life->record_changed) {
         life_record(life);
     } else if (good) {
@@ -299,6 +303,7 @@ static void on_reply(void *arg, const struct reply *reply) {
     life->attempt = NULL;
     end_attempt(life);
     struct engine *engine = life->engine;
+    turns_called(life, reply);
     drive(life, &(struct run_event){.kind = RUN_EVENT_REPLY, .reply = reply});
     arena_free(attempt);
     look_drained(engine);
@@ -321,10 +326,21 @@ static bool render(struct life *life, enum run_call call, struct fault *fault) {
     return request_render(life->attempt, run_call_of(run, call), &source, &life->request, fault);
 }
 
+/* Its turn has not come: it is rendered anew when it has. */
+static void hold_call(struct life *life, const char *turn) {
+    end_attempt(life);
+    drive(life, &(struct run_event){.kind = RUN_EVENT_HELD, .turn = turn});
+}
+
 static void begin_call(struct life *life, enum run_call call) {
     struct fault fault;
+    char turn[TURNS_TEXT_SIZE];
     life->attempt = arena_new();
     if (render(life, call, &fault)) {
+        if (!turns_call(life, call, turn)) {
+            hold_call(life, turn);
+            return;
+        }
         life->transfer = transfer_begin(life->engine->upstream, &life->request, life->attempt, on_reply, life);
         return;
     }
@@ -338,6 +354,7 @@ static void abort_call(struct life *life) {
     if (!life->transfer) return;
     transfer_cancel(life->transfer);
     end_attempt(life);
+    turns_called(life, NULL);
 }
 
 /* ---- events and orders ---- */
@@ -374,6 +391,16 @@ static void drive(struct life *life, const struct run_event *event) {
     struct run_orders orders;
     run_move(life->run, event, &world, &orders);
     carry_out(life, &orders);
+    turns_settle(life);
+}
+
+void life_drive(struct life *life, const struct run_event *event) {
+    drive(life, event);
+}
+
+void life_say_turn(struct life *life, const char *text) {
+    struct run_world world = world_of(life);
+    run_say_turn(life->run, &world, text);
 }
 
 void life_cancel(struct life *life) {
@@ -397,6 +424,7 @@ struct engine *engine_new(struct loop *loop, struct upstream *upstream, struct s
     *engine = (struct engine){.loop = loop, .upstream = upstream, .store = store, .settings = *settings};
     digest_random(&engine->random, sizeof engine->random);
     engine->random |= 1;
+    turns_sit(engine);
     return engine;
 }
 
@@ -423,6 +451,7 @@ void engine_resume(struct engine *engine, const struct store_record *record, str
     else run_give_up(run, &world, reason, why->what, &orders);
     struct log_context ctx = life_context(run);
     log_put(LOG_DEBUG, "run_resumed", &ctx, LOG_STR("progress", run->progress));
+    turns_resume(life);
     carry_out(life, &orders);
 }
 
@@ -460,6 +489,7 @@ void engine_dismiss(struct engine *engine) {
 
 void engine_free(struct engine *engine) {
     if (!engine) return;
+    turns_rise(engine);
     while (engine->lives) {
         struct life *life = engine->lives;
         abort_call(life);

@@ -8,6 +8,7 @@
 #include "back/transfer.h"
 #include "base/fault.h"
 #include "base/loop.h"
+#include "run/gate.h"
 #include "run/run.h"
 #include "store/store.h"
 
@@ -15,6 +16,8 @@ struct engine_settings {
     size_t max_runs;          /* in flight, a loop */
     const char *callback_key; /* store_key's; borrowed. NULL: callback.url is not known */
     const char *callback_url; /* what callback.url begins with, without a slash at its end; borrowed. NULL or "": … */
+    struct gate *gate;        /* of the process; NULL: nothing is limited */
+    const struct engines *engines; /* all of them; only with a gate */
 };
 
 struct engine;

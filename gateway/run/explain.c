@@ -34,6 +34,7 @@ static const char *next_of(const struct run *run, int64_t *ret_due_ms) {
     case RUN_RECORDING:
     case RUN_STOPPING:
     case RUN_ENDING: return "what is known has to be on disk first";
+    case RUN_QUEUED: return "its turn: the progress says where it stands";
     case RUN_CALLING: return "the reply of the call that is under way";
     case RUN_CANCELING: return "the reply of the cancel call that is under way";
     case RUN_WAITING:

@@ -25,6 +25,7 @@ struct life {
     struct request request;
     struct secrets *secrets;
     struct ask *asks;
+    struct turns *turns;             /* at the gate; NULL: it needs none */
     struct history *history;         /* of its stage; the engine's. NULL: it has no stage */
     int64_t read_ms;                 /* wall; when somebody last looked at it, or it came here */
     struct loop_timer *orphan_timer; /* NULL: its stage has no orphan_after */
@@ -39,9 +40,11 @@ struct engine {
     struct life *lives;
     size_t count;
     struct pasts pasts;
-    uint32_t random;            /* xorshift state: jitter needs no better */
-    bool draining;              /* nothing begins any more */
-    void (*drained)(void *arg); /* until it was called */
+    unsigned seat;                /* at the gate */
+    struct loop_timer gate_timer; /* when somebody may go on by time alone */
+    uint32_t random;              /* xorshift state: jitter needs no better */
+    bool draining;                /* nothing begins any more */
+    void (*drained)(void *arg);   /* until it was called */
     void *drained_arg;
 };
 
@@ -50,6 +53,8 @@ struct life *life_new(struct engine *engine,
                       struct run *run); /* TAKES the run; in no list before, in the indexes after */
 void life_record(struct life *life);    /* writes what is known of it, now or behind the write under way */
 void life_cancel(struct life *life);
+void life_drive(struct life *life, const struct run_event *event);
+void life_say_turn(struct life *life, const char *text); /* where it stands; see run_say_turn */
 enum run_taken life_callback(struct life *life, const struct run_callback *callback);
 void life_read(struct life *life);            /* somebody looks at it */
 bool life_is_orphan(const struct life *life); /* nobody has for its stage's orphan_after, or 10 minutes */

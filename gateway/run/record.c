@@ -87,6 +87,7 @@ void run_record_write(const struct run *run, const struct run_world *world, stru
     add_value(out, "caller", run->caller);
     add_value(out, "parameters", parameters_of(run, arena));
     add_int(out, "step", (int64_t)run->step);
+    if (run->queued) add_int(out, "queued", 1);
     add_int(out, "sending", run->sending);
     add_int(out, "awaiting", run->awaiting);
     add_int(out, "cancel_wanted", run->cancel_wanted);
@@ -153,6 +154,7 @@ static void load_members(struct run *run, const struct json *record) {
     run->caller = json_gets(record, "caller");
     run->parameters = json_gets(record, "parameters");
     run->step = (size_t)int_of(record, "step");
+    run->queued = int_of(record, "queued");
     run->sending = int_of(record, "sending");
     run->awaiting = int_of(record, "awaiting");
     run->cancel_wanted = int_of(record, "cancel_wanted");

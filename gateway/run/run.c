@@ -160,7 +160,7 @@ void move_journal_callback(struct move *m, const struct verdict *verdict) {
 /* The time at which the present step, or the whole run, is over; 0: never. */
 int64_t run_deadline_ms(const struct run *run) {
     int64_t whole = run->stage->timeout_ms ? run->created_ms + run->stage->timeout_ms : 0;
-    int64_t step = step_of(run)->timeout_ms ? run->step_began_ms + step_of(run)->timeout_ms : 0;
+    int64_t step = step_of(run)->timeout_ms && !run->queued ? run->step_began_ms + step_of(run)->timeout_ms : 0;
     int64_t first = whole && (!step || whole < step) ? whole : step;
     return run->deadline_ms && (!first || run->deadline_ms < first) ? run->deadline_ms : first;
 }
@@ -198,6 +198,12 @@ void move_wait(struct move *m, int64_t due_ms) {
     m->run->state = RUN_WAITING;
     m->run->due_ms = due_ms;
     m->orders->wait_until = deadline && deadline < due_ms ? deadline : due_ms;
+}
+
+void move_queue(struct move *m) {
+    m->run->state = RUN_QUEUED;
+    m->run->updated_ms = m->world->now_ms;
+    m->orders->wait_until = run_deadline_ms(m->run);
 }
 
 void move_end(struct move *m, enum run_status status, enum reason reason, const char *error) {
@@ -488,14 +494,15 @@ static void call_refused(struct move *m) {
     else move_fail(m, fault->kind == FAULT_FORBIDDEN ? REASON_REFUSED_EGRESS : REASON_INVALID_REQUEST, fault->what);
 }
 
-/* After the restart it begins anew: in no doubt, since it was not sent. */
+/* After the restart, or when its turn comes, it begins anew: in no doubt, since it was not sent. */
 static void call_held(struct move *m) {
     struct run *run = m->run;
     bool harmless = repeatable(step_of(run));
     if (!harmless) run->sending = false;
     run->steps[run->step].calls--;
     m->orders->store = !harmless;
-    move_wait(m, m->world->now_ms);
+    if (m->event->turn) run_queue_held(m);
+    else move_wait(m, m->world->now_ms);
 }
 
 /* ---- time ---- */
@@ -531,6 +538,12 @@ static void due_in_call(struct move *m) {
     move_time_out(m);
 }
 
+/* Its turn has not come; its time may be up all the same. */
+static void due_in_queue(struct move *m) {
+    if (move_time_is_up(m)) move_time_out(m);
+    else m->orders->wait_until = run_deadline_ms(m->run);
+}
+
 /* ---- records ---- */
 
 /* The run, its intent, or what decided the step before is durable: the call may leave. No byte of it has yet, so a wish
@@ -542,6 +555,8 @@ static void recorded(struct move *m) {
     } else if (move_time_is_up(m)) {
         m->run->sending = false;
         move_time_out(m);
+    } else if (m->run->queued) {
+        move_queue(m);
     } else {
         move_call(m);
     }
@@ -583,29 +598,32 @@ static void came_late(struct move *m) { /* a timer of the state before */
 
 static void (*const moves[RUN_STATE_END][RUN_EVENT_END])(struct move *) = {
     /*                       STORED        UNSTORED    REPLY           REFUSED    HELD     DUE           CANCEL CALLBACK
-     */
-    [RUN_ACCEPTING] = {recorded, dropped, cannot_be, cannot_be, cannot_be, came_late, run_cancel_want, cannot_be},
+       ADMITTED */
+    [RUN_ACCEPTING] = {recorded, dropped, cannot_be, cannot_be, cannot_be, came_late, run_cancel_want, cannot_be,
+                       run_queue_admitted_early},
+    [RUN_QUEUED] = {is_durable, cannot_be, cannot_be, cannot_be, cannot_be, due_in_queue, run_cancel_stop,
+                    run_queue_called_back, run_queue_admitted},
     [RUN_INTENDING] = {recorded, cannot_be, cannot_be, cannot_be, cannot_be, came_late, run_cancel_want,
-                       run_callback_early},
+                       run_callback_early, cannot_be},
     [RUN_CALLING] = {is_durable, cannot_be, replied, call_refused, call_held, due_in_call, run_cancel_stop_call,
-                     run_callback_in_call},
+                     run_callback_in_call, cannot_be},
     [RUN_RECORDING] = {recorded, cannot_be, cannot_be, cannot_be, cannot_be, came_late, run_cancel_want,
-                       run_callback_early},
-    [RUN_WAITING] = {is_durable, cannot_be, cannot_be, cannot_be, cannot_be, due, run_cancel_stop,
-                     run_callback_in_wait},
+                       run_callback_early, cannot_be},
+    [RUN_WAITING] = {is_durable, cannot_be, cannot_be, cannot_be, cannot_be, due, run_cancel_stop, run_callback_in_wait,
+                     cannot_be},
     [RUN_PROBING] = {is_durable, cannot_be, run_doubt_replied, run_doubt_refused, run_doubt_held, run_doubt_due_in_call,
-                     run_doubt_cancel_in_call, run_callback_in_doubt},
+                     run_doubt_cancel_in_call, run_callback_in_doubt, cannot_be},
     [RUN_PROBE_WAITING] = {is_durable, cannot_be, cannot_be, cannot_be, cannot_be, run_doubt_due, run_doubt_cancel,
-                           run_callback_in_doubt},
+                           run_callback_in_doubt, cannot_be},
     [RUN_STOPPING] = {run_cancel_begin, cannot_be, cannot_be, cannot_be, cannot_be, came_late, is_known,
-                      run_callback_late},
+                      run_callback_late, cannot_be},
     [RUN_CANCELING] = {is_durable, cannot_be, run_cancel_replied, run_cancel_refused, run_cancel_held, came_late,
-                       is_known, run_callback_late},
+                       is_known, run_callback_late, cannot_be},
     [RUN_CANCEL_WAITING] = {is_durable, cannot_be, cannot_be, cannot_be, cannot_be, run_cancel_again, is_known,
-                            run_callback_late},
-    [RUN_ENDING] = {ended, dropped, cannot_be, cannot_be, cannot_be, came_late, is_over, run_callback_late},
-    [RUN_ENDED] = {is_over, is_over, is_over, is_over, is_over, is_over, is_over, run_callback_late},
-    [RUN_DROPPED] = {is_over, is_over, is_over, is_over, is_over, is_over, is_over, run_callback_late},
+                            run_callback_late, cannot_be},
+    [RUN_ENDING] = {ended, dropped, cannot_be, cannot_be, cannot_be, came_late, is_over, run_callback_late, is_over},
+    [RUN_ENDED] = {is_over, is_over, is_over, is_over, is_over, is_over, is_over, run_callback_late, is_over},
+    [RUN_DROPPED] = {is_over, is_over, is_over, is_over, is_over, is_over, is_over, run_callback_late, is_over},
 };
 
 void run_move(struct run *run, const struct run_event *event, const struct run_world *world,
@@ -623,6 +641,11 @@ void run_resume(struct run *run, const struct run_world *world, struct run_order
     *ret_orders = (struct run_orders){0};
     struct move m = {.run = run, .world = world, .orders = ret_orders};
     run->status = RUN_RUNNING;
+    if (run->queued) {
+        if (run->cancel_wanted) run_cancel_begin(&m);
+        else move_queue(&m);
+        return;
+    }
     bool called = run->steps[run->step].calls > 0 || !run->cancel_wanted; /* as far as one can know */
     if (called && !run_callback_is_all(run) && step_of(run)->call.idempotent && !step_of(run)->rules.exist)
         run->sending = true;
@@ -641,6 +664,13 @@ void run_resume(struct run *run, const struct run_world *world, struct run_order
             due_ms += pace_grid_ms(step, &now); /* each at its own phase: no herd */
         move_wait(&m, due_ms);
     }
+}
+
+void run_say_turn(struct run *run, const struct run_world *world, const char *text) {
+    struct move m = {.run = run, .world = world};
+    if (run->state != RUN_QUEUED) return;
+    if (run->queued) move_say(&m, "%s", text);
+    else move_say(&m, "%s: %s", step_of(run)->name, text);
 }
 
 void run_give_up(struct run *run, const struct run_world *world, enum reason reason, const char *what,
@@ -686,8 +716,9 @@ struct run *run_new(const struct run_new *from) {
     struct run *run = make(from);
     run->state = RUN_ACCEPTING;
     run->status = RUN_RUNNING;
-    run->sending = !run->stage->steps[0].call.idempotent; /* the intent goes along with the first record */
-    run->progress = mem_strdup("accepted");
+    run->queued = from->queued;
+    run->sending = !run->queued && !run->stage->steps[0].call.idempotent; /* the intent goes along with the record */
+    run->progress = mem_strdup(run->queued ? "queued" : "accepted");
     return run;
 }
 

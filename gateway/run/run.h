@@ -9,6 +9,8 @@
  *                           ▼  │
  *                         WAITING                    any verdict that ends it ─▶ ENDING ─stored─▶ ENDED
  *
+ * Where limits hold the run, or its call, it is QUEUED in between, until it is admitted.
+ *
  * Invariants
  *  1. No byte of a call that is not idempotent is sent before a record with `sending` is durable.
  *  2. Nothing acts on a reply that decides a step before a record that holds it is durable.
@@ -49,6 +51,7 @@ enum run_status {
 /* What a run is doing. */
 #define RUN_STATES(X)                                                                                            \
     X(ACCEPTING, "accepting")           /* its first record is being written; nobody was told of it yet */       \
+    X(QUEUED, "queued")                 /* for its turn: the limits of its stage or of a host hold it */         \
     X(INTENDING, "intending")           /* "being sent" is being written before a call that is not idempotent */ \
     X(CALLING, "calling")               /* a step's call is under way */                                         \
     X(RECORDING, "recording")           /* a step's last reply is being written; the next step comes after it */ \
@@ -69,15 +72,16 @@ enum run_state {
         RUN_STATE_END
 };
 
-#define RUN_EVENTS(X)                                                                       \
-    X(STORED)   /* all records of the run that were ordered are durable */                  \
-    X(UNSTORED) /* the first record could not be written (later ones the engine repeats) */ \
-    X(REPLY)    /* the call that was ordered has ended */                                   \
-    X(REFUSED)  /* the call that was ordered could not be rendered; nothing was sent */     \
-    X(HELD)     /* the call that was ordered is not begun: the gateway is being stopped */  \
-    X(DUE)      /* the time that was ordered has come */                                    \
-    X(CANCEL)   /* somebody wants it stopped */                                             \
-    X(CALLBACK) /* a verified callback has come for one of its steps */
+#define RUN_EVENTS(X)                                                                                                \
+    X(STORED)   /* all records of the run that were ordered are durable */                                           \
+    X(UNSTORED) /* the first record could not be written (later ones the engine repeats) */                          \
+    X(REPLY)    /* the call that was ordered has ended */                                                            \
+    X(REFUSED)  /* the call that was ordered could not be rendered; nothing was sent */                              \
+    X(HELD)     /* the call that was ordered is not begun: the gateway is being stopped, or its turn has not come */ \
+    X(DUE)      /* the time that was ordered has come */                                                             \
+    X(CANCEL)   /* somebody wants it stopped */                                                                      \
+    X(CALLBACK) /* a verified callback has come for one of its steps */                                              \
+    X(ADMITTED) /* its turn has come */
 
 enum run_event_kind {
 #define X(id) RUN_EVENT_##id,
@@ -100,6 +104,7 @@ struct run_event {
     const struct fault *fault;           /* REFUSED */
     bool orphaned;                       /* CANCEL: nobody asked for it, since nobody looks at the run any more */
     const struct run_callback *callback; /* CALLBACK; borrowed */
+    const char *turn; /* HELD: its turn has not come; where it stands, for people. NULL: the gateway stops */
 };
 
 /* What became of a callback. */
@@ -162,6 +167,7 @@ struct run {
     size_t step;
     struct run_step *steps;
     size_t step_count;
+    bool queued;  /* it waits for the limits of its stage, and no call was made */
     bool sending; /* the call of `step` may have left, as far as the store knows */
     bool cancel_wanted;
     bool awaiting;          /* the present step's call is done, or it has none: only its callback is waited for */
@@ -194,6 +200,7 @@ struct run_new {
     const struct json *caller, *parameters; /* shared into the run's arena */
     int64_t now_ms;
     int64_t deadline_ms; /* wall; the caller's. 0: none */
+    bool queued;         /* its turn has not come: it is QUEUED once it is durable, until ADMITTED */
 };
 
 struct run *run_new(const struct run_new *from); /* GIVES; in ACCEPTING: store it, then send STORED */
@@ -214,6 +221,9 @@ void run_give_up(struct run *run, const struct run_world *world, enum reason rea
 
 /* Of a run that was read from the store after its end: was this callback taken while it went on? */
 bool run_callback_known(const struct run *run, const struct run_callback *callback);
+
+/* Where a run that is QUEUED stands, for people; nothing in any other state. */
+void run_say_turn(struct run *run, const struct run_world *world, const char *text);
 
 bool run_ended(const struct run *run);          /* durably */
 int64_t run_deadline_ms(const struct run *run); /* wall; by when its step, or all of it, has to be over. 0: never */

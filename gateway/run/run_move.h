@@ -1,5 +1,6 @@
 /* A move: one event that a run answers, while it is being answered. Private to run/run and the files beside it that
- * have parts of its table: run/run_cancel, run/run_doubt, run/run_callback. Nobody else writes a run's state. */
+ * have parts of its table: run/run_cancel, run/run_doubt, run/run_callback, run/run_queue. Nobody else writes a run's
+ * state. */
 #ifndef RUN_RUN_MOVE_H
 #define RUN_RUN_MOVE_H
 
@@ -44,6 +45,7 @@ void move_say_not_done(struct move *m, const char *what);
 
 void move_call(struct move *m);                 /* the call of the present step, its intent first */
 void move_wait(struct move *m, int64_t due_ms); /* WAITING, until then or the deadline */
+void move_queue(struct move *m);                /* QUEUED, until its turn or the deadline comes */
 void move_end(struct move *m, enum run_status status, enum reason reason, const char *error);
 void move_fail(struct move *m, enum reason reason, const char *what); /* TERMINAL, in the name of the present step */
 
@@ -120,5 +122,11 @@ void run_cancel_replied(struct move *m);
 void run_cancel_refused(struct move *m);
 void run_cancel_held(struct move *m);
 void run_cancel_again(struct move *m);
+
+/* ---- of run/run_queue: answers of the table ---- */
+void run_queue_held(struct move *m);
+void run_queue_admitted(struct move *m);
+void run_queue_admitted_early(struct move *m);
+void run_queue_called_back(struct move *m);
 
 #endif

@@ -56,6 +56,8 @@ bool compile_name_check(struct compile *c, const struct conf *at, const char *wh
 
 void compile_params(struct compile *c, const struct conf *list); /* into stage->params */
 
+void compile_limits(struct compile *c, const struct conf *top); /* limits, breaker, dedup, into the stage */
+
 enum compile_call_kind { COMPILE_REQUEST, COMPILE_STATUS, COMPILE_STEP, COMPILE_CANCEL, COMPILE_PROBE };
 void compile_call(struct compile *c, const struct conf *group, const char *of, enum compile_call_kind kind,
                   struct stage_call *call);

@@ -39,7 +39,10 @@ static const struct field stage_fields[] = {
     ROW(DURATION, timeout, IN(stage, timeout_ms), "0s..365d", "none", "Of the whole run."),
     ROW(DURATION, orphan_after, IN(stage, orphan_after_ms), "0s..365d", "0s, never",
         "A run whose status nobody has read for so long is canceled. A paused pipeline reads none either."),
-    LATER(limits),
+    ROW(GROUP, limits, HAND, "", "none", "How many runs go on at once, and how fast; see below."),
+    ROW(GROUP, breaker, HAND, "", "none",
+        "Holds the stage's calls while its upstream fails; `breaker = { };` has the defaults."),
+    ROW(GROUP, dedup, HAND, "", "none", "The same work once: what becomes of a start of work that is in flight."),
     LATER(artifacts),
 };
 
@@ -178,6 +181,35 @@ static const struct field judging_fields[] = {
         "there has failed, but null, false, 0 and what is empty."),
 };
 
+static const struct field limits_fields[] = {
+    ROW(COUNT, concurrency, HAND, "1..1000000", "any number",
+        "Runs at work at once. A run is at work from its first call until it has ended; further ones are queued."),
+    ROW(STRING, rate, HAND, "", "any", "How fast runs begin: `\"5/s\"`, `\"30/m\"`, `\"100/h\"`, evenly spaced."),
+    ROW(DURATION, gap, HAND, "1ms..1h", "none",
+        "At least so long from one call of the stage that changes things to the next: of any method but GET, HEAD and "
+        "OPTIONS, polls that are idempotent left out."),
+    ROW(COUNT, queue, HAND, "0..1000000", "1000",
+        "How many runs may be queued; a start beyond that is answered 503, which Spinnaker sends again."),
+};
+
+static const struct field breaker_fields[] = {
+    ROW(DURATION, window, HAND, "1s..1h", "1m", "The time that is looked back on."),
+    ROW(NUMBER, ratio, HAND, "", "0.5",
+        "It opens where so many of the calls failed (unreachable, timed out, 5xx): 0.01 to 1."),
+    ROW(COUNT, minimum, HAND, "1..1000000", "10", "It judges no fewer calls than these."),
+    ROW(DURATION, pause, HAND, "100ms..1h", "30s", "So long no call is made; then one finds out."),
+};
+
+static const struct field dedup_fields[] = {
+    ROW(TEMPLATE, key, HAND, "", "",
+        "Starts whose keys are the same text are the same work: `\"{{ parameters.app }}/{{ parameters.version }}\"`. "
+        "It "
+        "may speak of `parameters` and `caller`. Required."),
+    ROW(STRING, on_duplicate, HAND, "attach|reject|queue|supersede", "attach",
+        "While a run with this key is in flight: answer with that run; refuse the start (409); let the new run wait "
+        "until it has ended; or cancel it, and begin once it has ended."),
+};
+
 static const struct field doubt_fields[] = {
     ROW(STRING, on_in_doubt, HAND, "fail|probe|resend",
         "resend if the call is idempotent, probe if there is one, else fail",
@@ -242,6 +274,9 @@ TABLE(judging, "Judging: `status`, and each of `steps`");
 TABLE(callback, "`callback`, besides the settings of \"Judging\", which judge the callback's body here");
 TABLE(verify, "`verify`");
 TABLE(step, "Each of `steps`, besides a call's and a repeating step's settings");
+TABLE(limits, "`limits`");
+TABLE(breaker, "`breaker`");
+TABLE(dedup, "`dedup`");
 TABLE(doubt, "In doubt: `request`, `status`, and each of `steps`");
 TABLE(probe, "`probe`, besides a call's settings (its `retry.attempts` is 5 where it is not set)");
 TABLE(pair, "Each of `headers` and `form` in the list form");
@@ -447,8 +482,9 @@ static void add_allowed(struct buf *out, const char *allowed) {
 
 void fields_print_reference(struct buf *out) {
     static const struct field_table *const tables[] = {
-        &fields_stage,  &fields_param,   &fields_call, &fields_pair,  &fields_auth,  &fields_tls,      &fields_retry,
-        &fields_repeat, &fields_judging, &fields_step, &fields_doubt, &fields_probe, &fields_callback, &fields_verify};
+        &fields_stage, &fields_limits, &fields_breaker, &fields_dedup,    &fields_param,  &fields_call,
+        &fields_pair,  &fields_auth,   &fields_tls,     &fields_retry,    &fields_repeat, &fields_judging,
+        &fields_step,  &fields_doubt,  &fields_probe,   &fields_callback, &fields_verify};
     for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) {
         buf_addf(out, "%s### %s\n\n| setting | is | default | meaning |\n|---|---|---|---|\n", i ? "\n" : "",
                  tables[i]->title);

@@ -54,8 +54,9 @@ struct field_table {
     size_t count;
 };
 
-extern const struct field_table fields_stage, fields_param, fields_call, fields_auth, fields_tls, fields_retry,
-    fields_repeat, fields_judging, fields_step, fields_pair, fields_doubt, fields_probe, fields_callback, fields_verify;
+extern const struct field_table fields_stage, fields_limits, fields_breaker, fields_dedup, fields_param, fields_call,
+    fields_auth, fields_tls, fields_retry, fields_repeat, fields_judging, fields_step, fields_pair, fields_doubt,
+    fields_probe, fields_callback, fields_verify;
 
 struct compile;
 struct stage_words;

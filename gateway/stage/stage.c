@@ -214,6 +214,7 @@ static void compile_top(struct compile *c, const struct conf *top) {
     if (params && fields_type_fits(params, FIELD_GROUPS)) compile_params(c, params);
     make_plan(c, top, &plan);
     make_roots(c, &plan);
+    compile_limits(c, top);
     struct stage_step *steps = arena_array_of(c->arena, struct stage_step, plan.count);
     stage->steps = steps;
     for (size_t i = 0; i < plan.count; i++) compile_step(c, &plan, i, &steps[i]);

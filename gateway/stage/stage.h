@@ -12,6 +12,7 @@
 
 #include "base/fault.h"
 #include "base/mem.h"
+#include "config/limits.h"
 #include "lang/json.h"
 #include "lang/jsonpath.h"
 #include "lang/template.h"
@@ -150,6 +151,13 @@ struct stage_step {
     size_t output_count;
 };
 
+/* What becomes of a start of work that is in flight. */
+enum stage_duplicate { DUPLICATE_ATTACH, DUPLICATE_REJECT, DUPLICATE_QUEUE, DUPLICATE_SUPERSEDE };
+struct stage_dedup {
+    const struct template *key; /* over parameters and caller */
+    enum stage_duplicate on_duplicate;
+};
+
 /* Looks for what a call in doubt may have begun. */
 struct stage_probe {
     struct stage_step step;    /* its call, always idempotent, and not_found_grace_ms; it has no rules */
@@ -172,9 +180,12 @@ struct stage {
     size_t output_count;
     const char *const *hosts; /* further origins or hosts that URLs from replies may lead to */
     size_t host_count;
-    int64_t timeout_ms;       /* of the whole run; 0: none */
-    int64_t orphan_after_ms;  /* canceled when nobody has looked at it for so long; 0: never */
-    const char *const *roots; /* names by root index, ROOT_STEPS + step_count of them */
+    int64_t timeout_ms;               /* of the whole run; 0: none */
+    int64_t orphan_after_ms;          /* canceled when nobody has looked at it for so long; 0: never */
+    const struct limits *limits;      /* of its runs: concurrency, rate, queue; NULL: none */
+    const struct limits *call_limits; /* of its calls: gap, breaker; NULL: none */
+    const struct stage_dedup *dedup;  /* NULL: none */
+    const char *const *roots;         /* names by root index, ROOT_STEPS + step_count of them */
     /* What a run pins: the definition's text and every template it read, so that it can be compiled again after a
      * restart. */
     const char *source; /* JSON: {"file": …, "text": …, "includes": {path: text, …}, "templates": {name: text, …}} */

@@ -42,6 +42,9 @@ struct rig {
     /* the rest of the world */
     int64_t timer_ms; /* 0: none */
     bool over, accepted, hold_calls;
+    bool queued;                   /* it is made as one whose turn has not come */
+    bool held, admitted;           /* a call waits for its turn; has got it */
+    bool (*busy)(struct rig *rig); /* whether the next call has to wait; NULL: it never has */
     unsigned unknown_words, undone;
     char *end_text; /* the record of the end */
     /* callbacks, by whoever sends them: those that were taken, and those of them that were answered so */
@@ -103,7 +106,8 @@ static inline struct run_new rig_new(struct rig *rig, const struct json *paramet
                             .traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
                             .caller_name = "orca",
                             .parameters = parameters,
-                            .now_ms = rig->now_ms};
+                            .now_ms = rig->now_ms,
+                            .queued = rig->queued};
 }
 
 /* ---- the store ---- */
@@ -189,6 +193,12 @@ static inline void rig_begin_call(struct rig *rig, enum run_call call) {
         rig_move(rig, &(struct run_event){.kind = RUN_EVENT_HELD});
         return;
     }
+    if (call == RUN_CALL_STEP && !rig->admitted && rig->busy && rig->busy(rig)) {
+        rig->held = true;
+        rig_move(rig, &(struct run_event){.kind = RUN_EVENT_HELD, .turn = "held: 1st of 1"});
+        return;
+    }
+    rig->admitted = false;
     rig->under_way = call;
     rig->under_way_step = run->step;
     if (call == RUN_CALL_PROBE) {
@@ -206,6 +216,8 @@ static inline void rig_begin_call(struct rig *rig, enum run_call call) {
     assert_non_null(step->call.url);
     assert_false(run->awaiting);
     assert_true(rig->durable.exists);
+    assert_false(run->queued);
+    assert_int_equal(rig_durable_int(rig, "queued"), 0); /* a restart would think that nothing was sent */
     assert_int_equal(rig_durable_int(rig, "step"), run->step);
     for (size_t i = 0; i < run->step; i++) assert_true(rig_durable_decided(rig, i)); /* invariant 2 */
     if (!step->call.idempotent) {
@@ -234,7 +246,8 @@ static inline void rig_check(struct rig *rig) {
     const struct run *run = rig->run;
     rig_check_report(rig);
     if (rig->over) return;
-    bool waits = rig->writing.exists || rig->under_way || rig->hold_calls;
+    bool waits = rig->writing.exists || rig->under_way || rig->hold_calls || run->state == RUN_QUEUED;
+    if (run->state == RUN_QUEUED) assert_true(run->queued || rig->held); /* the gate knows of it */
     bool timed = run->state == RUN_WAITING || run->state == RUN_CANCEL_WAITING || run->state == RUN_PROBE_WAITING;
     if (timed) waits = waits || rig->timer_ms;
     if (!waits) fail_msg("a run in state %s waits for nothing", run_state_word(run->state));
@@ -340,6 +353,13 @@ static inline void rig_cancel(struct rig *rig) {
     rig_move(rig, &(struct run_event){.kind = RUN_EVENT_CANCEL});
 }
 
+/* Its turn has come. */
+static inline void rig_admit(struct rig *rig) {
+    rig->held = false;
+    if (!rig->run->queued) rig->admitted = true;
+    rig_move(rig, &(struct run_event){.kind = RUN_EVENT_ADMITTED});
+}
+
 static inline void rig_due(struct rig *rig) {
     assert_true(rig->timer_ms);
     if (rig->now_ms < rig->timer_ms) rig->now_ms = rig->timer_ms;
@@ -408,7 +428,7 @@ static inline void rig_crash(struct rig *rig, bool write_made_it) {
         rig->writing = (struct rig_image){0};
     }
     rig_image_drop(&rig->writing);
-    rig->changed = rig->hold_calls = false;
+    rig->changed = rig->hold_calls = rig->held = rig->admitted = false;
     unsigned kept = 0;
     for (unsigned i = 0; i < rig->sent_count; i++)
         if (rig->sent[i].answered) rig->sent[kept++] = rig->sent[i];

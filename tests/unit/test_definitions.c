@@ -256,6 +256,17 @@ static void check_everything(const struct stage *s) {
     assert_non_null(s->outputs[0].path);
     assert_non_null(s->outputs[2].expression);
     assert_int_equal(s->warning_count, 2);
+    assert_int_equal(s->limits->concurrency, 5);
+    assert_true(s->limits->per_second > 4.99 && s->limits->per_second < 5.01);
+    assert_int_equal(s->limits->queue, 0);
+    assert_int_equal(s->limits->gap_ms, 0); /* that is of calls */
+    assert_int_equal(s->call_limits->gap_ms, 250);
+    assert_int_equal(s->call_limits->breaker.window_ms, 120000);
+    assert_int_equal(s->call_limits->breaker.minimum, 3);
+    assert_int_equal(s->call_limits->breaker.pause_ms, 10000);
+    assert_true(s->call_limits->breaker.ratio > 0.249 && s->call_limits->breaker.ratio < 0.251);
+    assert_int_equal(s->dedup->on_duplicate, DUPLICATE_SUPERSEDE);
+    assert_true(template_uses(s->dedup->key, ROOT_CALLER));
     assert_string_equal(s->warnings[0].where, "everything.conf:29");
     assert_non_null(strstr(s->warnings[0].what, "not verified"));
     assert_string_equal(s->warnings[1].where, "everything.conf:48");

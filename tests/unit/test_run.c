@@ -591,6 +591,158 @@ static void test_first_record_cannot_be_written(void **state) {
     rig_end(&rig);
 }
 
+/* ---- waiting for a turn ---- */
+
+static void begin_queued(struct rig *rig, const char *definition) {
+    rig_begin(rig, definition, 1);
+    rig->queued = true;
+    rig_start_with(rig, NULL);
+}
+
+static void test_queued_until_admitted(void **state) {
+    (void)state;
+    struct rig rig;
+    begin_queued(&rig, rig_two_steps);
+    rig_stored(&rig);
+    assert_int_equal(rig.run->state, RUN_QUEUED);
+    assert_string_equal(rig.run->progress, "queued");
+    struct run_world world = rig_world(&rig);
+    run_say_turn(rig.run, &world, "queued: 2nd of 3");
+    assert_string_equal(rig.run->progress, "queued: 2nd of 3");
+    rig.now_ms += 3600 * S; /* the time of its first step has not begun */
+    rig_restart(&rig);
+    assert_int_equal(rig.run->state, RUN_QUEUED);
+    assert_int_equal(rig.sends[0], 0);
+    rig_admit(&rig);
+    assert_int_equal(rig.run->state, RUN_INTENDING);
+    assert_int_equal(rig.sends[0], 0); /* not before it is durable */
+    rig_stored(&rig);
+    assert_int_equal(rig.sends[0], 1);
+    assert_int_equal(rig.run->step_began_ms, rig.now_ms);
+    run_say_turn(rig.run, &world, "queued: not any more");
+    assert_null(strstr(rig.run->progress, "queued"));
+    rig_restart(&rig);
+    assert_ends(&rig, RUN_TERMINAL, REASON_IN_DOUBT);
+    rig_end(&rig);
+}
+
+static void test_admitted_before_the_first_record(void **state) {
+    (void)state;
+    struct rig rig;
+    begin_queued(&rig, rig_two_steps);
+    rig_admit(&rig);
+    assert_int_equal(rig.run->state, RUN_ACCEPTING);
+    rig_written(&rig); /* the first record, which says that it is queued */
+    assert_int_equal(rig.sends[0], 0);
+    rig_stored(&rig);
+    assert_int_equal(rig.sends[0], 1);
+    rig_answer(&rig, 201, "{\"id\": 5}");
+    rig_stored(&rig);
+    assert_int_equal(rig.run->state, RUN_CALLING);
+    rig_end(&rig);
+}
+
+static void test_cancel_while_queued(void **state) {
+    (void)state;
+    for (int how = 0; how < 4; how++) {
+        struct rig rig;
+        begin_queued(&rig, rig_two_steps);
+        if (how == 3) rig_admit(&rig);
+        if (how < 2) rig_stored(&rig);
+        if (how == 1) rig_admit(&rig);
+        rig_cancel(&rig);
+        assert_ends(&rig, RUN_CANCELED, REASON_CANCELED_BEFORE_START);
+        assert_int_equal(rig.sends[0] + rig.cancel_sends, 0);
+        rig_end(&rig);
+    }
+}
+
+static void test_cancel_wish_and_a_restart_while_queued(void **state) {
+    (void)state;
+    struct rig rig;
+    begin_queued(&rig, rig_two_steps);
+    rig_cancel(&rig);
+    rig_written(&rig);
+    rig_crash(&rig, true);
+    rig_resume(&rig);
+    assert_ends(&rig, RUN_CANCELED, REASON_CANCELED_BEFORE_START);
+    rig_end(&rig);
+}
+
+static void test_time_is_up_while_queued(void **state) {
+    (void)state;
+    struct rig rig;
+    begin_queued(&rig, "name = \"s\"; timeout = \"8s\"; request = { url = \"http://up.test/\"; timeout = \"2s\"; }; "
+                       "cancel = { url = \"http://up.test/stop\"; };");
+    rig_stored(&rig);
+    assert_int_equal(rig.timer_ms, RIG_BEGAN + 8 * S);
+    rig.timer_ms = RIG_BEGAN + 3 * S; /* a timer of before */
+    rig_due(&rig);
+    assert_int_equal(rig.run->state, RUN_QUEUED);
+    rig_due(&rig);
+    assert_ends(&rig, RUN_TERMINAL, REASON_TIMEOUT);
+    assert_non_null(strstr(rig.run->error, "no call had been made"));
+    assert_int_equal(rig.sends[0] + rig.cancel_sends, 0);
+    rig_end(&rig);
+}
+
+static bool always_busy(struct rig *rig) {
+    (void)rig;
+    return true;
+}
+
+static void test_call_that_is_held(void **state) {
+    (void)state;
+    struct rig rig;
+    rig_begin(&rig, rig_two_steps, 1);
+    rig.busy = always_busy;
+    rig_start_with(&rig, NULL);
+    rig_stored(&rig);
+    assert_int_equal(rig.run->state, RUN_QUEUED);
+    assert_string_equal(rig.run->progress, "request: held: 1st of 1");
+    assert_int_equal(rig.run->steps[0].calls, 0);
+    assert_false(rig_durable_int(&rig, "sending")); /* a restart is in no doubt */
+    rig_restart(&rig);
+    rig_due(&rig);
+    rig_stored(&rig);
+    assert_int_equal(rig.run->state, RUN_QUEUED);
+    rig_admit(&rig);
+    assert_int_equal(rig.run->state, RUN_INTENDING);
+    rig_stored(&rig);
+    assert_int_equal(rig.sends[0], 1);
+    rig_answer(&rig, 201, "{\"id\": 5}");
+    rig_stored(&rig); /* the poll is held too */
+    assert_int_equal(rig.run->state, RUN_QUEUED);
+    assert_int_equal(rig.timer_ms, rig.run->step_began_ms + 60 * S);
+    rig_admit(&rig);
+    assert_int_equal(rig.run->state, RUN_CALLING);
+    rig_answer(&rig, 200, "{}");
+    rig_due(&rig);
+    assert_int_equal(rig.run->state, RUN_QUEUED);
+    rig_cancel(&rig);
+    rig_stored(&rig);
+    rig_answer(&rig, 204, "");
+    assert_ends(&rig, RUN_CANCELED, REASON_CANCELED);
+    assert_int_equal(rig.sends[1], 1);
+    rig_end(&rig);
+}
+
+static void test_time_is_up_while_a_call_is_held(void **state) {
+    (void)state;
+    struct rig rig;
+    begin_polling(&rig);
+    rig.busy = always_busy;
+    rig_answer(&rig, 200, "{}");
+    rig_due(&rig);
+    assert_int_equal(rig.run->state, RUN_QUEUED);
+    rig_due(&rig);
+    rig_stored(&rig);
+    assert_int_equal(rig.cancel_sends, 1); /* which is not held */
+    rig_answer(&rig, 204, "");
+    assert_ends(&rig, RUN_TERMINAL, REASON_TIMEOUT);
+    rig_end(&rig);
+}
+
 /* ---- cancel, in every state ---- */
 
 static void test_cancel_before_the_first_record(void **state) {
@@ -1299,7 +1451,9 @@ static void reach(struct rig *rig, enum run_state state) {
         begin_polling(rig);
         rig_answer(rig, 200, state >= RUN_ENDING ? "{\"state\": \"passed\"}" : "{}");
     } else {
-        begin(rig, rig_two_steps);
+        rig_begin(rig, rig_two_steps, 1);
+        rig->queued = state == RUN_QUEUED;
+        rig_start_with(rig, NULL);
         if (state == RUN_DROPPED) rig_unstored(rig);
         else if (state != RUN_ACCEPTING) rig_stored(rig);
     }
@@ -1317,21 +1471,22 @@ static void reach(struct rig *rig, enum run_state state) {
 static void test_every_state_with_every_event(void **state) {
     (void)state;
     static const char *const table[RUN_STATE_END][RUN_EVENT_END] = {
-        /* STORED, UNSTORED, REPLY (200), REFUSED, HELD, DUE, CANCEL, CALLBACK */
-        [RUN_ACCEPTING] = {"calling c", "dropped e", "-", "-", "-", "-", "accepting s", "-"},
-        [RUN_INTENDING] = {"calling c", "-", "-", "-", "-", "-", "intending s", "intending s"},
-        [RUN_CALLING] = {"-", "-", "recording s", "ending s", "waiting sw", "-", "calling s", "calling s"},
-        [RUN_RECORDING] = {"calling cw", "-", "-", "-", "-", "-", "recording s", "recording s"},
-        [RUN_WAITING] = {"-", "-", "-", "-", "-", "calling cw", "stopping s", "ending s"},
+        /* STORED, UNSTORED, REPLY (200), REFUSED, HELD, DUE, CANCEL, CALLBACK, ADMITTED */
+        [RUN_ACCEPTING] = {"calling c", "dropped e", "-", "-", "-", "-", "accepting s", "-", "-"},
+        [RUN_QUEUED] = {"-", "-", "-", "-", "-", "-", "stopping s", "queued s", "intending s"},
+        [RUN_INTENDING] = {"calling c", "-", "-", "-", "-", "-", "intending s", "intending s", "-"},
+        [RUN_CALLING] = {"-", "-", "recording s", "ending s", "waiting sw", "-", "calling s", "calling s", "-"},
+        [RUN_RECORDING] = {"calling cw", "-", "-", "-", "-", "-", "recording s", "recording s", "-"},
+        [RUN_WAITING] = {"-", "-", "-", "-", "-", "calling cw", "stopping s", "ending s", "-"},
         [RUN_PROBING] = {"-", "-", "probe_waiting w", "ending s", "probe_waiting w", "probing w", "stopping sa",
-                         "ending saw"},
-        [RUN_PROBE_WAITING] = {"-", "-", "-", "-", "-", "probing pw", "stopping s", "ending sw"},
-        [RUN_STOPPING] = {"canceling k", "-", "-", "-", "-", "-", "-", "-"},
-        [RUN_CANCELING] = {"-", "-", "ending s", "ending s", "cancel_waiting w", "-", "-", "-"},
-        [RUN_CANCEL_WAITING] = {"-", "-", "-", "-", "-", "canceling k", "-", "-"},
-        [RUN_ENDING] = {"ended e", "dropped e", "-", "-", "-", "-", "-", "-"},
-        [RUN_ENDED] = {"-", "-", "-", "-", "-", "-", "-", "-"},
-        [RUN_DROPPED] = {"-", "-", "-", "-", "-", "-", "-", "-"},
+                         "ending saw", "-"},
+        [RUN_PROBE_WAITING] = {"-", "-", "-", "-", "-", "probing pw", "stopping s", "ending sw", "-"},
+        [RUN_STOPPING] = {"canceling k", "-", "-", "-", "-", "-", "-", "-", "-"},
+        [RUN_CANCELING] = {"-", "-", "ending s", "ending s", "cancel_waiting w", "-", "-", "-", "-"},
+        [RUN_CANCEL_WAITING] = {"-", "-", "-", "-", "-", "canceling k", "-", "-", "-"},
+        [RUN_ENDING] = {"ended e", "dropped e", "-", "-", "-", "-", "-", "-", "-"},
+        [RUN_ENDED] = {"-", "-", "-", "-", "-", "-", "-", "-", "-"},
+        [RUN_DROPPED] = {"-", "-", "-", "-", "-", "-", "-", "-", "-"},
     };
     for (int from = 0; from < RUN_STATE_END; from++)
         for (int kind = 0; kind < RUN_EVENT_END; kind++) {
@@ -1526,11 +1681,18 @@ static void random_step(struct rig *rig) {
     default: break;
     }
     enum run_state at = rig->run->state;
-    bool time = rig->timer_ms && (at == RUN_WAITING || at == RUN_CANCEL_WAITING || at == RUN_PROBE_WAITING);
-    if (rig->writing.exists && one_in(rig, 2)) rig_written(rig);
+    bool time = rig->timer_ms &&
+                (at == RUN_WAITING || at == RUN_QUEUED || at == RUN_CANCEL_WAITING || at == RUN_PROBE_WAITING);
+    bool may_be_admitted = at == RUN_QUEUED || (at == RUN_ACCEPTING && rig->run->queued);
+    if (may_be_admitted && one_in(rig, 4)) rig_admit(rig);
+    else if (rig->writing.exists && one_in(rig, 2)) rig_written(rig);
     else if (rig->under_way && one_in(rig, 2)) random_reply(rig);
     else if (time && one_in(rig, 2)) rig_due(rig);
     else if (rig->writing.exists && !rig->accepted && one_in(rig, 8)) rig_unstored(rig);
+}
+
+static bool sometimes_busy(struct rig *rig) {
+    return one_in(rig, 3);
 }
 
 static const char *scenario_of; /* for the message of a failure */
@@ -1543,6 +1705,8 @@ static void scenario(uint64_t seed, unsigned *ends) {
     scenario_of = buf_cstr(&definition);
     rig_begin(&rig, scenario_of, seed * 2 + 1);
     rig.lost = RIG_LOST_CHANCE;
+    rig.queued = one_in(&rig, 4);
+    if (one_in(&rig, 2)) rig.busy = sometimes_busy;
     rig_start_with(&rig, NULL);
     for (unsigned steps = 0; rig.run && !rig.over; steps++) {
         if (steps > 20000) fail_msg("it does not end: %s, %s", run_state_word(rig.run->state), rig.run->progress);
@@ -1616,6 +1780,13 @@ int main(void) {
         cmocka_unit_test(test_refused_requests),
         cmocka_unit_test(test_not_found_at_first),
         cmocka_unit_test(test_first_record_cannot_be_written),
+        cmocka_unit_test(test_queued_until_admitted),
+        cmocka_unit_test(test_admitted_before_the_first_record),
+        cmocka_unit_test(test_cancel_while_queued),
+        cmocka_unit_test(test_cancel_wish_and_a_restart_while_queued),
+        cmocka_unit_test(test_time_is_up_while_queued),
+        cmocka_unit_test(test_call_that_is_held),
+        cmocka_unit_test(test_time_is_up_while_a_call_is_held),
         cmocka_unit_test(test_cancel_before_the_first_record),
         cmocka_unit_test(test_cancel_during_the_submit_call),
         cmocka_unit_test(test_cancel_during_an_idempotent_submit_call),

@@ -394,6 +394,35 @@ static void test_callback_during_a_poll_by_post(void **state) {
     }
 }
 
+static bool always_busy(struct rig *rig) {
+    (void)rig;
+    return true;
+}
+
+/* While its poll is held, by the limits of its host, a callback is judged as between two polls. */
+static void test_callback_while_the_poll_is_held(void **state) {
+    (void)state;
+    for (int hint = 0; hint <= 1; hint++) {
+        struct rig rig;
+        begin_polling(&rig, hint ? hints : polls);
+        rig.busy = always_busy;
+        rig_answer(&rig, 200, "{\"state\": \"busy\"}");
+        rig_due(&rig);
+        assert_int_equal(rig.run->state, RUN_QUEUED);
+        assert_int_equal(rig_call_back(&rig, 1, "1", "{\"state\": \"busy\"}"), RUN_CALLBACK_TAKEN);
+        assert_int_equal(rig.run->state, RUN_QUEUED);
+        if (hint) {
+            rig_admit(&rig);
+            assert_int_equal(rig.run->state, RUN_CALLING);
+        } else {
+            assert_int_equal(rig_call_back(&rig, 1, "2", "{\"state\": \"ok\"}"), RUN_CALLBACK_TAKEN);
+            assert_ends(&rig, RUN_SUCCEEDED, REASON_NONE);
+            assert_int_equal(rig.sends[1], 1);
+        }
+        rig_end(&rig);
+    }
+}
+
 static void test_hints(void **state) {
     (void)state;
     struct rig rig;
@@ -594,6 +623,7 @@ int main(void) {
         cmocka_unit_test(test_poll_before_the_callback),
         cmocka_unit_test(test_callback_makes_the_first_poll_needless),
         cmocka_unit_test(test_callback_during_a_poll_by_post),
+        cmocka_unit_test(test_callback_while_the_poll_is_held),
         cmocka_unit_test(test_hints),
         cmocka_unit_test(test_hint_then_restart),
         cmocka_unit_test(test_restart_while_waiting),
