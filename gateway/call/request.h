@@ -21,6 +21,7 @@ struct request_header {
 
 struct request {
     const char *method, *url; /* an absolute http or https URL, without fragment */
+    const char *unix_socket;  /* connected to in place of the URL's host, redirects included; or NULL */
     const struct request_header *headers;
     size_t header_count;
     bool has_body;

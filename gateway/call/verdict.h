@@ -26,6 +26,7 @@ enum verdict_kind {
     X(UPSTREAM_UNREACHABLE, "upstream_unreachable") /* never sent, and no try left */                                  \
     X(UNKNOWN_STATUS, "unknown_status")             /* a word that no list names, with unknown = "fail" */             \
     X(BAD_REPLY, "bad_reply")                       /* an answer that is none: cut short, too large, not HTTP */       \
+    X(NOTHING_CAPTURED, "nothing_captured")         /* a log without a line to capture, with missing = "fail" */       \
     X(IN_DOUBT, "in_doubt")                         /* sent, and nobody knows whether it was acted on */               \
     X(TIMEOUT, "timeout")                           /* the step's or the run's time is up */                           \
     X(REFUSED_EGRESS, "refused_egress")             /* a reply pointed to a host that the definition does not allow */ \
@@ -55,7 +56,7 @@ struct verdict {
     int percent;            /* 0…100; -1 unknown */
     const char *message;    /* for progress; or NULL */
     const char *rule;       /* the setting that decided: "failure", "success_when", "expect" …; NULL: none did */
-    int64_t retry_after_ms; /* of AGAIN: what the upstream asked for; -1: nothing */
+    int64_t retry_after_ms; /* so long the upstream asks not to be asked again; -1: nothing */
 };
 
 /* What judging may know besides the reply. */

@@ -163,7 +163,7 @@ static struct stage_context context_of(const struct server *server) {
 }
 
 static void tell_entries(const struct catalog *catalog) {
-    size_t broken = 0;
+    size_t broken = 0, disabled = 0;
     for (size_t i = 0; i < catalog->count; i++) {
         const struct catalog_entry *entry = &catalog->entries[i];
         struct log_context ctx = {.stage = entry->name};
@@ -171,10 +171,14 @@ static void tell_entries(const struct catalog *catalog) {
             log_fault(LOG_ERROR, "definition_broken", &ctx, &entry->faults[j]);
         for (size_t j = 0; entry->stage && j < entry->stage->warning_count; j++)
             log_fault(LOG_WARN, "definition_warning", &ctx, &entry->stage->warnings[j]);
+        if (entry->disabled) log_put(LOG_INFO, "definition_disabled", &ctx, LOG_STR("why", entry->disabled));
         broken += entry->fault_count > 0;
-        count_set_labelled(COUNT_FAMILY_STAGE_STATE, entry->name, NULL, entry->fault_count > 0);
+        disabled += entry->disabled != NULL;
+        if (catalog_find(catalog, text_of(entry->name)) == entry) /* the one that counts, of those of one name */
+            count_set_labelled(COUNT_FAMILY_STAGE_STATE, entry->name, NULL, entry->fault_count > 0);
     }
-    log_put(LOG_INFO, "definitions_read", NULL, LOG_INT("stages", catalog->count), LOG_INT("broken", broken));
+    log_put(LOG_INFO, "definitions_read", NULL, LOG_INT("stages", catalog->count), LOG_INT("broken", broken),
+            LOG_INT("disabled", disabled));
 }
 
 static bool read_catalog(struct server *server, struct fault *fault) {

@@ -350,6 +350,10 @@ static void start(struct api_call *call, struct stage *stage, const struct json 
 void api_runs_start(struct api_call *call) {
     const struct catalog_entry *entry = api_entry(call, RIGHT_START);
     if (!entry) return;
+    if (entry->disabled) {
+        api_problem(call, 404, "not_found", "this stage is disabled; GET /stages says why", NULL);
+        return;
+    }
     if (!entry->stage) {
         api_problem(call, 404, "not_found",
                     "the definition of this stage is broken, so it is not offered; GET /stages says why", NULL);

@@ -95,6 +95,7 @@ void run_record_write(const struct run *run, const struct run_world *world, stru
     add_int(out, "timed_out", run->timed_out);
     if (run->deadline_ms) add_int(out, "deadline", run->deadline_ms);
     add_int(out, "attempt", run->attempt);
+    if (run->attempt) add_int(out, "failing_since", run->failing_since_ms);
     add_int(out, "probe_attempt", run->probe_attempt);
     add_int(out, "step_began", run->step_began_ms);
     add_int(out, "due", run->due_ms);
@@ -109,6 +110,7 @@ void run_record_write(const struct run *run, const struct run_world *world, stru
     add_int(out, "percent", run->percent);
     add_or(out, "outputs", run->outputs, "{}");
     add_or(out, "artifacts", run->artifacts, "[]");
+    add_or(out, "warnings", run->warnings, "[]");
     add_int(out, "journal_left_out", (int64_t)run->journal.left_out);
     add_name(out, "journal");
     journal_write(&run->journal, out);
@@ -162,6 +164,7 @@ static void load_members(struct run *run, const struct json *record) {
     run->timed_out = int_of(record, "timed_out");
     run->deadline_ms = int_of(record, "deadline");
     run->attempt = (unsigned)int_of(record, "attempt");
+    run->failing_since_ms = int_of(record, "failing_since");
     run->probe_attempt = (unsigned)int_of(record, "probe_attempt");
     run->step_began_ms = int_of(record, "step_began");
     run->due_ms = int_of(record, "due");
@@ -175,8 +178,10 @@ static void load_members(struct run *run, const struct json *record) {
     run->percent = json_kind(json_gets(record, "percent")) == JSON_INT ? (int)int_of(record, "percent") : -1;
     run->outputs = json_gets(record, "outputs");
     run->artifacts = json_gets(record, "artifacts");
+    run->warnings = json_gets(record, "warnings");
     if (json_kind(run->outputs) != JSON_OBJECT || json_size(run->outputs) == 0) run->outputs = NULL;
     if (json_kind(run->artifacts) != JSON_ARRAY || json_size(run->artifacts) == 0) run->artifacts = NULL;
+    if (json_kind(run->warnings) != JSON_ARRAY || json_size(run->warnings) == 0) run->warnings = NULL;
     journal_load(&run->journal, json_gets(record, "journal"), (uint64_t)int_of(record, "journal_left_out"));
     load_steps(run, json_gets(record, "steps"));
 }

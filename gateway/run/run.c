@@ -9,12 +9,16 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "call/capture.h"
 #include "call/pace.h"
+#include "call/policy.h"
 #include "run/run_move.h"
 
 #define SAID_MAX 1000                 /* bytes of one text that came from outside */
 #define OUTPUTS_MAX (4 * 1024 * 1024) /* bytes; what Spinnaker would have to keep */
-#define KEPT_MAX (8 * 1024 * 1024)    /* bytes of a reply that later steps may speak of */
+#define WARNINGS_MAX 50
+#define NO_PROPERTY "the log has no line that begins with SPINNAKER_PROPERTY_ or SPINNAKER_CONFIG_JSON="
+#define KEPT_MAX (8 * 1024 * 1024) /* bytes of a reply that later steps may speak of */
 
 /* ---- words ---- */
 
@@ -116,7 +120,9 @@ static void judged_by(struct move *m, const struct stage_rules *rules, const str
                                         [VERDICT_AGAIN] = "again"};
     const char *word = words[verdict->kind], *what = verdict->message ? verdict->message : "";
     const struct jsonpath *value = rules->value;
-    if (value && verdict->word)
+    bool by_condition = verdict->rule && strstr(verdict->rule, "_when") && !strstr(what, verdict->rule);
+    if (by_condition) move_judged(m, word, "%s holds%s%.*s", verdict->rule, *what ? ": " : "", move_told(what), what);
+    else if (value && verdict->word)
         move_judged(m, word, "%s is \"%.*s\"%s", jsonpath_source(value), move_told(verdict->word), verdict->word,
                     verdict->unknown_word ? ", which no list names" : "");
     else move_judged(m, word, "%.*s", move_told(what), what);
@@ -259,6 +265,43 @@ static bool is_small(const struct json *value, size_t max) {
     return small;
 }
 
+static void note_warning(struct move *m, const char *what) {
+    struct run *run = m->run;
+    if (json_size(run->warnings) >= WARNINGS_MAX) return;
+    struct json *warnings = json_new_array(run->arena);
+    for (size_t i = 0; i < json_size(run->warnings); i++) json_push(warnings, json_at(run->warnings, i));
+    const char *sentence = arena_printf(run->arena, "%s: %.*s", step_of(run)->name, move_told(what), what);
+    json_push(warnings, masked(m, json_new_string(run->arena, sentence)));
+    run->warnings = warnings;
+}
+
+/* Of a step that captures: reads the log that decided it. */
+static void capture_log(struct move *m, struct said *said, struct arena *scratch) {
+    const struct stage_capture *how = &step_of(m->run)->capture;
+    if (!how->properties || said->reply->phase != REPLY_ANSWERED) return;
+    struct captured *captured = arena_new_of(scratch, struct captured);
+    capture_read(scratch, how, said->reply, captured);
+    said->captured = captured;
+    for (size_t i = 0; i < json_size(captured->warnings); i++)
+        note_warning(m, json_text(json_at(captured->warnings, i)).at);
+    if (how->missing == MISSING_WARN && !json_size(captured->values)) note_warning(m, NO_PROPERTY);
+}
+
+/* What the definition says itself wins over what a log says. */
+static const struct json *own_outputs(struct move *m, const struct said *said, const struct json *value,
+                                      struct arena *scratch) {
+    const struct stage_step *step = step_of(m->run);
+    const struct json *own = run_outputs_of(m->run, scratch, step->outputs, step->output_count, m->world->now_ms,
+                                            value);
+    if (!said->captured) return own;
+    struct json *both = json_new_object(scratch);
+    const struct json *parts[] = {said->captured->values, own};
+    for (size_t i = 0; i < 2; i++)
+        for (struct json_member o = json_first(parts[i]); o.name.at; o = json_next(parts[i], o))
+            json_set_text(both, o.name, o.value);
+    return both;
+}
+
 /* The outputs at the top may name those of the last step. */
 static const struct json *with_outputs(const struct json *value, const struct json *own, struct arena *scratch) {
     struct json *whole = json_new_object(scratch);
@@ -269,20 +312,21 @@ static const struct json *with_outputs(const struct json *value, const struct js
 }
 
 /* The reply decided the step: take the outputs from it. Gives those of the step itself. */
-static const struct json *take_outputs(struct move *m, const struct json *value, bool warned, struct arena *scratch) {
+static const struct json *take_outputs(struct move *m, const struct said *said, const struct json *value, bool warned,
+                                       struct arena *scratch) {
     struct run *run = m->run;
-    const struct stage_step *step = step_of(run);
-    const struct json *own = run_outputs_of(run, scratch, step->outputs, step->output_count, m->world->now_ms, value);
+    const struct json *own = own_outputs(m, said, value, scratch);
     bool last = is_last(run);
     const struct json *whole = last ? run_outputs_of(run, scratch, run->stage->outputs, run->stage->output_count,
                                                      m->world->now_ms, with_outputs(value, own, scratch))
                                     : NULL;
     if (!warned && !json_size(run->outputs) && !json_size(own) && !json_size(whole)) return own;
     struct json *outputs = json_new_object(run->arena);
-    const struct json *parts[] = {run->outputs, own, whole};
+    const struct json *parts[] = {run->outputs, masked(m, own),
+                                  masked(m, whole)}; /* a log may hold a secret as a name */
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
         for (struct json_member o = json_first(parts[i]); o.name.at; o = json_next(parts[i], o))
-            json_set_text(outputs, o.name, i == 0 ? o.value : masked(m, o.value));
+            json_set_text(outputs, o.name, o.value);
     if (warned) json_set(outputs, "result", json_new_string(run->arena, "WARN"));
     run->outputs_left_out = run->outputs_left_out || !is_small(outputs, OUTPUTS_MAX);
     run->outputs = run->outputs_left_out ? json_new_object(run->arena) : outputs;
@@ -291,8 +335,10 @@ static const struct json *take_outputs(struct move *m, const struct json *value,
 
 void move_keep(struct run *run, const struct json *value, const struct json *own_outputs) {
     struct json *kept = json_new_object(run->arena);
+    bool log = step_of(run)->capture.properties; /* which nobody behind it may ask for */
     for (struct json_member v = json_first(value); v.name.at; v = json_next(value, v))
-        if (run->stage->names_headers || !text_is(v.name, "headers")) json_set_text(kept, v.name, v.value);
+        if (text_is(v.name, "headers") ? run->stage->names_headers : !log || !text_is(v.name, "body"))
+            json_set_text(kept, v.name, v.value);
     if (run->stage->names_outputs && is_small(own_outputs, OUTPUTS_MAX)) json_set(kept, "outputs", own_outputs);
     run->steps[run->step].value = kept;
 }
@@ -301,10 +347,10 @@ void move_keep(struct run *run, const struct json *value, const struct json *own
 static void keep_said(struct move *m, const struct verdict *verdict, const struct said *said, struct arena *scratch) {
     struct run *run = m->run;
     run->steps[run->step].status = RUN_SUCCEEDED;
-    if (!verdict->warned && is_last(run) && !run->stage->output_count && !step_of(run)->output_count)
+    if (!verdict->warned && is_last(run) && !run->stage->output_count && !step_of(run)->output_count && !said->captured)
         return; /* nobody will ask */
     const struct json *value = said_value(scratch, said);
-    move_keep(run, value, take_outputs(m, value, verdict->warned, scratch));
+    move_keep(run, value, take_outputs(m, said, value, verdict->warned, scratch));
 }
 
 bool move_refuse_large(struct move *m, const struct said *said) {
@@ -317,7 +363,11 @@ bool move_refuse_large(struct move *m, const struct said *said) {
 void move_succeed(struct move *m, const struct said *said, const struct verdict *verdict, struct arena *scratch) {
     struct run *run = m->run;
     bool last = is_last(run);
-    if (!last && move_refuse_large(m, said)) return;
+    if (!last && !said->captured && move_refuse_large(m, said)) return;
+    if (said->captured && step_of(run)->capture.missing == MISSING_FAIL && !json_size(said->captured->values)) {
+        move_fail(m, REASON_NOTHING_CAPTURED, NO_PROPERTY);
+        return;
+    }
     keep_said(m, verdict, said, scratch);
     run->sending = run->awaiting = run->hinted = false;
     if (last && run->outputs_left_out) {
@@ -327,8 +377,10 @@ void move_succeed(struct move *m, const struct said *said, const struct verdict 
     }
     if (last) {
         const char *what = verdict->warned && verdict->word ? verdict->word : verdict->message ? verdict->message : "";
-        move_say(m, "succeeded%s%s%.*s", verdict->warned ? " with a warning" : "", *what ? ": " : "", move_told(what),
-                 what);
+        const char *first = json_text(json_at(run->warnings, 0)).at;
+        bool warned = verdict->warned || (first && !*what);
+        if (first && !*what) what = first;
+        move_say(m, "succeeded%s%s%.*s", warned ? " with a warning" : "", *what ? ": " : "", move_told(what), what);
         move_end(m, RUN_SUCCEEDED, REASON_NONE, NULL);
         return;
     }
@@ -345,20 +397,33 @@ void move_succeed(struct move *m, const struct said *said, const struct verdict 
     m->orders->store = true;
 }
 
-static void again(struct move *m, const struct verdict *verdict) {
+static int64_t retry_delay(struct move *m, const struct verdict *verdict, struct arena *scratch, const char **ret_why) {
     struct run *run = m->run;
-    const struct stage_step *step = step_of(run);
-    bool poll = step->rules.exist; /* a poll goes on until its step's time is up */
-    run->attempt++;
-    if (!poll && run->attempt > step->call.retry_attempts) {
-        move_fail(m, verdict->reason, verdict->message);
+    if (++run->attempt == 1 || !run->failing_since_ms) run->failing_since_ms = m->world->now_ms;
+    struct policy_try one = {.failed = run->attempt,
+                             .since_ms = run->failing_since_ms,
+                             .now_ms = m->world->now_ms,
+                             .wait_ms = verdict->retry_after_ms,
+                             .endless = step_of(run)->rules.exist, /* a poll goes on until its step's time is up */
+                             .random = m->world->random};
+    return policy_delay_ms(scratch, &step_of(run)->call, &one, ret_why);
+}
+
+static void again(struct move *m, const struct verdict *verdict, struct arena *scratch) {
+    const struct stage_step *step = step_of(m->run);
+    const char *why, *what = verdict->message ? verdict->message : "no verdict";
+    int64_t delay_ms = retry_delay(m, verdict, scratch, &why);
+    if (delay_ms < 0) {
+        if (why) what = arena_printf(scratch, "%.*s; %s", move_told(what), what, why);
+        move_fail(m, verdict->reason, what);
         return;
     }
     m->orders->store |= !step->call.idempotent; /* or a restart would find it in doubt */
-    const char *what = verdict->message ? verdict->message : "no verdict";
-    move_say(m, "%s: %.*s; trying again", step->name, move_told(what), what);
-    move_wait(m,
-              m->world->now_ms + pace_retry_ms(&step->call, run->attempt, verdict->retry_after_ms, m->world->random));
+    if (delay_ms >= 1000 && delay_ms == verdict->retry_after_ms)
+        move_say(m, "%s: %.*s; trying again in %lld s, as it asks", step->name, move_told(what), what,
+                 (long long)(delay_ms / 1000));
+    else move_say(m, "%s: %.*s; trying again", step->name, move_told(what), what);
+    move_wait(m, m->world->now_ms + delay_ms);
 }
 
 static struct pace_now pace_of(const struct run *run, const struct run_world *world) {
@@ -376,7 +441,9 @@ static void still_running(struct move *m, const struct verdict *verdict) {
     m->orders->store |= !step_of(run)->call.idempotent; /* it was answered: a restart has to know that */
     move_say_running(m, verdict);
     struct pace_now now = pace_of(run, m->world);
-    move_wait(m, m->world->now_ms + (run->hinted ? MOVE_HINT_GAP_MS : pace_poll_ms(step_of(run), &now)));
+    int64_t delay_ms = run->hinted ? MOVE_HINT_GAP_MS : pace_poll_ms(step_of(run), &now);
+    int64_t asked_ms = verdict->retry_after_ms > RUN_DUE_MAX_MS ? RUN_DUE_MAX_MS : verdict->retry_after_ms;
+    move_wait(m, m->world->now_ms + (asked_ms > delay_ms ? asked_ms : delay_ms));
     run->hinted = false;
 }
 
@@ -433,7 +500,8 @@ static void judge(struct move *m, struct arena *scratch, struct verdict *ret_ver
 static void failed(struct move *m, const struct verdict *verdict, const struct said *said, struct arena *scratch) {
     const char *word = verdict->word, *what = verdict->message ? verdict->message : "";
     bool unknown = verdict->reason == REASON_UNKNOWN_STATUS, by_word = word && (unknown || rule_is(verdict, "failure"));
-    if (word || verdict->reason == REASON_UPSTREAM_FAILED) take_outputs(m, said_value(scratch, said), false, scratch);
+    if (word || verdict->reason == REASON_UPSTREAM_FAILED)
+        take_outputs(m, said, said_value(scratch, said), false, scratch);
     if (by_word)
         what = arena_printf(scratch, "the upstream says \"%.*s\"%s%s%.*s", move_told(word), word,
                             unknown ? ", which no list of the definition names" : "", *what ? " - " : "",
@@ -444,7 +512,7 @@ static void failed(struct move *m, const struct verdict *verdict, const struct s
 static void canceled(struct move *m, const struct verdict *verdict, const struct said *said, struct arena *scratch) {
     struct run *run = m->run;
     const char *word = verdict->word, *what = verdict->message ? verdict->message : "";
-    take_outputs(m, said_value(scratch, said), false, scratch);
+    take_outputs(m, said, said_value(scratch, said), false, scratch);
     run->steps[run->step].status = RUN_CANCELED;
     if (word && rule_is(verdict, "canceled"))
         move_say(m, "%s: the upstream says \"%.*s\"", step_of(run)->name, move_told(word), word);
@@ -459,7 +527,7 @@ void move_decide(struct move *m, const struct verdict *verdict, const struct sai
 }
 
 static void follow(struct move *m, const struct verdict *verdict, const struct said *said, struct arena *scratch) {
-    if (verdict->kind == VERDICT_AGAIN) again(m, verdict);
+    if (verdict->kind == VERDICT_AGAIN) again(m, verdict, scratch);
     else if (verdict->kind == VERDICT_RUNNING) still_running(m, verdict);
     else if (verdict->reason == REASON_IN_DOUBT) run_doubt_begin(m, verdict->message);
     else move_decide(m, verdict, said, scratch);
@@ -476,6 +544,7 @@ static void replied(struct move *m) {
     judged_by(m, &step_of(run)->rules, &verdict);
     note_upstream(m, &verdict);
     note_phase(run, m->event->reply->phase);
+    if (verdict.kind != VERDICT_AGAIN && verdict.kind != VERDICT_RUNNING) capture_log(m, &said, scratch);
     if (run_callback_follows(m, &verdict)) run_callback_await(m, &said, scratch);
     else if (run->cancel_wanted && verdict.kind != VERDICT_SUCCEEDED) run_cancel_stop_now(m);
     else if (!polls || !run_callback_judge_kept(m)) follow(m, &verdict, &said, scratch); /* who came first */
@@ -494,15 +563,19 @@ static void call_refused(struct move *m) {
     else move_fail(m, fault->kind == FAULT_FORBIDDEN ? REASON_REFUSED_EGRESS : REASON_INVALID_REQUEST, fault->what);
 }
 
-/* After the restart, or when its turn comes, it begins anew: in no doubt, since it was not sent. */
+/* It was not sent, so nothing is in doubt: it begins anew, when its turn or its time has come, or after the restart. */
 static void call_held(struct move *m) {
     struct run *run = m->run;
     bool harmless = repeatable(step_of(run));
     if (!harmless) run->sending = false;
     run->steps[run->step].calls--;
     m->orders->store = !harmless;
-    if (m->event->turn) run_queue_held(m);
-    else move_wait(m, m->world->now_ms);
+    if (m->event->turn) {
+        run_queue_held(m);
+        return;
+    }
+    if (m->event->until_ms) move_say(m, "%s: %s", step_of(run)->name, m->event->fault->what);
+    move_wait(m, m->event->until_ms ? m->event->until_ms : m->world->now_ms);
 }
 
 /* ---- time ---- */

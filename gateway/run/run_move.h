@@ -4,6 +4,7 @@
 #ifndef RUN_RUN_MOVE_H
 #define RUN_RUN_MOVE_H
 
+#include "call/capture.h"
 #include "run/run.h"
 
 #define RUN_DUE_MAX_MS (60 * 60 * 1000) /* nothing is put off for longer */
@@ -22,9 +23,11 @@ struct move {
 struct said {
     const struct reply *reply; /* NULL: the message does */
     struct inbox_message message;
+    const struct captured *captured; /* what the reply's log gave, of a step that captures; else NULL */
 };
 
 static inline const struct json *said_value(struct arena *arena, const struct said *said) {
+    if (said->captured) return reply_value_with(arena, said->reply, json_new_text(arena, said->captured->log));
     return said->reply ? reply_value(arena, said->reply) : said->message.value;
 }
 

@@ -56,9 +56,20 @@ static bool check_parameter(struct compile *c, struct text name, struct fault *f
                      compile_hint(c, name, names, s->param_count));
 }
 
+static void note_lacked(struct compile *c, const char *name) {
+    struct text rest = text_of(c->lacked), other;
+    while (text_cut(&rest, ',', &other))
+        if (text_is(text_trim(other), name)) return;
+    c->lacked = c->lacked ? arena_printf(c->arena, "%s, %s", c->lacked, name) : name;
+}
+
 static bool check_secret(struct compile *c, struct text name, struct fault *fault) {
     const char *wanted = arena_strndup(c->arena, name.at, name.len);
     if (!c->context->secret_known || c->context->secret_known(c->context->arg, wanted)) return true;
+    if (c->may_lack) {
+        note_lacked(c, wanted);
+        return true;
+    }
     char *upper = arena_strdup(c->arena, wanted);
     for (char *s = upper; *s; s++)
         if (*s >= 'a' && *s <= 'z') *s = (char)(*s + 'A' - 'a');
@@ -86,10 +97,10 @@ static bool check_outputs(struct compile *c, size_t step, const struct text *nam
     if (step >= c->scope.outputs)
         return fault_set(fault, FAULT_UNDEFINED, NULL, "the outputs of \"%s\" are not made yet when this is needed",
                          name);
-    if (of->output_count == 0)
+    if (of->output_count == 0 && !of->capture.properties)
         return fault_set(fault, FAULT_UNDEFINED, NULL, "the step \"%s\" declares no outputs", name);
     c->stage->names_outputs = true;
-    if (count == 0) return true;
+    if (count == 0 || of->capture.properties) return true; /* what a log gives, the job knows */
     const char **known = arena_array_of(c->arena, const char *, of->output_count);
     for (size_t i = 0; i < of->output_count; i++) known[i] = of->outputs[i].name;
     return check_member(c, arena_printf(c->arena, "%s.outputs", name), names[0], known, of->output_count, fault);
@@ -102,6 +113,9 @@ static bool check_step(struct compile *c, const char *root, const struct text *n
     if (step >= c->scope.steps)
         return fault_set(fault, FAULT_UNDEFINED, NULL, "the step \"%s\" has not replied when this is needed", root);
     if (count == 0) return true;
+    if (text_is(names[0], "body") && c->stage->steps[step].capture.properties)
+        return fault_set(fault, FAULT_UNDEFINED, NULL,
+                         "the log of \"%s\" is not kept; what was captured is in %s.outputs", root, root);
     if (text_is(names[0], "outputs")) return check_outputs(c, step, names + 1, count - 1, fault);
     return check_member(c, root, names[0], reply_members, 4, fault);
 }

@@ -26,6 +26,8 @@ struct compile {
     struct stage *stage;
     struct compile_scope scope;
     struct template_names names;
+    bool may_lack;       /* a secret that is not known disables the stage, and is no mistake */
+    const char *lacked;  /* names of such secrets, with ", " between them; NULL: none */
     size_t steps_used;   /* 1 + the highest step that a template compiled since this was zeroed speaks of */
     bool callback_used;  /* a template compiled since this was cleared speaks of callback */
     struct buf warnings; /* of struct fault */
@@ -64,6 +66,7 @@ void compile_call(struct compile *c, const struct conf *group, const char *of, e
 void compile_call_defaults(struct stage_call *call);             /* before fields_read */
 const struct conf *compile_rules_find(const struct conf *group); /* what makes a step repeat; or NULL */
 void compile_rules(struct compile *c, const struct conf *group, const char *of, bool must, struct stage_step *step);
+void compile_capture(struct compile *c, const struct conf *at, struct stage_capture *capture); /* `at` may be NULL */
 const struct stage_callback *compile_callback(struct compile *c, const struct conf *group, const char *of,
                                               bool polls); /* `group` is callback = { … }; `polls`: its step does */
 void compile_waiting(struct compile *c, const struct conf *group, const char *of,

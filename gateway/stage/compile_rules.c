@@ -194,6 +194,28 @@ void compile_rules(struct compile *c, const struct conf *group, const char *of, 
     read_pace(c, group, step);
 }
 
+static bool word_given(const struct conf *group, const char *name, const char *word) {
+    const struct conf *at = conf_find(group, name);
+    return at && at->kind == CONF_STRING && text_is(at->string, word);
+}
+
+void compile_capture(struct compile *c, const struct conf *at, struct stage_capture *capture) {
+    if (!at || !fields_type_fits(at, FIELD_CAPTURE)) return;
+    capture->properties = true;
+    if (at->kind == CONF_STRING) {
+        if (text_is(at->string, "properties")) return;
+        compile_fault(c, at, FAULT_INVALID, "capture: \"%.*s\" is not properties", TEXT_ARG(at->string));
+        return;
+    }
+    struct field_place place = {&fields_capture, NULL};
+    fields_read(c, at, "capture", &place, 1);
+    if (!conf_find(at, "format")) compile_fault(c, at, FAULT_INVALID, "capture needs format = \"properties\"");
+    if (word_given(at, "framing", "docker")) capture->framing = FRAMING_DOCKER;
+    if (word_given(at, "framing", "none")) capture->framing = FRAMING_NONE;
+    if (word_given(at, "missing", "ignore")) capture->missing = MISSING_IGNORE;
+    if (word_given(at, "missing", "fail")) capture->missing = MISSING_FAIL;
+}
+
 static bool read_output(struct compile *c, const struct conf *at, struct stage_output *output) {
     output->name = at->name;
     if (at->kind != CONF_STRING) {

@@ -24,6 +24,10 @@ static const struct field stage_fields[] = {
         "Required."),
     ROW(STRING, label, IN(stage, label), "", "the name", "What people see."),
     ROW(STRING, description, IN(stage, description), "", "", "One sentence for people."),
+    ROW(ENABLED, enabled, HAND, "", "true",
+        "false: the file is checked, and its stage is not offered. `\"auto\"`: it is, once all secrets that it names "
+        "are "
+        "set."),
     ROW(GROUPS, parameters, HAND, "", "none", "What a caller may give; see below."),
     ROW(GROUP, request, HAND, "", "", "The call that starts the work."),
     ROW(GROUP, status, HAND, "", "none",
@@ -76,6 +80,9 @@ static const struct field call_fields[] = {
     ROW(TEMPLATE, url, HAND, "", "",
         "An http or https URL. Scheme, host and port stand as text, or all of it is one expression: `\"{{ "
         "request.body.links.self }}\"`. Required."),
+    ROW(STRING, unix_socket, HAND, "", "none",
+        "Connects to this socket of the machine in place of the URL's host, as `curl --unix-socket` does: "
+        "`\"/run/docker.sock\"`. A URL out of a reply keeps the socket of its call, where it has the same origin."),
     ROW(PAIRS, headers, HAND, "", "none",
         "Further headers; values are templates. The list form is for names that libconfig cannot spell."),
     ROW(STRING, template, HAND, "", "none", "The body: a file below the directory of templates."),
@@ -120,8 +127,13 @@ static const struct field retry_fields[] = {
     ROW(DURATION, delay, IN(stage_call, retry_delay_ms), "0s..1d", "1s",
         "Before the first of them; it doubles each time."),
     ROW(DURATION, max_delay, IN(stage_call, retry_max_delay_ms), "0s..1d", "30s", "The longest delay."),
-    LATER(budget),
-    LATER(on),
+    ROW(DURATION, budget, IN(stage_call, retry_budget_ms), "0s..30d", "none",
+        "From the first failure to the last try, of a step that repeats as well; `\"0s\"` is none. Where the upstream "
+        "asks "
+        "to wait for longer, the call has failed at once."),
+    ROW(CODES, on, IN(stage_call, retry_on), "", "408,425,429,5xx; 429 for a call that is not idempotent",
+        "Status codes after which a call is tried again. Of a call that is not idempotent only 4xx and 503 count: with "
+        "any other it may have been acted on."),
 };
 
 static const struct field repeat_fields[] = {
@@ -138,11 +150,21 @@ static const struct field repeat_fields[] = {
     ROW(DURATION, not_found_grace, IN(stage_step, not_found_grace_ms), "0s..1d", "0s",
         "So long after the step began, a 404 means \"not there yet\"."),
     ROW(GROUP, outputs, HAND, "", "none", "As at the top, from this step's last reply."),
+    ROW(CAPTURE, capture, HAND, "", "none", "The reply is a log, and lines of it are outputs; see \"Logs\"."),
     LATER(follow),
     ROW(GROUP, callback, HAND, "", "none", "The step waits to be called back by its upstream; see \"Callbacks\"."),
-    LATER(capture),
     LATER(artifacts),
     LATER(when),
+};
+
+static const struct field capture_fields[] = {
+    ROW(STRING, format, HAND, "properties", "",
+        "How a line says it: `SPINNAKER_PROPERTY_name=value`, "
+        "`SPINNAKER_CONFIG_JSON={…}`. Required."),
+    ROW(STRING, framing, HAND, "docker|none", "by the reply's Content-Type",
+        "`docker`: the log comes as the Docker Engine API's multiplexed stream, which not every engine says in its "
+        "Content-Type."),
+    ROW(STRING, missing, HAND, "warn|ignore|fail", "warn", "What it means that the log has no such line."),
 };
 
 static const struct field judging_fields[] = {
@@ -271,6 +293,7 @@ TABLE(tls, "`tls`");
 TABLE(retry, "`retry`");
 TABLE(repeat, "Repeating: `status`, and each of `steps`");
 TABLE(judging, "Judging: `status`, and each of `steps`");
+TABLE(capture, "`capture`");
 TABLE(callback, "`callback`, besides the settings of \"Judging\", which judge the callback's body here");
 TABLE(verify, "`verify`");
 TABLE(step, "Each of `steps`, besides a call's and a repeating step's settings");
@@ -316,6 +339,8 @@ bool fields_type_fits(const struct conf *conf, enum field_type type) {
     case FIELD_REDIRECTS: return kind == CONF_BOOL || kind == CONF_INT;
     case FIELD_KEY: return kind == CONF_BOOL || kind == CONF_STRING;
     case FIELD_PAIRS: return kind == CONF_GROUP || (is_list(conf) && list_of(conf, true));
+    case FIELD_ENABLED: return kind == CONF_BOOL || kind == CONF_STRING;
+    case FIELD_CAPTURE: return kind == CONF_STRING || kind == CONF_GROUP;
     case FIELD_GROUP: return kind == CONF_GROUP;
     case FIELD_GROUPS: return is_list(conf) && list_of(conf, true);
     case FIELD_ANY:
@@ -482,9 +507,9 @@ static void add_allowed(struct buf *out, const char *allowed) {
 
 void fields_print_reference(struct buf *out) {
     static const struct field_table *const tables[] = {
-        &fields_stage, &fields_limits, &fields_breaker, &fields_dedup,    &fields_param,  &fields_call,
-        &fields_pair,  &fields_auth,   &fields_tls,     &fields_retry,    &fields_repeat, &fields_judging,
-        &fields_step,  &fields_doubt,  &fields_probe,   &fields_callback, &fields_verify};
+        &fields_stage,   &fields_limits, &fields_breaker, &fields_dedup, &fields_param,    &fields_call,
+        &fields_pair,    &fields_auth,   &fields_tls,     &fields_retry, &fields_repeat,   &fields_judging,
+        &fields_capture, &fields_step,   &fields_doubt,   &fields_probe, &fields_callback, &fields_verify};
     for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) {
         buf_addf(out, "%s### %s\n\n| setting | is | default | meaning |\n|---|---|---|---|\n", i ? "\n" : "",
                  tables[i]->title);

@@ -25,6 +25,8 @@
     X(STEADY, "a duration such as \"2m\", or how many replies in a row")         \
     X(REDIRECTS, "true, false, or how many")                                     \
     X(PAIRS, "a group { name = \"…\"; } or a list ( { name = …; value = …; } )") \
+    X(ENABLED, "true, false, or \"auto\"")                                       \
+    X(CAPTURE, "\"properties\", or a group { … }")                               \
     X(KEY, "true, or the header's name in quotes")                               \
     X(GROUP, "a group { … }")                                                    \
     X(GROUPS, "a list of groups: ( { … }, { … } )")                              \
@@ -55,8 +57,8 @@ struct field_table {
 };
 
 extern const struct field_table fields_stage, fields_limits, fields_breaker, fields_dedup, fields_param, fields_call,
-    fields_auth, fields_tls, fields_retry, fields_repeat, fields_judging, fields_step, fields_pair, fields_doubt,
-    fields_probe, fields_callback, fields_verify;
+    fields_auth, fields_tls, fields_retry, fields_repeat, fields_judging, fields_capture, fields_step, fields_pair,
+    fields_doubt, fields_probe, fields_callback, fields_verify;
 
 struct compile;
 struct stage_words;

@@ -166,6 +166,10 @@ static void compile_step(struct compile *c, const struct plan *plan, size_t inde
                       "%s has no url, so it gets no reply to judge; what judges the callback stands in callback", of);
     step->callback = compile_callback(c, callback, of, step->rules.exist);
     compile_doubt(c, group, of, step);
+    compile_capture(c, conf_find(group, "capture"), &step->capture);
+    if (step->capture.properties && step->callback)
+        compile_fault(c, conf_find(group, "capture"), FAULT_INVALID,
+                      "capture reads the reply to a call, and %s waits for a callback; make two steps of it", of);
     c->scope.steps = index + 1;
     compile_outputs(c, conf_find(group, "outputs"), &step->outputs, &step->output_count);
 }
@@ -203,12 +207,28 @@ static void compile_hosts(struct compile *c, const struct conf *at) {
     c->stage->host_count = hosts.count;
 }
 
+static void read_enabled(struct compile *c, const struct conf *at) {
+    if (!at || !fields_type_fits(at, FIELD_ENABLED)) return;
+    if (at->kind == CONF_STRING && !text_is(at->string, "auto"))
+        compile_fault(c, at, FAULT_INVALID, "enabled: \"%.*s\" is not true, false or \"auto\"", TEXT_ARG(at->string));
+    c->may_lack = at->kind == CONF_STRING || !at->truth;
+    if (at->kind == CONF_BOOL && !at->truth) c->stage->disabled = "its definition says enabled = false";
+}
+
+static void explain_lacked(struct compile *c) {
+    if (!c->lacked || c->stage->disabled) return;
+    bool several = strchr(c->lacked, ',') != NULL;
+    c->stage->disabled = arena_printf(c->arena, "it needs the secret%s %s; docs/operations.md says how one is set",
+                                      several ? "s" : "", c->lacked);
+}
+
 static void compile_top(struct compile *c, const struct conf *top) {
     const struct conf *name = conf_find(top, "name"), *params = conf_find(top, "parameters");
     struct stage *stage = c->stage;
     struct field_place place = {&fields_stage, stage};
     struct plan plan = {0};
     fields_read(c, top, "a definition", &place, 1);
+    read_enabled(c, conf_find(top, "enabled"));
     if (!name) compile_fault(c, top, FAULT_INVALID, "a definition needs a name: name = \"…\"");
     else if (name->kind == CONF_STRING && name->string.len) compile_name_check(c, name, "stage", COMPILE_STAGE_NAME);
     if (params && fields_type_fits(params, FIELD_GROUPS)) compile_params(c, params);
@@ -216,7 +236,7 @@ static void compile_top(struct compile *c, const struct conf *top) {
     make_roots(c, &plan);
     compile_limits(c, top);
     struct stage_step *steps = arena_array_of(c->arena, struct stage_step, plan.count);
-    stage->steps = steps;
+    stage->steps = steps; /* what templates may say of a step depends on it */
     for (size_t i = 0; i < plan.count; i++) compile_step(c, &plan, i, &steps[i]);
     check_callbacks_told(c, &plan, steps);
     stage->step_count = plan.count;
@@ -224,6 +244,7 @@ static void compile_top(struct compile *c, const struct conf *top) {
     c->scope.steps = c->scope.outputs = plan.count;
     compile_outputs(c, conf_find(top, "outputs"), &stage->outputs, &stage->output_count);
     compile_hosts(c, conf_find(top, "hosts"));
+    explain_lacked(c);
 }
 
 static void finish(struct compile *c) {

@@ -64,6 +64,7 @@ struct stage_tls {
 struct stage_call {
     const char *method; /* upper case */
     const struct template *url;
+    const char *unix_socket; /* what is connected to in place of the URL's host; NULL: the host */
     const struct stage_header *headers;
     size_t header_count;
     const struct template *body;     /* NULL: none */
@@ -80,6 +81,9 @@ struct stage_call {
         *idempotency_header; /* NULL: none. It carries the same value at each try, and the upstream knows it again */
     unsigned retry_attempts; /* further tries of a call that failed in a way that allows one */
     int64_t retry_delay_ms, retry_max_delay_ms;
+    int64_t retry_budget_ms;  /* from the first failure in a row to the last try; 0: none */
+    struct code_set retry_on; /* codes after which it may be tried again; call/policy says which of them count */
+    bool retry_on_given;      /* by the definition */
 };
 
 struct stage_words {
@@ -110,6 +114,15 @@ struct stage_rules {
     const struct jsonpath *message;
     /* prometheus-gate and its like: the value is a number that has to meet a threshold. NULL without one. */
     const struct template *at_most, *at_least;
+};
+
+/* What is read out of a reply that is a log; see call/capture. */
+enum stage_framing { FRAMING_BY_TYPE, FRAMING_NONE, FRAMING_DOCKER };
+enum stage_missing { MISSING_WARN, MISSING_IGNORE, MISSING_FAIL };
+struct stage_capture {
+    bool properties;
+    enum stage_framing framing;
+    enum stage_missing missing; /* what it means that nothing was found */
 };
 
 /* How a callback shows from whom it is. */
@@ -147,6 +160,7 @@ struct stage_step {
     bool adaptive;              /* poll where the stage's runs used to end */
     int64_t timeout_ms;         /* of the whole step; 0: none of its own */
     int64_t not_found_grace_ms; /* so long after the step began a 404 means "not yet" */
+    struct stage_capture capture;
     const struct stage_output *outputs;
     size_t output_count;
 };
@@ -167,7 +181,8 @@ struct stage_probe {
 struct stage {
     struct arena *arena;
     const char *name, *label, *description;
-    const char *file; /* as it was read: "stages.d/load-test.conf" */
+    const char *file;     /* as it was read: "stages.d/load-test.conf" */
+    const char *disabled; /* why it is not to be offered, a sentence; NULL: it is */
     const struct param *params;
     size_t param_count;
     const struct stage_step *steps;

@@ -202,10 +202,29 @@ static void test_in_doubt(void **state) {
     stage_unref(s);
 }
 
+static void test_log(void **state) {
+    (void)state;
+    enter("tests/good");
+    struct stage *s = load("log.conf");
+    static const struct stage_capture wanted[] = {{true, FRAMING_BY_TYPE, MISSING_WARN},
+                                                  {true, FRAMING_BY_TYPE, MISSING_WARN},
+                                                  {true, FRAMING_DOCKER, MISSING_FAIL},
+                                                  {true, FRAMING_NONE, MISSING_IGNORE}};
+    assert_int_equal(s->step_count, 4);
+    for (size_t i = 0; i < 4; i++) {
+        assert_true(s->steps[i].capture.properties);
+        assert_int_equal(s->steps[i].capture.framing, wanted[i].framing);
+        assert_int_equal(s->steps[i].capture.missing, wanted[i].missing);
+        assert_false(s->steps[i].rules.exist);
+    }
+    stage_unref(s);
+}
+
 static void check_everything(const struct stage *s) {
     const struct stage_call *call = &s->steps[0].call;
     const struct stage_rules *rules = &s->steps[1].rules;
     assert_string_equal(s->name, "everything.1_x");
+    assert_null(s->disabled); /* its secrets are known */
     assert_int_equal(s->timeout_ms, 2 * 3600 * 1000);
     assert_int_equal(s->host_count, 3);
     assert_int_equal(s->param_count, 9);
@@ -241,6 +260,8 @@ static void check_everything(const struct stage *s) {
     assert_int_equal(call->retry_attempts, 4);
     assert_int_equal(call->retry_delay_ms, 10);
     assert_int_equal(call->retry_max_delay_ms, 20);
+    assert_null(call->unix_socket);
+    assert_string_equal(s->steps[1].call.unix_socket, "/run/everything.sock");
     assert_int_equal(s->steps[1].timeout_ms, 0);
     assert_int_equal(s->steps[1].not_found_grace_ms, 10000);
     assert_true(rules->unknown_fails);
@@ -401,6 +422,7 @@ int main(void) {
         cmocka_unit_test(test_in_doubt),
         cmocka_unit_test(test_callbacks),
         cmocka_unit_test(test_callbacks_to_nowhere),
+        cmocka_unit_test(test_log),
         cmocka_unit_test(test_everything),
         cmocka_unit_test(test_pinned),
         cmocka_unit_test(test_pinned_is_checked),

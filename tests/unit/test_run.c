@@ -278,6 +278,92 @@ static void test_outputs_that_are_missing(void **state) {
     rig_end(&rig);
 }
 
+/* ---- logs ---- */
+
+#define RIG_LOG(more)                                                                                                \
+    "name = \"s\"; parameters = ( { name = \"token\"; type = \"secret\"; } ); steps = ( { name = \"log\"; url = "    \
+    "\"http://up.test/\"; capture = " more " outputs = { last = \"{{ body[-3:] }}\"; own = \"{{ code }}\"; }; }, { " \
+    "name = \"end\"; url = \"http://up.test/{{ log.outputs.image }}\"; } ); outputs = { again = \"{{ "               \
+    "log.outputs.Image }}\"; };"
+
+static const struct log_case {
+    const char *definition, *log;
+    enum run_status status;
+    enum reason reason;
+    const char *outputs, *warnings, *progress;
+} log_cases[] = {
+    {RIG_LOG("\"properties\";"), "SPINNAKER_PROPERTY_Image=a:1\nSPINNAKER_PROPERTY_own=theirs\nbye", RUN_SUCCEEDED,
+     REASON_NONE, "{\"Image\":\"a:1\",\"image\":\"a:1\",\"own\":200,\"last\":\"bye\",\"again\":\"a:1\"}", "[]",
+     "succeeded"},
+    {RIG_LOG("\"properties\";"), "SPINNAKER_PROPERTY_Image=hunter22\nSPINNAKER_PROPERTY_hunter22=x\n12345",
+     RUN_SUCCEEDED, REASON_NONE,
+     "{\"Image\":\"***\",\"image\":\"***\",\"***\":\"x\",\"last\":\"345\",\"own\":200,\"again\":\"***\"}", "[]",
+     "succeeded"},
+    {RIG_LOG("\"properties\";"), "SPINNAKER_PROPERTY_Image=a\n.\nSPINNAKER_CONFIG_JSON={\n{}", RUN_SUCCEEDED,
+     REASON_NONE, "{\"Image\":\"a\",\"image\":\"a\",\"last\":\"\\n{}\",\"own\":200,\"again\":\"a\"}",
+     "[\"log: line 3: what follows SPINNAKER_CONFIG_JSON= is not a JSON object\"]",
+     "succeeded with a warning: log: line 3: what follows SPINNAKER_CONFIG_JSON= is not a JSON object"},
+    {RIG_LOG("{ format = \"properties\"; missing = \"fail\"; };"), "nothing", RUN_TERMINAL, REASON_NOTHING_CAPTURED, "",
+     "", "log: the log has no line that begins with SPINNAKER_PROPERTY_ or SPINNAKER_CONFIG_JSON="},
+};
+
+static void assert_json(const struct json *value, const char *wanted) {
+    struct buf text;
+    buf_init(&text, 1 << 16);
+    if (value) json_write(&text, value);
+    assert_string_equal(buf_cstr(&text), wanted);
+    buf_fini(&text);
+}
+
+static void test_logs(void **state) {
+    (void)state;
+    for (size_t i = 0; i < sizeof log_cases / sizeof *log_cases; i++) {
+        const struct log_case *c = &log_cases[i];
+        struct arena *arena = arena_new();
+        struct json *parameters = json_new_object(arena);
+        struct rig rig;
+        json_set(parameters, "token", json_new_string(arena, "hunter22"));
+        rig_begin(&rig, c->definition, i);
+        rig_start_with(&rig, parameters);
+        rig_stored(&rig);
+        rig_answer(&rig, 200, c->log);
+        rig_stored(&rig);
+        if (c->status == RUN_SUCCEEDED) {
+            assert_null(json_gets(rig.run->steps[0].value, "body")); /* a log is not kept */
+            rig_restart(&rig);
+            rig_due(&rig);
+            rig_answer(&rig, 200, "{}");
+        }
+        assert_ends(&rig, c->status, c->reason);
+        if (c->outputs[0]) assert_json(rig.run->outputs, c->outputs);
+        if (c->warnings[0]) assert_json(rig.run->warnings ? rig.run->warnings : json_new_array(arena), c->warnings);
+        assert_string_equal(rig.run->progress, c->progress);
+        rig_end(&rig);
+        arena_free(arena);
+    }
+}
+
+/* Nothing to capture: said, or not, and the run goes on; as the last step too. */
+static void test_log_without_lines(void **state) {
+    (void)state;
+    static const char *const missing[] = {"warn", "ignore"};
+    for (size_t i = 0; i < 2; i++) {
+        struct rig rig;
+        char definition[256];
+        snprintf(definition, sizeof definition,
+                 "name = \"s\"; request = { method = \"GET\"; url = \"http://up.test/\"; capture = { format = "
+                 "\"properties\"; missing = \"%s\"; }; };",
+                 missing[i]);
+        begin(&rig, definition);
+        rig_stored(&rig);
+        rig_answer(&rig, 200, "done\n");
+        assert_ends(&rig, RUN_SUCCEEDED, REASON_NONE);
+        assert_int_equal(json_size(rig.run->warnings), 1 - i);
+        assert_int_equal(strstr(rig.run->progress, "the log has no line") != NULL, 1 - i);
+        rig_end(&rig);
+    }
+}
+
 /* What a failed run gave helps to find out why. */
 static void test_outputs_of_a_run_without_success(void **state) {
     (void)state;
@@ -1763,6 +1849,8 @@ int main(void) {
         cmocka_unit_test(test_outputs),
         cmocka_unit_test(test_outputs_in_templates),
         cmocka_unit_test(test_outputs_that_are_missing),
+        cmocka_unit_test(test_logs),
+        cmocka_unit_test(test_log_without_lines),
         cmocka_unit_test(test_outputs_of_a_run_without_success),
         cmocka_unit_test(test_one_record_between_two_calls),
         cmocka_unit_test(test_long_messages),
