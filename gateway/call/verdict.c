@@ -1,12 +1,12 @@
 /* Judging: from a reply to a verdict, by the rules of its step.
  *
  * Pure: no clock, no socket. Here is the outside of the reply (did it come, is its code expected); its body is judged
- * by verdict_body. What may pass (unreachable, 5xx, 429, 408, 425, a 404 just after the start) gives AGAIN, and the run
- * decides how often; but a call that is not idempotent gives AGAIN only when it was never sent, or when a status 429
- * says that it was not acted on. */
+ * by verdict_body. What may be done again after a call that failed is policy's to say; how often is the run's. */
 #include "call/verdict.h"
 
 #include <string.h>
+
+#include "call/policy.h"
 
 static const char *const words[] = {
 #define X(id, word) [REASON_##id] = word,
@@ -24,59 +24,28 @@ enum reason reason_parse(const char *word) {
     return REASON_NONE;
 }
 
-/* Retry-After in seconds (RFC 9110, 10.2.3); its date form is not looked at. */
-static int64_t retry_after(const struct reply *reply) {
-    const char *value = reply_header(reply, "Retry-After");
-    int64_t seconds;
-    if (!value || !text_to_int(text_trim(text_of(value)), &seconds) || seconds < 0 || seconds > 86400) return -1;
-    return seconds * 1000;
-}
-
 static void fail(struct verdict *verdict, enum reason reason, const char *message) {
     verdict->kind = VERDICT_FAILED;
     verdict->reason = reason;
     verdict->message = message;
 }
 
-static void judge_failed_call(const struct stage_step *step, const struct reply *reply, struct verdict *verdict) {
-    verdict->message = reply->fault.what;
-    bool may_pass = reply->fault.kind != FAULT_FORBIDDEN && reply->fault.kind != FAULT_TOO_LARGE &&
-                    reply->fault.kind != FAULT_INVALID && reply->fault.kind != FAULT_UNSUPPORTED;
-    if (may_pass && (reply->phase == REPLY_NEVER_SENT || step->call.idempotent)) {
-        verdict->kind = VERDICT_AGAIN;
-        verdict->reason = reply->phase == REPLY_NEVER_SENT ? REASON_UPSTREAM_UNREACHABLE : REASON_BAD_REPLY;
-        return;
-    }
-    fail(verdict,
-         reply->fault.kind == FAULT_FORBIDDEN     ? REASON_REFUSED_EGRESS
-         : reply->fault.kind == FAULT_INVALID     ? REASON_INVALID_REQUEST
-         : reply->fault.kind == FAULT_TOO_LARGE   ? REASON_BAD_REPLY
-         : reply->fault.kind == FAULT_UNSUPPORTED ? REASON_BAD_REPLY
-         : step->call.idempotent                  ? REASON_BAD_REPLY
-         : reply->phase == REPLY_MAYBE_ACTED_ON   ? REASON_IN_DOUBT
-                                                  : REASON_UPSTREAM_UNREACHABLE,
-         reply->fault.what);
+/* What may be done again is; what else went wrong is the end. */
+static void judge_by_policy(const struct policy *policy, const char *message, struct verdict *verdict) {
+    fail(verdict, policy->reason, message);
+    if (policy->answer == POLICY_AGAIN) verdict->kind = VERDICT_AGAIN;
 }
 
 static void judge_refusal(struct arena *arena, const struct stage_step *step, const struct reply *reply,
-                          const struct json *body, const struct verdict_scope *scope, struct verdict *verdict) {
-    bool busy = reply->code == 429;
-    bool passing = reply->code >= 500 || reply->code == 408 || reply->code == 425;
+                          const struct json *body, const struct verdict_scope *scope, const struct policy *policy,
+                          struct verdict *verdict) {
     bool early = reply->code == 404 && step->rules.exist && scope->elapsed_ms < step->not_found_grace_ms;
     const char *error = verdict_error(arena, &step->rules, body, scope->roots);
-    verdict->rule = "expect";
-    verdict->message = arena_printf(arena, "the upstream answered %d%s%s", reply->code, error ? ": " : "",
-                                    error ? error : "");
-    if (early) {
-        verdict->kind = VERDICT_RUNNING;
-        verdict->rule = "not_found_grace";
-    } else if (busy || (passing && step->call.idempotent)) {
-        verdict->kind = VERDICT_AGAIN;
-        verdict->reason = REASON_UPSTREAM_REFUSED;
-        verdict->retry_after_ms = retry_after(reply);
-    } else {
-        fail(verdict, REASON_UPSTREAM_REFUSED, verdict->message);
-    }
+    const char *between = error ? ": " : "";
+    if (!error) error = "";
+    judge_by_policy(policy, arena_printf(arena, "the upstream answered %d%s%s", reply->code, between, error), verdict);
+    verdict->rule = early ? "not_found_grace" : "expect";
+    if (early) verdict->kind = VERDICT_RUNNING, verdict->reason = REASON_NONE;
 }
 
 /* The reply at hand becomes what templates call body, headers and code. */
@@ -90,19 +59,19 @@ static void put_reply(struct arena *arena, const struct reply *reply, const stru
 void verdict_judge(struct arena *arena, const struct stage_step *step, const struct reply *reply,
                    const struct verdict_scope *scope, struct verdict *ret_verdict) {
     const struct stage_rules *rules = &step->rules;
-    *ret_verdict = (struct verdict){.kind = VERDICT_RUNNING, .percent = -1, .retry_after_ms = -1};
+    struct policy policy = policy_judge(&step->call, reply, scope->now_ms);
+    bool is_json, expected = policy.answer == POLICY_EXPECTED;
+    *ret_verdict = (struct verdict){.kind = VERDICT_RUNNING, .percent = -1};
     if (reply->phase != REPLY_ANSWERED) {
-        judge_failed_call(step, reply, ret_verdict);
-        return;
-    }
-    bool is_json, expected = code_set_holds(&step->call.expect, reply->code);
-    if (expected && !rules->exist && !rules->use_roots) {
+        judge_by_policy(&policy, reply->fault.what, ret_verdict);
+    } else if (expected && !rules->exist && !rules->use_roots) {
         ret_verdict->kind = VERDICT_SUCCEEDED;
         ret_verdict->rule = "expect";
-        return;
+    } else {
+        const struct json *body = expected || rules->use_roots ? reply_body(arena, reply, &is_json) : NULL;
+        if (rules->use_roots && scope->roots) put_reply(arena, reply, body, scope->roots);
+        if (expected) verdict_judge_body(arena, rules, body, scope->roots, ret_verdict);
+        else judge_refusal(arena, step, reply, body, scope, &policy, ret_verdict);
     }
-    const struct json *body = expected || rules->use_roots ? reply_body(arena, reply, &is_json) : NULL;
-    if (rules->use_roots && scope->roots) put_reply(arena, reply, body, scope->roots);
-    if (expected) verdict_judge_body(arena, rules, body, scope->roots, ret_verdict);
-    else judge_refusal(arena, step, reply, body, scope, ret_verdict);
+    ret_verdict->retry_after_ms = policy.wait_ms;
 }

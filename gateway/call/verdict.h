@@ -56,7 +56,7 @@ struct verdict {
     int percent;            /* 0…100; -1 unknown */
     const char *message;    /* for progress; or NULL */
     const char *rule;       /* the setting that decided: "failure", "success_when", "expect" …; NULL: none did */
-    int64_t retry_after_ms; /* of AGAIN: what the upstream asked for; -1: nothing */
+    int64_t retry_after_ms; /* so long the upstream asks not to be asked again; -1: nothing */
 };
 
 /* What judging may know besides the reply. */

@@ -298,6 +298,7 @@ static void on_reply(void *arg, const struct reply *reply) {
             LOG_STR("phase", reply_phase_word(reply->phase)), LOG_STR("method", life->request.method),
             LOG_INT("code", reply->code), LOG_INT("ms", reply->took_ms), LOG_INT("bytes", reply->body.len),
             LOG_STR("what", reply->phase == REPLY_ANSWERED ? NULL : reply->fault.what));
+    holds_note(&life->engine->holds, &life->request, reply, loop_wall_ms(life->engine->loop));
     /* The reply lives in the attempt's arena, which has to outlast the move that reads it. */
     struct arena *attempt = life->attempt;
     life->attempt = NULL;
@@ -326,21 +327,38 @@ static bool render(struct life *life, enum run_call call, struct fault *fault) {
     return request_render(life->attempt, run_call_of(run, call), &source, &life->request, fault);
 }
 
+/* The upstream has asked for quiet: the call waits, and is rendered anew then. */
+static bool hold_for_quiet(struct life *life) {
+    struct engine *engine = life->engine;
+    struct fault fault;
+    const char *why;
+    struct run_world world = world_of(life);
+    int64_t until_ms = holds_until_ms(&engine->holds, life->attempt, &life->request, world.now_ms, world.random, &why);
+    if (!until_ms) return false;
+    fault_set(&fault, FAULT_UPSTREAM, NULL, "%s", why);
+    turns_called(life, NULL); /* its turn, if it had one, is for others */
+    end_attempt(life);
+    struct log_context ctx = life_context(life->run);
+    log_fault(LOG_DEBUG, "call_held", &ctx, &fault);
+    drive(life, &(struct run_event){.kind = RUN_EVENT_HELD, .fault = &fault, .until_ms = until_ms});
+    return true;
+}
+
 /* Its turn has not come: it is rendered anew when it has. */
-static void hold_call(struct life *life, const char *turn) {
+static bool hold_for_turn(struct life *life, enum run_call call) {
+    char turn[TURNS_TEXT_SIZE];
+    if (turns_call(life, call, turn)) return false;
     end_attempt(life);
     drive(life, &(struct run_event){.kind = RUN_EVENT_HELD, .turn = turn});
+    return true;
 }
 
 static void begin_call(struct life *life, enum run_call call) {
     struct fault fault;
-    char turn[TURNS_TEXT_SIZE];
     life->attempt = arena_new();
-    if (render(life, call, &fault)) {
-        if (!turns_call(life, call, turn)) {
-            hold_call(life, turn);
-            return;
-        }
+    bool rendered = render(life, call, &fault);
+    if (rendered && (hold_for_quiet(life) || hold_for_turn(life, call))) return;
+    if (rendered) {
         life->transfer = transfer_begin(life->engine->upstream, &life->request, life->attempt, on_reply, life);
         return;
     }
@@ -499,5 +517,6 @@ void engine_free(struct engine *engine) {
     index_fini(&engine->by_id);
     index_fini(&engine->by_key);
     pasts_fini(&engine->pasts);
+    holds_fini(&engine->holds);
     mem_free(engine);
 }

@@ -98,6 +98,7 @@ void run_record_write(const struct run *run, const struct run_world *world, stru
     add_int(out, "timed_out", run->timed_out);
     if (run->deadline_ms) add_int(out, "deadline", run->deadline_ms);
     add_int(out, "attempt", run->attempt);
+    if (run->attempt) add_int(out, "failing_since", run->failing_since_ms);
     add_int(out, "probe_attempt", run->probe_attempt);
     add_int(out, "step_began", run->step_began_ms);
     add_int(out, "due", run->due_ms);
@@ -169,6 +170,7 @@ static void load_members(struct run *run, const struct json *record) {
     run->timed_out = int_of(record, "timed_out");
     run->deadline_ms = int_of(record, "deadline");
     run->attempt = (unsigned)int_of(record, "attempt");
+    run->failing_since_ms = int_of(record, "failing_since");
     run->probe_attempt = (unsigned)int_of(record, "probe_attempt");
     run->step_began_ms = int_of(record, "step_began");
     run->due_ms = int_of(record, "due");

@@ -11,6 +11,7 @@
 
 #include "call/capture.h"
 #include "call/pace.h"
+#include "call/policy.h"
 #include "run/run_move.h"
 
 #define SAID_MAX 1000                 /* bytes of one text that came from outside */
@@ -400,20 +401,33 @@ void move_succeed(struct move *m, const struct said *said, const struct verdict 
     m->orders->store = true;
 }
 
-static void again(struct move *m, const struct verdict *verdict) {
+static int64_t retry_delay(struct move *m, const struct verdict *verdict, struct arena *scratch, const char **ret_why) {
     struct run *run = m->run;
-    const struct stage_step *step = step_of(run);
-    bool poll = step->rules.exist; /* a poll goes on until its step's time is up */
-    run->attempt++;
-    if (!poll && run->attempt > step->call.retry_attempts) {
-        move_fail(m, verdict->reason, verdict->message);
+    if (++run->attempt == 1 || !run->failing_since_ms) run->failing_since_ms = m->world->now_ms;
+    struct policy_try one = {.failed = run->attempt,
+                             .since_ms = run->failing_since_ms,
+                             .now_ms = m->world->now_ms,
+                             .wait_ms = verdict->retry_after_ms,
+                             .endless = step_of(run)->rules.exist, /* a poll goes on until its step's time is up */
+                             .random = m->world->random};
+    return policy_delay_ms(scratch, &step_of(run)->call, &one, ret_why);
+}
+
+static void again(struct move *m, const struct verdict *verdict, struct arena *scratch) {
+    const struct stage_step *step = step_of(m->run);
+    const char *why, *what = verdict->message ? verdict->message : "no verdict";
+    int64_t delay_ms = retry_delay(m, verdict, scratch, &why);
+    if (delay_ms < 0) {
+        if (why) what = arena_printf(scratch, "%.*s; %s", move_told(what), what, why);
+        move_fail(m, verdict->reason, what);
         return;
     }
     m->orders->store |= !step->call.idempotent; /* or a restart would find it in doubt */
-    const char *what = verdict->message ? verdict->message : "no verdict";
-    move_say(m, "%s: %.*s; trying again", step->name, move_told(what), what);
-    move_wait(m,
-              m->world->now_ms + pace_retry_ms(&step->call, run->attempt, verdict->retry_after_ms, m->world->random));
+    if (delay_ms >= 1000 && delay_ms == verdict->retry_after_ms)
+        move_say(m, "%s: %.*s; trying again in %lld s, as it asks", step->name, move_told(what), what,
+                 (long long)(delay_ms / 1000));
+    else move_say(m, "%s: %.*s; trying again", step->name, move_told(what), what);
+    move_wait(m, m->world->now_ms + delay_ms);
 }
 
 struct pace_now move_pace(const struct run *run, const struct run_world *world) {
@@ -431,7 +445,9 @@ static void still_running(struct move *m, const struct verdict *verdict) {
     m->orders->store |= !step_of(run)->call.idempotent; /* it was answered: a restart has to know that */
     move_say_running(m, verdict);
     struct pace_now now = move_pace(run, m->world);
-    move_wait(m, m->world->now_ms + (run->hinted ? MOVE_HINT_GAP_MS : pace_poll_ms(step_of(run), &now)));
+    int64_t delay_ms = run->hinted ? MOVE_HINT_GAP_MS : pace_poll_ms(step_of(run), &now);
+    int64_t asked_ms = verdict->retry_after_ms > RUN_DUE_MAX_MS ? RUN_DUE_MAX_MS : verdict->retry_after_ms;
+    move_wait(m, m->world->now_ms + (asked_ms > delay_ms ? asked_ms : delay_ms));
     run->hinted = false;
 }
 
@@ -522,7 +538,7 @@ void move_decide(struct move *m, const struct verdict *verdict, const struct sai
 }
 
 static void follow(struct move *m, const struct verdict *verdict, const struct said *said, struct arena *scratch) {
-    if (verdict->kind == VERDICT_AGAIN) again(m, verdict);
+    if (verdict->kind == VERDICT_AGAIN) again(m, verdict, scratch);
     else if (verdict->kind == VERDICT_RUNNING) still_running(m, verdict);
     else if (verdict->reason == REASON_IN_DOUBT) run_doubt_begin(m, verdict->message);
     else move_decide(m, verdict, said, scratch);
@@ -558,15 +574,19 @@ static void call_refused(struct move *m) {
     else move_fail(m, fault->kind == FAULT_FORBIDDEN ? REASON_REFUSED_EGRESS : REASON_INVALID_REQUEST, fault->what);
 }
 
-/* After the restart, or when its turn comes, it begins anew: in no doubt, since it was not sent. */
+/* It was not sent, so nothing is in doubt: it begins anew, when its turn or its time has come, or after the restart. */
 static void call_held(struct move *m) {
     struct run *run = m->run;
     bool harmless = repeatable(step_of(run));
     if (!harmless) run->sending = false;
     run->steps[run->step].calls--;
     m->orders->store = !harmless;
-    if (m->event->turn) run_queue_held(m);
-    else move_wait(m, m->world->now_ms);
+    if (m->event->turn) {
+        run_queue_held(m);
+        return;
+    }
+    if (m->event->until_ms) move_say(m, "%s: %s", step_of(run)->name, m->event->fault->what);
+    move_wait(m, m->event->until_ms ? m->event->until_ms : m->world->now_ms);
 }
 
 /* ---- time ---- */

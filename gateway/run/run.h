@@ -74,15 +74,15 @@ enum run_state {
         RUN_STATE_END
 };
 
-#define RUN_EVENTS(X)                                                                                                \
-    X(STORED)   /* all records of the run that were ordered are durable */                                           \
-    X(UNSTORED) /* the first record could not be written (later ones the engine repeats) */                          \
-    X(REPLY)    /* the call that was ordered has ended */                                                            \
-    X(REFUSED)  /* the call that was ordered could not be rendered; nothing was sent */                              \
-    X(HELD)     /* the call that was ordered is not begun: the gateway is being stopped, or its turn has not come */ \
-    X(DUE)      /* the time that was ordered has come */                                                             \
-    X(CANCEL)   /* somebody wants it stopped */                                                                      \
-    X(CALLBACK) /* a verified callback has come for one of its steps */                                              \
+#define RUN_EVENTS(X)                                                                       \
+    X(STORED)   /* all records of the run that were ordered are durable */                  \
+    X(UNSTORED) /* the first record could not be written (later ones the engine repeats) */ \
+    X(REPLY)    /* the call that was ordered has ended */                                   \
+    X(REFUSED)  /* the call that was ordered could not be rendered; nothing was sent */     \
+    X(HELD)     /* the call that was ordered is not begun now: it has to wait */            \
+    X(DUE)      /* the time that was ordered has come */                                    \
+    X(CANCEL)   /* somebody wants it stopped */                                             \
+    X(CALLBACK) /* a verified callback has come for one of its steps */                     \
     X(ADMITTED) /* its turn has come */
 
 enum run_event_kind {
@@ -103,7 +103,8 @@ struct run_callback {
 struct run_event {
     enum run_event_kind kind;
     const struct reply *reply;           /* REPLY; borrowed */
-    const struct fault *fault;           /* REFUSED */
+    const struct fault *fault;           /* REFUSED; HELD, where until_ms says for how long: why */
+    int64_t until_ms;                    /* HELD: wall; 0: the gateway is being stopped */
     bool orphaned;                       /* CANCEL: nobody asked for it, since nobody looks at the run any more */
     const struct run_callback *callback; /* CALLBACK; borrowed */
     const char *turn; /* HELD: its turn has not come; where it stands, for people. NULL: the gateway stops */
@@ -123,7 +124,7 @@ enum run_call { RUN_CALL_NONE, RUN_CALL_STEP, RUN_CALL_PROBE, RUN_CALL_CANCEL, R
 struct run_orders {
     bool store;           /* write the record; STORED when durable */
     enum run_call call;   /* render and send; REPLY or REFUSED. Never together with `store`, but after its STORED. HELD
-                             where the gateway is being stopped */
+                             where the gateway is being stopped, or the upstream wants no calls now */
     bool abort_call;      /* end the call that is under way; no REPLY comes */
     int64_t wait_until;   /* wall ms; DUE then, in place of an earlier time. 0: as it was */
     bool ended;           /* the run is over: tell who waits, let it go */
@@ -186,6 +187,7 @@ struct run {
     bool cancel_checked;     /* asked at least once, in this life of the process */
     int64_t created_ms, updated_ms, ended_ms;
     int64_t step_began_ms;
+    int64_t failing_since_ms;
     int64_t deadline_ms;          /* wall; the caller's. 0: none */
     struct verdict_series steady; /* of the present step, with success_for */
     int64_t due_ms;               /* next call, in WAITING and CANCEL_WAITING */

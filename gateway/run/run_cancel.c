@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "call/pace.h"
+#include "call/policy.h"
 #include "run/run_move.h"
 
 #define CANCEL_TRIES 5
@@ -194,19 +195,21 @@ static void not_told(struct move *m, const char *what) {
 /* The upstream was told, or has nothing to stop; or another try; or the fallback. */
 void run_cancel_replied(struct move *m) {
     struct run *run = m->run;
-    const struct stage_call *call = run_call_of(run, RUN_CALL_CANCEL);
     const struct reply *reply = m->event->reply;
     int code = reply->phase == REPLY_ANSWERED ? reply->code : 0;
     bool over = code == 404 || code == 405 || code == 409 || code == 410; /* there is nothing to stop any more */
-    bool passing = code == 0 || code == 429 || code >= 500;
+    struct stage_call call = *run_call_of(run, RUN_CALL_CANCEL);
+    call.idempotent = true; /* to be told twice to stop does no harm */
+    struct policy policy = policy_judge(&call, reply, m->world->now_ms);
     const char *failed = code ? "" : reply->fault.what;
-    if (over || code_set_holds(&call->expect, code)) {
+    if (over || code_set_holds(&call.expect, code)) {
         move_judged(m, "succeeded", "%s", over ? "there is nothing to stop" : "the code is in expect");
         told(m, over);
-    } else if (passing && ++run->cancel_attempt < CANCEL_TRIES) {
+    } else if (policy.answer == POLICY_AGAIN && ++run->cancel_attempt < CANCEL_TRIES) {
         move_judged(m, "again", "%s", failed);
         run->state = RUN_CANCEL_WAITING;
-        m->orders->wait_until = m->world->now_ms + pace_retry_ms(call, run->cancel_attempt, -1, m->world->random);
+        m->orders->wait_until = m->world->now_ms +
+                                pace_retry_ms(&call, run->cancel_attempt, policy.wait_ms, m->world->random);
     } else {
         move_judged(m, "failed", "%s", failed);
         char what[256];
@@ -228,10 +231,11 @@ void run_cancel_again(struct move *m) {
     m->orders->call = RUN_CALL_CANCEL;
 }
 
-/* The wish is in the store, and the call is made when the run is resumed. */
+/* The wish is in the store, and the call is made when the run is resumed, or the upstream takes calls again. */
 void run_cancel_held(struct move *m) {
     m->run->state = RUN_CANCEL_WAITING;
-    m->orders->wait_until = m->world->now_ms;
+    if (m->event->until_ms) move_say(m, "canceling: %s", m->event->fault->what);
+    m->orders->wait_until = m->event->until_ms ? m->event->until_ms : m->world->now_ms;
 }
 
 /* ---- asking whether it has stopped ---- */
@@ -319,10 +323,15 @@ void run_cancel_check_refused(struct move *m) {
     run_cancel_end(m, REASON_CANCEL_UNCONFIRMED, m->event->fault->what);
 }
 
-/* It is asked when the run is resumed. */
+/* It is asked when the run is resumed, or the upstream takes calls again; but not for longer than its time. */
 void run_cancel_check_held(struct move *m) {
     m->run->steps[m->run->step].calls--;
-    check_later(m, m->world->now_ms);
+    if (m->event->until_ms && m->world->now_ms >= run_cancel_limit_ms(m->run)) {
+        unconfirmed(m);
+        return;
+    }
+    if (m->event->until_ms) move_say(m, "canceling: %s", m->event->fault->what);
+    check_later(m, m->event->until_ms ? m->event->until_ms : m->world->now_ms);
 }
 
 /* The time is up: nobody knows whether it has stopped. */

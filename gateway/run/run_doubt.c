@@ -204,9 +204,11 @@ void run_doubt_refused(struct move *m) {
     give_up(m, m->event->fault->what);
 }
 
-/* The record says that the call is in doubt, so the run looks after the restart. */
+/* The record says that the call is in doubt, so the run looks after the restart, or when the upstream takes calls. */
 void run_doubt_held(struct move *m) {
-    wait_until(m, m->world->now_ms);
+    int64_t until_ms = m->event->until_ms;
+    if (until_ms) move_say(m, "%s: in doubt; the probe: %s", step_of(m->run)->name, m->event->fault->what);
+    wait_until(m, until_ms ? until_ms : m->world->now_ms);
 }
 
 /* The next look, unless the time is up. */

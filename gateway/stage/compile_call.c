@@ -228,6 +228,7 @@ static void read_retry(struct compile *c, const struct conf *group, struct stage
     fields_read(c, group, "retry", &place, 1);
     if (attempts && attempts->kind == CONF_INT && attempts->integer >= 0)
         call->retry_attempts = (unsigned)attempts->integer;
+    call->retry_on_given = conf_find(group, "on") != NULL;
     if (call->retry_delay_ms <= call->retry_max_delay_ms) return;
     if (max_delay) compile_fault(c, max_delay, FAULT_INVALID, "max_delay is less than delay");
     else call->retry_max_delay_ms = call->retry_delay_ms;
@@ -251,6 +252,26 @@ static void read_unix_socket(struct compile *c, const struct conf *at, struct st
                       sizeof address.sun_path - 1);
 }
 
+/* What is listed and will not be done should not surprise anybody in the night. */
+static void warn_of_codes(struct compile *c, const struct conf *retry, const struct stage_call *call) {
+    const struct conf *on = retry && retry->kind == CONF_GROUP ? conf_find(retry, "on") : NULL;
+    struct code_set ignored = {0};
+    bool any = false;
+    for (int code = 500; on && !call->idempotent && code <= 599; code++) {
+        bool counts = code == 503 || !code_set_holds(&call->retry_on, code);
+        if (!counts) ignored.bits[(code - 100) / 64] |= (uint64_t)1 << (code - 100) % 64, any = true;
+    }
+    if (!any) return;
+    struct buf codes;
+    buf_init(&codes, 2000);
+    code_set_write(&codes, &ignored);
+    compile_warn(c, on,
+                 "with %s the call may have been acted on, and it is not idempotent: it is not tried again then; "
+                 "idempotent = true would say that it may be",
+                 buf_cstr(&codes));
+    buf_fini(&codes);
+}
+
 void compile_call_defaults(struct stage_call *call) {
     code_set_parse(TEXT("2xx"), &call->expect, NULL);
     call->connect_timeout_ms = 5000;
@@ -259,6 +280,7 @@ void compile_call_defaults(struct stage_call *call) {
     call->retry_attempts = 2;
     call->retry_delay_ms = 1000;
     call->retry_max_delay_ms = 30000;
+    code_set_parse(TEXT("408,425,429,5xx"), &call->retry_on, NULL);
 }
 
 void compile_call(struct compile *c, const struct conf *group, const char *of, enum compile_call_kind kind,
@@ -279,6 +301,7 @@ void compile_call(struct compile *c, const struct conf *group, const char *of, e
     read_retry(c, conf_find(group, "retry"), call);
     call->idempotent = idempotent && idempotent->kind == CONF_BOOL ? idempotent->truth
                                                                    : method_idempotent(call->method);
+    warn_of_codes(c, conf_find(group, "retry"), call);
     for (size_t i = 0; call->auth.kind != AUTH_NONE && i < call->header_count; i++)
         if (strcasecmp(call->headers[i].name, "Authorization") == 0)
             compile_fault(c, conf_find(group, "auth"), FAULT_INVALID, "%s has both auth and an Authorization header",

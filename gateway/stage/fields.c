@@ -127,8 +127,13 @@ static const struct field retry_fields[] = {
     ROW(DURATION, delay, IN(stage_call, retry_delay_ms), "0s..1d", "1s",
         "Before the first of them; it doubles each time."),
     ROW(DURATION, max_delay, IN(stage_call, retry_max_delay_ms), "0s..1d", "30s", "The longest delay."),
-    LATER(budget),
-    LATER(on),
+    ROW(DURATION, budget, IN(stage_call, retry_budget_ms), "0s..30d", "none",
+        "From the first failure to the last try, of a step that repeats as well; `\"0s\"` is none. Where the upstream "
+        "asks "
+        "to wait for longer, the call has failed at once."),
+    ROW(CODES, on, IN(stage_call, retry_on), "", "408,425,429,5xx; 429 for a call that is not idempotent",
+        "Status codes after which a call is tried again. Of a call that is not idempotent only 4xx and 503 count: with "
+        "any other it may have been acted on."),
 };
 
 static const struct field repeat_fields[] = {

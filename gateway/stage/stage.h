@@ -81,6 +81,9 @@ struct stage_call {
         *idempotency_header; /* NULL: none. It carries the same value at each try, and the upstream knows it again */
     unsigned retry_attempts; /* further tries of a call that failed in a way that allows one */
     int64_t retry_delay_ms, retry_max_delay_ms;
+    int64_t retry_budget_ms;  /* from the first failure in a row to the last try; 0: none */
+    struct code_set retry_on; /* codes after which it may be tried again; call/policy says which of them count */
+    bool retry_on_given;      /* by the definition */
 };
 
 struct stage_words {

@@ -168,11 +168,15 @@ def test_lost_reply_runs_nothing_twice(gateway, engine, tmp_path_factory, begins
 
 
 def test_no_engine(gateway, engine, tmp_path):
-    text = definition(engine).replace(engine.socket, str(tmp_path / "gone.sock")).replace("timeout = \"3h\"", "timeout = \"2s\"")
+    """Nothing was sent, so it is tried again, and the report says where it was knocked at."""
+    text = definition(engine).replace(engine.socket, str(tmp_path / "gone.sock"))
     client = gateway(stages={"container-job": text}, templates=templates()).client()
-    report = client.run("container-job", parameters("true"))
-    assert report["status"] == "TERMINAL", report
-    assert "gone.sock" in report["progress"] or "gone.sock" in report["error"], report
+    report = client.started("container-job", parameters("true"))
+    wanted = "no connection to the socket .*/gone.sock: No such file or directory"
+    client.wait_report(report["id"], lambda now: re.search(wanted, now["progress"]), "the socket to be named")
+    client.cancel(report["id"])
+    ended = client.wait_end(report["id"])
+    assert (ended["status"], ended["reason"]) == ("CANCELED", "canceled_before_start"), ended
 
 
 def test_shipped_is_disabled(gateway):

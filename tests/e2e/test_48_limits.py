@@ -115,13 +115,16 @@ def test_time_is_up_while_queued(gateway, upstream):
 
 
 def test_queued_runs_survive(gateway, upstream):
-    """kill -9: in the order of their starts, none twice, and those at work keep their places."""
+    """SIGTERM and kill -9: in the order of their starts, none twice, and those at work keep their places."""
     jobs = Jobs(upstream, hold=True)
     gw = gateway(stages={"job": job_stage(upstream.url, limits={"concurrency": 2})}, options={"loops": 3})
     client = gw.client()
     reports = start_all(client, range(7))
     upstream.wait_for(1, "GET", "/jobs/0")
     upstream.wait_for(1, "GET", "/jobs/1")
+    gw.stop()
+    gw.start()
+    assert progress(gw.client(), reports[6]).startswith("queued: 5th of 5")
     gw.restart()
     client = gw.client()
     polls = upstream.count("GET")
@@ -226,15 +229,16 @@ def test_rate_of_a_host_counts_polls_too(gateway, upstream):
 
 
 def test_breaker(gateway, upstream):
-    """It opens after four calls that fail, holds every run, lets one call find out, and closes when that one is answered. No run
-    fails meanwhile, and none is called for."""
-    jobs = Jobs(upstream, polls=10**6)
-    upstream.on("GET", "/jobs/*", reply(503, "down"))
+    """It opens when half of the calls fail, holds every run, lets one call find out, and closes when that one is answered. No run
+    fails meanwhile, and none is begun."""
+    jobs = Jobs(upstream, hold=True)
     breaker = {"window": "1m", "ratio": 0.5, "minimum": 8, "pause": "700ms"}
     upstreams = [{"host": host_of(upstream), "breaker": breaker}]
     stage = job_stage(upstream.url, status={"every": "50ms", "retry": {"delay": "50ms", "max_delay": "50ms"}})
     client = gateway(stages={"job": stage}, options={"loops": 2, "upstreams": upstreams}).client()
     reports = start_all(client, range(4))
+    upstream.wait_for(4, "POST", "/jobs")
+    upstream.on("GET", "/jobs/*", reply(503, "down"))
     label = f"host {host_of(upstream)}"
     wait_until(lambda: metric(client.metrics(), "stagedoor_breaker_open", limit=label) == 1, "the breaker to open")
     wait_until(lambda: all("is failing" in progress(client, report) for report in reports), "all to be held")
@@ -246,7 +250,7 @@ def test_breaker(gateway, upstream):
     between = [request.at for request in upstream.got("GET")][-2:]
     assert between[1] - between[0] > 0.6, between
     assert set(jobs.posts) == {0, 1, 2, 3}
-    jobs.polls = 0
+    jobs.hold = False
     upstream.on("GET", "/jobs/*", jobs.get)
     for report in [*reports, held]:
         assert client.wait_end(report["id"])["status"] == "SUCCEEDED"

@@ -338,6 +338,23 @@ static void test_held_back(void **state) {
     rig_end(&rig);
 }
 
+/* The upstream takes no calls for longer than the cancel has: it ends all the same. */
+static void test_held_for_longer_than_its_time(void **state) {
+    (void)state;
+    struct rig rig;
+    struct fault fault;
+    fault_set(&fault, FAULT_BUSY, NULL, "held until later");
+    begin_checking(&rig, plain);
+    for (int i = 0; rig.run->state == RUN_CANCEL_CHECK_WAITING; i++) {
+        assert_true(i < 3);
+        rig_due(&rig);
+        rig.under_way = RUN_CALL_NONE;
+        rig_move(&rig, &(struct run_event){.kind = RUN_EVENT_HELD, .fault = &fault, .until_ms = rig.now_ms + 3600 * S});
+    }
+    assert_ends(&rig, RUN_CANCELED, REASON_CANCEL_UNCONFIRMED);
+    rig_end(&rig);
+}
+
 /* ---- what there is to cancel is known only later ---- */
 
 static void test_sent_as_soon_as_it_is_known(void **state) {
@@ -485,6 +502,7 @@ int main(void) {
         cmocka_unit_test(test_restart_after_the_time_is_up),
         cmocka_unit_test(test_restart_during_the_fallback),
         cmocka_unit_test(test_held_back),
+        cmocka_unit_test(test_held_for_longer_than_its_time),
         cmocka_unit_test(test_sent_as_soon_as_it_is_known),
         cmocka_unit_test(test_needed_look_is_held),
         cmocka_unit_test(test_never_known),

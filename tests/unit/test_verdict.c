@@ -123,33 +123,22 @@ static void test_codes(void **state) {
     stage_unref(stage);
 }
 
+/* What headers ask for is a matter of call/asked; that it is asked of every reply is one of this. */
 static void test_retry_after(void **state) {
     (void)state;
     static const struct {
-        const char *value;
-        int64_t ms;
-    } rows[] = {
-        {"0", 0},
-        {"17", 17000},
-        {" 17 ", 17000},
-        {"86400", 86400000},
-        {"86401", -1},
-        {"-1", -1},
-        {"1.5", -1},
-        {"", -1},
-        {"soon", -1},
-        {"Wed, 21 Oct 2026 07:28:00 GMT", -1},
-        {"9999999999999999999999", -1},
-    };
+        int code;
+        enum verdict_kind kind;
+    } rows[] = {{429, VERDICT_AGAIN}, {503, VERDICT_AGAIN}, {200, VERDICT_RUNNING}, {404, VERDICT_RUNNING}};
     struct stage *stage = rig_stage(stage_text);
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct arena *arena = arena_new();
-        struct reply_header header = {"RETRY-AFTER", rows[i].value};
-        struct reply reply = {.phase = REPLY_ANSWERED, .code = 429, .headers = &header, .header_count = 1};
+        struct reply_header header = {"RETRY-AFTER", "17"};
+        struct reply reply = {.phase = REPLY_ANSWERED, .code = rows[i].code, .headers = &header, .header_count = 1};
         struct verdict v;
         judge(arena, stage, POLL, &reply, 0, &v);
-        assert_int_equal(v.kind, VERDICT_AGAIN);
-        assert_int_equal(v.retry_after_ms, rows[i].ms);
+        assert_int_equal(v.kind, rows[i].kind);
+        assert_int_equal(v.retry_after_ms, 17000);
         arena_free(arena);
     }
     stage_unref(stage);
