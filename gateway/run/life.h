@@ -37,8 +37,13 @@ struct engine {
     struct life *lives;
     size_t count;
     struct pasts pasts;
-    uint32_t random;            /* xorshift state: jitter needs no better */
-    bool draining;              /* nothing begins any more */
+    uint32_t random;   /* xorshift state: jitter needs no better */
+    bool draining;     /* nothing begins any more */
+    bool handing_over; /* but runs, for the process that comes next */
+    bool settling;     /* no call begins that may not be repeated */
+    struct loop_timer settle_timer;
+    void (*settled)(void *arg); /* while it settles */
+    void *settled_arg;
     void (*drained)(void *arg); /* until it was called */
     void *drained_arg;
 };
