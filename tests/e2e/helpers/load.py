@@ -3,11 +3,13 @@ scripted upstream.
 
     load = Load(gw.port, stage="job", rate=500)
     …
-    result = load.stop()      # {"sent": …, "failed": […], "acknowledged": {key: id}, "seconds": …, "slowest_s": …}
+    result = load.stop()      # {"sent": …, "failed": […], "acknowledged": {key: id}, "seconds": …, "slowest_s": …, "lost": {…}}
 
 One in `fresh` requests goes over a connection of its own, the others over kept-alive ones. One in five is a start, the others ask
-for a run that was acknowledged. A request fails if it is not answered 200 or 202, whatever the reason; there are no
-second tries, but for a kept-alive connection that has ended before anything was sent on it: that is how one ends.
+for a run that was acknowledged (`starts` says otherwise). A request fails if it is not answered 200 or 202, whatever the reason; there
+are no second tries, but for a kept-alive connection that has ended before anything was sent on it: that is how one ends.
+
+With `again`, requests are sent again, with the same key, until they are answered 200 or 202; `lost` counts what came instead.
 """
 
 import asyncio
@@ -20,12 +22,14 @@ import sys
 import time
 
 KEPT = 25  # connections
-STARTS = 5  # one in so many is a start
 
 
 class Load:
-    def __init__(self, port, stage="job", rate=500, fresh=2, tls=False, prefix="load"):
-        wanted = {"port": port, "stage": stage, "rate": rate, "fresh": fresh, "tls": tls, "prefix": prefix}
+    def __init__(self, port, stage="job", rate=500, fresh=2, starts=5, again=False, tls=False, prefix="load"):
+        wanted = {
+            "port": port, "stage": stage, "rate": rate, "fresh": fresh, "starts": starts, "again": again, "tls": tls,
+            "prefix": prefix,
+        }  # fmt: skip
         self.process = subprocess.Popen(
             [sys.executable, str(pathlib.Path(__file__)), json.dumps(wanted)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
@@ -68,7 +72,8 @@ class Connection:
 
 
 class Generator:
-    def __init__(self, port, stage, rate, fresh, tls, prefix):
+    def __init__(self, port, stage, rate, fresh, starts, again, tls, prefix):
+        self.starts, self.again, self.lost = starts, again, {}
         self.port, self.stage, self.rate, self.prefix, self.fresh_of = port, stage, rate, prefix, fresh
         self.tls = None
         if tls:
@@ -78,7 +83,7 @@ class Generator:
         self.over = asyncio.Event()
 
     async def one(self, number, connection):
-        start = number // 10 % STARTS == 0 or not self.ids
+        start = number // 10 % self.starts == 0 or not self.ids
         key, body = f"{self.prefix}-{number}", b""
         if start:
             head = b"POST /stages/%s HTTP/1.1\r\n" % self.stage.encode()
@@ -87,18 +92,31 @@ class Generator:
             head = b"GET /runs/%s HTTP/1.1\r\n" % self.ids[number * 7919 % len(self.ids)].encode()
         head += b"Host: 127.0.0.1\r\nContent-Type: application/json\r\n"
         began, self.sent = time.monotonic(), self.sent + 1
+        while True:
+            what = await self.attempt(connection, head, body, key if start else None)
+            if what is None:
+                break
+            connection.close()
+            if not self.again:
+                kind = "kept" if connection in self.kept else "fresh"
+                self.failed.append(f"{head.split(b' HTTP')[0].decode()} on a {kind} connection: {what}")
+                break
+            self.lost[what] = self.lost.get(what, 0) + 1
+            await asyncio.sleep(0.05)
+        self.slowest = max(self.slowest, time.monotonic() - began)
+
+    async def attempt(self, connection, head, body, key):
+        """None, or what came instead of an answer."""
         try:
             status, answer = await asyncio.wait_for(connection.request(head, body), 60)
-            if status not in (200, 202):
-                raise ValueError(f"{status} {answer[:300]!r}")
-            if start:
-                self.acknowledged[key] = json.loads(answer)["id"]
-                self.ids.append(self.acknowledged[key])
         except Exception as error:  # whatever it is: the request failed
-            connection.close()
-            kind = "kept" if connection in self.kept else "fresh"
-            self.failed.append(f"{head.split(b' HTTP')[0].decode()} on a {kind} connection: {error!r}")
-        self.slowest = max(self.slowest, time.monotonic() - began)
+            return type(error).__name__ if self.again else repr(error)
+        if status not in (200, 202):
+            return str(status) if self.again else f"{status} {answer[:300]!r}"
+        if key:
+            self.acknowledged[key] = json.loads(answer)["id"]
+            self.ids.append(self.acknowledged[key])
+        return None
 
     async def fresh(self, number):
         connection = Connection(self)
@@ -139,7 +157,7 @@ class Generator:
             connection.close()
         return {
             "sent": self.sent, "failed": self.failed, "acknowledged": self.acknowledged,
-            "seconds": time.monotonic() - self.began, "slowest_s": self.slowest,
+            "seconds": time.monotonic() - self.began, "slowest_s": self.slowest, "lost": self.lost,
         }  # fmt: skip
 
 
