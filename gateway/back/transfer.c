@@ -289,6 +289,8 @@ static void hop_send(struct transfer *transfer) {
     set_headers(transfer);
     trust_equip(transfer->easy, &transfer->request->call->tls, transfer->hop.own_origin);
     curl_easy_setopt(transfer->easy, CURLOPT_URL, transfer->hop.url);
+    if (transfer->request->unix_socket)
+        curl_easy_setopt(transfer->easy, CURLOPT_UNIX_SOCKET_PATH, transfer->request->unix_socket);
     transfer->state = SENDING;
     wire_start(transfer->upstream->wire, transfer->easy);
 }
@@ -310,7 +312,8 @@ static void hop_begin(struct transfer *transfer) {
     curl_easy_reset(transfer->easy); /* keeps connections, sessions and the DNS cache, which are the multi's */
     url_parse(text_of(transfer->hop.url), &url, NULL);
     transfer->seat.owner = transfer;
-    if (lookups_enter(transfer->upstream->lookups, url.host, &transfer->seat, loop_mono_ms(transfer->upstream->loop))) {
+    if (transfer->request->unix_socket ||
+        lookups_enter(transfer->upstream->lookups, url.host, &transfer->seat, loop_mono_ms(transfer->upstream->loop))) {
         hop_send(transfer);
         return;
     }
@@ -355,16 +358,17 @@ static void read_body(struct transfer *transfer, struct reply *reply) {
 }
 
 struct peer {
-    char name[320], origin[320]; /* "host:port", "https://host:port" */
+    char name[320], origin[320]; /* "host:port" or "the socket /…", "https://host:port" */
 };
 
-static void describe(const char *source, struct peer *peer) {
+static void describe(const char *source, const char *unix_socket, struct peer *peer) {
     struct url url;
     *peer = (struct peer){0};
     if (!url_parse(text_of(source), &url, NULL)) return;
     struct buf text;
     buf_init(&text, sizeof peer->name - 1);
-    buf_addf(&text, "%.*s:%d", TEXT_ARG(url.host), url_port(&url));
+    if (unix_socket) buf_addf(&text, "the socket %s", unix_socket);
+    else buf_addf(&text, "%.*s:%d", TEXT_ARG(url.host), url_port(&url));
     memcpy(peer->name, buf_cstr(&text), text.len + 1);
     buf_clear(&text);
     buf_addf(&text, "%.*s://%.*s:%d", TEXT_ARG(url.scheme), TEXT_ARG(url.host), url_port(&url));
@@ -375,7 +379,7 @@ static void describe(const char *source, struct peer *peer) {
 static void explain(struct transfer *transfer, CURLcode result) {
     const struct stage_call *call = transfer->request->call;
     struct peer peer;
-    describe(transfer->hop.url, &peer);
+    describe(transfer->hop.url, transfer->request->unix_socket, &peer);
     struct failure failure = {.result = result,
                               .peer = peer.name,
                               .origin = peer.origin,
@@ -494,7 +498,7 @@ static struct reply *read_reply(struct transfer *transfer) {
 
 static void refuse_redirect(struct transfer *transfer) {
     struct peer peer;
-    describe(transfer->hop.url, &peer);
+    describe(transfer->hop.url, transfer->request->unix_socket, &peer);
     fault_place(&transfer->fault, "%s", peer.origin);
     finish_failed(transfer);
 }
@@ -559,7 +563,7 @@ static bool check(const struct request *request, struct fault *fault) {
     struct peer peer;
     if (!url_parse(text_of(request->url), &url, fault)) return false;
     if (check_request(request, fault)) return true;
-    describe(request->url, &peer);
+    describe(request->url, request->unix_socket, &peer);
     fault_place(fault, "%s", peer.origin);
     return false;
 }

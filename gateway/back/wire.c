@@ -134,7 +134,8 @@ static int want_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *
 static curl_socket_t open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address) {
     (void)purpose;
     struct wire *wire = arg;
-    if (address->family != AF_INET && address->family != AF_INET6) return CURL_SOCKET_BAD;
+    bool known = address->family == AF_INET || address->family == AF_INET6 || address->family == AF_UNIX;
+    if (!known) return CURL_SOCKET_BAD;
     int fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
     if (fd < 0) return CURL_SOCKET_BAD;
     seat_of(wire, fd)->ours = true;

@@ -139,6 +139,10 @@ static void write_histogram(struct buf *out, enum count_histogram id, const char
              (long long)total);
 }
 
+static bool is_gauge(enum count_family id) {
+    return id == COUNT_FAMILY_STAGE_STATE || id == COUNT_FAMILY_WAITING || id == COUNT_FAMILY_BREAKER;
+}
+
 void count_write(struct buf *out) {
     pthread_mutex_lock(&lock);
 #define X(id, type, name, help)        \
@@ -146,8 +150,8 @@ void count_write(struct buf *out) {
     buf_addf(out, COUNT_PREFIX "%s %lld\n", name, (long long)sum(COUNT_##id));
     COUNTS(X)
 #undef X
-#define X(id, name, help, first, second)                                                              \
-    write_head(out, name, help, COUNT_FAMILY_##id == COUNT_FAMILY_STAGE_STATE ? "gauge" : "counter"); \
+#define X(id, name, help, first, second)                                            \
+    write_head(out, name, help, is_gauge(COUNT_FAMILY_##id) ? "gauge" : "counter"); \
     write_family(out, COUNT_FAMILY_##id, name, first, second);
     COUNT_FAMILIES(X)
 #undef X

@@ -34,12 +34,19 @@ enum count {
 };
 
 /* id, name without prefix, help, first label, second label or NULL */
-#define COUNT_FAMILIES(X)                                                                      \
-    X(REQUESTS, "requests_total", "Requests answered", "route", "code")                        \
-    X(RUNS_STARTED, "runs_started_total", "Runs accepted", "stage", NULL)                      \
-    X(RUNS_ENDED, "runs_ended_total", "Runs ended", "stage", "status")                         \
-    X(CALLS, "upstream_calls_total", "Calls to upstreams, by how they went", "stage", "phase") \
-    X(STAGE_STATE, "stage_broken", "1 where the newest definition of a stage is broken", "stage", NULL)
+#define COUNT_FAMILIES(X)                                                                                       \
+    X(REQUESTS, "requests_total", "Requests answered", "route", "code")                                         \
+    X(RUNS_STARTED, "runs_started_total", "Runs accepted", "stage", NULL)                                       \
+    X(RUNS_ENDED, "runs_ended_total", "Runs ended", "stage", "status")                                          \
+    X(CALLBACKS, "callbacks_total", "Callbacks with a URL of ours, by what became of them", "stage", "outcome") \
+    X(CALLS, "upstream_calls_total", "Calls to upstreams, by how they went", "stage", "phase")                  \
+    X(STAGE_STATE, "stage_broken", "1 where the newest definition of a stage is broken", "stage", NULL)         \
+    X(WAITING, "limit_waiting", "Runs and calls that wait for their turn", "limit", NULL)                       \
+    X(WAITED, "limit_waits_total", "Runs and calls that had to wait for their turn", "limit", NULL)             \
+    X(QUEUE_FULL, "queue_full_total", "Starts refused, since the queue of the stage was full", "stage", NULL)   \
+    X(BREAKER, "breaker_open", "1 where the breaker is open", "limit", NULL)                                    \
+    X(BREAKER_OPENED, "breaker_opened_total", "Times the breaker opened", "limit", NULL)                        \
+    X(DUPLICATES, "duplicates_total", "Starts of work that was in flight, by what became of them", "stage", "outcome")
 
 enum count_family {
 #define X(id, name, help, first, second) COUNT_FAMILY_##id,
@@ -54,7 +61,8 @@ enum count_family {
     X(RUN_MS, "run_seconds", "Duration of runs")                                              \
     X(REQUEST_MS, "request_seconds", "Duration of requests, from their head to their answer") \
     X(COMMIT_MS, "store_commit_seconds", "Duration of the store's commits")                   \
-    X(POLL_LATE_MS, "poll_late_seconds", "How late polls start after they were due")
+    X(POLL_LATE_MS, "poll_late_seconds", "How late polls start after they were due")          \
+    X(WAITED_MS, "limit_wait_seconds", "How long runs and calls waited that got their turn")
 
 enum count_histogram {
 #define X(id, name, help) COUNT_HISTOGRAM_##id,

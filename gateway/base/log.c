@@ -141,7 +141,8 @@ void log_put_fields(enum log_level level, const char *event, const struct log_co
 
 void log_fault(enum log_level level, const char *event, const struct log_context *ctx, const struct fault *fault) {
     log_put(level, event, ctx, LOG_STR("kind", fault_word(fault->kind)),
-            LOG_STR("where", fault->where[0] ? fault->where : NULL), LOG_STR("what", fault->what));
+            LOG_STR("where", fault->where[0] ? fault->where : NULL), LOG_STR("what", fault->what),
+            LOG_STR("lines", fault->lines[0] ? fault->lines : NULL));
 }
 
 static int open_path(const char *path) {

@@ -112,6 +112,24 @@ bool text_to_int(struct text a, int64_t *ret_value) {
     return true;
 }
 
+static size_t digits_of(uint64_t value) {
+    size_t count = 1;
+    for (; value >= 10000; value /= 10000) count += 4;
+    return count + (value >= 10) + (value >= 100) + (value >= 1000);
+}
+
+struct text text_of_int(int64_t value, char room[TEXT_INT_MAX]) {
+    static const char pairs[] = "00010203040506070809101112131415161718192021222324252627282930313233343536373839"
+                                "40414243444546474849505152535455565758596061626364656667686970717273747576777879"
+                                "8081828384858687888990919293949596979899";
+    uint64_t left = value < 0 ? 0 - (uint64_t)value : (uint64_t)value;
+    size_t len = digits_of(left) + (value < 0), at = len;
+    for (; left >= 10; left /= 100) memcpy(room + (at -= 2), pairs + left % 100 * 2, 2);
+    if (at > (value < 0)) room[value < 0] = (char)('0' + left);
+    if (value < 0) room[0] = '-';
+    return (struct text){room, len};
+}
+
 int text_hex_value(char c) {
     if (c >= '0' && c <= '9') return c - '0';
     if (c >= 'a' && c <= 'f') return c - 'a' + 10;
@@ -204,14 +222,6 @@ void buf_adds(struct buf *buf, const char *s) {
     buf_add(buf, s, strlen(s));
 }
 
-void buf_addt(struct buf *buf, struct text t) {
-    buf_add(buf, t.at, t.len);
-}
-
-void buf_addc(struct buf *buf, char c) {
-    buf_add(buf, &c, 1);
-}
-
 void buf_addv(struct buf *buf, const char *format, va_list args) {
     va_list again;
     va_copy(again, args);
@@ -227,14 +237,19 @@ void buf_addv(struct buf *buf, const char *format, va_list args) {
     buf_grew(buf, (size_t)n);
 }
 
+/* Whether so many bytes go where they belong without a look at the ceiling: the quick ways below write there. */
+static bool has_room(const struct buf *buf, size_t len) {
+    return len < buf->cap - buf->len && len <= buf->max - buf->len && !buf->full;
+}
+
+static __attribute__((noinline)) void add_int_slowly(struct buf *buf, int64_t value) {
+    char digits[TEXT_INT_MAX];
+    buf_addt(buf, text_of_int(value, digits));
+}
+
 void buf_addi(struct buf *buf, int64_t value) {
-    char digits[20];
-    size_t at = sizeof digits;
-    uint64_t left = value < 0 ? 0 - (uint64_t)value : (uint64_t)value;
-    do digits[--at] = (char)('0' + left % 10), left /= 10;
-    while (left);
-    if (value < 0) digits[--at] = '-';
-    buf_add(buf, digits + at, sizeof digits - at);
+    if (has_room(buf, TEXT_INT_MAX)) buf_grew(buf, text_of_int(value, buf->at + buf->len).len);
+    else add_int_slowly(buf, value);
 }
 
 void buf_addf(struct buf *buf, const char *format, ...) {
@@ -266,40 +281,90 @@ char *buf_take(struct buf *buf) {
     return taken;
 }
 
-/* How many of eight bytes come before the first that is a control, a quote, a backslash or DEL: each term has the high
- * bit of such a byte set, and none below it. */
-static size_t plain_of_eight(const char *at) {
+/* The high bit is set in the first byte that is a control, a quote, a backslash or DEL, and in none before it; 0 where
+ * there is none. The first byte is the lowest. */
+static inline uint64_t find_special(uint64_t v) {
     const uint64_t ones = UINT64_C(0x0101010101010101), high = ones << 7;
+    uint64_t control = v - ones * 0x20, quote = (v ^ ones * '"') - ones, slash = (v ^ ones * '\\') - ones,
+             del = (v ^ ones * 0x7F) - ones;
+    return (control | quote | slash | del) & ~v & high;
+}
+
+static inline uint64_t load(const char *at, size_t size) {
+    uint64_t v = 0;
+    memcpy(&v, at, size);
+    return le64toh(v);
+}
+
+/* Up to eight bytes, with blanks behind them. Reads none beyond them; two reads may overlap. */
+static inline uint64_t load_some(const char *at, size_t len) {
     uint64_t v;
-    memcpy(&v, at, sizeof v);
-    v = le64toh(v);
-    uint64_t quote = v ^ ones * '"', slash = v ^ ones * '\\', del = v ^ ones * 0x7F;
-    uint64_t found = ((v - ones * 0x20) & ~v) | ((quote - ones) & ~quote) | ((slash - ones) & ~slash) |
-                     ((del - ones) & ~del);
-    return found & high ? (size_t)__builtin_ctzll(found & high) / 8 : 8;
+    if (len >= 8) return load(at, 8);
+    if (len >= 4) v = load(at, 4) | load(at + len - 4, 4) << (len - 4) * 8;
+    else v = load(at, 1) | load(at + len / 2, 1) << len / 2 * 8 | load(at + len - 1, 1) << (len - 1) * 8;
+    return v | UINT64_C(0x2020202020202020) << len * 8;
+}
+
+#define ESCAPE_MAX 6 /* bytes */
+
+static __attribute__((noinline)) size_t write_unicode_escape(char *to, unsigned char c) {
+    static const char digits[] = "0123456789abcdef";
+    const char written[ESCAPE_MAX] = {'\\', 'u', '0', '0', digits[c >> 4], digits[c & 15]};
+    memcpy(to, written, ESCAPE_MAX);
+    return ESCAPE_MAX;
+}
+
+static inline size_t write_escape(char *to, unsigned char c) {
+    static const char escapes[128] = {
+        ['"'] = '"', ['\\'] = '\\', ['\b'] = 'b', ['\f'] = 'f', ['\n'] = 'n', ['\r'] = 'r', ['\t'] = 't'};
+    to[0] = '\\';
+    to[1] = escapes[c];
+    return to[1] ? 2 : write_unicode_escape(to, c);
+}
+
+/* A word at a time, and of the last word blanks as well: what is behind the plain ones is overwritten by what comes
+ * next, so there has to be room for all of a word. */
+static size_t write_json_inner(char *to, struct text t) {
+    char *start = to;
+    while (t.len) {
+        uint64_t word = t.len >= 8 ? load(t.at, 8) : load_some(t.at, t.len), found = find_special(word),
+                 stored = htole64(word);
+        memcpy(to, &stored, sizeof stored);
+        size_t n = t.len < 8 ? t.len : 8;
+        if (found) {
+            n = (size_t)__builtin_ctzll(found) >> 3;
+            to += n;
+            to += write_escape(to, (unsigned char)t.at[n++]);
+        } else {
+            to += n;
+        }
+        t.at += n, t.len -= n;
+    }
+    return (size_t)(to - start);
 }
 
 static size_t skip_plain(struct text t, size_t i) {
-    for (size_t n = 8; n == 8 && t.len - i >= 8; i += n) n = plain_of_eight(t.at + i);
-    for (; i < t.len; i++) {
-        unsigned char c = (unsigned char)t.at[i];
-        if (c < 0x20 || c == '"' || c == '\\' || c == 0x7F) break;
+    while (i < t.len) {
+        uint64_t found = find_special(load_some(t.at + i, t.len - i));
+        if (found) return i + (size_t)__builtin_ctzll(found) / 8;
+        i += t.len - i < 8 ? t.len - i : 8;
     }
     return i;
 }
 
-void buf_add_json_inner(struct buf *buf, struct text t) {
-    static const char escapes[128] = {
-        ['"'] = '"', ['\\'] = '\\', ['\b'] = 'b', ['\f'] = 'f', ['\n'] = 'n', ['\r'] = 'r', ['\t'] = 't'};
-    static const char digits[] = "0123456789abcdef";
+static __attribute__((noinline)) void add_json_inner_slowly(struct buf *buf, struct text t) {
     for (size_t start = 0, end; start < t.len; start = end + 1) {
+        char written[ESCAPE_MAX];
         end = skip_plain(t, start);
         buf_add(buf, t.at + start, end - start);
-        if (end == t.len) return;
-        unsigned char c = (unsigned char)t.at[end];
-        const char written[] = {'\\', escapes[c] ? escapes[c] : 'u', '0', '0', digits[c >> 4], digits[c & 15]};
-        buf_add(buf, written, escapes[c] ? 2 : 6);
+        if (end < t.len) buf_add(buf, written, write_escape(written, (unsigned char)t.at[end]));
     }
+}
+
+void buf_add_json_inner(struct buf *buf, struct text t) {
+    if (t.len < buf->cap / 8 && has_room(buf, t.len * ESCAPE_MAX + 8))
+        buf_grew(buf, write_json_inner(buf->at + buf->len, t));
+    else add_json_inner_slowly(buf, t);
 }
 
 void buf_add_json_string(struct buf *buf, struct text t) {
@@ -318,4 +383,32 @@ void buf_add_hex(struct buf *buf, const void *at, size_t len) {
         to[2 * i + 1] = digits[c & 15];
     }
     buf_grew(buf, len * 2);
+}
+
+static const char base64_digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+void buf_add_base64(struct buf *buf, struct text t) {
+    for (size_t i = 0; i < t.len; i += 3) {
+        unsigned char bytes[3] = {0};
+        size_t n = t.len - i < 3 ? t.len - i : 3;
+        memcpy(bytes, t.at + i, n);
+        buf_addc(buf, base64_digits[bytes[0] >> 2]);
+        buf_addc(buf, base64_digits[(bytes[0] & 3) << 4 | bytes[1] >> 4]);
+        buf_addc(buf, n > 1 ? base64_digits[(bytes[1] & 15) << 2 | bytes[2] >> 6] : '=');
+        buf_addc(buf, n > 2 ? base64_digits[bytes[2] & 63] : '=');
+    }
+}
+
+bool buf_add_base64_decoded(struct buf *buf, struct text t) {
+    uint32_t bits = 0;
+    size_t len = t.len;
+    if (len % 4) return false;
+    while (len > 0 && t.len - len < 2 && t.at[len - 1] == '=') len--;
+    for (size_t i = 0; i < len; i++) {
+        const char *digit = t.at[i] ? strchr(base64_digits, t.at[i]) : NULL;
+        if (!digit) return false;
+        bits = bits << 6 | (uint32_t)(digit - base64_digits);
+        if (i % 4) buf_addc(buf, (char)(bits >> (6 - 2 * (i % 4)) & 0xFF));
+    }
+    return len % 4 != 1;
 }

@@ -33,7 +33,9 @@ bool text_cut(struct text *rest, char separator,
 bool text_utf8_check(struct text a);                 /* RFC 3629: no overlong forms, no surrogates, at most U+10FFFF */
 bool text_token_check(struct text a);                /* RFC 9110, 5.6.2 */
 bool text_to_int(struct text a, int64_t *ret_value); /* decimal with an optional '-', the whole slice, in range */
-int text_hex_value(char c);                          /* 0…15; -1 for what is no hexadecimal digit */
+#define TEXT_INT_MAX 20                              /* bytes of the longest int64_t */
+struct text text_of_int(int64_t value, char room[TEXT_INT_MAX]); /* decimal; from the first byte of `room` on */
+int text_hex_value(char c);                                      /* 0…15; -1 for what is no hexadecimal digit */
 const char *text_nearest(const char *word, const char *const *names, size_t count); /* "did you mean"; NULL if none is
                                                                                        near */
 unsigned text_distance(struct text a, struct text b); /* edit distance, transpositions count one; capped at 64 */
@@ -60,9 +62,13 @@ static inline void buf_add(struct buf *buf, const void *at, size_t len) {
     memcpy(buf->at + buf->len, at, len);
     buf->at[buf->len += len] = 0;
 }
+static inline void buf_addt(struct buf *buf, struct text t) {
+    buf_add(buf, t.at, t.len);
+}
+static inline void buf_addc(struct buf *buf, char c) {
+    buf_add(buf, &c, 1);
+}
 void buf_adds(struct buf *buf, const char *s);
-void buf_addt(struct buf *buf, struct text t);
-void buf_addc(struct buf *buf, char c);
 void buf_addi(struct buf *buf, int64_t value); /* decimal */
 void buf_addf(struct buf *buf, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void buf_addv(struct buf *buf, const char *format, va_list args);
@@ -77,5 +83,7 @@ char *buf_take(struct buf *buf);             /* GIVES the bytes, NUL-terminated;
 void buf_add_json_string(struct buf *buf, struct text t); /* with its quotes; RFC 8259 escapes; t must be UTF-8 */
 void buf_add_json_inner(struct buf *buf, struct text t);  /* the same without the quotes */
 void buf_add_hex(struct buf *buf, const void *at, size_t len);
+void buf_add_base64(struct buf *buf, struct text t);         /* RFC 4648, 4: with padding */
+bool buf_add_base64_decoded(struct buf *buf, struct text t); /* false for what is no base64; some may be added then */
 
 #endif

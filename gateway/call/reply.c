@@ -58,7 +58,7 @@ static const struct json *joined(struct arena *arena, const struct reply *reply,
     return value;
 }
 
-static const struct json *headers_value(struct arena *arena, const struct reply *reply) {
+const struct json *reply_headers(struct arena *arena, const struct reply *reply) {
     struct json *headers = json_new_object(arena);
     for (size_t i = 0; i < reply->header_count; i++) {
         const char *name = lower_case(arena, reply->headers[i].name);
@@ -69,9 +69,13 @@ static const struct json *headers_value(struct arena *arena, const struct reply 
 
 const struct json *reply_value(struct arena *arena, const struct reply *reply) {
     bool is_json;
+    return reply_value_with(arena, reply, reply_body(arena, reply, &is_json));
+}
+
+const struct json *reply_value_with(struct arena *arena, const struct reply *reply, const struct json *body) {
     struct json *value = json_new_object(arena);
-    json_set(value, "body", reply_body(arena, reply, &is_json));
-    json_set(value, "headers", headers_value(arena, reply));
+    json_set(value, "body", body);
+    json_set(value, "headers", reply_headers(arena, reply));
     json_set(value, "code", json_new_int(arena, reply->code));
     return value;
 }

@@ -47,7 +47,11 @@ const char *reply_header(const struct reply *reply, const char *name); /* the fi
  * text/plain), else its text with what is not UTF-8 replaced; null when empty. *ret_is_json tells which. */
 const struct json *reply_body(struct arena *arena, const struct reply *reply, bool *ret_is_json);
 
+const struct json *reply_headers(struct arena *arena, const struct reply *reply); /* {lower-case name: value} */
+
 /* {"body": …, "headers": {lower-case name: value}, "code": …}: what templates see as <step>. */
 const struct json *reply_value(struct arena *arena, const struct reply *reply);
+/* The same with another body. */
+const struct json *reply_value_with(struct arena *arena, const struct reply *reply, const struct json *body);
 
 #endif

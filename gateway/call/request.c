@@ -10,7 +10,7 @@
 
 #define URL_MAX_BYTES 65536
 #define VALUE_MAX_BYTES 65536 /* a header, a credential */
-#define OWN_HEADERS 3         /* Content-Type, Accept, traceparent */
+#define OWN_HEADERS 4         /* Content-Type, Accept, traceparent, a key */
 
 struct rendering {
     struct arena *arena;
@@ -111,6 +111,22 @@ static const char *check_listed(const struct rendering *r, const char *url) {
     return NULL;
 }
 
+/* The socket that a call goes through: its own, or that of the call whose reply its URL came from, as long as both are
+ * of one origin. */
+static const char *socket_of(const struct rendering *r, const struct stage_call *call, const char *url) {
+    while (!call->unix_socket) {
+        struct url home, here;
+        size_t root;
+        if (!template_is_whole_url(call->url, &root) || root < ROOT_STEPS) return NULL;
+        const char *base = r->source->step_urls[root - ROOT_STEPS]; /* of a step before: the chain has an end */
+        if (!base || !url_parse(text_of(base), &home, NULL) || !url_parse(text_of(url), &here, NULL)) return NULL;
+        if (!url_same_origin(&home, &here)) return NULL;
+        call = &r->source->stage->steps[root - ROOT_STEPS].call;
+        url = base;
+    }
+    return call->unix_socket;
+}
+
 static bool render_url(const struct rendering *r, struct request *request) {
     size_t root;
     struct url parsed;
@@ -122,6 +138,7 @@ static bool render_url(const struct rendering *r, struct request *request) {
     if (!url_parse(text_of(url), &parsed, r->fault)) return false;
     const char *hash = strchr(url, '#');
     request->url = hash ? arena_strndup(r->arena, url, (size_t)(hash - url)) : url;
+    request->unix_socket = socket_of(r, r->call, request->url);
     return true;
 }
 
@@ -167,6 +184,9 @@ static bool render_headers(const struct rendering *whole, struct request *reques
         headers[request->header_count++] = (struct request_header){"Accept", "application/json"};
     if (r->source->traceparent && !has_header(request, "traceparent"))
         headers[request->header_count++] = (struct request_header){"traceparent", r->source->traceparent};
+    if (call->idempotency_header && r->source->idempotency_key)
+        headers[request->header_count++] = (struct request_header){call->idempotency_header,
+                                                                   r->source->idempotency_key};
     return true;
 }
 

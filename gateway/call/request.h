@@ -21,6 +21,7 @@ struct request_header {
 
 struct request {
     const char *method, *url; /* an absolute http or https URL, without fragment */
+    const char *unix_socket;  /* connected to in place of the URL's host, redirects included; or NULL */
     const struct request_header *headers;
     size_t header_count;
     bool has_body;
@@ -38,6 +39,7 @@ struct request_source {
     const struct stage *stage;
     const struct json *const *roots; /* by root index */
     const char *const *step_urls;    /* the URL each step called, NULL where it has not; by step index */
+    const char *idempotency_key;     /* for a call that carries one; NULL: none */
     const char *traceparent;         /* W3C Trace Context, sent along; NULL: none */
 };
 

@@ -20,12 +20,13 @@ enum verdict_kind {
 /* Why a run ended as it did: fixed codes, for programs. */
 #define REASONS(X)                                                                                                     \
     X(NONE, NULL)                                                                                                      \
-    X(UPSTREAM_FAILED, "upstream_failed")           /* a failure word */                                               \
+    X(UPSTREAM_FAILED, "upstream_failed")           /* a failure word, or failure_when */                              \
     X(UPSTREAM_CANCELED, "upstream_canceled")       /* a canceled word that nobody here asked for */                   \
-    X(UPSTREAM_REFUSED, "upstream_refused")         /* a code outside `expect` */                                      \
+    X(UPSTREAM_REFUSED, "upstream_refused")         /* a code outside `expect`, or an error in the reply */            \
     X(UPSTREAM_UNREACHABLE, "upstream_unreachable") /* never sent, and no try left */                                  \
     X(UNKNOWN_STATUS, "unknown_status")             /* a word that no list names, with unknown = "fail" */             \
     X(BAD_REPLY, "bad_reply")                       /* an answer that is none: cut short, too large, not HTTP */       \
+    X(NOTHING_CAPTURED, "nothing_captured")         /* a log without a line to capture, with missing = "fail" */       \
     X(IN_DOUBT, "in_doubt")                         /* sent, and nobody knows whether it was acted on */               \
     X(TIMEOUT, "timeout")                           /* the step's or the run's time is up */                           \
     X(REFUSED_EGRESS, "refused_egress")             /* a reply pointed to a host that the definition does not allow */ \
@@ -34,7 +35,8 @@ enum verdict_kind {
     X(BROKEN_RECORD, "broken_record")               /* what the store holds of the run cannot be read */               \
     X(CANCELED, "canceled")                         /* asked for; the upstream confirmed it, or had nothing to stop */ \
     X(CANCEL_UNCONFIRMED, "cancel_unconfirmed")     /* asked for; the upstream did not confirm */                      \
-    X(CANCELED_BEFORE_START, "canceled_before_start") /* no call was made */
+    X(CANCELED_BEFORE_START, "canceled_before_start") /* no call was made */                                           \
+    X(ORPHANED, "orphaned") /* nobody had looked at it for `orphan_after`, and the upstream was told to stop */
 
 enum reason {
 #define X(id, word) REASON_##id,
@@ -50,23 +52,49 @@ struct verdict {
     enum reason reason;     /* of FAILED and CANCELED */
     const char *word;       /* the upstream's own word for its state; NULL where the reply had none */
     bool unknown_word;      /* no list names it */
-    bool warned;            /* a `warn` word: succeeded, with outputs.result = "WARN" */
+    bool warned;            /* by `warn` or `warn_when`: succeeded, with outputs.result = "WARN" */
     int percent;            /* 0…100; -1 unknown */
     const char *message;    /* for progress; or NULL */
-    int64_t retry_after_ms; /* of AGAIN: what the upstream asked for; -1: nothing */
+    const char *rule;       /* the setting that decided: "failure", "success_when", "expect" …; NULL: none did */
+    int64_t retry_after_ms; /* so long the upstream asks not to be asked again; -1: nothing */
 };
 
-/* The values of a step's at_most and at_least, rendered; NaN where it has none. */
-struct verdict_bounds {
-    double at_most, at_least;
+/* What judging may know besides the reply. */
+struct verdict_scope {
+    /* What rules may speak of, by root index, as run_roots makes it; the reply's own body, headers and code are put in
+     * by verdict_judge. May be NULL where the rules do not say use_roots. */
+    const struct json **roots;
+    int64_t now_ms;     /* wall */
+    int64_t elapsed_ms; /* since the step began */
 };
 
-/* Judges the reply to a call of `step`. `elapsed_ms` is the time since the step began. A word is looked up without
- * case; failure beats canceled beats success beats running; an absent or null value is RUNNING. For a step without
- * rules, a code in `expect` succeeds. AGAIN is given only where the call may be repeated without doing anything twice.
- * `bounds` may be NULL. In `arena`. */
+/* Judges the reply to a call of `step`. For a step without rules, a code in `expect` succeeds. AGAIN is given only
+ * where the call may be repeated without doing anything twice. In `arena`. */
 void verdict_judge(struct arena *arena, const struct stage_step *step, const struct reply *reply,
-                   const struct verdict_bounds *bounds, int64_t elapsed_ms, struct verdict *ret_verdict);
+                   const struct verdict_scope *scope, struct verdict *ret_verdict);
+
+/* The part of it that looks into a body by rules; for what came in another way as well, such as a callback. `roots` has
+ * the body, headers and code at hand too; it may be NULL where the rules do not say use_roots. Never AGAIN.
+ *
+ * An error beats failure beats canceled beats success beats running, whether a word or a condition says so. Words are
+ * compared without case; numbers, booleans and null (where a list names it) are words too. An absent value, a null that
+ * no list names, and a condition over what is not there mean nothing: the step goes on. In `arena`. */
+void verdict_judge_body(struct arena *arena, const struct stage_rules *rules, const struct json *body,
+                        const struct json *const *roots, struct verdict *ret_verdict);
+
+/* What the reply says went wrong, by `error`; NULL: nothing. In `arena`. */
+const char *verdict_error(struct arena *arena, const struct stage_rules *rules, const struct json *body,
+                          const struct json *const *roots);
+
+/* A success that has to last (success_for). */
+struct verdict_series {
+    int64_t since_ms, replies; /* wall; 0: the last reply was no success */
+};
+
+/* Counts a verdict in. A success that has not lasted yet becomes RUNNING, with a message that says how far it is; any
+ * other verdict begins anew. Whether `series` has changed, so that a restart would have to know it. In `arena`. */
+bool verdict_settle(struct arena *arena, const struct stage_rules *rules, int64_t now_ms, struct verdict_series *series,
+                    struct verdict *verdict);
 
 /* A JSON number, or text that is one. */
 bool verdict_number(const struct json *value, double *ret_number);

@@ -15,6 +15,7 @@
 #include "cli/screen.h"
 #include "config/conf_file.h"
 #include "config/settings.h"
+#include "front/listen_socket.h"
 #include "stage/catalog.h"
 
 struct check_options {
@@ -45,6 +46,7 @@ static const struct args_command command = {"check",
 
 struct found {
     const char *file, *name; /* name: NULL where it is not known */
+    const char *disabled;    /* or NULL */
     const struct fault *mistakes, *warnings;
     size_t mistake_count, warning_count;
 };
@@ -72,6 +74,7 @@ static void check_files(struct check *c, const struct args_words *files) {
         found->mistake_count = faults.count;
         found->mistakes = arena_copy(c->arena, faults.items, faults.count * sizeof *faults.items);
         if (stage) {
+            found->disabled = arena_strdup(c->arena, stage->disabled);
             found->warning_count = stage->warning_count;
             found->warnings = arena_copy(c->arena, stage->warnings, stage->warning_count * sizeof *stage->warnings);
         }
@@ -92,7 +95,7 @@ static bool check_directory(struct check *c, struct fault *fault) {
     for (; c->count < catalog->count; c->count++) {
         const struct catalog_entry *entry = &catalog->entries[c->count];
         struct found *found = &c->found[c->count];
-        *found = (struct found){.file = entry->file, .name = entry->name};
+        *found = (struct found){.file = entry->file, .name = entry->name, .disabled = entry->disabled};
         found->mistakes = entry->faults;
         found->mistake_count = entry->fault_count;
         if (!entry->stage) continue;
@@ -171,17 +174,21 @@ static void print_finding(struct check *c, const struct screen *screen, const st
 
 static void print_found(struct check *c) {
     struct screen screen;
-    size_t mistakes = 0, warnings = 0;
+    size_t mistakes = 0, warnings = 0, disabled = 0;
     screen_init(&screen, stdout);
     for (size_t i = 0; i < c->count; i++) {
         const struct found *found = &c->found[i];
         for (size_t j = 0; j < found->mistake_count; j++) print_finding(c, &screen, &found->mistakes[j], true);
         for (size_t j = 0; j < found->warning_count; j++) print_finding(c, &screen, &found->warnings[j], false);
+        if (found->disabled) printf("%s: disabled: %s\n", found->file, found->disabled);
+        disabled += found->disabled != NULL;
         mistakes += found->mistake_count;
         warnings += found->warning_count;
     }
-    printf("%zu definition%s, %zu mistake%s, %zu warning%s\n", c->count, c->count == 1 ? "" : "s", mistakes,
+    printf("%zu definition%s, %zu mistake%s, %zu warning%s", c->count, c->count == 1 ? "" : "s", mistakes,
            mistakes == 1 ? "" : "s", warnings, warnings == 1 ? "" : "s");
+    if (disabled) printf(", %zu disabled", disabled);
+    putchar('\n');
 }
 
 static const struct json *findings_json(struct arena *arena, const struct fault *faults, size_t count) {
@@ -209,6 +216,7 @@ static void print_json(const struct check *c, bool ok) {
         json_set(one, "file", json_new_text(arena, text_of(found->file)));
         json_set(one, "stage", json_new_string(arena, found->name));
         json_set(one, "ok", json_new_bool(arena, found->mistake_count == 0));
+        json_set(one, "disabled", json_new_string(arena, found->disabled));
         json_set(one, "mistakes", findings_json(arena, found->mistakes, found->mistake_count));
         json_set(one, "warnings", findings_json(arena, found->warnings, found->warning_count));
         json_push(files, one);
@@ -248,10 +256,22 @@ static bool read_settings(struct check *c) {
     return ok;
 }
 
+/* As `serve` would find it: see there. */
+static bool can_be_called_back(const struct settings *settings) {
+    bool can = settings->public_url[0];
+    struct buf url;
+    buf_init(&url, 1024);
+    for (size_t i = 0; i < settings->listen.count; i++)
+        can = can || listen_address_url(text_of(settings->listen.items[i]), &url);
+    buf_fini(&url);
+    return can;
+}
+
 static int check(struct check *c, const struct args_words *files) {
     struct fault fault;
     if (!read_settings(c)) return EXIT_USAGE;
     c->context.templates = c->settings.templates;
+    c->context.no_callbacks = !can_be_called_back(&c->settings);
     if (!c->given->any_secret) {
         c->context.secret_known = secrets_known;
         if (!secrets_load(c->settings.secrets[0] ? c->settings.secrets : NULL, &fault)) {

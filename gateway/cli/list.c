@@ -107,6 +107,10 @@ static void print_error(const struct screen *screen, const struct json *error) {
     buf_fini(&line);
 }
 
+static enum screen_colour colour_of(struct text state, bool broken) {
+    return broken ? COLOUR_RED : text_is(state, "disabled") ? COLOUR_YELLOW : COLOUR_GREEN;
+}
+
 static void print_head(const struct screen *screen, const struct json *stage, bool broken) {
     struct buf line, name;
     buf_init(&line, 256 * 1024);
@@ -117,7 +121,7 @@ static void print_head(const struct screen *screen, const struct json *stage, bo
     buf_clear(&name);
     struct text state = json_text(json_gets(stage, "state"));
     screen_clean(&name, screen, state.len ? state : broken ? TEXT("broken") : TEXT("ok"));
-    screen_paint(&line, screen, broken ? COLOUR_RED : COLOUR_GREEN, buf_cstr(&name));
+    screen_paint(&line, screen, colour_of(state, broken), buf_cstr(&name));
     struct text about = json_text(json_gets(stage, "description"));
     if (!about.len && !json_same(json_gets(stage, "label"), json_gets(stage, "name")))
         about = json_text(json_gets(stage, "label"));
@@ -133,6 +137,7 @@ static void print_stage(const struct screen *screen, struct arena *arena, const 
     const struct json *errors = json_gets(stage, "errors"), *params = json_gets(stage, "parameters");
     bool broken = json_size(errors) > 0 || text_is(json_text(json_gets(stage, "state")), "broken");
     print_head(screen, stage, broken);
+    if (json_kind(json_gets(stage, "disabled")) == JSON_STRING) print_error(screen, json_gets(stage, "disabled"));
     for (size_t i = 0; json_kind(errors) == JSON_ARRAY && i < json_size(errors); i++)
         print_error(screen, json_at(errors, i));
     if (json_kind(params) == JSON_ARRAY) print_params(screen, arena, params, json_gets(stage, "schema"));

@@ -136,6 +136,9 @@ void report_print(const struct screen *screen, const struct json *report, int64_
     const struct json *reason = json_gets(report, "reason"), *error = error_sentence(json_gets(report, "error"));
     if (json_kind(reason) != JSON_NULL) print_value(screen, "  ", TEXT("reason"), reason);
     if (json_kind(error) != JSON_NULL) print_value(screen, "  ", TEXT("error"), error);
+    const struct json *warnings = json_gets(report, "warnings");
+    for (size_t i = 0; json_kind(warnings) == JSON_ARRAY && i < json_size(warnings); i++)
+        print_value(screen, "  ", TEXT("warning"), json_at(warnings, i));
     const struct json *outputs = json_gets(report, "outputs");
     if (json_kind(outputs) != JSON_OBJECT || json_size(outputs) == 0) return;
     fprintf(screen->to, "outputs:\n");

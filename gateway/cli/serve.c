@@ -24,6 +24,7 @@
 #include "cli/watchdir.h"
 #include "cli/worker.h"
 #include "config/settings.h"
+#include "run/callback.h"
 #include "run/recovery.h"
 #include "stage/catalog.h"
 
@@ -46,8 +47,10 @@ struct server {
     struct tls_context *tls; /* until the workers have it */
     struct listen_socket **sockets;
     size_t socket_count;
+    const char *callback_key, *callback_url; /* url "": nobody can be told where to call back */
     struct worker *workers;
     struct engines engines;
+    struct gate *gate;
     struct watchdir *watchdir;
     struct loop_watch *signals;
     int signal_fd;
@@ -61,20 +64,20 @@ struct server {
 
 /* ---- what was broken when it was read ---- */
 
+static bool print_fault(const struct fault *fault) {
+    struct text rest = text_of(fault->lines), line;
+    fprintf(stderr, "stagedoor: %s%s%s\n", fault->where, fault->where[0] ? ": " : "", fault->what);
+    while (fault->lines[0] && text_cut(&rest, '\n', &line)) fprintf(stderr, "    %.*s\n", TEXT_ARG(line));
+    return false;
+}
+
 static void print_faults(const struct faults *faults) {
-    for (size_t i = 0; i < faults->count; i++)
-        fprintf(stderr, "stagedoor: %s%s%s\n", faults->items[i].where, faults->items[i].where[0] ? ": " : "",
-                faults->items[i].what);
+    for (size_t i = 0; i < faults->count; i++) print_fault(&faults->items[i]);
     if (faults->dropped) fprintf(stderr, "stagedoor: and %zu more\n", faults->dropped);
 }
 
 static void log_faults(const char *event, const struct faults *faults) {
     for (size_t i = 0; i < faults->count; i++) log_fault(LOG_ERROR, event, NULL, &faults->items[i]);
-}
-
-static bool print_fault(const struct fault *fault) {
-    fprintf(stderr, "stagedoor: %s%s%s\n", fault->where, fault->where[0] ? ": " : "", fault->what);
-    return false;
 }
 
 /* settings_load, with public_url as it is used: without a slash at its end. */
@@ -109,14 +112,67 @@ static bool check_exposure(const struct settings *settings, struct fault *fault)
     return true;
 }
 
+/* ---- limits ---- */
+
+static void tune(struct server *server, enum gate_kind kind, const char *stage, const struct limits *limits) {
+    struct limits none;
+    limits_init(&none);
+    gate_tune(server->gate, &(struct gate_want){.kind = kind, .stage = stage}, limits ? limits : &none,
+              loop_mono_ms(server->loop));
+}
+
+/* Those of the newest definitions hold for all runs of a stage, also for those that began with another. */
+static void tune_stages(struct server *server) {
+    for (size_t i = 0; server->gate && i < server->catalog->count; i++) {
+        const struct stage *stage = server->catalog->entries[i].stage;
+        if (!stage) continue;
+        tune(server, GATE_RUNS, stage->name, stage->limits);
+        tune(server, GATE_CALLS, stage->name, stage->call_limits);
+    }
+}
+
+static void tune_hosts(struct server *server) {
+    const struct settings_upstreams *upstreams = &server->settings->upstreams;
+    gate_tune_hosts(server->gate, upstreams->items, upstreams->count, loop_mono_ms(server->loop));
+}
+
+/* ---- callbacks ---- */
+
+/* What upstreams are told: public_url, else the first address of ours that they could call, as on one machine. */
+static const char *callback_url_of(const struct server *server, const struct settings *settings) {
+    if (settings->public_url[0]) return settings->public_url;
+    struct buf url;
+    buf_init(&url, 1024);
+    for (size_t i = 0; i < server->socket_count; i++)
+        if (listen_address_url(text_of(listen_socket_address(server->sockets[i])), &url)) break;
+    const char *made = arena_strdup(server->arena, buf_cstr(&url));
+    buf_fini(&url);
+    return made;
+}
+
+static bool read_key(struct server *server, struct fault *fault) {
+    char *key = store_key(server->store, fault);
+    server->callback_key = arena_strdup(server->arena, key);
+    mem_free(key);
+    return server->callback_key != NULL;
+}
+
+/* Every line of the log goes through it. */
+static void mask_line(struct buf *line) {
+    secrets_mask(line);
+    callback_mask(line);
+}
+
 /* ---- definitions ---- */
 
 static struct stage_context context_of(const struct server *server) {
-    return (struct stage_context){.templates = server->settings->templates, .secret_known = secrets_known};
+    return (struct stage_context){.templates = server->settings->templates,
+                                  .secret_known = secrets_known,
+                                  .no_callbacks = !server->callback_url[0]};
 }
 
 static void tell_entries(const struct catalog *catalog) {
-    size_t broken = 0;
+    size_t broken = 0, disabled = 0;
     for (size_t i = 0; i < catalog->count; i++) {
         const struct catalog_entry *entry = &catalog->entries[i];
         struct log_context ctx = {.stage = entry->name};
@@ -124,10 +180,14 @@ static void tell_entries(const struct catalog *catalog) {
             log_fault(LOG_ERROR, "definition_broken", &ctx, &entry->faults[j]);
         for (size_t j = 0; entry->stage && j < entry->stage->warning_count; j++)
             log_fault(LOG_WARN, "definition_warning", &ctx, &entry->stage->warnings[j]);
+        if (entry->disabled) log_put(LOG_INFO, "definition_disabled", &ctx, LOG_STR("why", entry->disabled));
         broken += entry->fault_count > 0;
-        count_set_labelled(COUNT_FAMILY_STAGE_STATE, entry->name, NULL, entry->fault_count > 0);
+        disabled += entry->disabled != NULL;
+        if (catalog_find(catalog, text_of(entry->name)) == entry) /* the one that counts, of those of one name */
+            count_set_labelled(COUNT_FAMILY_STAGE_STATE, entry->name, NULL, entry->fault_count > 0);
     }
-    log_put(LOG_INFO, "definitions_read", NULL, LOG_INT("stages", catalog->count), LOG_INT("broken", broken));
+    log_put(LOG_INFO, "definitions_read", NULL, LOG_INT("stages", catalog->count), LOG_INT("broken", broken),
+            LOG_INT("disabled", disabled));
 }
 
 static bool read_catalog(struct server *server, struct fault *fault) {
@@ -139,6 +199,7 @@ static bool read_catalog(struct server *server, struct fault *fault) {
     tell_entries(catalog);
     catalog_unref(server->catalog);
     server->catalog = catalog;
+    tune_stages(server);
     for (unsigned i = 0; i < server->engines.count; i++) worker_offer(&server->workers[i], catalog);
     return true;
 }
@@ -224,7 +285,10 @@ static void read_settings(struct server *server) {
         settings_keep_fixed(server->settings, next);
         server->settings = next;
         set_log_level(next);
-        for (unsigned i = 0; i < server->engines.count; i++) worker_tune(&server->workers[i], next);
+        server->callback_url = callback_url_of(server, next);
+        for (unsigned i = 0; i < server->engines.count; i++)
+            worker_tune(&server->workers[i], next, server->callback_url);
+        tune_hosts(server);
     }
     faults_fini(&faults);
 }
@@ -374,7 +438,7 @@ static void raise_descriptors(void) {
 static bool begin_log(const struct settings *settings, struct fault *fault) {
     enum log_level least = LOG_INFO;
     log_level_parse(text_of(settings->log_level), &least);
-    log_set_mask(secrets_mask);
+    log_set_mask(mask_line);
     return log_open(least, strcmp(settings->log_format, "json") == 0 ? LOG_JSON : LOG_LOGFMT, settings->log_file,
                     fault);
 }
@@ -397,16 +461,23 @@ static void make_workers(struct server *server) {
     server->engines.items = arena_array_of(server->arena, struct engine *, count);
     server->engines.count = count;
     server->workers = arena_array_of(server->arena, struct worker, count);
+    server->gate = gate_new(count);
+    struct worker_callbacks callbacks = {server->callback_key, server->callback_url};
     for (unsigned i = 0; i < count; i++)
-        worker_init(&server->workers[i], i, server->settings, server->store, &server->engines);
+        worker_init(&server->workers[i], i, server->settings, server->store, &callbacks, server->gate,
+                    &server->engines);
+    tune_stages(server);
+    tune_hosts(server);
 }
 
 static bool resume_runs(struct server *server, struct fault *fault) {
     struct stage_context context = context_of(server);
+    context.no_callbacks = false; /* a run that waits already goes on */
     struct recovery recovery = {
         .engines = &server->engines, .store = server->store, .catalog = server->catalog, .context = &context};
     size_t count;
     if (!recovery_resume(&recovery, &count, fault)) return false;
+    gate_open(server->gate, loop_mono_ms(server->loop));
     if (count) log_put(LOG_INFO, "runs_resumed", NULL, LOG_INT("runs", count));
     return true;
 }
@@ -440,8 +511,10 @@ static bool start(struct server *server, struct fault *fault) {
     const char *const directories[] = {settings->stages, settings->templates};
     server->watchdir = watchdir_new(server->loop, directories, 2, on_directory_changed, server);
     if (!secrets_load(secrets_directory(server), fault) || !read_certificates(server, &server->tls, fault) ||
-        !open_sockets(server, fault) || !read_catalog(server, fault))
+        !open_sockets(server, fault))
         return false;
+    server->callback_url = callback_url_of(server, settings);
+    if (!read_catalog(server, fault)) return false;
     faults_init(&faults);
     bool good = read_callers(server, &faults);
     if (!good) *fault = faults.items[0];
@@ -449,7 +522,7 @@ static bool start(struct server *server, struct fault *fault) {
     if (!good || !supervisor_pid_check(settings->pid_file, fault)) return false;
     inherit_wait_store(&server->inherit);
     server->store = store_open(&(struct store_settings){.url = settings->store, .max_queue = STORE_QUEUE_MAX}, fault);
-    if (!server->store) return false;
+    if (!server->store || !read_key(server, fault)) return false;
     make_workers(server);
     return resume_runs(server, fault) && supervisor_pid_write(settings->pid_file, fault) &&
            start_workers(server, fault);
@@ -485,6 +558,7 @@ static void stop_workers(struct server *server) {
 
 static void finish(struct server *server) {
     for (unsigned i = 0; i < server->engines.count; i++) worker_fini(&server->workers[i]);
+    gate_free(server->gate);
     for (size_t i = 0; i < server->socket_count; i++) listen_socket_close(server->sockets[i]);
     tls_context_free(server->tls);
     catalog_unref(server->catalog);

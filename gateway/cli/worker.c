@@ -14,6 +14,7 @@ struct message {
     struct catalog *catalog;
     struct callers *callers;
     const struct settings *settings;
+    const char *callback_url;
     struct tls_context *tls;
     int *holders;
 };
@@ -24,17 +25,22 @@ static size_t share_of(int64_t limit, unsigned loops) {
 }
 
 void worker_init(struct worker *worker, unsigned index, const struct settings *settings, struct store *store,
-                 struct engines *engines) {
+                 const struct worker_callbacks *callbacks, struct gate *gate, struct engines *engines) {
     worker->loop = loop_new(index);
     worker->upstream = upstream_new(
         worker->loop, &(struct upstream_settings){.user_agent = settings->user_agent, .max_connections = 256});
     worker->engine = engine_new(worker->loop, worker->upstream, store,
-                                &(struct engine_settings){.max_runs = share_of(settings->max_runs, engines->count)});
+                                &(struct engine_settings){.max_runs = share_of(settings->max_runs, engines->count),
+                                                          .callback_key = callbacks->key,
+                                                          .callback_url = callbacks->url,
+                                                          .gate = gate,
+                                                          .engines = engines});
     engines->items[index] = worker->engine;
     worker->api = (struct api){.loop = worker->loop,
                                .engines = engines,
                                .store = store,
                                .public_url = settings->public_url,
+                               .callback_key = callbacks->key,
                                .open = settings->open,
                                .json = {.max_bytes = (size_t)settings->max_body_size_bytes,
                                         .max_depth = (size_t)settings->max_json_depth,
@@ -108,6 +114,7 @@ static void take(void *arg) {
     if (message->settings) {
         api->public_url = message->settings->public_url;
         engine_limit(message->worker->engine, share_of(message->settings->max_runs, api->engines->count));
+        engine_call_back(message->worker->engine, message->callback_url);
     }
     if (message->tls) {
         listener_renew_tls(message->worker->listener, message->tls);
@@ -130,8 +137,8 @@ void worker_offer(struct worker *worker, struct catalog *catalog) {
     post(&(struct message){.worker = worker, .catalog = catalog_ref(catalog)});
 }
 
-void worker_tune(struct worker *worker, const struct settings *settings) {
-    post(&(struct message){.worker = worker, .settings = settings});
+void worker_tune(struct worker *worker, const struct settings *settings, const char *callback_url) {
+    post(&(struct message){.worker = worker, .settings = settings, .callback_url = callback_url});
 }
 
 void worker_admit(struct worker *worker, struct callers *callers) {

@@ -21,9 +21,14 @@ struct worker {
     void *drained_arg;
 };
 
+/* What callbacks need: the key their tokens are signed with, and the URL that upstreams are told. Borrowed for good. */
+struct worker_callbacks {
+    const char *key, *url; /* url "": there is none to tell */
+};
+
 /* Everything but the thread. `engines->items[loop_index]` is set to the worker's engine. */
 void worker_init(struct worker *worker, unsigned index, const struct settings *settings, struct store *store,
-                 struct engines *engines);
+                 const struct worker_callbacks *callbacks, struct gate *gate, struct engines *engines);
 bool worker_listen(struct worker *worker, struct listen_socket *const *sockets, size_t count, struct tls_context *tls,
                    struct fault *fault);
 bool worker_start(struct worker *worker, struct fault *fault);
@@ -31,9 +36,10 @@ void worker_fini(struct worker *worker); /* after worker_join, and after the sto
 void worker_join(struct worker *worker); /* stops the loop, and waits for its thread */
 
 /* From the main thread: the worker takes it over on its own loop, at its next pass. */
-void worker_offer(struct worker *worker, struct catalog *catalog);        /* takes a reference of its own */
-void worker_tune(struct worker *worker, const struct settings *settings); /* public_url, max_runs; borrowed for good */
-void worker_admit(struct worker *worker, struct callers *callers);        /* the same */
+void worker_offer(struct worker *worker, struct catalog *catalog); /* takes a reference of its own */
+/* public_url, max_runs, and the URL of callbacks; borrowed for good */
+void worker_tune(struct worker *worker, const struct settings *settings, const char *callback_url);
+void worker_admit(struct worker *worker, struct callers *callers); /* the same */
 void worker_renew_tls(struct worker *worker, struct tls_context *tls,
                       int *holders); /* TAKES a share: the last holder frees both */
 void worker_drain(struct worker *worker, void (*drained)(void *arg, struct worker *worker), void *arg);

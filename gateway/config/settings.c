@@ -25,6 +25,7 @@ enum kind {
     KIND_INTEGER,
     KIND_DURATION,
     KIND_SIZE,
+    KIND_UPSTREAMS,
     KIND_CHOICE
 };
 
@@ -38,6 +39,7 @@ enum kind {
 #define WORD_INTEGER "integer"
 #define WORD_DURATION "duration"
 #define WORD_SIZE "size"
+#define WORD_UPSTREAMS "upstreams"
 #define WORD_CHOICE "choice"
 #define OFFSET_LIST(name) offsetof(struct settings, name)
 #define OFFSET_STRING(name) offsetof(struct settings, name)
@@ -47,6 +49,7 @@ enum kind {
 #define OFFSET_INTEGER(name) offsetof(struct settings, name)
 #define OFFSET_DURATION(name) offsetof(struct settings, name##_ms)
 #define OFFSET_SIZE(name) offsetof(struct settings, name##_bytes)
+#define OFFSET_UPSTREAMS(name) offsetof(struct settings, name)
 #define OFFSET_CHOICE(name) offsetof(struct settings, name)
 
 const struct settings_row settings_rows[] = {
@@ -186,6 +189,63 @@ static void take_commas(struct load *l, size_t row, struct text t) {
     else take_list(l, row, items, count);
 }
 
+/* ---- upstream hosts ---- */
+
+static void refuse_upstream(struct load *l, size_t row, const struct fault *fault) {
+    refuse(l, fault->kind, "%s: %s", names[row], fault->what);
+}
+
+static void check_twice(struct load *l, size_t row, const struct limits_upstream *items, size_t count) {
+    for (size_t i = 0; i < count; i++)
+        for (size_t j = 0; j < i; j++)
+            if (strcmp(items[i].host, items[j].host) == 0) {
+                refuse(l, FAULT_INVALID, "%s: %s is there twice", names[row], items[i].host);
+                return;
+            }
+}
+
+static void put_upstreams(struct load *l, size_t row, const struct limits_upstream *items, size_t count) {
+    struct settings_upstreams *to = (void *)((char *)l->settings + members[row].offset);
+    if (!l->bad) check_twice(l, row, items, count);
+    if (!l->bad) *to = (struct settings_upstreams){items, count};
+}
+
+#define UPSTREAMS_MAX 256
+
+/* One after the other, with commas between. */
+static void take_upstreams(struct load *l, size_t row, struct text t) {
+    struct text rest = text_trim(t), item;
+    struct limits_upstream *items = arena_array_of(l->arena, struct limits_upstream, UPSTREAMS_MAX);
+    size_t count = 0;
+    struct fault fault;
+    while (rest.len && text_cut(&rest, ',', &item)) {
+        if (count == UPSTREAMS_MAX) {
+            refuse(l, FAULT_TOO_LARGE, "%s: more than %d hosts", names[row], UPSTREAMS_MAX);
+            return;
+        }
+        if (!limits_upstream_parse(l->arena, item, &items[count++], &fault)) {
+            refuse_upstream(l, row, &fault);
+            return;
+        }
+    }
+    put_upstreams(l, row, items, count);
+}
+
+static void take_conf_upstreams(struct load *l, size_t row, const struct conf *conf) {
+    struct limits_upstream *items = arena_array_of(l->arena, struct limits_upstream, conf->count);
+    for (size_t i = 0; i < conf->count; i++) {
+        const struct conf *at = &conf->items[i];
+        struct fault fault;
+        if (at->kind != CONF_GROUP)
+            fault_set(&fault, FAULT_INVALID, NULL, "holds groups { host = \"…\"; … }, and here is %s",
+                      conf_shown(l->arena, at));
+        else if (limits_upstream_read(l->arena, at, &items[i], &at, &fault)) continue;
+        l->where = conf_where(l->arena, at);
+        refuse_upstream(l, row, &fault);
+    }
+    put_upstreams(l, row, items, conf->count);
+}
+
 /* Everything but lists from one piece of text. */
 static void take(struct load *l, size_t row, struct text t) {
     char *to = (char *)l->settings + members[row].offset;
@@ -205,6 +265,7 @@ static void take(struct load *l, size_t row, struct text t) {
     case KIND_DURATION:
     case KIND_SIZE: take_number(l, row, t, (int64_t *)(void *)to); break;
     case KIND_CHOICE: take_choice(l, row, t, (const char **)(void *)to); break;
+    case KIND_UPSTREAMS: take_upstreams(l, row, t); break;
     }
 }
 
@@ -228,6 +289,7 @@ static void take_conf_list(struct load *l, size_t row, const struct conf *conf) 
 static const char *expected_form(enum kind kind) {
     switch (kind) {
     case KIND_LIST: return "a list of strings: [ \"…\", \"…\" ]";
+    case KIND_UPSTREAMS: return "a list of groups: ( { host = \"…\"; … }, … )";
     case KIND_BOOL: return "true or false, without quotes";
     case KIND_INTEGER: return "a whole number, without quotes";
     case KIND_DURATION: return "a duration with its unit, in quotes, such as \"30s\"";
@@ -240,6 +302,7 @@ static void take_conf(struct load *l, size_t row, const struct conf *conf) {
     enum kind kind = members[row].kind;
     bool is_list = conf->kind == CONF_ARRAY || conf->kind == CONF_LIST;
     if (kind == KIND_LIST && is_list) take_conf_list(l, row, conf);
+    else if (kind == KIND_UPSTREAMS && is_list) take_conf_upstreams(l, row, conf);
     else if (kind == KIND_BOOL && conf->kind == CONF_BOOL) take(l, row, text_of(conf->truth ? "true" : "false"));
     else if ((kind == KIND_INTEGER || kind == KIND_SIZE) && conf->kind == CONF_INT)
         take(l, row, text_of(arena_printf(l->arena, "%lld", (long long)conf->integer)));
@@ -394,7 +457,7 @@ static void take_flags(struct load *l, const char *const *flags, size_t count) {
         else if (flag.negated) take(l, flag.row, TEXT("false"));
         else if (!flag.has_value && n == 1 && members[flag.row].kind != KIND_BOOL)
             refuse(l, FAULT_INVALID, "its value is missing");
-        else if (members[flag.row].kind == KIND_LIST)
+        else if (members[flag.row].kind == KIND_LIST || members[flag.row].kind == KIND_UPSTREAMS)
             lists[flag.row] = arena_printf(l->arena, "%s%s%.*s", lists[flag.row] ? lists[flag.row] : "",
                                            lists[flag.row] ? "," : "", TEXT_ARG(value));
         else take(l, flag.row, value);
@@ -456,10 +519,19 @@ static bool list_same(const struct settings_list *a, const struct settings_list 
     return true;
 }
 
+static bool upstreams_same(const struct settings_upstreams *a, const struct settings_upstreams *b) {
+    if (a->count != b->count) return false;
+    for (size_t i = 0; i < a->count; i++)
+        if (strcmp(a->items[i].host, b->items[i].host) != 0 || !limits_same(&a->items[i].limits, &b->items[i].limits))
+            return false;
+    return true;
+}
+
 static bool value_same(size_t row, const struct settings *a, const struct settings *b) {
     const void *x = (const char *)a + members[row].offset, *y = (const char *)b + members[row].offset;
     switch (members[row].kind) {
     case KIND_LIST: return list_same(x, y);
+    case KIND_UPSTREAMS: return upstreams_same(x, y);
     case KIND_BOOL: return *(const bool *)x == *(const bool *)y;
     case KIND_INTEGER:
     case KIND_DURATION:
@@ -477,6 +549,7 @@ void settings_each_difference(const struct settings *a, const struct settings *b
 static size_t value_size(size_t row) {
     switch (members[row].kind) {
     case KIND_LIST: return sizeof(struct settings_list);
+    case KIND_UPSTREAMS: return sizeof(struct settings_upstreams);
     case KIND_BOOL: return sizeof(bool);
     case KIND_INTEGER:
     case KIND_DURATION:
@@ -529,6 +602,7 @@ static void add_preset(struct buf *out, size_t row) {
     case KIND_BOOL:
     case KIND_INTEGER: buf_adds(out, r->preset); break;
     case KIND_LIST: buf_addf(out, "[ \"%s\" ]", r->preset); break;
+    case KIND_UPSTREAMS: buf_adds(out, "( )"); break;
     default: buf_addf(out, "\"%s\"", r->preset);
     }
 }
@@ -561,6 +635,7 @@ void settings_print_sample(struct buf *out) {
 static const char *value_word(enum kind kind) {
     switch (kind) {
     case KIND_LIST: return " VALUE,…";
+    case KIND_UPSTREAMS: return " HOST LIMIT=VALUE …,…";
     case KIND_PATH: return " PATH";
     case KIND_BOOL: return "";
     case KIND_INTEGER: return " N";

@@ -13,6 +13,7 @@
 #include "base/fault.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "config/limits.h"
 
 #ifdef TINY_LIMITS
 #define SETTINGS_LIMIT(normal, tiny) tiny
@@ -30,8 +31,9 @@
       "Addresses to listen on: IPv4:port, [IPv6]:port, *:port or unix:/path, each with tls: in front for TLS "        \
       "(tls:*:8443). Anything but loopback and unix needs callers, tls_client_ca, or open = true.")                   \
     X(STRING, public_url, "", "", RELOAD, "Listening",                                                                \
-      "The URL by which clients reach the gateway; links in reports begin with it. Empty: they begin with the "       \
-      "scheme and Host of the request.")                                                                              \
+      "The URL by which clients and upstreams reach the gateway; links in reports, and the URLs of callbacks, begin " \
+      "with it. Empty: links begin with the scheme and Host of the request, callbacks with the first address of "     \
+      "listen that names one.")                                                                                       \
     X(PATH, tls_certificate, "", "", RELOAD, "Listening",                                                             \
       "PEM file with the certificate and its chain. Used by the tls: addresses of listen.")                           \
     X(PATH, tls_key, "", "", RELOAD, "Listening",                                                                     \
@@ -53,6 +55,10 @@
     X(DURATION, retention, "30d", "0s..3650d", RELOAD, "Runs", "How long ended runs are kept.")                       \
     X(INTEGER, max_runs, SETTINGS_LIMIT("100000", "20"), "1..10000000", RELOAD, "Runs",                               \
       "Runs in flight; a start beyond that is answered 503.")                                                         \
+    X(UPSTREAMS, upstreams, "", "", RELOAD, "Runs",                                                                   \
+      "Limits of upstream hosts, over all stages: ( { host = \"api.github.com\"; concurrency = 20; rate = \"10/s\"; " \
+      "gap = \"1s\"; breaker = { window = \"1m\"; ratio = 0.5; minimum = 10; pause = \"30s\"; }; } ). Calls wait "    \
+      "until they fit. As a flag or variable: \"api.github.com rate=10/s breaker.pause=1m\".")                        \
     X(INTEGER, loops, "0", "0..256", RESTART, "Process", "Event loops, each with its own thread; 0 is one a core.")   \
     X(DURATION, drain_timeout, "30s", "0s..1d", RELOAD, "Process",                                                    \
       "After SIGTERM or SIGUSR2, how long what is under way may take. Runs go on after the next start.")              \
@@ -88,6 +94,11 @@ struct settings_list {
     size_t count;
 };
 
+struct settings_upstreams {
+    const struct limits_upstream *items;
+    size_t count;
+};
+
 struct settings {
     const char *config; /* the file that was read, or NULL */
 #define SETTINGS_MEMBER_LIST(name) struct settings_list name
@@ -98,6 +109,7 @@ struct settings {
 #define SETTINGS_MEMBER_INTEGER(name) int64_t name
 #define SETTINGS_MEMBER_DURATION(name) int64_t name##_ms
 #define SETTINGS_MEMBER_SIZE(name) int64_t name##_bytes
+#define SETTINGS_MEMBER_UPSTREAMS(name) struct settings_upstreams name
 #define SETTINGS_MEMBER_CHOICE(name) const char *name
 #define X(kind, name, preset, allowed, when, group, help) SETTINGS_MEMBER_##kind(name);
     SETTINGS(X)

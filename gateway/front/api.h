@@ -17,9 +17,10 @@ struct api {
     struct loop *loop;
     const struct engines *engines;
     struct store *store;
-    struct catalog *catalog; /* a reference: the generation that this loop offers */
-    struct callers *callers; /* a reference; NULL: whoever can connect may do everything */
-    const char *public_url;  /* without a slash at its end; "": links begin with the scheme and Host of the request */
+    struct catalog *catalog;  /* a reference: the generation that this loop offers */
+    struct callers *callers;  /* a reference; NULL: whoever can connect may do everything */
+    const char *public_url;   /* without a slash at its end; "": links begin with the scheme and Host of the request */
+    const char *callback_key; /* store_key's; NULL: no callback is known */
     struct json_limits json;
     bool open;     /* any address may be listened on without callers: reached by whatever name */
     bool draining; /* /ready says no; new starts are refused by the engine */
@@ -32,7 +33,7 @@ struct api_call {
     const char *route;           /* the pattern, for counters */
     const struct caller *caller; /* NULL where the gateway is open */
     struct callers *callers;     /* a reference, for as long as `caller` is used */
-    const char *stage, *id;
+    const char *stage, *id, *token;
     const char *base_url;
 };
 
@@ -57,6 +58,8 @@ void api_runs_cancel_key(struct api_call *call);
 void api_runs_list(struct api_call *call);
 void api_runs_show(struct api_call *call);
 void api_runs_cancel(struct api_call *call);
+void api_callbacks_take(struct api_call *call);
+void api_runs_explain(struct api_call *call);
 void api_ops_index(struct api_call *call);
 void api_ops_health(struct api_call *call);
 void api_ops_ready(struct api_call *call);

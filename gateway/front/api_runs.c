@@ -40,6 +40,23 @@ static int64_t wait_of(const struct exchange *exchange) {
     return 0;
 }
 
+/* X-Deadline: the time by which the caller wants it to be over, RFC 3339 or Unix time; seconds have 10 digits until the
+ * year 2286, so that more are milliseconds. 0 without one. */
+static int64_t deadline_of(const struct exchange *exchange, int64_t now_ms, struct faults *faults) {
+    struct text given = text_trim(text_of(exchange_header(exchange, "X-Deadline")));
+    int64_t at_ms;
+    if (given.len == 0) return 0;
+    bool unix_time = text_to_int(given, &at_ms);
+    if (unix_time && given.len <= 10) at_ms *= 1000;
+    if (!unix_time && !clock_parse(given, &at_ms))
+        faults_addf(faults, FAULT_INVALID, "X-Deadline",
+                    "X-Deadline is a time, as in 2026-11-23T06:47:00Z, or seconds or milliseconds since 1970");
+    else if (at_ms <= now_ms)
+        faults_addf(faults, FAULT_INVALID, "X-Deadline", "the deadline is past: nothing was started");
+    else return at_ms;
+    return 0;
+}
+
 static bool is_hex(struct text t) {
     bool zero = true;
     for (size_t i = 0; i < t.len; i++) {
@@ -241,7 +258,7 @@ static void answer_report(struct api_call *call, struct ask *ask, int status, bo
 
 static void on_answer(struct ask *ask) {
     struct api_call *call = ask->arg;
-    bool acts = ask->kind != ASK_GET && ask->kind != ASK_LIST;
+    bool acts = ask->kind != ASK_GET && ask->kind != ASK_LIST && ask->kind != ASK_EXPLAIN;
     if (ask->failed) api_fault(call, &ask->fault);
     else answer_report(call, ask, acts && !ask->ended ? 202 : 200, ask->kind == ASK_START);
     ask_free(ask);
@@ -249,7 +266,10 @@ static void on_answer(struct ask *ask) {
 
 static bool allowed(const struct ask *ask, const char *stage) {
     const struct caller *caller = ask->rights;
-    return caller_may(caller, ask->kind == ASK_GET || ask->kind == ASK_START ? RIGHT_SEE : RIGHT_CANCEL, stage) ||
+    return caller_may(caller,
+                      ask->kind == ASK_GET || ask->kind == ASK_EXPLAIN || ask->kind == ASK_START ? RIGHT_SEE
+                                                                                                 : RIGHT_CANCEL,
+                      stage) ||
            (ask->kind == ASK_START && caller_may(caller, RIGHT_START, stage));
 }
 
@@ -283,6 +303,10 @@ void api_runs_show(struct api_call *call) {
     ask_run(call, ASK_GET);
 }
 
+void api_runs_explain(struct api_call *call) {
+    ask_run(call, ASK_EXPLAIN);
+}
+
 void api_runs_cancel(struct api_call *call) {
     ask_run(call, ASK_CANCEL);
 }
@@ -306,11 +330,13 @@ static void start(struct api_call *call, struct stage *stage, const struct json 
     const char *key = key_of(call, object, faults);
     const struct json *caller = caller_of(arena, object, faults), *parameters = NULL;
     params_check(arena, stage->params, stage->param_count, json_gets(object, "parameters"), &parameters, faults);
+    int64_t deadline_ms = deadline_of(call->exchange, loop_wall_ms(call->api->loop), faults);
     if (faults->count) {
         answer_mistakes(call, faults);
         return;
     }
     struct ask *ask = ask_for(call, ASK_START);
+    ask->deadline_ms = deadline_ms;
     ask->stage = stage_ref(stage);
     ask->stage_name = stage->name;
     ask->key = key;
@@ -324,6 +350,10 @@ static void start(struct api_call *call, struct stage *stage, const struct json 
 void api_runs_start(struct api_call *call) {
     const struct catalog_entry *entry = api_entry(call, RIGHT_START);
     if (!entry) return;
+    if (entry->disabled) {
+        api_problem(call, 404, "not_found", "this stage is disabled; GET /stages says why", NULL);
+        return;
+    }
     if (!entry->stage) {
         api_problem(call, 404, "not_found",
                     "the definition of this stage is broken, so it is not offered; GET /stages says why", NULL);
@@ -417,7 +447,7 @@ static void read_filter(struct api_call *call, struct store_filter *filter, stru
 
 /* A filter that is not understood is refused: without it the answer would be a larger one than was asked for. */
 static void check_query(struct api_call *call, struct faults *faults) {
-    static const char *const known[] = {"stage", "status", "since", "limit", "cursor"};
+    static const char *const known[] = {"stage", "status", "since", "limit", "cursor", "orphaned"};
     const size_t count = sizeof known / sizeof *known;
     struct text rest = call->exchange->query, part, name;
     while (text_cut(&rest, '&', &part)) {
@@ -428,6 +458,17 @@ static void check_query(struct api_call *call, struct faults *faults) {
         faults_addf(faults, FAULT_UNDEFINED, word, "there is no filter of this name%s%s%s",
                     near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
     }
+}
+
+/* Only runs in flight can be orphans. */
+static bool read_orphaned(struct api_call *call, struct store_filter *filter, struct faults *faults) {
+    const char *orphaned = exchange_query(call->exchange, "orphaned");
+    if (!orphaned || strcmp(orphaned, "false") == 0) return false;
+    if (strcmp(orphaned, "true") != 0) faults_addf(faults, FAULT_INVALID, "orphaned", "orphaned is true or false");
+    if (filter->status && strcmp(filter->status, run_status_word(RUN_RUNNING)) != 0)
+        faults_addf(faults, FAULT_INVALID, "status", "only a run that is RUNNING can be orphaned");
+    filter->status = run_status_word(RUN_RUNNING);
+    return true;
 }
 
 /* The stages that this caller may see, and asked for. */
@@ -452,12 +493,14 @@ void api_runs_list(struct api_call *call) {
     faults_init(&faults);
     check_query(call, &faults);
     read_filter(call, &filter, &faults);
+    bool orphaned = read_orphaned(call, &filter, &faults);
     read_stages(call, &filter);
     if (faults.count) {
         answer_mistakes(call, &faults);
     } else {
         struct ask *ask = ask_for(call, ASK_LIST);
         ask->filter = filter;
+        ask->orphaned = orphaned;
         ask_send(call->api->engines, ask);
     }
     faults_fini(&faults);

@@ -49,8 +49,10 @@ static const struct json *faults_of(struct arena *arena, const struct fault *fau
     return list;
 }
 
-/* "ok", "broken" (not offered), or "stale": the newest version is broken, and the one before it is in force. */
+/* "ok", "disabled" and "broken" (not offered), or "stale": the newest version is broken, and the one before it is in
+ * force. */
 static const char *state_of(const struct catalog_entry *entry) {
+    if (entry->disabled) return "disabled";
     return !entry->fault_count ? "ok" : entry->stage ? "stale" : "broken";
 }
 
@@ -62,6 +64,7 @@ static struct json *summary_of(struct arena *arena, const struct catalog_entry *
     json_set(made, "description", json_new_string(arena, stage ? stage->description : NULL));
     json_set(made, "state", json_new_string(arena, state_of(entry)));
     json_set(made, "file", json_new_string(arena, entry->file));
+    json_set(made, "disabled", json_new_string(arena, entry->disabled));
     json_set(made, "errors", faults_of(arena, entry->faults, entry->fault_count));
     json_set(made, "warnings", faults_of(arena, stage ? stage->warnings : NULL, stage ? stage->warning_count : 0));
     return made;

@@ -128,6 +128,23 @@ bool listen_address_parse(struct text t, struct listen_address *ret_address, str
     return true;
 }
 
+bool listen_address_url(struct text t, struct buf *ret_url) {
+    struct place place;
+    if (!split(t, &place, NULL) || place.path.at) return false;
+    struct addrinfo *found = resolve(&place, NULL);
+    if (!found) return false;
+    struct sockaddr_in four = {0};
+    struct sockaddr_in6 six = {0};
+    if (place.v6) memcpy(&six, found->ai_addr, sizeof six);
+    else memcpy(&four, found->ai_addr, sizeof four);
+    bool all = place.v6 ? IN6_IS_ADDR_UNSPECIFIED(&six.sin6_addr) : four.sin_addr.s_addr == htonl(INADDR_ANY);
+    freeaddrinfo(found);
+    if (!all)
+        buf_addf(ret_url, "%s://%s%.*s%s:%.*s", place.tls ? "https" : "http", place.v6 ? "[" : "", TEXT_ARG(place.host),
+                 place.v6 ? "]" : "", TEXT_ARG(place.port));
+    return !all;
+}
+
 /* ---- sockets of others ---- */
 
 bool listen_socket_check(int fd, struct fault *fault) {

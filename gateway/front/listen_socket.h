@@ -20,6 +20,10 @@ struct listen_address {
 bool listen_address_parse(struct text t, struct listen_address *ret_address,
                           struct fault *fault); /* names are not looked up */
 
+/* "http://127.0.0.1:8095": how a client on this network may call an address that names one. False for a unix socket,
+ * for all of the machine's addresses ("*:8095"), and for what cannot be parsed. */
+bool listen_address_url(struct text t, struct buf *ret_url);
+
 /* Opened once, before loops run; every loop listens on a dup of each. A stale unix socket file is replaced, a live one
  * is a fault. */
 struct listen_socket;

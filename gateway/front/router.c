@@ -15,7 +15,7 @@
 
 struct route {
     enum http_method method;
-    const char *pattern; /* segments; {stage} and {id} match any one */
+    const char *pattern; /* segments; {stage}, {id} and {token} match any one */
     void (*handle)(struct api_call *call);
     bool anybody; /* no token is asked for, also where there are callers */
 };
@@ -32,7 +32,9 @@ static const struct route routes[] = {
     {HTTP_GET, "runs", api_runs_list, false},
     {HTTP_GET, "runs/{id}", api_runs_show, false},
     {HTTP_DELETE, "runs/{id}", api_runs_cancel, false},
+    {HTTP_GET, "runs/{id}/explain", api_runs_explain, false},
     {HTTP_POST, "runs/{id}/cancel", api_runs_cancel, false},
+    {HTTP_POST, "callbacks/{token}", api_callbacks_take, true},
     {HTTP_GET, "webhooks/preconfigured", api_stages_preconfigured, false},
 };
 #define ROUTES (sizeof routes / sizeof *routes)
@@ -109,6 +111,7 @@ static bool match(const char *pattern, const struct exchange *exchange, struct a
         struct text segment = exchange->segments[i++];
         if (text_is(part, "{stage}")) call->stage = arena_strndup(exchange->arena, segment.at, segment.len);
         else if (text_is(part, "{id}")) call->id = arena_strndup(exchange->arena, segment.at, segment.len);
+        else if (text_is(part, "{token}")) call->token = arena_strndup(exchange->arena, segment.at, segment.len);
         else if (!text_same(part, segment)) return false;
     }
     return i == exchange->segment_count;
@@ -173,7 +176,8 @@ void api_handle(struct exchange *exchange) {
     struct fault fault;
     buf_init(&allow, 256);
     const struct route *route = find(call, &allow);
-    if (!browser_check(exchange, &rules, &fault)) api_fault(call, &fault);
+    bool secret = route && call->token; /* the path is the credential: who has it may come by any name, from any page */
+    if (!secret && !browser_check(exchange, &rules, &fault)) api_fault(call, &fault);
     else if (!route) answer_no_route(call, buf_cstr(&allow));
     else if (!route->anybody && !identify(call, &fault)) api_fault(call, &fault);
     else route->handle(call);

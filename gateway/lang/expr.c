@@ -1,11 +1,11 @@
 /* The parser of template expressions: Jinja's grammar and precedence, from loose to tight:
  *
- *     a if c else b  <  or  <  and  <  not  <  == != < <= > >= in  <  + -  <  ~  <  * / // %  <  sign  <  .name [key]
- *     <  | filter, is test
+ *     a if c else b  <  or  <  and  <  not  <  == != < <= > >= in  <  + -  <  ~  <  * / // %  <  **  <  sign
+ *     <  .name [key]  <  | filter, is test
  *
- * Atoms are read by expr_atom.c, filters and tests by expr_filter.c. What bounds the stack of an evaluation is the
- * height of the tree, chains included. Powers and calls are refused by name: nobody needs the one in a request, and
- * there is nothing to call. */
+ * Powers go from left to right, and a sign binds tighter, as in Jinja and not as in Python. Atoms are read by
+ * expr_atom.c, filters and tests by expr_filter.c. What bounds the stack of an evaluation is the height of the tree,
+ * chains included. Calls are refused by name: there is nothing to call. */
 #include "lang/expr.h"
 
 #include <string.h>
@@ -116,19 +116,26 @@ static bool parse_signed(struct expr_parser *p, bool filters, const struct expr 
     return true;
 }
 
-static bool parse_tight(struct expr_parser *p, const struct expr **ret) {
-    if (!parse_signed(p, true, ret)) return false;
-    if (expr_sees(p, "**")) return expr_here(p, FAULT_UNSUPPORTED, "** is not supported");
+static bool parse_filtered(struct expr_parser *p, const struct expr **ret) {
+    return parse_signed(p, true, ret);
+}
+
+static bool parse_power(struct expr_parser *p, const struct expr **ret) {
+    if (!parse_filtered(p, ret)) return false;
+    for (int count = 0; expr_sees(p, "**"); count++) {
+        if (count == EXPR_CHAIN_MAX) return too_long(p);
+        if (!parse_two(p, EXPR_ARITH, EXPR_POWER, parse_filtered, ret)) return false;
+    }
     return true;
 }
 
 static bool parse_product(struct expr_parser *p, const struct expr **ret) {
     static const struct sign signs[] = {{"*", EXPR_TIMES}, {"/", EXPR_DIVIDE}, {"//", EXPR_FLOOR}, {"%", EXPR_MODULO}};
     int operator;
-    if (!parse_tight(p, ret)) return false;
+    if (!parse_power(p, ret)) return false;
     for (int count = 0; find_sign(p, signs, 4, &operator); count++) {
         if (count == EXPR_CHAIN_MAX) return too_long(p);
-        if (!parse_two(p, EXPR_ARITH, operator, parse_tight, ret)) return false;
+        if (!parse_two(p, EXPR_ARITH, operator, parse_power, ret)) return false;
     }
     return true;
 }
@@ -236,6 +243,16 @@ static bool check_height(struct expr_parser *parser, const struct expr **ret) {
 
 bool expr_parse(struct expr_parser *parser, const struct expr **ret) {
     return expr_parse_condition(parser, ret) && check_height(parser, ret);
+}
+
+bool expr_parse_filters(struct expr_parser *parser, struct text name, struct expr **ret_made, const struct expr **ret) {
+    *ret_made = expr_make(parser, EXPR_LOCAL, (size_t)(name.at - parser->lexer.source.at));
+    expr_finish(parser, *ret_made, ret);
+    for (int count = 0; expr_sees(parser, "|"); count++) {
+        if (count == EXPR_CHAIN_MAX) return expr_here(parser, FAULT_TOO_LARGE, "more than 64 filters in a row");
+        if (!expr_parse_filter(parser, ret)) return false;
+    }
+    return check_height(parser, ret);
 }
 
 bool expr_parse_plain(struct expr_parser *parser, const struct expr **ret) {

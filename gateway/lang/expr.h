@@ -48,7 +48,8 @@ enum expr_operator {
     EXPR_TIMES,
     EXPR_DIVIDE,
     EXPR_FLOOR,
-    EXPR_MODULO
+    EXPR_MODULO,
+    EXPR_POWER
 };
 
 enum expr_loop_member {
@@ -63,7 +64,7 @@ enum expr_loop_member {
 
 struct expr_step {
     enum { STEP_NAME, STEP_INDEX, STEP_COMPUTED, STEP_SLICE } kind;
-    struct text name;
+    struct text name; /* a NUL stands behind it */
     int64_t index;
     const struct expr *computed, *to, *by; /* a slice: computed is its start; each may be NULL */
     const struct expr_step *next;
@@ -81,6 +82,7 @@ struct expr {
     size_t root;  /* PATH: the root; LOCAL: the variable; LOOP: how deep the loop is */
     int operator; /* ARITH and SIGN: an expr_operator; LOOP: an expr_loop_member */
     const struct expr_step *steps;
+    const struct text *only;           /* PATH: the name, where one name is all that follows the root; else NULL */
     const struct expr *a, *b, *c;      /* operands */
     const struct expr *const *items;   /* of a list, map, comparison; the arguments of a filter or test, NULL: absent */
     const enum expr_operator *between; /* COMPARE: count - 1 of them */
@@ -115,10 +117,14 @@ struct expr_parser {
 
 #define EXPR_LOOPS_MAX 16
 #define EXPR_VARIABLES_MAX 64
+#define EXPR_CURSORS 8
 
 /* Reads one expression; the lexer's first token is read already, and afterwards stands behind the expression. */
 bool expr_parse(struct expr_parser *parser, const struct expr **ret);
 bool expr_parse_plain(struct expr_parser *parser, const struct expr **ret); /* the same without a … if b else c */
+/* {% set x | filters %}: the token at hand stands behind the name. *ret is what becomes of the text *ret_made, a
+ * variable whose slot (root) the caller fills in. */
+bool expr_parse_filters(struct expr_parser *parser, struct text name, struct expr **ret_made, const struct expr **ret);
 const struct expr_variable *expr_variable_find(const struct expr_scope *scope, struct text name);
 bool expr_name_check(struct expr_parser *parser); /* whether the NAME at hand may name a variable */
 
@@ -133,8 +139,9 @@ struct expr_run {
     const struct json *const *roots;
     struct value *variables;
     struct expr_loop *loops;
-    struct arena *scratch; /* made when the first value has to be made; expr_run_end frees it */
-    size_t made;           /* bytes of texts that operators and filters made */
+    struct json_cursor cursors[EXPR_CURSORS]; /* of the roots, by the lowest bits of their index */
+    struct arena *scratch;                    /* made when the first value has to be made; expr_run_end frees it */
+    size_t made;                              /* bytes of texts that operators and filters made */
     uint64_t work;
     unsigned matches;     /* of patterns */
     size_t pattern_steps; /* that they took */
@@ -143,6 +150,12 @@ struct expr_run {
 
 /* The value; an undefined one is a fault (UNDEFINED). It is borrowed from the roots, the tree, or the scratch arena. */
 bool expr_eval(struct expr_run *run, const struct expr *expr, struct value *ret, struct fault *fault);
+/* The quick way of the commonest of all, parameters.name; NULL where it is another expression, or there is no value. */
+static inline const struct json *expr_seek(struct expr_run *run, const struct expr *expr) {
+    if (!expr->only) return NULL;
+    const struct json *root = run->roots[expr->root];
+    return root ? json_seek(&run->cursors[expr->root % EXPR_CURSORS], root, *expr->only) : NULL;
+}
 bool expr_fault(const struct expr_run *run, const struct expr *expr, enum fault_kind kind, struct fault *fault,
                 const char *format, ...) __attribute__((format(printf, 5, 6)));
 struct arena *expr_scratch(struct expr_run *run);

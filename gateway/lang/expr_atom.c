@@ -100,6 +100,8 @@ const struct expr_variable *expr_variable_find(const struct expr_scope *scope, s
     return NULL;
 }
 
+static bool refuse_call(struct expr_parser *p, const struct expr_step *last);
+
 static bool unknown_name(struct expr_parser *p, struct text name) {
     const struct template_names *names = p->rules->names;
     const char *all[EXPR_VARIABLES_MAX + 64], *near = NULL;
@@ -113,8 +115,11 @@ static bool unknown_name(struct expr_parser *p, struct text name) {
         memcpy(word, name.at, name.len);
         near = text_nearest(word, all, count);
     }
+    if (!near && p->lexer.at < p->lexer.source.len && p->lexer.source.at[p->lexer.at] == '(')
+        return refuse_call(p, NULL);
     return lex_fault(&p->lexer, FAULT_UNDEFINED, p->lexer.token.start, "nothing is called \"%.*s\" here%s%s%s",
-                     TEXT_ARG(name), near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
+                     TEXT_ARG(name), near ? "; did you mean \"" : "; a text stands in quotes", near ? near : "",
+                     near ? "\"?" : "");
 }
 
 static bool check_path(struct expr_parser *p, const struct expr *expr) {
@@ -192,6 +197,8 @@ static bool read_steps(struct expr_parser *p, struct expr *expr) {
         if (count == STEPS_MAX) return expr_here(p, FAULT_TOO_LARGE, "a path of more than 64 steps");
         step = arena_new_of(p->lexer.arena, struct expr_step);
         if (!parse_step(p, step)) return false;
+        if (step->kind == STEP_NAME)
+            step->name.at = arena_strndup(p->lexer.arena, step->name.at, step->name.len); /* json_seek wants a NUL */
         *end = step;
         end = &step->next;
     }
@@ -220,7 +227,10 @@ static bool parse_root(struct expr_parser *p, struct expr *expr) {
         return expr_here(p, FAULT_INVALID, "a secret may not be used here: this text is shown, stored or logged");
     p->roots_used |= UINT64_C(1) << i;
     expr->root = i;
-    return expr_next(p) && read_steps(p, expr);
+    if (!expr_next(p) || !read_steps(p, expr)) return false;
+    const struct expr_step *first = expr->steps;
+    if (first && first->kind == STEP_NAME && !first->next) expr->only = &first->name;
+    return true;
 }
 
 static bool parse_loop(struct expr_parser *p, size_t depth, const struct expr **ret) {
@@ -255,17 +265,42 @@ static bool parse_path(struct expr_parser *p, const struct expr **ret) {
     return variable || check_path(p, expr);
 }
 
+/* Behind the ( of what has a comma in it, or nothing: a tuple, which is a list here. */
+static bool parse_tuple(struct expr_parser *p, size_t start, const struct expr **ret) {
+    struct expr *expr = expr_make(p, EXPR_LIST, start);
+    struct expr_items items = {0};
+    if (*ret) expr_items_add(p, &items, *ret);
+    while (expr_sees(p, ",")) {
+        if (!expr_next(p)) return false;
+        if (expr_sees(p, ")")) break;
+        if (items.count == EXPR_ITEMS_MAX) return expr_here(p, FAULT_TOO_LARGE, "a list of more than 1000 elements");
+        if (!expr_parse_condition(p, ret)) return false;
+        expr_items_add(p, &items, *ret);
+    }
+    if (!expr_want(p, ")", "expected , or )")) return false;
+    expr->items = items.at;
+    expr->count = items.count;
+    expr_finish(p, expr, ret);
+    return true;
+}
+
+static bool parse_brackets(struct expr_parser *p, const struct expr **ret) {
+    size_t start = p->lexer.token.start;
+    *ret = NULL;
+    if (!expr_next(p)) return false;
+    if (!expr_sees(p, ")") && !expr_parse_condition(p, ret)) return false;
+    if (!*ret || expr_sees(p, ",")) return parse_tuple(p, start, ret);
+    return expr_want(p, ")", "expected )");
+}
+
 bool expr_parse_atom(struct expr_parser *p, const struct expr **ret) {
     struct token token = p->lexer.token;
     struct value literal;
     if (token.kind == TOKEN_STRING) return parse_literal(p, value_text(token.text), ret);
     if (token.kind == TOKEN_NUMBER) return parse_number(p, ret);
     if (expr_sees(p, "[") || expr_sees(p, "{")) return parse_container(p, ret);
-    if (expr_sees(p, "(")) {
-        if (!expr_next(p) || !expr_parse_condition(p, ret)) return false;
-        if (expr_sees(p, ",")) return expr_here(p, FAULT_UNSUPPORTED, "lists are written in square brackets: [1, 2]");
-        return expr_want(p, ")", "expected )");
-    }
+    if (expr_sees(p, "(")) return parse_brackets(p, ret);
+    if (expr_sees(p, "=")) return expr_here(p, FAULT_SYNTAX, "to compare, write ==");
     if (token.kind != TOKEN_NAME || is_reserved(token.text))
         return expr_here(p, FAULT_SYNTAX, "expected a name, a text in quotes or a number");
     return word_literal(token.text, &literal) ? parse_literal(p, literal, ret) : parse_path(p, ret);

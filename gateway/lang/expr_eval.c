@@ -197,13 +197,33 @@ static bool walk(struct expr_run *run, const struct expr *expr, struct value val
 }
 
 /* Names of objects are followed without looking at each value on the way. */
-static bool eval_path(struct expr_run *run, const struct expr *expr, struct value *ret, struct fault *fault) {
+static __attribute__((noinline)) bool walk_root(struct expr_run *run, const struct expr *expr, struct value *ret,
+                                                struct fault *fault) {
     const struct json *root = run->roots[expr->root];
     const struct expr_step *step = expr->steps;
     const struct json *at = root;
     for (; step && at && step->kind == STEP_NAME; step = step->next) at = json_get(at, step->name);
     if (!step && at) return *ret = value_of(at), true;
     return walk(run, expr, root ? value_of(root) : absent, ret, fault);
+}
+
+static inline bool eval_path(struct expr_run *run, const struct expr *expr, struct value *ret, struct fault *fault) {
+    const struct json *found = expr_seek(run, expr);
+    if (!found) return walk_root(run, expr, ret, fault);
+    json_open(found, ret);
+    return true;
+}
+
+static __attribute__((noinline)) bool walk_local(struct expr_run *run, const struct expr *expr, struct value *ret,
+                                                 struct fault *fault) {
+    return walk(run, expr, run->variables[expr->root], ret, fault);
+}
+
+static inline bool eval_local(struct expr_run *run, const struct expr *expr, struct value *ret, struct fault *fault) {
+    const struct value *variable = &run->variables[expr->root];
+    if (expr->steps || variable->absent) return walk_local(run, expr, ret, fault);
+    *ret = *variable;
+    return true;
 }
 
 static bool eval_loop(struct expr_run *run, const struct expr *expr, struct value *ret) {
@@ -328,6 +348,15 @@ static int64_t floor_divide(int64_t a, int64_t b) {
     return a % b != 0 && (a < 0) != (b < 0) ? whole - 1 : whole;
 }
 
+/* By squares: a base of 0, 1 or -1 takes any exponent, and each other is over after 63 bits. */
+static bool power_overflows(int64_t base, int64_t exponent, int64_t *ret) {
+    for (*ret = 1; exponent > 0; exponent >>= 1) {
+        if ((exponent & 1) && __builtin_mul_overflow(*ret, base, ret)) return true;
+        if (exponent > 1 && __builtin_mul_overflow(base, base, &base)) return true;
+    }
+    return false;
+}
+
 static bool reckon_integers(struct expr_run *run, const struct expr *expr, int64_t a, int64_t b, struct value *ret,
                             struct fault *fault) {
     int64_t result = 0;
@@ -337,6 +366,10 @@ static bool reckon_integers(struct expr_run *run, const struct expr *expr, int64
     case EXPR_MINUS: over = __builtin_sub_overflow(a, b, &result); break;
     case EXPR_TIMES: over = __builtin_mul_overflow(a, b, &result); break;
     case EXPR_DIVIDE: return real_result(run, expr, (double)a / (double)b, ret, fault);
+    case EXPR_POWER:
+        if (b < 0) return real_result(run, expr, pow((double)a, (double)b), ret, fault);
+        over = power_overflows(a, b, &result);
+        break;
     default:
         over = a == INT64_MIN && b == -1;
         if (over) break;
@@ -368,6 +401,7 @@ static bool reckon_reals(struct expr_run *run, const struct expr *expr, double a
     case EXPR_TIMES: return real_result(run, expr, a * b, ret, fault);
     case EXPR_DIVIDE: return real_result(run, expr, a / b, ret, fault);
     case EXPR_FLOOR: return real_result(run, expr, real_floor(a, b), ret, fault);
+    case EXPR_POWER: return real_result(run, expr, pow(a, b), ret, fault);
     default: return real_result(run, expr, real_modulo(a, b), ret, fault);
     }
 }
@@ -385,8 +419,16 @@ static bool add_lists(struct expr_run *run, const struct expr *expr, struct valu
 static bool repeat_text(struct expr_run *run, const struct expr *expr, struct text text, int64_t times,
                         struct value *ret, struct fault *fault) {
     struct buf out;
+    size_t total = 0;
     expr_made_init(&out);
-    for (int64_t i = 0; text.len && i < times && !out.full; i++) buf_addt(&out, text);
+    if (times > 0 && __builtin_mul_overflow(text.len, (size_t)times, &total)) total = SIZE_MAX;
+    char *to = buf_room(&out, total);
+    if (to && total) memcpy(to, text.at, text.len);
+    for (size_t have = text.len, more; to && have < total; have += more) {
+        more = have < total - have ? have : total - have;
+        memcpy(to + have, to, more);
+    }
+    if (to) buf_grew(&out, total);
     return expr_made(run, expr, &out, ret, fault);
 }
 
@@ -404,6 +446,9 @@ static bool eval_arith(struct expr_run *run, const struct expr *expr, struct val
     bool divides = operator== EXPR_DIVIDE || operator== EXPR_FLOOR || operator== EXPR_MODULO;
     if (divides && !value_truth(b))
         return expr_fault(run, expr, FAULT_INVALID, fault, "division by zero: %.*s is 0", TEXT_ARG(expr->b->source));
+    if (operator== EXPR_POWER && !value_truth(a) && value_number(b) < 0)
+        return expr_fault(run, expr, FAULT_INVALID, fault, "division by zero: 0 has no negative power (%.*s)",
+                          TEXT_ARG(expr->source));
     if (a.kind == JSON_INT && b.kind == JSON_INT) return reckon_integers(run, expr, a.integer, b.integer, ret, fault);
     return reckon_reals(run, expr, value_number(a), value_number(b), ret, fault);
 }
@@ -512,14 +557,12 @@ static bool eval_test(struct expr_run *run, const struct expr *expr, struct valu
     return true;
 }
 
-bool expr_eval(struct expr_run *run, const struct expr *expr, struct value *ret, struct fault *fault) {
+/* Apart, so that the common ones need not make room for what these need. */
+static __attribute__((noinline)) bool eval_other(struct expr_run *run, const struct expr *expr, struct value *ret,
+                                                 struct fault *fault) {
     struct value value;
     bool defined;
     switch (expr->kind) {
-    case EXPR_LITERAL: *ret = expr->literal; return true;
-    case EXPR_PATH: return eval_path(run, expr, ret, fault);
-    case EXPR_LOCAL: return walk(run, expr, run->variables[expr->root], ret, fault);
-    case EXPR_LOOP: return eval_loop(run, expr, ret);
     case EXPR_STEP: return expr_eval(run, expr->a, &value, fault) && walk(run, expr, value, ret, fault);
     case EXPR_FILTER: return eval_filter(run, expr, ret, fault);
     case EXPR_TEST: return eval_test(run, expr, ret, fault);
@@ -541,6 +584,16 @@ bool expr_eval(struct expr_run *run, const struct expr *expr, struct value *ret,
         if (!expr_eval(run, expr->a, &value, fault)) return false;
         *ret = value_bool(!value_truth(value));
         return true;
+    default: return false;
     }
-    return false;
+}
+
+bool expr_eval(struct expr_run *run, const struct expr *expr, struct value *ret, struct fault *fault) {
+    switch (expr->kind) {
+    case EXPR_LITERAL: *ret = expr->literal; return true;
+    case EXPR_PATH: return eval_path(run, expr, ret, fault);
+    case EXPR_LOCAL: return eval_local(run, expr, ret, fault);
+    case EXPR_LOOP: return eval_loop(run, expr, ret);
+    default: return eval_other(run, expr, ret, fault);
+    }
 }

@@ -15,11 +15,28 @@ struct arguments {
     size_t places; /* of at[] that are used, from the first */
 };
 
+/* Filters that people know from Ansible, and how it is said here. */
+static const char *ours(struct text name) {
+    static const struct {
+        const char *name, *write;
+    } known[] = {
+        {"json_query", "jsonpath(\"$.…\")"},
+        {"ternary", "a if condition else b"},
+        {"to_nice_json", "tojson(2)"},
+        {"hash", "sha256"},
+        {"mandatory", "nothing: what is undefined is refused"},
+    };
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (text_is(name, known[i].name)) return known[i].write;
+    return NULL;
+}
+
 static bool unknown(struct expr_parser *p, struct text at, const char *what, struct text name, const char *near) {
     char sentence[256];
     struct buf out = {.at = sentence, .cap = sizeof sentence, .max = sizeof sentence - 1};
     buf_addf(&out, "there is no %s \"%.*s\"", what, (int)(name.len < 64 ? name.len : 64), name.at);
-    if (near) buf_addf(&out, "; did you mean \"%s\"?", near);
+    if (ours(name)) buf_addf(&out, "; write %s", ours(name));
+    else if (near) buf_addf(&out, "; did you mean \"%s\"?", near);
     return lex_fault_at(p->lexer.origin, at, p->lexer.fault, FAULT_UNDEFINED, buf_cstr(&out));
 }
 
@@ -167,7 +184,10 @@ bool expr_parse_filter(struct expr_parser *p, const struct expr **ret) {
     if (!expr_next(p)) return false;
     struct token name = p->lexer.token;
     struct text at = span_of(p, name);
-    if (name.kind != TOKEN_NAME) return expr_here(p, FAULT_SYNTAX, "expected a filter's name behind |");
+    if (name.kind != TOKEN_NAME)
+        return expr_here(p, FAULT_SYNTAX,
+                         expr_sees(p, "|") ? "expected a filter's name behind |; for || write or"
+                                           : "expected a filter's name behind |");
     bool is_default = text_is(name.text, "default") || text_is(name.text, "d");
     struct expr *expr = expr_make(p, is_default ? EXPR_DEFAULT : EXPR_FILTER, expr_start(p, *ret));
     struct arguments arguments = {{0}, 0};

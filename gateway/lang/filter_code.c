@@ -83,49 +83,21 @@ FILTER_APPLY(urlencode) {
 
 /* ---- base64 ---- */
 
-static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
-static void add_base64(struct buf *out, struct text t) {
-    for (size_t i = 0; i < t.len; i += 3) {
-        unsigned char bytes[3] = {0};
-        size_t n = t.len - i < 3 ? t.len - i : 3;
-        memcpy(bytes, t.at + i, n);
-        buf_addc(out, digits[bytes[0] >> 2]);
-        buf_addc(out, digits[(bytes[0] & 3) << 4 | bytes[1] >> 4]);
-        buf_addc(out, n > 1 ? digits[(bytes[1] & 15) << 2 | bytes[2] >> 6] : '=');
-        buf_addc(out, n > 2 ? digits[bytes[2] & 63] : '=');
-    }
-}
-
 FILTER_APPLY(b64encode) {
     char room[VALUE_DIGITS];
     struct text t;
     struct buf out;
     if (!scalar_text(call, value, room, &t)) return false;
     expr_made_init(&out);
-    add_base64(&out, t);
+    buf_add_base64(&out, t);
     return filter_made(call, &out, ret);
-}
-
-static bool add_decoded(struct buf *out, struct text t) {
-    uint32_t bits = 0;
-    size_t len = t.len;
-    if (len % 4) return false;
-    while (len > 0 && t.len - len < 2 && t.at[len - 1] == '=') len--;
-    for (size_t i = 0; i < len; i++) {
-        const char *digit = t.at[i] ? strchr(digits, t.at[i]) : NULL;
-        if (!digit) return false;
-        bits = bits << 6 | (uint32_t)(digit - digits);
-        if (i % 4) buf_addc(out, (char)(bits >> (6 - 2 * (i % 4)) & 0xFF));
-    }
-    return len % 4 != 1;
 }
 
 FILTER_APPLY(b64decode) {
     struct buf out;
     if (value.kind != JSON_STRING) return filter_wrong_kind(call, value, "text");
     expr_made_init(&out);
-    bool good = add_decoded(&out, value.text);
+    bool good = buf_add_base64_decoded(&out, value.text);
     struct text made = buf_text(&out);
     bool text = text_utf8_check(made) && !(made.len && memchr(made.at, 0, made.len));
     if (good && text) return filter_made(call, &out, ret);
@@ -160,7 +132,7 @@ FILTER_APPLY(hmac_sha256) {
     digest_hmac_sha256(key, t, sum);
     expr_made_init(&out);
     if (text_is(form, "hex")) buf_add_hex(&out, sum, sizeof sum);
-    else add_base64(&out, (struct text){(const char *)sum, sizeof sum});
+    else buf_add_base64(&out, (struct text){(const char *)sum, sizeof sum});
     return filter_made(call, &out, ret);
 }
 

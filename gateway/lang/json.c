@@ -17,6 +17,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lang/value.h"
+
 /* jansson's names of its types are ours as well, with other values. Nothing below may use jansson's json_is_…() macros,
  * which would take ours. */
 #define JSON_OBJECT JANSSON_OBJECT
@@ -32,6 +34,7 @@
 #undef JSON_NULL
 
 #define DEPTH_CEILING 512
+#define MISSES_MAX 2 /* of a cursor */
 
 static json_t *inside(const struct json *value) {
     return (json_t *)(uintptr_t)value; /* jansson takes no const, but its reading functions write nothing */
@@ -193,6 +196,14 @@ const struct json *json_parse(struct arena *arena, struct text source, const str
     return root ? keep(arena, root) : NULL;
 }
 
+bool json_find_twice(struct text source, size_t *ret_end) {
+    json_error_t error = {0};
+    json_t *root = json_loadb(source.at, source.len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
+    json_decref(root);
+    *ret_end = error.position > 0 ? (size_t)error.position : 0;
+    return !root && json_error_code(&error) == json_error_duplicate_key && *ret_end <= source.len;
+}
+
 /* ---- reading ---- */
 
 enum json_kind json_kind(const struct json *value) {
@@ -240,22 +251,41 @@ struct text json_text(const struct json *value) {
     return (struct text){json_string_value(inside(value)), json_string_length(inside(value))};
 }
 
-enum json_kind json_open(const struct json *value, union json_scalar *ret) {
-    const json_t *inner = inside(value);
-    if (!value) return JSON_NULL;
-    switch (json_typeof(inner)) {
-    case JANSSON_OBJECT: return JSON_OBJECT;
-    case JANSSON_ARRAY: return JSON_ARRAY;
-    case JANSSON_STRING:
+void json_open(const struct json *json, struct value *ret) {
+    const json_t *inner = inside(json);
+    ret->absent = false;
+    ret->kind = JSON_NULL;
+    if (!json) return;
+    if (json_typeof(inner) == JANSSON_STRING) { /* the commonest first */
+        ret->kind = JSON_STRING;
         ret->text = (struct text){json_string_value(inner), json_string_length(inner)};
-        return JSON_STRING;
-    case JSON_INTEGER: ret->integer = json_integer_value(inner); return JSON_INT;
-    case JANSSON_REAL: ret->real = json_real_value(inner); return JSON_REAL;
-    case JSON_TRUE:
-    case JSON_FALSE: ret->truth = json_typeof(inner) == JSON_TRUE; return JSON_BOOL;
-    case JANSSON_NULL: break;
+        return;
     }
-    return JSON_NULL;
+    switch (json_typeof(inner)) {
+    case JANSSON_OBJECT:
+        ret->kind = JSON_OBJECT;
+        ret->json = json;
+        return;
+    case JANSSON_ARRAY:
+        ret->kind = JSON_ARRAY;
+        ret->json = json;
+        return;
+    case JSON_INTEGER:
+        ret->kind = JSON_INT;
+        ret->integer = json_integer_value(inner);
+        return;
+    case JANSSON_REAL:
+        ret->kind = JSON_REAL;
+        ret->real = json_real_value(inner);
+        return;
+    case JSON_TRUE:
+    case JSON_FALSE:
+        ret->kind = JSON_BOOL;
+        ret->truth = json_typeof(inner) == JSON_TRUE;
+        return;
+    case JANSSON_STRING:
+    case JANSSON_NULL: return;
+    }
 }
 
 size_t json_size(const struct json *value) {
@@ -294,6 +324,28 @@ struct json_member json_next(const struct json *object, struct json_member membe
     if (!iter) return (struct json_member){0};
     return (struct json_member){
         {json_object_iter_key(iter), json_object_iter_key_len(iter)}, outside(json_object_iter_value(iter)), iter};
+}
+
+static inline const struct json *found_at(struct json_cursor *cursor, const struct json *object, void *iter) {
+    cursor->next = json_object_iter_next(inside(object), iter);
+    return outside(json_object_iter_value(iter));
+}
+
+/* Asked for in another order, members are no longer guessed at: a wrong guess costs more than none. */
+static __attribute__((noinline)) const struct json *seek_anew(struct json_cursor *cursor, const struct json *object,
+                                                              struct text name) {
+    if (cursor->misses == MISSES_MAX) return json_get(object, name);
+    cursor->misses++;
+    void *iter = json_object_iter_at(inside(object), name.at);
+    return iter ? found_at(cursor, object, iter) : NULL;
+}
+
+const struct json *json_seek(struct json_cursor *cursor, const struct json *object, struct text name) {
+    if (cursor->object != object)
+        *cursor = (struct json_cursor){.object = object, .next = json_object_iter(inside(object))};
+    if (cursor->misses == MISSES_MAX || !cursor->next || strcmp(json_object_iter_key(cursor->next), name.at) != 0)
+        return seek_anew(cursor, object, name);
+    return found_at(cursor, object, cursor->next);
 }
 
 static bool same_number(const struct json *a, const struct json *b) {

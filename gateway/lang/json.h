@@ -30,6 +30,10 @@ struct json_limits {
 const struct json *json_parse(struct arena *arena, struct text source, const struct json_limits *limits,
                               struct fault *fault);
 
+/* For a text that json_parse refuses since a name occurs twice in one object: where the second one ends, behind its
+ * quote. False if that is not what is wrong. */
+bool json_find_twice(struct text source, size_t *ret_end);
+
 /* ---- reading; every function takes NULL for `value` as JSON null ---- */
 enum json_kind json_kind(const struct json *value);
 const char *
@@ -38,14 +42,9 @@ bool json_truth(const struct json *value);    /* of a JSON_BOOL */
 int64_t json_int(const struct json *value);   /* of a JSON_INT; a JSON_REAL is truncated within range; else 0 */
 double json_number(const struct json *value); /* of a JSON_INT or JSON_REAL; else 0 */
 struct text json_text(const struct json *value); /* of a JSON_STRING; NUL-terminated behind len; else empty */
-/* The kind, and of a scalar what it holds, in one call. */
-union json_scalar {
-    bool truth;
-    int64_t integer;
-    double real;
-    struct text text;
-};
-enum json_kind json_open(const struct json *value, union json_scalar *ret);
+/* All of that in one call. */
+struct value;
+void json_open(const struct json *json, struct value *ret);
 size_t json_size(const struct json *value);                                /* elements or members; 0 for others */
 const struct json *json_at(const struct json *array, size_t index);        /* NULL past the end */
 const struct json *json_get(const struct json *object, struct text name);  /* NULL when absent */
@@ -62,6 +61,16 @@ struct json_member {
 /* for (struct json_member m = json_first(o); m.name.at; m = json_next(o, m)) … in the order of the source */
 struct json_member json_first(const struct json *object);
 struct json_member json_next(const struct json *object, struct json_member member);
+
+/* json_get() for who asks for members one after the other, as templates do: the member behind the one that was found
+ * last is looked at before the others are searched, until that has failed a few times. A zeroed cursor is a new one; an
+ * object that is built on meanwhile must not be sought in. `name` holds no NUL, and one stands behind it. */
+struct json_cursor {
+    const struct json *object;
+    void *next;      /* private */
+    unsigned misses; /* private */
+};
+const struct json *json_seek(struct json_cursor *cursor, const struct json *object, struct text name);
 
 /* ---- building ---- */
 struct json *json_new_null(struct arena *arena);

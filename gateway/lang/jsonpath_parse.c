@@ -7,6 +7,7 @@
  * A function of this file either moves the cursor past what it read, or has set the fault and returns false or NULL.
  * Nesting is limited by depth, everything else by the length of the source. */
 #include "lang/jsonpath_tree.h"
+#include "lang/lex.h"
 
 #include <string.h>
 
@@ -41,13 +42,20 @@ static size_t column(const struct parser *p, size_t at) {
     return column;
 }
 
+static bool show(struct parser *p, size_t at) {
+    lex_show(p->fault, p->source, (struct text){p->source.at + at, 1});
+    return false;
+}
+
 static bool expected(struct parser *p, const char *what) {
-    return fault_set(p->fault, FAULT_SYNTAX, NULL, "JSONPath, column %zu: expected %s%s", column(p, p->at), what,
-                     p->at >= p->source.len ? ", but the path ends" : "");
+    fault_set(p->fault, FAULT_SYNTAX, NULL, "JSONPath, column %zu: expected %s%s", column(p, p->at), what,
+              p->at >= p->source.len ? ", but the path ends" : "");
+    return show(p, p->at);
 }
 
 static bool mistake(struct parser *p, size_t at, const char *what) {
-    return fault_set(p->fault, FAULT_SYNTAX, NULL, "JSONPath, column %zu: %s", column(p, at), what);
+    fault_set(p->fault, FAULT_SYNTAX, NULL, "JSONPath, column %zu: %s", column(p, at), what);
+    return show(p, at);
 }
 
 static char peek(const struct parser *p) {
@@ -523,9 +531,9 @@ static bool refuse_beginning(struct parser *p) {
     if (peek(p) == '@') rest.at++, rest.len--;
     size_t shown = rest.len < 200 ? rest.len : 200;
     while (shown < rest.len && shown && ((unsigned char)rest.at[shown] & 0xC0) == 0x80) shown--;
-    return fault_set(p->fault, FAULT_SYNTAX, NULL,
-                     "JSONPath, column 1: expected $, which begins every path; write %s%.*s", is_name ? "$." : "$",
-                     (int)shown, rest.at);
+    fault_set(p->fault, FAULT_SYNTAX, NULL, "JSONPath, column 1: expected $, which begins every path; write %s%.*s",
+              is_name ? "$." : "$", (int)shown, rest.at);
+    return show(p, 0);
 }
 
 bool jsonpath_parse(struct arena *arena, struct text source, struct query *ret_query, struct fault *fault) {

@@ -39,6 +39,15 @@ static void draw(struct buf *out, struct text line, const char *caret, size_t wi
     for (size_t i = 1; i < width && caret + i < end; i++) buf_addc(out, '~');
 }
 
+void lex_show(struct fault *fault, struct text line, struct text span) {
+    struct buf lines;
+    if (!fault) return;
+    buf_init(&lines, sizeof fault->lines - 1);
+    draw(&lines, line, span.at, span.len);
+    if (!lines.full) memcpy(fault->lines, buf_cstr(&lines), lines.len + 1);
+    buf_fini(&lines);
+}
+
 bool lex_fault_at(const struct lex_origin *origin, struct text span, struct fault *fault, enum fault_kind kind,
                   const char *what) {
     const char *start = span.at, *end = span.at, *last = origin->source.at + origin->source.len;
@@ -48,11 +57,7 @@ bool lex_fault_at(const struct lex_origin *origin, struct text span, struct faul
     while (end < last && *end != '\n') end++;
     snprintf(where, sizeof where, "%s:%d:%zu", origin->file, lex_line(origin, span.at), characters(start, span.at) + 1);
     fault_set(fault, kind, where, "%s", what);
-    struct buf lines;
-    buf_init(&lines, sizeof fault->lines - 1);
-    draw(&lines, (struct text){start, (size_t)(end - start)}, span.at, span.len);
-    if (!lines.full) memcpy(fault->lines, buf_cstr(&lines), lines.len + 1);
-    buf_fini(&lines);
+    lex_show(fault, (struct text){start, (size_t)(end - start)}, span);
     return false;
 }
 
@@ -176,6 +181,23 @@ static bool sees_close(const struct lexer *lexer, size_t ahead) {
     return lexer->closing && peek(lexer, ahead) == lexer->closing[0] && peek(lexer, ahead + 1) == lexer->closing[1];
 }
 
+/* What other languages write so. */
+static const char *hint(const struct lexer *lexer) {
+    static const struct {
+        const char *sign, *hint;
+    } hints[] = {
+        {"&&", "; write and"},
+        {"!", "; write not"},
+        {"?", "; a choice is written a if condition else b"},
+        {"${", "; inside of {{ }} names stand as they are"},
+        {"$", "; for a JSONPath write value | jsonpath(\"$.…\")"},
+    };
+    struct text rest = {lexer->source.at + lexer->at, lexer->source.len - lexer->at};
+    for (size_t i = 0; i < sizeof hints / sizeof *hints; i++)
+        if (text_starts(rest, hints[i].sign)) return hints[i].hint;
+    return "";
+}
+
 static bool lex_sign(struct lexer *lexer) {
     static const char *const signs[] = {"==", "!=", "<=", ">=", "//", "**", "<", ">", ".", "[", "]", "(", ")",
                                         "|",  ",",  "~",  "+",  "-",  "*",  "/", "%", ":", "{", "}", "="};
@@ -192,7 +214,7 @@ static bool lex_sign(struct lexer *lexer) {
         lexer->at += n;
         return done(lexer, TOKEN_SIGN);
     }
-    return lex_fault(lexer, FAULT_SYNTAX, lexer->at, "a character that means nothing in an expression");
+    return lex_fault(lexer, FAULT_SYNTAX, lexer->at, "a character that means nothing in an expression%s", hint(lexer));
 }
 
 bool lex_next(struct lexer *lexer) {

@@ -54,6 +54,8 @@ bool lex_fault(struct lexer *lexer, enum fault_kind kind, size_t at, const char 
 /* The same about `span`, a slice of the origin's source. */
 bool lex_fault_at(const struct lex_origin *origin, struct text span, struct fault *fault, enum fault_kind kind,
                   const char *what);
+/* Fills `lines` of a fault that has been set: the line and a caret below `span` of it. `fault` may be NULL. */
+void lex_show(struct fault *fault, struct text line, struct text span);
 int lex_line(const struct lex_origin *origin, const char *at);
 bool lex_is_blank(char c);
 

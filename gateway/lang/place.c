@@ -485,16 +485,15 @@ static const char *put_nested(struct buf *out, enum escape escape, struct value 
     return why;
 }
 
-const char *place_put(struct buf *out, enum escape escape, struct value value) {
+const char *place_put(struct buf *out, enum escape escape, const struct value *value) {
     char room[VALUE_DIGITS];
-    if (escape == ESCAPE_JSON_VALUE || (escape == ESCAPE_NONE && value.kind != JSON_STRING)) {
-        value_write(out, value);
+    if (escape == ESCAPE_WHOLE_URL && value->kind != JSON_STRING) return "is no text, and no URL";
+    if (escape == ESCAPE_JSON_VALUE || (escape == ESCAPE_NONE && value->kind != JSON_STRING)) {
+        value_write(out, *value);
         return NULL;
     }
-    if (value.kind == JSON_STRING) return put_text(out, escape, value.text);
-    if (escape == ESCAPE_WHOLE_URL) return "is no text, and no URL";
-    if (!value_is_scalar(value)) return put_nested(out, escape, value);
-    return put_text(out, escape, value_scalar_text(value, room));
+    if (value->kind != JSON_STRING && !value_is_scalar(*value)) return put_nested(out, escape, *value);
+    return put_text(out, escape, value_scalar_text(*value, room));
 }
 
 bool place_comma_wanted(const struct buf *out, size_t start) {

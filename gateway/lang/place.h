@@ -13,7 +13,7 @@
 enum escape {
     ESCAPE_NONE,
     ESCAPE_JSON_TEXT,  /* inside quotes */
-    ESCAPE_JSON_VALUE, /* bare */
+    ESCAPE_JSON_VALUE, /* bare; up to this one an integer stands as it is */
     ESCAPE_SEGMENT,    /* in a URL's path: never empty, never . or .. */
     ESCAPE_SEGMENTS,   /* the same for each part between slashes */
     ESCAPE_QUERY,      /* in a URL's query or fragment */
@@ -82,7 +82,7 @@ void place_repeat(struct place *place);                       /* the beginning o
 void place_words(const struct place *place, struct buf *out); /* "inside a text of the JSON" */
 
 /* Appends the value. NULL, or why the place refuses it, as the end of the sentence "x …". */
-const char *place_put(struct buf *out, enum escape escape, struct value value);
+const char *place_put(struct buf *out, enum escape escape, const struct value *value);
 bool place_comma_wanted(const struct buf *out, size_t start); /* whether what was written last is a JSON value */
 /* Whether a path segment of the URL is . or .., which servers and proxies take away. For what a template has written
  * out: values that could make one are refused by place_put. */

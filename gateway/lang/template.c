@@ -47,15 +47,27 @@ struct rendering {
     struct fault *fault;
 };
 
-static bool put_hole(struct rendering *r, const struct op *op) {
-    struct value value;
-    if (!expr_eval(&r->run, op->expr, &value, r->fault)) return false;
-    if (value.kind == JSON_NULL && op->escape != ESCAPE_JSON_VALUE)
+/* Apart, so that the common ones need not make room for what these need. */
+static __attribute__((noinline)) bool put_other(struct rendering *r, const struct op *op, const struct value *value) {
+    if (value->kind == JSON_NULL && op->escape != ESCAPE_JSON_VALUE)
         return expr_fault(&r->run, op->expr, FAULT_UNDEFINED, r->fault,
                           "%.*s is null; default(…) would give it a value", TEXT_ARG(op->expr->source));
-    if (op->fix == PLACE_NEED && place_comma_wanted(r->out, r->start)) buf_addc(r->out, ',');
     const char *why = place_put(r->out, op->escape, value);
     return !why || expr_fault(&r->run, op->expr, FAULT_INVALID, r->fault, "%.*s %s", TEXT_ARG(op->expr->source), why);
+}
+
+static inline bool put_hole(struct rendering *r, const struct op *op) {
+    struct value value;
+    const struct json *found = expr_seek(&r->run, op->expr);
+    if (op->text.len) buf_addt(r->out, op->text);
+    if (r->out->full) return true;
+    if (found) json_open(found, &value);
+    else if (!expr_eval(&r->run, op->expr, &value, r->fault)) return false;
+    if (op->fix == PLACE_NEED && place_comma_wanted(r->out, r->start)) buf_addc(r->out, ',');
+    if (value.kind == JSON_STRING && op->escape == ESCAPE_JSON_TEXT) buf_add_json_inner(r->out, value.text);
+    else if (value.kind == JSON_INT && op->escape <= ESCAPE_JSON_VALUE) buf_addi(r->out, value.integer);
+    else return put_other(r, op, &value);
+    return true;
 }
 
 /* The comma goes with the blanks around it: [1, 2, ] is [1, 2]. */
@@ -67,13 +79,18 @@ static void drop_comma(struct buf *out, size_t start, struct text *text) {
     while (text->len && lex_is_blank(text->at[0])) text->at++, text->len--;
 }
 
-static void put_text(struct rendering *r, const struct op *op) {
+static __attribute__((noinline)) void put_fixed(struct rendering *r, const struct op *op) {
     struct text t = op->text;
     if (op->fix == PLACE_END) drop_comma(r->out, r->start, &t);
     else if (op->fix == PLACE_NEED && place_comma_wanted(r->out, r->start)) buf_addc(r->out, ',');
     else if (op->fix == PLACE_COMMA && !place_comma_wanted(r->out, r->start))
         t = (struct text){t.at + op->comma + 1, t.len - op->comma - 1};
     buf_addt(r->out, t);
+}
+
+static void put_text(struct rendering *r, const struct op *op) {
+    if (op->fix == PLACE_KEEP) buf_addt(r->out, op->text);
+    else put_fixed(r, op);
 }
 
 static bool bind_pair(struct rendering *r, const struct op *op, struct value item) {
@@ -104,26 +121,57 @@ static bool bind(struct rendering *r, const struct op *op) {
     return true;
 }
 
-static bool begin_loop(struct rendering *r, const struct op *op, size_t *at) {
-    struct expr_loop *loop = &r->run.loops[op->depth];
-    struct value over;
-    if (!expr_eval(&r->run, op->expr, &over, r->fault)) return false;
-    if (over.kind != JSON_OBJECT && (over.kind != JSON_ARRAY || op->items))
-        return expr_fault(&r->run, op->expr, FAULT_INVALID, r->fault, "a loop goes over an %s, but %.*s is of type %s",
-                          op->items ? "object" : "array or object", TEXT_ARG(op->expr->source),
-                          json_kind_word(over.kind));
+static void first_pass(struct expr_loop *loop, struct value over) {
     *loop = (struct expr_loop){.over = over.json, .length = (int64_t)json_size(over.json)};
     if (over.kind == JSON_OBJECT) loop->member = json_first(over.json);
-    *at = loop->length ? *at + 1 : op->to;
-    return loop->length == 0 || bind(r, op);
 }
 
-static bool next_pass(struct rendering *r, const struct op *op, size_t *at) {
+/* Those elements for which {% for … if … %} has passes, as a list: how many they are has to be known before the first.
+ */
+static bool choose(struct rendering *r, const struct op *op, struct value *over) {
     struct expr_loop *loop = &r->run.loops[op->depth];
-    if (++loop->index >= loop->length) return ++*at, true;
+    struct arena *arena = expr_scratch(&r->run);
+    struct json *chosen = json_new_array(arena);
+    bool names = over->kind == JSON_OBJECT;
+    for (first_pass(loop, *over); loop->index < loop->length; loop->index++) {
+        struct value good;
+        if (!bind(r, op) || !expr_eval(&r->run, op->only, &good, r->fault)) return false;
+        if (value_truth(good))
+            json_push(chosen,
+                      names ? json_new_text(arena, loop->member.name) : json_at(loop->over, (size_t)loop->index));
+        if (names) loop->member = json_next(loop->over, loop->member);
+    }
+    *over = value_of(chosen);
+    return true;
+}
+
+/* Each of these gives the operation that comes next, or NULL. */
+static const struct op *begin_loop(struct rendering *r, const struct op *op) {
+    struct expr_loop *loop = &r->run.loops[op->depth];
+    struct value over;
+    if (!expr_eval(&r->run, op->expr, &over, r->fault)) return NULL;
+    if (over.kind != JSON_OBJECT && (over.kind != JSON_ARRAY || op->items)) {
+        expr_fault(&r->run, op->expr, FAULT_INVALID, r->fault, "a loop goes over an %s, but %.*s is of type %s",
+                   op->items ? "object" : "array or object", TEXT_ARG(op->expr->source), json_kind_word(over.kind));
+        return NULL;
+    }
+    if (op->only && !choose(r, op, &over)) return NULL;
+    first_pass(loop, over);
+    if (!loop->length) return r->t->ops + op->to;
+    return bind(r, op) ? op + 1 : NULL;
+}
+
+static const struct op *next_pass(struct rendering *r, const struct op *op) {
+    struct expr_loop *loop = &r->run.loops[op->depth];
+    if (++loop->index >= loop->length) return op + 1;
     if (loop->member.name.at) loop->member = json_next(loop->over, loop->member);
-    *at = op->to + 1;
-    return bind(r, op);
+    return bind(r, op) ? r->t->ops + op->to + 1 : NULL;
+}
+
+static const struct op *branch(struct rendering *r, const struct op *op) {
+    struct value value;
+    if (!expr_eval(&r->run, op->expr, &value, r->fault)) return NULL;
+    return value_truth(value) ? op + 1 : r->t->ops + op->to;
 }
 
 static void enter_scope(struct rendering *r, const struct op *op) {
@@ -132,28 +180,37 @@ static void enter_scope(struct rendering *r, const struct op *op) {
         r->run.variables[reset->slot] = reset->outer == SIZE_MAX ? absent : r->run.variables[reset->outer];
 }
 
-static bool step(struct rendering *r, const struct op *op, size_t *at) {
-    struct value value;
+static bool run_ops(struct rendering *r, const struct op *from, const struct op *to);
+
+static const struct op *set_block(struct rendering *r, const struct op *op) {
+    struct value *variable = &r->run.variables[op->slot];
+    const struct op *end = r->t->ops + op->to;
+    struct buf *outer = r->out, made;
+    size_t start = r->start;
+    expr_made_init(&made);
+    r->out = &made;
+    r->start = 0;
+    bool good = run_ops(r, op + 1, end);
+    r->out = outer;
+    r->start = start;
+    if (!good) return buf_fini(&made), NULL;
+    good = expr_made(&r->run, op->expr, &made, variable, r->fault) && expr_eval(&r->run, op->expr, variable, r->fault);
+    return good ? end : NULL;
+}
+
+static inline __attribute__((always_inline)) const struct op *step(struct rendering *r, const struct op *op) {
     switch (op->kind) {
-    case OP_TEXT: put_text(r, op); break;
-    case OP_HOLE:
-        if (!put_hole(r, op)) return false;
-        break;
-    case OP_SCOPE: enter_scope(r, op); break;
-    case OP_SET:
-        if (!expr_eval(&r->run, op->expr, &r->run.variables[op->slot], r->fault)) return false;
-        break;
-    case OP_IF:
-        if (!expr_eval(&r->run, op->expr, &value, r->fault)) return false;
-        if (value_truth(value)) break;
-        *at = op->to;
-        return true;
-    case OP_JUMP: *at = op->to; return true;
-    case OP_FOR: return begin_loop(r, op, at);
-    case OP_NEXT: return next_pass(r, op, at);
+    case OP_TEXT: put_text(r, op); return op + 1;
+    case OP_HOLE: return put_hole(r, op) ? op + 1 : NULL;
+    case OP_SCOPE: enter_scope(r, op); return op + 1;
+    case OP_SET: return expr_eval(&r->run, op->expr, &r->run.variables[op->slot], r->fault) ? op + 1 : NULL;
+    case OP_SET_BLOCK: return set_block(r, op);
+    case OP_IF: return branch(r, op);
+    case OP_JUMP: return r->t->ops + op->to;
+    case OP_FOR: return begin_loop(r, op);
+    case OP_NEXT: return next_pass(r, op);
     }
-    ++*at;
-    return true;
+    return NULL;
 }
 
 /* About the whole, and no expression of it. */
@@ -163,13 +220,66 @@ static bool whole_fault(const struct rendering *r, enum fault_kind kind, const c
     return fault_set(r->fault, kind, where, "%s", what);
 }
 
+/* ---- two members of one name ---- */
+
+/* The name between quotes that ends at `end`. */
+static struct text name_before(struct text made, size_t end) {
+    size_t start = end > 1 && made.at[end - 1] == '"' ? end - 1 : 0;
+    for (bool quote = false; start > 0 && !quote;) {
+        size_t slashes = 0;
+        quote = made.at[--start] == '"';
+        while (quote && slashes < start && made.at[start - 1 - slashes] == '\\') slashes++;
+        quote = quote && slashes % 2 == 0;
+        if (quote) return (struct text){made.at + start + 1, end - start - 2};
+    }
+    return (struct text){0};
+}
+
+static const struct op_name *find_written(const struct template *t, const struct op *op, struct text name) {
+    const struct op_name *found = NULL;
+    for (size_t i = 0; i < t->name_count; i++)
+        if (t->ops + t->names[i].op == op && text_same(t->names[i].name, name)) found = &t->names[i];
+    return found;
+}
+
+/* Renders once more, up to the operation that writes the bytes `from` to `to`; of several the first that holds a value.
+ */
+static const struct op *find_writer(struct rendering *r, size_t from, size_t to) {
+    const struct op *found = NULL;
+    r->passes = 0;
+    r->run.made = r->run.pattern_steps = 0;
+    r->run.work = r->run.matches = 0;
+    r->out->at[r->out->len = r->start] = 0;
+    const struct op *end = r->t->ops + r->t->count, *next;
+    for (const struct op *op = r->t->ops; op != end && r->out->len < to; op = next) {
+        size_t before = r->out->len;
+        if (!(next = step(r, op))) return NULL;
+        bool writes = r->out->len > before && r->out->len > from && before < to;
+        if (writes && (!found || (found->kind != OP_HOLE && op->kind == OP_HOLE))) found = op;
+    }
+    return found;
+}
+
+static bool name_fault(struct rendering *r, struct text made) {
+    static const char what[] = "this makes a member whose name the object has already";
+    size_t end;
+    struct text name = json_find_twice(made, &end) ? name_before(made, end) : (struct text){0};
+    if (!name.at) return whole_fault(r, FAULT_INVALID, what);
+    size_t from = (size_t)(name.at - r->out->at);
+    name.at = arena_strndup(expr_scratch(&r->run), name.at, name.len); /* the output is made anew */
+    const struct op *op = find_writer(r, from, from + name.len + 1);
+    const struct op_name *written = op ? find_written(r->t, op, name) : NULL;
+    if (written) return lex_fault_at(written->origin, written->name, r->fault, FAULT_INVALID, what);
+    if (op && op->kind == OP_HOLE) return expr_fault(&r->run, op->expr, FAULT_INVALID, r->fault, "%s", what);
+    return whole_fault(r, FAULT_INVALID, what);
+}
+
 static bool check_made_json(struct rendering *r) {
     struct json_limits limits = {.max_bytes = SIZE_MAX, .max_depth = 512, .max_items = SIZE_MAX};
     struct text made = {r->out->at + r->start, r->out->len - r->start};
     struct fault why = {0};
     if (json_parse(expr_scratch(&r->run), made, &limits, &why)) return true;
-    if (strstr(why.what, "twice"))
-        return whole_fault(r, FAULT_INVALID, "what this makes has a member's name twice in one object");
+    if (strstr(why.what, "twice")) return name_fault(r, made);
     return whole_fault(r, why.kind, why.what);
 }
 
@@ -181,14 +291,17 @@ static bool check_made_url(struct rendering *r) {
     return !place_has_dots(made) || whole_fault(r, FAULT_INVALID, "the URL has a path segment . or ..");
 }
 
-static bool run_ops(struct rendering *r) {
+static bool run_ops(struct rendering *r, const struct op *from, const struct op *to) {
+    for (const struct op *op = from; op != to && !r->out->full;)
+        if (!(op = step(r, op))) return false;
+    return true;
+}
+
+static bool run_all(struct rendering *r) {
     static const char *const made[] = {
         [PLACE_TEXT] = "the text",     [PLACE_JSON] = "the JSON body", [PLACE_URL] = "the URL",
         [PLACE_HEADER] = "the header", [PLACE_FORM] = "the form",      [PLACE_XML] = "the XML body"};
-    for (size_t at = 0; at < r->t->count;) {
-        if (!step(r, &r->t->ops[at], &at)) return false;
-        if (r->out->full) break;
-    }
+    if (!run_ops(r, r->t->ops, r->t->ops + r->t->count)) return false;
     if (r->out->full)
         return fault_set(r->fault, FAULT_TOO_LARGE, r->t->file, "%s would have more than %zu bytes", made[r->t->place],
                          r->out->max);
@@ -204,7 +317,7 @@ static bool render(const struct template *t, const struct json *const *roots, st
     r.run.variables = variables;
     r.run.loops = loops;
     for (size_t i = 0; i < t->slots; i++) variables[i] = (struct value){.kind = JSON_NULL, .absent = true};
-    bool good = run_ops(&r);
+    bool good = run_all(&r);
     expr_run_end(&r.run);
     return good;
 }
@@ -231,7 +344,8 @@ static const struct json *value_of_hole(const struct expr *expr, const struct js
 
 const struct json *template_value(const struct template *t, const struct json *const *roots, struct arena *arena,
                                   struct fault *fault) {
-    if (t->count == 1 && t->ops[0].kind == OP_HOLE) return value_of_hole(t->ops[0].expr, roots, arena, fault);
+    if (t->count == 1 && t->ops[0].kind == OP_HOLE && !t->ops[0].text.len)
+        return value_of_hole(t->ops[0].expr, roots, arena, fault);
     struct buf out;
     const struct json *value = NULL;
     buf_init(&out, (size_t)16 << 20);

@@ -21,7 +21,7 @@
 #define OPS_MAX 100000
 
 struct block {
-    enum { BLOCK_IF, BLOCK_FOR, BLOCK_PART } kind;
+    enum { BLOCK_IF, BLOCK_FOR, BLOCK_PART, BLOCK_SET } kind;
     struct text mark;        /* its tag, for faults */
     struct text branch;      /* the tag of the branch at hand */
     struct place start, end; /* before it; behind the branches so far */
@@ -30,16 +30,16 @@ struct block {
     size_t open;  /* the operation that goes to the next branch: OP_IF, OP_FOR; SIZE_MAX: none */
     size_t jumps; /* the last OP_JUMP to the end; each holds the one before it; SIZE_MAX: none */
     struct expr_scope scope;
-    size_t scope_op; /* OP_SCOPE of the scope */
-    struct text names[2];
-    size_t name_count, slot, depth;
+    size_t scope_op;   /* OP_SCOPE of the scope */
+    struct text name;  /* SET: the variable's */
+    struct expr *made; /* SET: what stands for the text in the operation's expression */
+    size_t depth;
 };
 
 /* A member's name that the template writes out. */
 struct named {
     uint32_t object;
-    struct text name;
-    unsigned blocks; /* how many statements it is inside of */
+    struct op_name written;
 };
 
 struct part {
@@ -58,6 +58,7 @@ struct compiler {
     struct buf objects; /* of unsigned: how many statements each array or object began inside of */
     struct block *blocks;
     unsigned block_count, loops;
+    size_t landed; /* the operation that a jump goes to, the last such */
     const struct part *part;
     unsigned parts;
     size_t total; /* bytes of source */
@@ -98,7 +99,7 @@ static void note_objects(struct compiler *c) {
 /* Whether names of one object could coincide is known only where branches and holes make them. */
 static void note_name(void *arg, uint32_t object, struct text name) {
     struct compiler *c = arg;
-    struct named item = {object >> 1, name, c->block_count};
+    struct named item = {object >> 1, {c->template->count, name, lexer_of(c)->origin}};
     note_objects(c);
     unsigned began;
     memcpy(&began, c->objects.at + item.object * sizeof began, sizeof began);
@@ -112,12 +113,25 @@ static bool check_names(struct compiler *c, size_t before) {
         memcpy(&new, c->named.at + at, sizeof new);
         for (size_t i = 0; i < at && !c->template->names_vary; i += sizeof old) {
             memcpy(&old, c->named.at + i, sizeof old);
-            if (old.object == new.object && text_same(old.name, new.name))
-                return fault_at(c, new.name, FAULT_SYNTAX,
+            if (old.object == new.object && text_same(old.written.name, new.written.name))
+                return fault_at(c, new.written.name, FAULT_SYNTAX,
                                 "the template makes no JSON: this name occurs twice in one object");
         }
     }
     return true;
+}
+
+static void keep_names(struct compiler *c) {
+    struct template *t = c->template;
+    if (!t->names_vary) return;
+    t->name_count = c->named.len / sizeof(struct named);
+    struct op_name *names = arena_array_of(lexer_of(c)->arena, struct op_name, t->name_count);
+    for (size_t i = 0; i < t->name_count; i++) {
+        struct named item;
+        memcpy(&item, c->named.at + i * sizeof item, sizeof item);
+        names[i] = item.written;
+    }
+    t->names = names;
 }
 
 static const char *keep(struct compiler *c, const struct buf *made) {
@@ -131,7 +145,7 @@ static bool add_literal(struct compiler *c, struct text literal) {
     buf_init(&fixed, SOURCE_MAX * 4);
     place_feed(&c->place, literal, &fixed, &c->names, &step);
     note_objects(c);
-    if (c->template->place == PLACE_FORM) {
+    if (c->place.kind == PLACE_FORM) {
         buf_init(&encoded, SOURCE_MAX * 4);
         url_encode(&encoded, buf_text(&fixed));
         buf_fini(&fixed);
@@ -194,12 +208,26 @@ static bool place_whole_url(struct compiler *c, struct op *op) {
     return true;
 }
 
+/* A text and the hole behind it become one operation, unless a jump goes between them, or it has to be known which of
+ * the two wrote a name. */
+static void join_text(struct compiler *c) {
+    struct template *t = c->template;
+    if (t->count < 2 || c->landed == t->count - 1 || t->names_vary) return;
+    struct op *text = &t->ops[t->count - 2], *hole = text + 1;
+    if (text->kind != OP_TEXT || text->fix != PLACE_KEEP || hole->fix != PLACE_KEEP) return;
+    hole->text = text->text;
+    *text = *hole;
+    t->count--;
+}
+
 static bool add_hole(struct compiler *c, const struct expr *expr) {
     bool first = c->template->count == 0, last = lexer_of(c)->at >= lexer_of(c)->source.len;
     struct op *op = add_op(c, OP_HOLE);
     op->expr = expr;
     if (c->template->place == PLACE_URL && first && last && c->parts == 0) return place_whole_url(c, op);
-    return place_hole_of(c, op);
+    if (!place_hole_of(c, op)) return false;
+    join_text(c);
+    return true;
 }
 
 /* ---- tags ---- */
@@ -216,11 +244,17 @@ static bool here(struct compiler *c, enum fault_kind kind, const char *what) {
     return lex_fault(lexer_of(c), kind, lexer_of(c)->token.start, "%s", what);
 }
 
+/* Behind an expression stands what could not go on with it. */
+static bool refuse_rest(struct compiler *c, const char *closing) {
+    if (sees(c, "=")) return here(c, FAULT_SYNTAX, "to compare, write ==");
+    return lex_fault(lexer_of(c), FAULT_SYNTAX, lexer_of(c)->token.start, "expected %s", closing);
+}
+
 /* The token at hand has to be the closing mark; goes behind it. */
 static bool close_tag(struct compiler *c) {
     struct lexer *lexer = lexer_of(c);
     if (lexer->token.kind != TOKEN_CLOSE)
-        return lex_fault(lexer, FAULT_SYNTAX, lexer->token.start, "expected %s or an operator", lexer->closing);
+        return refuse_rest(c, lexer->closing[0] == '%' ? "%} or an operator" : "}} or an operator");
     c->trims = lexer->token.text.at[0] == '-';
     lexer->at = lexer->token.end;
     return true;
@@ -251,7 +285,10 @@ static struct block *push(struct compiler *c, int kind, struct text mark) {
     }
     struct block *block = &c->blocks[c->block_count++];
     *block = (struct block){.mark = mark, .branch = mark, .start = c->place, .open = SIZE_MAX, .jumps = SIZE_MAX};
-    block->kind = kind == BLOCK_IF ? BLOCK_IF : kind == BLOCK_FOR ? BLOCK_FOR : BLOCK_PART;
+    block->kind = kind == BLOCK_IF    ? BLOCK_IF
+                  : kind == BLOCK_FOR ? BLOCK_FOR
+                  : kind == BLOCK_SET ? BLOCK_SET
+                                      : BLOCK_PART;
     return block;
 }
 
@@ -299,14 +336,46 @@ static bool own_variable(struct compiler *c, struct text name, size_t *ret_slot)
     return true;
 }
 
-static bool compile_set(struct compiler *c) {
+/* What is between {% set x %} and {% endset %} is a place of its own, plain text: it becomes a value, which is escaped
+ * where it is put. Inside, the name still means what it meant before. */
+static bool begin_set(struct compiler *c, struct text mark, struct text name) {
+    const struct expr *expr;
+    struct expr *made;
+    c->parser.depth = 0;
+    if (!expr_parse_filters(&c->parser, name, &made, &expr)) return false;
+    struct block *block = push(c, BLOCK_SET, mark);
+    if (!block) return false;
+    block->name = name;
+    block->made = made;
+    block->open = c->template->count;
+    add_op(c, OP_SET_BLOCK)->expr = expr;
+    open_scope(c, block, false, 0);
+    c->place = (struct place){.kind = PLACE_TEXT};
+    return close_tag(c);
+}
+
+static bool compile_endset(struct compiler *c, struct text mark) {
+    struct block *block = top(c);
+    size_t slot;
+    if (!block || block->kind != BLOCK_SET)
+        return fault_at(c, mark, FAULT_SYNTAX, "this {% endset %} belongs to no {% set %}");
+    close_scope(c);
+    c->block_count--;
+    if (!own_variable(c, block->name, &slot)) return false;
+    block->made->root = slot;
+    c->template->ops[block->open].slot = slot;
+    c->landed = c->template->ops[block->open].to = c->template->count;
+    c->place = block->start;
+    return close_tag(c);
+}
+
+static bool compile_set(struct compiler *c, struct text mark) {
     const struct expr *expr;
     size_t slot;
     if (!expr_name_check(&c->parser)) return false;
     struct text name = lexer_of(c)->token.text;
     if (!next(c)) return false;
-    if (lexer_of(c)->token.kind == TOKEN_CLOSE)
-        return here(c, FAULT_UNSUPPORTED, "{% set %} with a block is not supported; write {% set name = … %}");
+    if (lexer_of(c)->token.kind == TOKEN_CLOSE || sees(c, "|")) return begin_set(c, mark, name);
     if (sees(c, ",") || sees(c, "."))
         return here(c, FAULT_UNSUPPORTED, "{% set %} sets one name; write one {% set %} for each");
     if (!sees(c, "=")) return here(c, FAULT_SYNTAX, "expected = behind the name");
@@ -359,6 +428,7 @@ static void jump_to_end(struct compiler *c, struct block *block) {
 static void land(struct compiler *c, struct block *block) {
     if (block->open != SIZE_MAX) c->template->ops[block->open].to = c->template->count;
     block->open = SIZE_MAX;
+    c->landed = c->template->count;
 }
 
 static void land_jumps(struct compiler *c, struct block *block) {
@@ -367,6 +437,7 @@ static void land_jumps(struct compiler *c, struct block *block) {
         c->template->ops[at].to = c->template->count;
         at = before;
     }
+    c->landed = c->template->count;
 }
 
 static bool compile_if(struct compiler *c, struct text mark) {
@@ -404,9 +475,10 @@ static bool end_passes(struct compiler *c, struct block *block);
 
 static bool compile_else(struct compiler *c, struct text mark) {
     struct block *block = top(c);
-    if (!block || block->kind == BLOCK_PART || block->has_else)
+    if (!block || (block->kind != BLOCK_IF && block->kind != BLOCK_FOR) || block->has_else)
         return fault_at(c, mark, FAULT_SYNTAX, "this {% else %} belongs to no {% if %} or {% for %}");
     block->has_else = true;
+    if (sees(c, "if")) return here(c, FAULT_SYNTAX, "else if is written elif");
     if (block->kind == BLOCK_IF) return next_branch(c, block, mark) && close_tag(c);
     if (!end_passes(c, block)) return false;
     jump_to_end(c, block);
@@ -449,21 +521,32 @@ static bool read_names(struct compiler *c, struct text names[2], size_t *ret_cou
     return sees(c, "in") ? next(c) : here(c, FAULT_SYNTAX, "expected in behind the loop's name");
 }
 
+/* At the if of {% for x in xs if … %}: it knows x, but which pass it will be is not known yet; a loop in it is the one
+ * around this one, as in Jinja. */
+static bool parse_only(struct compiler *c, struct block *block) {
+    const struct expr *only;
+    block->scope.is_loop = false;
+    if (!next(c) || !parse_expression(c, &only)) return false;
+    block->scope.is_loop = true;
+    c->template->ops[block->open].only = only;
+    return true;
+}
+
 static bool compile_for(struct compiler *c, struct text mark) {
     struct text names[2];
     const struct expr *expr;
     size_t count, slot, second;
+    bool only;
     c->template->branches = true;
     c->parser.depth = 0;
     if (!read_names(c, names, &count) || !expr_parse_plain(&c->parser, &expr)) return false;
-    if (sees(c, "if"))
-        return here(c, FAULT_UNSUPPORTED, "loops take no if; write … | selectattr(…), or {% if %} inside");
     if (c->loops == EXPR_LOOPS_MAX) return fault_at(c, mark, FAULT_TOO_LARGE, "loops are nested deeper than 16");
     struct block *block = push(c, BLOCK_FOR, mark);
     if (!block) return false;
     block->open = c->template->count;
     struct op *op = add_op(c, OP_FOR);
-    bool items = count == 2 && ends_in(expr, "items");
+    only = sees(c, "if");
+    bool items = count == 2 && !only && ends_in(expr, "items");
     op->expr = items ? expr->a : expr;
     op->items = items;
     op->pairs = count == 2;
@@ -471,6 +554,7 @@ static bool compile_for(struct compiler *c, struct text mark) {
     open_scope(c, block, true, block->depth);
     if (!new_variable(c, names[0], &slot) || (count == 2 && !new_variable(c, names[1], &second))) return false;
     c->template->ops[block->open].slot = slot;
+    if (only && !parse_only(c, block)) return false;
     place_repeat(&c->place);
     return close_tag(c);
 }
@@ -607,11 +691,11 @@ static bool compile_raw(struct compiler *c, struct text mark) {
 }
 
 static bool unknown_tag(struct compiler *c) {
-    static const char *const words[] = {"if",     "elif", "else",    "endif", "for",
-                                        "endfor", "set",  "include", "raw",   "endraw"};
-    static const char *const jinjas[] = {"macro", "endmacro", "block",    "endblock",  "extends", "import",
-                                         "from",  "call",     "filter",   "endset",    "with",    "endwith",
-                                         "do",    "break",    "continue", "autoescape"};
+    static const char *const words[] = {"if",  "elif",   "else",    "endif", "for",   "endfor",
+                                        "set", "endset", "include", "raw",   "endraw"};
+    static const char *const jinjas[] = {"macro",   "endmacro", "block", "endblock", "extends",
+                                         "import",  "from",     "call",  "filter",   "with",
+                                         "endwith", "do",       "break", "continue", "autoescape"};
     struct text word = lexer_of(c)->token.text;
     char copy[32] = "";
     for (size_t i = 0; i < sizeof jinjas / sizeof *jinjas; i++)
@@ -628,17 +712,17 @@ static bool compile_tag(struct compiler *c) {
     static const struct {
         const char *word;
         bool (*compile)(struct compiler *c, struct text mark);
-    } tags[] = {{"if", compile_if},   {"elif", compile_elif},     {"else", compile_else},      {"endif", compile_endif},
-                {"for", compile_for}, {"endfor", compile_endfor}, {"include", compile_include}};
+    } tags[] = {{"if", compile_if},           {"elif", compile_elif}, {"else", compile_else},
+                {"endif", compile_endif},     {"for", compile_for},   {"endfor", compile_endfor},
+                {"include", compile_include}, {"set", compile_set},   {"endset", compile_endset}};
     struct lexer *lexer = lexer_of(c);
     if (!next(c)) return false;
     struct text mark = span(c, lexer->token.start, lexer->token.end);
     if (lexer->token.kind != TOKEN_NAME) return here(c, FAULT_SYNTAX, "expected if, for, set or another tag");
-    bool set = sees(c, "set");
     for (size_t i = 0; i < sizeof tags / sizeof *tags; i++)
         if (sees(c, tags[i].word)) return next(c) && tags[i].compile(c, mark);
     if (sees(c, "raw")) return next(c) && compile_raw(c, mark);
-    return set ? next(c) && compile_set(c) : unknown_tag(c);
+    return unknown_tag(c);
 }
 
 static size_t find_mark(struct compiler *c, size_t from) {
@@ -683,7 +767,7 @@ static bool finish(struct compiler *c) {
     struct lexer *lexer = lexer_of(c);
     if (c->block_count) {
         static const char *const words[] = {"this {% if %} has no {% endif %}", "this {% for %} has no {% endfor %}",
-                                            ""};
+                                            "", "this {% set %} has no {% endset %}"};
         return fault_at(c, top(c)->mark, FAULT_SYNTAX, words[top(c)->kind]);
     }
     const char *why = c->template->whole_url ? NULL : place_finish(&c->place);
@@ -694,9 +778,11 @@ static bool finish(struct compiler *c) {
 static void run_with_stand_ins(const struct template *t, bool into, struct buf *out) {
     for (size_t i = 0; i < t->count; i++) {
         const struct op *op = &t->ops[i];
-        if (op->kind == OP_TEXT) buf_addt(out, op->text);
-        else if (op->kind == OP_HOLE) buf_addc(out, 'x');
-        else if (op->kind == OP_JUMP || (!into && (op->kind == OP_IF || op->kind == OP_FOR))) i = op->to - 1;
+        buf_addt(out, op->text);
+        if (op->kind == OP_HOLE) buf_addc(out, 'x');
+        else if (op->kind == OP_JUMP || op->kind == OP_SET_BLOCK ||
+                 (!into && (op->kind == OP_IF || op->kind == OP_FOR)))
+            i = op->to - 1;
     }
 }
 
@@ -734,8 +820,7 @@ static bool compile_bare(struct compiler *c, const struct lex_origin *origin) {
     const struct expr *expr;
     *lexer = (struct lexer){.arena = lexer->arena, .origin = origin, .source = origin->source, .fault = lexer->fault};
     if (!next(c) || !parse_expression(c, &expr)) return false;
-    if (lexer->token.kind != TOKEN_CLOSE)
-        return lex_fault(lexer, FAULT_SYNTAX, lexer->token.start, "expected an operator, or the end");
+    if (lexer->token.kind != TOKEN_CLOSE) return refuse_rest(c, "an operator, or the end");
     add_op(c, OP_HOLE)->expr = expr;
     return true;
 }
@@ -762,6 +847,7 @@ static const struct template *compile(struct arena *arena, struct text source, c
     buf_init(&c.objects, SIZE_MAX / 2);
     bool good = how(&c, origin);
     t->roots_used = c.parser.roots_used;
+    keep_names(&c);
     mem_free(c.blocks);
     buf_fini(&c.named);
     buf_fini(&c.objects);

@@ -11,24 +11,8 @@
 #include <stdio.h>
 #include <string.h>
 
-struct value value_null(void) {
-    return (struct value){.kind = JSON_NULL};
-}
-
-struct value value_bool(bool truth) {
-    return (struct value){.kind = JSON_BOOL, .truth = truth};
-}
-
-struct value value_int(int64_t integer) {
-    return (struct value){.kind = JSON_INT, .integer = integer};
-}
-
 struct value value_real(double real) {
     return isfinite(real) ? (struct value){.kind = JSON_REAL, .real = real} : value_null();
-}
-
-struct value value_text(struct text text) {
-    return (struct value){.kind = JSON_STRING, .text = {text.at ? text.at : "", text.len}};
 }
 
 const struct json *value_json(struct arena *arena, struct value value) {
@@ -110,15 +94,6 @@ bool value_same(struct value a, struct value b) {
 
 /* ---- writing ---- */
 
-static struct text digits_of(int64_t integer, char room[VALUE_DIGITS]) {
-    char *at = room + VALUE_DIGITS;
-    uint64_t rest = integer < 0 ? 0 - (uint64_t)integer : (uint64_t)integer;
-    do *--at = (char)('0' + rest % 10);
-    while ((rest /= 10) != 0);
-    if (integer < 0) *--at = '-';
-    return (struct text){at, (size_t)(room + VALUE_DIGITS - at)};
-}
-
 static struct text real_text(double real, char room[VALUE_DIGITS]) {
     struct buf out = {.at = room, .cap = VALUE_DIGITS, .max = VALUE_DIGITS - 1};
     json_write_real(&out, real);
@@ -128,7 +103,7 @@ static struct text real_text(double real, char room[VALUE_DIGITS]) {
 struct text value_scalar_text(struct value value, char room[VALUE_DIGITS]) {
     switch (value.kind) {
     case JSON_BOOL: return value.truth ? TEXT("true") : TEXT("false");
-    case JSON_INT: return digits_of(value.integer, room);
+    case JSON_INT: return text_of_int(value.integer, room);
     case JSON_REAL: return real_text(value.real, room);
     case JSON_STRING: return value.text;
     default: return TEXT("");

@@ -24,24 +24,22 @@ struct value {
 
 static inline struct value value_of(const struct json *json) {
     struct value value = {.kind = JSON_NULL};
-    union json_scalar scalar;
-    value.kind = json_open(json, &scalar);
-    switch (value.kind) {
-    case JSON_NULL: break;
-    case JSON_BOOL: value.truth = scalar.truth; break;
-    case JSON_INT: value.integer = scalar.integer; break;
-    case JSON_REAL: value.real = scalar.real; break;
-    case JSON_STRING: value.text = scalar.text; break;
-    case JSON_ARRAY:
-    case JSON_OBJECT: value.json = json; break;
-    }
+    json_open(json, &value);
     return value;
 }
-struct value value_null(void);
-struct value value_bool(bool truth);
-struct value value_int(int64_t integer);
+static inline struct value value_null(void) {
+    return (struct value){.kind = JSON_NULL};
+}
+static inline struct value value_bool(bool truth) {
+    return (struct value){.kind = JSON_BOOL, .truth = truth};
+}
+static inline struct value value_int(int64_t integer) {
+    return (struct value){.kind = JSON_INT, .integer = integer};
+}
+static inline struct value value_text(struct text text) {
+    return (struct value){.kind = JSON_STRING, .text = {text.at ? text.at : "", text.len}};
+}
 struct value value_real(double real); /* not finite: null */
-struct value value_text(struct text text);
 
 const struct json *value_json(struct arena *arena, struct value value);
 double value_number(struct value value); /* of an integer or a real; else 0 */

@@ -9,9 +9,12 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/count.h"
 #include "base/digest.h"
+#include "run/callback.h"
 #include "run/id.h"
 #include "run/life.h"
+#include "run/turns.h"
 
 #define REPORT_MAX (16 * 1024 * 1024)
 #define LIST_MAX (64 * 1024 * 1024)
@@ -51,10 +54,16 @@ static void answer(struct ask *ask) {
 }
 
 static void answer_report(struct ask *ask, const struct run *run, const struct history *history) {
+    if (ask->kind == ASK_EXPLAIN) {
+        run_explain_write(run, &ask->report);
+        answer(ask);
+        return;
+    }
     ask->ended = run_ended(run);
     ask->status = ask->ended ? run->status : RUN_RUNNING;
     memcpy(ask->id, run->id, sizeof ask->id);
-    run_report_write(run, history, loop_wall_ms(ask->engine->loop), ask->base_url, &ask->report);
+    if (ask->kind != ASK_CALLBACK)
+        run_report_write(run, history, loop_wall_ms(ask->engine->loop), ask->base_url, &ask->report);
     answer(ask);
 }
 
@@ -74,7 +83,8 @@ static bool fits(struct ask *ask, const struct run *run) {
         answer_fault(ask, FAULT_NOT_FOUND, run->id, "there is no such run");
         return false;
     }
-    if (ask->kind == ASK_START && run->fingerprint && strcmp(run->fingerprint, ask->fingerprint) != 0) {
+    if (ask->kind == ASK_START && !ask->attached && run->fingerprint &&
+        strcmp(run->fingerprint, ask->fingerprint) != 0) {
         char what[160];
         snprintf(what, sizeof what,
                  "the run %s has this key, with other parameters; a new piece of work needs a new key", run->id);
@@ -96,6 +106,7 @@ static void ask_time_is_up(void *arg) {
     struct ask *ask = arg;
     struct life *life = ask->op;
     unlist(&life->asks, ask);
+    life_read(life);
     answer_report(ask, life->run, life->history);
 }
 
@@ -103,6 +114,7 @@ static void ask_time_is_up(void *arg) {
 static void ask_life(struct ask *ask, struct life *life) {
     if (!fits(ask, life->run)) return;
     bool cancel = ask->kind == ASK_CANCEL || ask->kind == ASK_CANCEL_KEY;
+    life_read(life);
     ask->waits_for_record = cancel || !life->accepted;
     ask->op = life;
     if (!ask->waits_for_record && (ask->wait_ms <= 0 || life->engine->draining)) {
@@ -189,58 +201,6 @@ void ask_found_instead(struct life *life, const struct store_record *record) {
     run_free(other);
 }
 
-/* ---- starting ---- */
-
-static void begin_life(struct engine *engine, struct run *run, struct ask *ask) {
-    struct life *life = life_new(engine, run);
-    ask->op = life;
-    ask->waits_for_record = true;
-    loop_timer_init(&ask->timer, engine->loop, "wait", ask_time_is_up, ask);
-    life->asks = ask;
-    life_record(life);
-}
-
-static struct run_new new_of(const struct ask *ask, int64_t now_ms) {
-    return (struct run_new){.stage = ask->stage,
-                            .id = ask->id,
-                            .key = ask->key,
-                            .fingerprint = ask->fingerprint,
-                            .traceparent = ask->traceparent,
-                            .caller_name = ask->caller_name,
-                            .caller = ask->caller,
-                            .parameters = ask->parameters,
-                            .now_ms = now_ms};
-}
-
-static void make_id(struct ask *ask, unsigned loops) {
-    uint32_t owner;
-    if (ask->key) {
-        owner = id_owner_of_key(text_of(ask->stage_name), text_of(ask->key));
-    } else {
-        digest_random(&owner, sizeof owner);
-        owner %= ID_OWNER_VALUES / loops;
-        owner = owner * loops + loop_index(ask->engine->loop);
-    }
-    id_make(loop_wall_ms(ask->from), owner, ask->id);
-}
-
-static void ask_start(struct engine *engine, struct ask *ask) {
-    struct life *life = ask->key ? life_find_key(engine, ask->stage_name, ask->key) : NULL;
-    if (life) {
-        ask_life(ask, life);
-    } else if (engine->draining && !engine->handing_over) {
-        answer_fault(ask, FAULT_BUSY, "gateway", "the gateway is being stopped; try again");
-    } else if (!store_ready(engine->store)) {
-        answer_fault(ask, FAULT_BUSY, "store", "the store cannot take runs at the moment; try again");
-    } else if (engine->count >= engine->settings.max_runs) {
-        answer_fault(ask, FAULT_BUSY, "max_runs", "as many runs as allowed are in flight; try again later");
-    } else {
-        struct run_new from = new_of(ask, loop_wall_ms(engine->loop));
-        ask->created = true;
-        begin_life(engine, run_new(&from), ask);
-    }
-}
-
 /* ---- questions that the store answers ---- */
 
 static void op_free(struct store_op *op) {
@@ -265,13 +225,138 @@ static void submit(struct engine *engine, struct ask *ask, enum store_kind kind,
     store_submit(engine->store, op);
 }
 
+/* ---- the same work ---- */
+
+static void on_found(struct store_op *op);
+
+/* On the loop of the run that does the same work. */
+static void attached_arrives(void *arg) {
+    struct ask *ask = arg;
+    struct life *life = life_find_id(ask->engine, ask->id);
+    if (life) ask_life(ask, life);
+    else submit(ask->engine, ask, STORE_GET, on_found); /* it has ended meanwhile */
+}
+
+static void give_nothing(struct ask *ask) {
+    const struct engines *engines = ask->engine->settings.engines;
+    if (!ask->attached) {
+        ask->failed = true;
+        answer(ask);
+        return;
+    }
+    memcpy(ask->id, ask->taken, sizeof ask->id);
+    ask->engine = engines->items[id_owner(text_of(ask->id)) % engines->count];
+    loop_post(ask->engine->loop, attached_arrives, ask);
+}
+
+/* A key that was used before gives its run, whatever else is in flight. */
+static void on_key_looked_up(struct store_op *op) {
+    struct ask *ask = op->arg;
+    struct fault fault;
+    struct run *run = op->outcome == STORE_DONE ? run_load(op->found, NULL, &fault) : NULL;
+    if (run) ask->attached = false;
+    if (run && fits(ask, run)) answer_report(ask, run, NULL);
+    else if (!run) give_nothing(ask);
+    run_free(run);
+    op_free(op);
+}
+
+/* ---- starting ---- */
+
+static void begin_life(struct engine *engine, struct run *run, struct turns *turns, struct ask *ask) {
+    struct life *life = life_new(engine, run);
+    turns_adopt(life, turns);
+    ask->op = life;
+    ask->waits_for_record = true;
+    loop_timer_init(&ask->timer, engine->loop, "wait", ask_time_is_up, ask);
+    life->asks = ask;
+    life_record(life);
+}
+
+static struct run_new new_of(const struct ask *ask, int64_t now_ms) {
+    return (struct run_new){.stage = ask->stage,
+                            .id = ask->id,
+                            .key = ask->key,
+                            .fingerprint = ask->fingerprint,
+                            .traceparent = ask->traceparent,
+                            .caller_name = ask->caller_name,
+                            .caller = ask->caller,
+                            .parameters = ask->parameters,
+                            .now_ms = now_ms,
+                            .deadline_ms = ask->deadline_ms};
+}
+
+static void make_id(struct ask *ask, unsigned loops) {
+    uint32_t owner;
+    if (ask->key) {
+        owner = id_owner_of_key(text_of(ask->stage_name), text_of(ask->key));
+    } else {
+        digest_random(&owner, sizeof owner);
+        owner %= ID_OWNER_VALUES / loops;
+        owner = owner * loops + loop_index(ask->engine->loop);
+    }
+    id_make(loop_wall_ms(ask->from), owner, ask->id);
+}
+
+static void make_run(struct engine *engine, struct ask *ask, struct turns *turns, bool queued) {
+    struct run_new from = new_of(ask, loop_wall_ms(engine->loop));
+    from.queued = queued;
+    ask->created = true;
+    begin_life(engine, run_new(&from), turns, ask);
+}
+
+/* Nothing new begins: the answer is the run that does the same work, or a refusal. */
+static void make_nothing(struct engine *engine, struct ask *ask, enum turns_answer answer) {
+    bool attach = answer == TURNS_TAKEN && ask->stage->dedup->on_duplicate == DUPLICATE_ATTACH;
+    ask->attached = attach;
+    if (answer == TURNS_FULL)
+        fault_set(&ask->fault, FAULT_BUSY, "limits.queue",
+                  "as many runs of the stage as allowed wait for their turn; try again later");
+    else if (!attach)
+        fault_set(&ask->fault, FAULT_CONFLICT, "/parameters",
+                  "the run %s does the same work, and has not ended; see dedup in the stage's definition", ask->taken);
+    if (ask->key) submit(engine, ask, STORE_FIND_KEY, on_key_looked_up);
+    else give_nothing(ask);
+}
+
+static void come_to_gate(struct engine *engine, struct ask *ask) {
+    struct turns *turns = NULL;
+    struct fault fault;
+    enum turns_answer answer = turns_start(engine, ask, &turns, &fault);
+    switch (answer) {
+    case TURNS_FULL:
+    case TURNS_TAKEN: make_nothing(engine, ask, answer); return;
+    case TURNS_BAD: answer_fault(ask, FAULT_INVALID, "/parameters", fault.what); return;
+    case TURNS_NONE:
+    case TURNS_GOES:
+    case TURNS_WAITS: make_run(engine, ask, turns, answer == TURNS_WAITS); return;
+    }
+}
+
+static void ask_start(struct engine *engine, struct ask *ask) {
+    struct life *life = ask->key ? life_find_key(engine, ask->stage_name, ask->key) : NULL;
+    if (life) {
+        ask_life(ask, life);
+    } else if (engine->draining && !engine->handing_over) {
+        answer_fault(ask, FAULT_BUSY, "gateway", "the gateway is being stopped; try again");
+    } else if (!store_ready(engine->store)) {
+        answer_fault(ask, FAULT_BUSY, "store", "the store cannot take runs at the moment; try again");
+    } else if (engine->count >= engine->settings.max_runs) {
+        answer_fault(ask, FAULT_BUSY, "max_runs", "as many runs as allowed are in flight; try again later");
+    } else {
+        come_to_gate(engine, ask);
+    }
+}
+
+/* ---- what the store has ---- */
+
 static void cancel_in_advance(struct engine *engine, struct ask *ask) {
     if (!allowed(ask, ask->stage_name)) {
         answer_fault(ask, FAULT_NOT_FOUND, ask->stage_name, "there is no such stage");
         return;
     }
     struct run_new from = new_of(ask, loop_wall_ms(engine->loop));
-    begin_life(engine, run_new_canceled(&from, ask->stage_name), ask);
+    begin_life(engine, run_new_canceled(&from, ask->stage_name), NULL, ask);
 }
 
 static void on_found(struct store_op *op) {
@@ -284,9 +369,93 @@ static void on_found(struct store_op *op) {
     if (life) ask_life(ask, life); /* it came meanwhile */
     else if (op->outcome == STORE_FAILED) answer_fault(ask, FAULT_BUSY, "store", op->fault.what);
     else if (op->outcome == STORE_MISSING && ask->kind == ASK_CANCEL_KEY) cancel_in_advance(engine, ask);
+    else if (op->outcome == STORE_MISSING && ask->attached)
+        answer_fault(ask, FAULT_BUSY, "store", "the run that did the same work was not recorded; try again");
     else if (op->outcome == STORE_MISSING) answer_fault(ask, FAULT_NOT_FOUND, ask->id, "there is no such run");
     else if (!(run = run_load(op->found, NULL, &fault))) answer_fault(ask, FAULT_INTERNAL, ask->id, fault.what);
     else if (fits(ask, run)) answer_report(ask, run, NULL);
+    run_free(run);
+    op_free(op);
+}
+
+/* ---- callbacks ---- */
+
+static void log_callback(const struct ask *ask, const struct run *run, const char *outcome) {
+    struct log_context ctx = life_context(run);
+    if (run->stage && ask->step < run->step_count) ctx.step = run->stage->steps[ask->step].name;
+    count_add_labelled(COUNT_FAMILY_CALLBACKS, run->stage_name, outcome, 1);
+    log_put(strcmp(outcome, "unverified") == 0 ? LOG_WARN : LOG_INFO, "callback", &ctx, LOG_STR("outcome", outcome),
+            LOG_INT("bytes", ask->message->body.len), LOG_STR("what", ask->failed ? ask->fault.what : NULL));
+}
+
+static void refuse_callback(struct ask *ask, const struct run *run, enum fault_kind kind, const char *what,
+                            const char *outcome) {
+    ask->failed = true;
+    fault_set(&ask->fault, kind, NULL, "%s", what);
+    log_callback(ask, run, outcome);
+    answer(ask);
+}
+
+static void callback_too_late(struct ask *ask, const struct run *run) {
+    refuse_callback(ask, run, FAULT_GONE, "the run does not wait for this any more", "stale");
+}
+
+/* The move has been made: answered when what it changed is durable. */
+static void callback_taken(struct ask *ask, struct life *life, enum run_taken taken) {
+    static const char *const outcomes[] = {[RUN_CALLBACK_TAKEN] = "taken", [RUN_CALLBACK_REPEATED] = "repeated"};
+    if (taken == RUN_CALLBACK_STALE) {
+        callback_too_late(ask, life->run);
+    } else if (taken == RUN_CALLBACK_REFUSED) {
+        refuse_callback(ask, life->run, FAULT_BUSY, "more callbacks came early than are kept; send it again later",
+                        "refused");
+    } else {
+        log_callback(ask, life->run, outcomes[taken]);
+        if (!life_writes(life)) {
+            answer_report(ask, life->run, NULL);
+            return;
+        }
+        ask->op = life;
+        ask->waits_for_record = true;
+        loop_timer_init(&ask->timer, life->engine->loop, "wait", ask_time_is_up, ask);
+        ask->next = life->asks;
+        life->asks = ask;
+    }
+}
+
+static void ask_callback(struct ask *ask, struct life *life) {
+    const struct run *run = life->run;
+    struct fault fault;
+    struct run_callback callback;
+    if (!run->stage || ask->step >= run->step_count || !run->stage->steps[ask->step].callback) {
+        callback_too_late(ask, run);
+    } else if (!callback_verify(run, ask->step, ask->message, loop_wall_ms(life->engine->loop), &fault)) {
+        refuse_callback(ask, run, fault.kind, fault.what, "unverified");
+    } else {
+        callback_read(ask->arena, ask->step, ask->message, &callback);
+        callback_taken(ask, life, life_callback(life, &callback));
+    }
+}
+
+/* The run is over, or was deleted since. It cannot be verified any more, and has no effect. */
+static void callback_to_the_past(struct ask *ask, const struct run *run) {
+    struct run_callback callback;
+    callback_read(ask->arena, ask->step, ask->message, &callback);
+    if (run_callback_known(run, &callback)) {
+        log_callback(ask, run, "repeated");
+        answer_report(ask, run, NULL);
+    } else {
+        callback_too_late(ask, run);
+    }
+}
+
+static void on_callback_found(struct store_op *op) {
+    struct ask *ask = op->arg;
+    struct life *life = life_find_id(ask->engine, ask->id);
+    struct run *run = op->outcome == STORE_DONE ? run_load(op->found, NULL, NULL) : NULL;
+    if (life) ask_callback(ask, life);
+    else if (op->outcome == STORE_FAILED) answer_fault(ask, FAULT_BUSY, "store", op->fault.what);
+    else if (run) callback_to_the_past(ask, run);
+    else answer_fault(ask, FAULT_GONE, ask->id, "the run is over");
     run_free(run);
     op_free(op);
 }
@@ -315,8 +484,9 @@ static unsigned owner_of(const struct listing *listing, size_t i) {
 static void refresh(struct ask *ask, struct listing *listing, const struct engine *engine) {
     for (size_t i = 0; i < listing->op->found_count; i++) {
         if (listing->engines->items[owner_of(listing, i)] != engine) continue;
-        const struct life *life = life_find_id(engine, listing->op->found[i].id);
-        if (!life) continue;
+        struct life *life = life_find_id(engine, listing->op->found[i].id);
+        if (life) turns_look(life);
+        if (!life || (ask->orphaned && !life_is_orphan(life))) continue;
         struct buf report;
         buf_init(&report, REPORT_MAX);
         run_report_write(life->run, life->history, loop_wall_ms(engine->loop), ask->base_url, &report);
@@ -332,6 +502,7 @@ static bool owns_open(const struct listing *listing, unsigned engine) {
 }
 
 static void add_listed(const struct ask *ask, const struct listing *listing, size_t i, struct buf *out) {
+    if (ask->orphaned && !listing->fresh[i]) return;
     struct run *loaded = listing->fresh[i] ? NULL : run_load(&listing->op->found[i], NULL, NULL);
     if (!listing->fresh[i] && !loaded) return;
     if (out->at[out->len - 1] != '[') buf_addc(out, ',');
@@ -392,7 +563,13 @@ static void ask_arrives(void *arg) {
     case ASK_START: ask_start(engine, ask); return;
     case ASK_LIST: submit(engine, ask, STORE_LIST, on_listed); return;
     case ASK_CANCEL_KEY: life = life_find_key(engine, ask->stage_name, ask->key); break;
+    case ASK_CALLBACK:
+        life = life_find_id(engine, ask->id);
+        if (life) ask_callback(ask, life);
+        else submit(engine, ask, STORE_GET, on_callback_found);
+        return;
     case ASK_GET:
+    case ASK_EXPLAIN:
     case ASK_CANCEL: life = life_find_id(engine, ask->id); break;
     }
     if (life) ask_life(ask, life);
@@ -403,7 +580,8 @@ void ask_send(const struct engines *engines, struct ask *ask) {
     uint32_t owner = loop_index(ask->from);
     if (ask->key && (ask->kind == ASK_START || ask->kind == ASK_CANCEL_KEY))
         owner = id_owner_of_key(text_of(ask->stage_name), text_of(ask->key));
-    else if (ask->kind == ASK_GET || ask->kind == ASK_CANCEL) owner = id_owner(text_of(ask->id));
+    else if (ask->kind == ASK_GET || ask->kind == ASK_CANCEL || ask->kind == ASK_EXPLAIN || ask->kind == ASK_CALLBACK)
+        owner = id_owner(text_of(ask->id));
     ask->engine = engines->items[owner % engines->count];
     if (ask->kind == ASK_LIST) ask->op = listing_new(ask, engines);
     if (ask->kind == ASK_START || ask->kind == ASK_CANCEL_KEY) make_id(ask, engines->count);

@@ -18,8 +18,11 @@ enum ask_kind {
                   end) */
     ASK_GET,   /* id; wait_ms holds the answer until the run has ended */
     ASK_CANCEL,     /* id */
+    ASK_EXPLAIN,    /* id */
     ASK_CANCEL_KEY, /* stage_name, key: also one that never came, which is then canceled in advance */
-    ASK_LIST        /* filter */
+    ASK_LIST,       /* filter */
+    ASK_CALLBACK    /* id, step, message: a callback with a token of ours; the answer comes when what it did is durable.
+                       UNAUTHORIZED: not from whom the step wants it; GONE: too late; BUSY: to be sent again */
 };
 
 /* A question and its answer. The asker owns it, and ends it after `done`, which is called exactly once, on `from`. */
@@ -37,7 +40,11 @@ struct ask {
     const char *fingerprint, *traceparent, *caller_name;
     const char *base_url; /* of the links in the report */
     int64_t wait_ms;
+    int64_t deadline_ms; /* START: wall; 0: none */
+    bool orphaned;       /* LIST: only runs in flight whose status nobody has read for long */
     struct store_filter filter;
+    size_t step;                                               /* CALLBACK */
+    const struct reply *message;                               /* CALLBACK: its headers and body */
     bool (*allowed)(const struct ask *ask, const char *stage); /* asked before anything is done or told; NULL: yes */
     const void *rights;                                        /* for `allowed` */
     /* the answer */
@@ -49,6 +56,8 @@ struct ask {
     struct buf report;      /* JSON: the run's report; LIST: {"runs": […], "cursor": …} */
     /* private to the engine */
     struct engine *engine;
+    char taken[STORE_ID_SIZE];    /* START: the run that does the same work */
+    bool attached;                /* it is answered with that run */
     char asked_id[STORE_ID_SIZE]; /* the asker's copy, for ask_hurry */
     struct ask *next;
     struct loop_timer timer;

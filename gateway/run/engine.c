@@ -13,13 +13,16 @@
 #include "base/count.h"
 #include "base/digest.h"
 #include "base/log.h"
+#include "run/callback.h"
 #include "run/life.h"
 #include "run/mask.h"
+#include "run/turns.h"
 
 #define RECORD_MAX (64 * 1024 * 1024)
 #define STORE_RETRY_MS 1000
 #define SETTLE_LOOK_MS 20 /* how often it is looked whether calls that may not be repeated are under way */
 #define HELD_LOOK_MS 100  /* how often a call that is held back is tried again */
+#define ORPHAN_AFTER_MS (10 * 60 * 1000) /* in lists, of stages that do not say */
 
 struct write {
     struct store_op op;
@@ -27,7 +30,7 @@ struct write {
     struct life *life;
 };
 
-static void drive(struct life *life, enum run_event_kind kind, const struct reply *reply, const struct fault *fault);
+static void drive(struct life *life, const struct run_event *event);
 static void carry_out(struct life *life, const struct run_orders *orders);
 
 /* ---- the log ---- */
@@ -77,9 +80,11 @@ struct life *life_find_key(const struct engine *engine, const char *stage, const
     return index_find(&engine->by_key, index_hash(text_of(stage), text_of(key)), same_key, &(struct pair){stage, key});
 }
 
-/* A call of the run's step may be ended at any moment, and begun again by whoever resumes the run. */
+/* The call that the run makes, or waits to make, may be ended at any moment, and begun again by whoever resumes the
+ * run. */
 static bool may_repeat(const struct life *life) {
     const struct run *run = life->run;
+    if (run->state == RUN_PROBING || run->state == RUN_PROBE_WAITING) return true;
     return (run->state == RUN_CALLING || run->state == RUN_WAITING) && run_call_of(run, RUN_CALL_STEP)->idempotent;
 }
 
@@ -92,12 +97,55 @@ static void on_due(void *arg) {
     }
     if (life->run->state == RUN_WAITING)
         count_observe(COUNT_HISTOGRAM_POLL_LATE_MS, loop_wall_ms(life->engine->loop) - life->run->due_ms);
-    drive(life, RUN_EVENT_DUE, NULL, NULL);
+    drive(life, &(struct run_event){.kind = RUN_EVENT_DUE});
 }
 
 static void on_store_due(void *arg) {
     life_record(arg);
 }
+
+/* ---- orphans ---- */
+
+static int64_t orphan_after_ms(const struct life *life) {
+    const struct stage *stage = life->run->stage;
+    return stage && stage->orphan_after_ms ? stage->orphan_after_ms : ORPHAN_AFTER_MS;
+}
+
+static int64_t unread_ms(const struct life *life) {
+    return life->asks ? 0 : loop_wall_ms(life->engine->loop) - life->read_ms;
+}
+
+bool life_is_orphan(const struct life *life) {
+    return unread_ms(life) >= orphan_after_ms(life);
+}
+
+void life_read(struct life *life) {
+    life->read_ms = loop_wall_ms(life->engine->loop);
+    turns_look(life);
+}
+
+static void on_orphan_due(void *arg) {
+    struct life *life = arg;
+    if (!life_is_orphan(life)) {
+        int64_t left = orphan_after_ms(life) - unread_ms(life);
+        loop_timer_set(life->orphan_timer, left < orphan_after_ms(life) ? left : orphan_after_ms(life));
+        return;
+    }
+    if (life->engine->draining) return;
+    struct log_context ctx = life_context(life->run);
+    log_put(LOG_WARN, "run_orphaned", &ctx, LOG_INT("unread_ms", unread_ms(life)));
+    drive(life, &(struct run_event){.kind = RUN_EVENT_CANCEL, .orphaned = true});
+}
+
+static void watch_for_orphan(struct life *life) {
+    life_read(life);
+    if (!life->run->stage || !life->run->stage->orphan_after_ms) return;
+    life->orphan_timer = mem_alloc(sizeof *life->orphan_timer);
+    loop_timer_init(life->orphan_timer, life->engine->loop, "orphan", on_orphan_due, life);
+    loop_timer_set(life->orphan_timer, orphan_after_ms(life));
+}
+
+/* ---- lives ---- */
 
 struct life *life_new(struct engine *engine, struct run *run) {
     struct life *life = mem_alloc(sizeof *life);
@@ -109,6 +157,7 @@ struct life *life_new(struct engine *engine, struct run *run) {
     if (run->key)
         index_add(&engine->by_key, &life->by_key, index_hash(text_of(run->stage_name), text_of(run->key)), life);
     if (run->stage) life->history = pasts_find(&engine->pasts, engine->loop, engine->store, run->stage_name);
+    watch_for_orphan(life);
     life->next = engine->lives;
     if (life->next) life->next->previous = life;
     engine->lives = life;
@@ -119,6 +168,7 @@ struct life *life_new(struct engine *engine, struct run *run) {
 
 static void life_unlink(struct life *life) {
     struct engine *engine = life->engine;
+    turns_free(life);
     index_remove(&engine->by_id, &life->by_id);
     if (life->run->key) index_remove(&engine->by_key, &life->by_key);
     if (life->previous) life->previous->next = life->next;
@@ -128,6 +178,7 @@ static void life_unlink(struct life *life) {
     count_add(COUNT_RUNS_IN_FLIGHT, -1);
     loop_timer_clear(&life->timer);
     loop_timer_clear(&life->store_timer);
+    if (life->orphan_timer) loop_timer_clear(life->orphan_timer);
 }
 
 static void end_attempt(struct life *life) {
@@ -142,6 +193,7 @@ static void life_free(void *arg) {
     struct life *life = arg;
     end_attempt(life);
     run_free(life->run);
+    mem_free(life->orphan_timer);
     mem_free(life);
 }
 
@@ -192,7 +244,7 @@ static void unstored(struct life *life, const struct write *write) {
         log_fault(LOG_ERROR, "start_not_recorded", &ctx, &write->op.fault);
         ask_refuse_all(life, &write->op.fault);
     }
-    drive(life, RUN_EVENT_UNSTORED, NULL, NULL);
+    drive(life, &(struct run_event){.kind = RUN_EVENT_UNSTORED});
 }
 
 static void write_again_later(struct life *life, const struct write *write) {
@@ -208,15 +260,16 @@ static void on_written(struct store_op *op) {
     struct life *life = write->life;
     struct engine *engine = life->engine;
     life->write = NULL;
-    bool good = op->outcome == STORE_DONE;
-    if (good && !life->accepted) {
+    bool good = op->outcome == STORE_DONE, was_new = !life->accepted;
+    if (good && was_new) {
         life->accepted = true;
         if (!life->run->ended_ms) count_add_labelled(COUNT_FAMILY_RUNS_STARTED, life->run->stage_name, NULL, 1);
     }
+    if (good && was_new) turns_supersede(life);
     if (good && life->record_changed) {
         life_record(life);
     } else if (good) {
-        drive(life, RUN_EVENT_STORED, NULL, NULL);
+        drive(life, &(struct run_event){.kind = RUN_EVENT_STORED});
         if (!life->dead) ask_recorded(life);
     } else if (!life->accepted) {
         unstored(life, write);
@@ -259,12 +312,14 @@ static void on_reply(void *arg, const struct reply *reply) {
             LOG_STR("phase", reply_phase_word(reply->phase)), LOG_STR("method", life->request.method),
             LOG_INT("code", reply->code), LOG_INT("ms", reply->took_ms), LOG_INT("bytes", reply->body.len),
             LOG_STR("what", reply->phase == REPLY_ANSWERED ? NULL : reply->fault.what));
+    holds_note(&life->engine->holds, &life->request, reply, loop_wall_ms(life->engine->loop));
     /* The reply lives in the attempt's arena, which has to outlast the move that reads it. */
     struct arena *attempt = life->attempt;
     life->attempt = NULL;
     end_attempt(life);
     struct engine *engine = life->engine;
-    drive(life, RUN_EVENT_REPLY, reply, NULL);
+    turns_called(life, reply);
+    drive(life, &(struct run_event){.kind = RUN_EVENT_REPLY, .reply = reply});
     arena_free(attempt);
     look_drained(engine);
 }
@@ -276,29 +331,61 @@ static bool render(struct life *life, enum run_call call, struct fault *fault) {
     run_roots(run, life->attempt, loop_wall_ms(life->engine->loop), NULL, roots);
     life->secrets = secrets_ref();
     roots[ROOT_SECRET] = secrets_json(life->secrets);
+    if (call == RUN_CALL_STEP)
+        roots[ROOT_CALLBACK] = callback_root(life->attempt, run, life->engine->settings.callback_key,
+                                             life->engine->settings.callback_url);
     for (size_t i = 0; i < run->step_count; i++) urls[i] = run->steps[i].url;
     struct request_source source = {
         .stage = run->stage, .roots = roots, .step_urls = urls, .traceparent = run->traceparent};
+    if (run_call_of(run, call)->idempotency_header) source.idempotency_key = run_idempotency_key(run, life->attempt);
     return request_render(life->attempt, run_call_of(run, call), &source, &life->request, fault);
+}
+
+/* The upstream has asked for quiet: the call waits, and is rendered anew then. */
+static bool hold_for_quiet(struct life *life) {
+    struct engine *engine = life->engine;
+    struct fault fault;
+    const char *why;
+    struct run_world world = world_of(life);
+    int64_t until_ms = holds_until_ms(&engine->holds, life->attempt, &life->request, world.now_ms, world.random, &why);
+    if (!until_ms) return false;
+    fault_set(&fault, FAULT_UPSTREAM, NULL, "%s", why);
+    end_attempt(life);
+    struct log_context ctx = life_context(life->run);
+    log_fault(LOG_DEBUG, "call_held", &ctx, &fault);
+    drive(life, &(struct run_event){.kind = RUN_EVENT_HELD, .fault = &fault, .until_ms = until_ms});
+    return true;
+}
+
+/* Its turn has not come: it is rendered anew when it has. */
+static bool hold_for_turn(struct life *life, enum run_call call) {
+    char turn[TURNS_TEXT_SIZE];
+    if (turns_call(life, call, turn)) return false;
+    end_attempt(life);
+    drive(life, &(struct run_event){.kind = RUN_EVENT_HELD, .turn = turn});
+    return true;
 }
 
 static void begin_call(struct life *life, enum run_call call) {
     struct fault fault;
     life->attempt = arena_new();
-    if (render(life, call, &fault)) {
+    bool rendered = render(life, call, &fault);
+    if (rendered && (hold_for_quiet(life) || hold_for_turn(life, call))) return;
+    if (rendered) {
         life->transfer = transfer_begin(life->engine->upstream, &life->request, life->attempt, on_reply, life);
         return;
     }
     end_attempt(life);
     struct log_context ctx = life_context(life->run);
     log_fault(LOG_WARN, "call_not_rendered", &ctx, &fault);
-    drive(life, RUN_EVENT_REFUSED, NULL, &fault);
+    drive(life, &(struct run_event){.kind = RUN_EVENT_REFUSED, .fault = &fault});
 }
 
 static void abort_call(struct life *life) {
     if (!life->transfer) return;
     transfer_cancel(life->transfer);
     end_attempt(life);
+    turns_called(life, NULL);
 }
 
 /* ---- events and orders ---- */
@@ -330,20 +417,38 @@ static void carry_out(struct life *life, const struct run_orders *orders) {
     if (orders->wait_until) loop_timer_set(&life->timer, orders->wait_until - loop_wall_ms(life->engine->loop));
     if (orders->store) life_record(life);
     if (orders->ended) let_go(life);
-    else if (orders->call && holds(life)) drive(life, RUN_EVENT_HELD, NULL, NULL);
+    else if (orders->call && holds(life)) drive(life, &(struct run_event){.kind = RUN_EVENT_HELD});
     else if (orders->call) begin_call(life, orders->call);
 }
 
-static void drive(struct life *life, enum run_event_kind kind, const struct reply *reply, const struct fault *fault) {
-    struct run_event event = {.kind = kind, .reply = reply, .fault = fault};
+static void drive(struct life *life, const struct run_event *event) {
+    struct run_world world = world_of(life);
+    struct run_orders orders;
+    run_move(life->run, event, &world, &orders);
+    carry_out(life, &orders);
+    turns_settle(life);
+}
+
+void life_drive(struct life *life, const struct run_event *event) {
+    drive(life, event);
+}
+
+void life_say_turn(struct life *life, const char *text) {
+    struct run_world world = world_of(life);
+    run_say_turn(life->run, &world, text);
+}
+
+void life_cancel(struct life *life) {
+    drive(life, &(struct run_event){.kind = RUN_EVENT_CANCEL});
+}
+
+enum run_taken life_callback(struct life *life, const struct run_callback *callback) {
+    struct run_event event = {.kind = RUN_EVENT_CALLBACK, .callback = callback};
     struct run_world world = world_of(life);
     struct run_orders orders;
     run_move(life->run, &event, &world, &orders);
     carry_out(life, &orders);
-}
-
-void life_cancel(struct life *life) {
-    drive(life, RUN_EVENT_CANCEL, NULL, NULL);
+    return orders.taken;
 }
 
 /* ---- the engine itself ---- */
@@ -357,6 +462,7 @@ struct engine *engine_new(struct loop *loop, struct upstream *upstream, struct s
     digest_random(&engine->random, sizeof engine->random);
     engine->random |= 1;
     loop_timer_init(&engine->settle_timer, loop, "settle", on_settle_look, engine);
+    turns_sit(engine);
     return engine;
 }
 
@@ -383,6 +489,7 @@ void engine_resume(struct engine *engine, const struct store_record *record, str
     else run_give_up(run, &world, reason, why->what, &orders);
     struct log_context ctx = life_context(run);
     log_put(LOG_DEBUG, "run_resumed", &ctx, LOG_STR("progress", run->progress));
+    turns_resume(life);
     carry_out(life, &orders);
 }
 
@@ -432,6 +539,10 @@ void engine_limit(struct engine *engine, size_t max_runs) {
     engine->settings.max_runs = max_runs;
 }
 
+void engine_call_back(struct engine *engine, const char *url) {
+    engine->settings.callback_url = url;
+}
+
 void engine_detach(struct engine *engine) {
     engine->draining = true;
     engine->handing_over = false;
@@ -446,6 +557,7 @@ void engine_dismiss(struct engine *engine) {
 
 void engine_free(struct engine *engine) {
     if (!engine) return;
+    turns_rise(engine);
     while (engine->lives) {
         struct life *life = engine->lives;
         abort_call(life);
@@ -456,5 +568,6 @@ void engine_free(struct engine *engine) {
     index_fini(&engine->by_id);
     index_fini(&engine->by_key);
     pasts_fini(&engine->pasts);
+    holds_fini(&engine->holds);
     mem_free(engine);
 }

@@ -8,18 +8,24 @@
 #include "back/transfer.h"
 #include "base/fault.h"
 #include "base/loop.h"
+#include "run/gate.h"
 #include "run/run.h"
 #include "store/store.h"
 
 struct engine_settings {
-    size_t max_runs; /* in flight, a loop */
+    size_t max_runs;          /* in flight, a loop */
+    const char *callback_key; /* store_key's; borrowed. NULL: callback.url is not known */
+    const char *callback_url; /* what callback.url begins with, without a slash at its end; borrowed. NULL or "": … */
+    struct gate *gate;        /* of the process; NULL: nothing is limited */
+    const struct engines *engines; /* all of them; only with a gate */
 };
 
 struct engine;
 
 struct engine *engine_new(struct loop *loop, struct upstream *upstream, struct store *store,
                           const struct engine_settings *settings);
-void engine_limit(struct engine *engine, size_t max_runs); /* for starts from now on; on its loop */
+void engine_limit(struct engine *engine, size_t max_runs);     /* for starts from now on; on its loop */
+void engine_call_back(struct engine *engine, const char *url); /* settings.callback_url from now on; on its loop */
 
 /* After the loop has ended and before the store is closed: nothing is written any more. */
 void engine_detach(struct engine *engine);

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "run/ask.h"
 #include "run/engine.h"
+#include "run/holds.h"
 #include "run/index.h"
 #include "run/past.h"
 
@@ -25,7 +26,10 @@ struct life {
     struct request request;
     struct secrets *secrets;
     struct ask *asks;
-    struct history *history; /* of its stage; the engine's. NULL: it has no stage */
+    struct turns *turns;             /* at the gate; NULL: it needs none */
+    struct history *history;         /* of its stage; the engine's. NULL: it has no stage */
+    int64_t read_ms;                 /* wall; when somebody last looked at it, or it came here */
+    struct loop_timer *orphan_timer; /* NULL: its stage has no orphan_after */
 };
 
 struct engine {
@@ -37,10 +41,13 @@ struct engine {
     struct life *lives;
     size_t count;
     struct pasts pasts;
-    uint32_t random;   /* xorshift state: jitter needs no better */
-    bool draining;     /* nothing begins any more */
-    bool handing_over; /* but runs, for the process that comes next */
-    bool settling;     /* no call begins that may not be repeated */
+    struct holds holds;
+    unsigned seat;                /* at the gate */
+    struct loop_timer gate_timer; /* when somebody may go on by time alone */
+    uint32_t random;              /* xorshift state: jitter needs no better */
+    bool draining;                /* nothing begins any more */
+    bool handing_over;            /* but runs, for the process that comes next */
+    bool settling;                /* no call begins that may not be repeated */
     struct loop_timer settle_timer;
     void (*settled)(void *arg); /* while it settles */
     void *settled_arg;
@@ -53,7 +60,12 @@ struct life *life_new(struct engine *engine,
                       struct run *run); /* TAKES the run; in no list before, in the indexes after */
 void life_record(struct life *life);    /* writes what is known of it, now or behind the write under way */
 void life_cancel(struct life *life);
-bool life_writes(const struct life *life); /* something of it is not durable yet */
+void life_drive(struct life *life, const struct run_event *event);
+void life_say_turn(struct life *life, const char *text); /* where it stands; see run_say_turn */
+enum run_taken life_callback(struct life *life, const struct run_callback *callback);
+void life_read(struct life *life);            /* somebody looks at it */
+bool life_is_orphan(const struct life *life); /* nobody has for its stage's orphan_after, or 10 minutes */
+bool life_writes(const struct life *life);    /* something of it is not durable yet */
 struct life *life_find_id(const struct engine *engine, const char *id);
 struct life *life_find_key(const struct engine *engine, const char *stage, const char *key);
 struct log_context life_context(const struct run *run);

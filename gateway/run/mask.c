@@ -1,12 +1,13 @@
 /* Masks by value, not by text: a report stays JSON whatever is taken out of it.
  *
- * Two sources: the secrets of the gateway (back/secrets knows them), and the parameters of type secret of the run at
- * hand. */
+ * Three sources: the secrets of the gateway (back/secrets knows them), the parameters of type secret of the run at
+ * hand, and the tokens of callbacks. */
 #include "run/mask.h"
 
 #include <string.h>
 
 #include "back/secrets.h"
+#include "run/callback.h"
 
 #define MASK "***"
 #define SHORTEST 4 /* bytes: what is shorter occurs everywhere */
@@ -53,6 +54,10 @@ static bool mask_text(const struct run *run, struct text text, struct buf *ret_m
     buf_init(ret_masked, TEXT_MAX);
     if (secrets_mask_text(changed ? buf_text(&own) : text, ret_masked)) changed = true;
     else buf_addt(ret_masked, changed ? buf_text(&own) : text);
+    if (text_holds(buf_text(ret_masked), CALLBACK_PREFIX)) {
+        callback_mask(ret_masked);
+        changed = true;
+    }
     buf_fini(&own);
     return changed;
 }

@@ -45,6 +45,14 @@ static const struct json *masked(const struct run_world *world, struct arena *ar
     return world->mask ? world->mask(world->arg, arena, value) : value;
 }
 
+/* Those that are kept stay as long as they may be judged, without secrets, as a reply does. */
+static const struct json *inbox_of(const struct run *run, const struct inbox *inbox, const struct run_world *world,
+                                   struct arena *arena) {
+    const struct json *values[INBOX_KEPT];
+    for (unsigned i = 0; i < inbox->kept_count; i++) values[i] = masked(world, arena, inbox->kept[i].value);
+    return inbox_write(inbox, arena, run->ended_ms ? NULL : values);
+}
+
 static void add_step(struct buf *out, const struct run *run, size_t i, const struct run_world *world,
                      struct arena *arena) {
     const struct run_step *step = &run->steps[i];
@@ -53,6 +61,7 @@ static void add_step(struct buf *out, const struct run *run, size_t i, const str
     add_text(out, arena, "status", run_status_word(step->status));
     add_int(out, "calls", step->calls);
     add_int(out, "code", step->code);
+    if (step->inbox) add_value(out, "callbacks", inbox_of(run, step->inbox, world, arena));
     if (!run->ended_ms) {
         add_value(out, "url", masked(world, arena, json_new_string(arena, step->url)));
         if (step->value) add_value(out, "value", masked(world, arena, step->value));
@@ -78,12 +87,22 @@ void run_record_write(const struct run *run, const struct run_world *world, stru
     add_value(out, "caller", run->caller);
     add_value(out, "parameters", parameters_of(run, arena));
     add_int(out, "step", (int64_t)run->step);
+    if (run->queued) add_int(out, "queued", 1);
     add_int(out, "sending", run->sending);
+    add_int(out, "awaiting", run->awaiting);
     add_int(out, "cancel_wanted", run->cancel_wanted);
+    add_int(out, "orphaned", run->orphaned);
     add_int(out, "timed_out", run->timed_out);
+    if (run->deadline_ms) add_int(out, "deadline", run->deadline_ms);
     add_int(out, "attempt", run->attempt);
+    if (run->attempt) add_int(out, "failing_since", run->failing_since_ms);
+    add_int(out, "probe_attempt", run->probe_attempt);
     add_int(out, "step_began", run->step_began_ms);
     add_int(out, "due", run->due_ms);
+    if (run->steady.since_ms) {
+        add_int(out, "steady_since", run->steady.since_ms);
+        add_int(out, "steady_replies", run->steady.replies);
+    }
     add_text(out, arena, "progress", run->progress);
     add_text(out, arena, "error", run->error);
     add_text(out, arena, "upstream_word", run->upstream_word);
@@ -91,6 +110,10 @@ void run_record_write(const struct run *run, const struct run_world *world, stru
     add_int(out, "percent", run->percent);
     add_or(out, "outputs", run->outputs, "{}");
     add_or(out, "artifacts", run->artifacts, "[]");
+    add_or(out, "warnings", run->warnings, "[]");
+    add_int(out, "journal_left_out", (int64_t)run->journal.left_out);
+    add_name(out, "journal");
+    journal_write(&run->journal, out);
     add_name(out, "steps");
     buf_addc(out, '[');
     for (size_t i = 0; i < run->step_count; i++) add_step(out, run, i, world, arena);
@@ -119,6 +142,7 @@ static void load_steps(struct run *run, const struct json *steps) {
         to->calls = (unsigned)int_of(from, "calls");
         to->code = (int)int_of(from, "code");
         to->url = json_gets_text(from, "url");
+        to->inbox = inbox_load(run->arena, json_gets(from, "callbacks"));
         to->value = json_gets(from, "value");
         if (json_kind(to->value) == JSON_NULL) to->value = NULL;
     }
@@ -132,12 +156,20 @@ static void load_members(struct run *run, const struct json *record) {
     run->caller = json_gets(record, "caller");
     run->parameters = json_gets(record, "parameters");
     run->step = (size_t)int_of(record, "step");
+    run->queued = int_of(record, "queued");
     run->sending = int_of(record, "sending");
+    run->awaiting = int_of(record, "awaiting");
     run->cancel_wanted = int_of(record, "cancel_wanted");
+    run->orphaned = int_of(record, "orphaned");
     run->timed_out = int_of(record, "timed_out");
+    run->deadline_ms = int_of(record, "deadline");
     run->attempt = (unsigned)int_of(record, "attempt");
+    run->failing_since_ms = int_of(record, "failing_since");
+    run->probe_attempt = (unsigned)int_of(record, "probe_attempt");
     run->step_began_ms = int_of(record, "step_began");
     run->due_ms = int_of(record, "due");
+    run->steady.since_ms = int_of(record, "steady_since");
+    run->steady.replies = int_of(record, "steady_replies");
     const char *progress = json_gets_text(record, "progress");
     run->progress = mem_strdup(progress ? progress : "");
     run->error = mem_strdup(json_gets_text(record, "error"));
@@ -146,8 +178,11 @@ static void load_members(struct run *run, const struct json *record) {
     run->percent = json_kind(json_gets(record, "percent")) == JSON_INT ? (int)int_of(record, "percent") : -1;
     run->outputs = json_gets(record, "outputs");
     run->artifacts = json_gets(record, "artifacts");
+    run->warnings = json_gets(record, "warnings");
     if (json_kind(run->outputs) != JSON_OBJECT || json_size(run->outputs) == 0) run->outputs = NULL;
     if (json_kind(run->artifacts) != JSON_ARRAY || json_size(run->artifacts) == 0) run->artifacts = NULL;
+    if (json_kind(run->warnings) != JSON_ARRAY || json_size(run->warnings) == 0) run->warnings = NULL;
+    journal_load(&run->journal, json_gets(record, "journal"), (uint64_t)int_of(record, "journal_left_out"));
     load_steps(run, json_gets(record, "steps"));
 }
 

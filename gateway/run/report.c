@@ -112,6 +112,7 @@ void run_report_write(const struct run *run, const struct history *history, int6
     buf_addc(&text, '}');
     add_value(&text, "outputs", run->outputs, "{}");
     add_value(&text, "artifacts", run->artifacts, "[]");
+    add_value(&text, "warnings", run->warnings, "[]");
     add_string(&text, "error", over ? run->error : NULL);
     add_time(&text, "created", run->created_ms);
     add_time(&text, "updated", run->updated_ms);

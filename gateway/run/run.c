@@ -9,20 +9,16 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "call/capture.h"
 #include "call/pace.h"
+#include "call/policy.h"
+#include "run/run_move.h"
 
-#define CANCEL_TRIES 5
 #define SAID_MAX 1000                 /* bytes of one text that came from outside */
 #define OUTPUTS_MAX (4 * 1024 * 1024) /* bytes; what Spinnaker would have to keep */
-#define KEPT_MAX (8 * 1024 * 1024)    /* bytes of a reply that later steps may speak of */
-#define DUE_MAX_MS (60 * 60 * 1000)   /* nothing is put off for longer */
-
-struct move {
-    struct run *run;
-    const struct run_event *event;
-    const struct run_world *world;
-    struct run_orders *orders;
-};
+#define WARNINGS_MAX 50
+#define NO_PROPERTY "the log has no line that begins with SPINNAKER_PROPERTY_ or SPINNAKER_CONFIG_JSON="
+#define KEPT_MAX (8 * 1024 * 1024) /* bytes of a reply that later steps may speak of */
 
 /* ---- words ---- */
 
@@ -52,11 +48,8 @@ static bool is_last(const struct run *run) {
     return run->step + 1 == run->step_count;
 }
 
-static const struct stage_step *step_of(const struct run *run) {
-    return &run->stage->steps[run->step];
-}
-
 const struct stage_call *run_call_of(const struct run *run, enum run_call call) {
+    if (call == RUN_CALL_PROBE) return &step_of(run)->probe->step.call;
     return call == RUN_CALL_CANCEL ? run->stage->cancel : &step_of(run)->call;
 }
 
@@ -76,15 +69,14 @@ static void put_text(char **to, const struct run_world *world, const char *text)
 }
 
 /* What came from outside may be of any length; only its beginning is told. */
-static int told(const char *text) {
+int move_told(const char *text) {
     size_t n = strnlen(text, SAID_MAX + 1);
     if (n > SAID_MAX)
         for (n = SAID_MAX; n > 0 && ((unsigned char)text[n] & 0xC0) == 0x80;) n--; /* between two characters */
     return (int)n;
 }
 
-static void say(struct move *m, const char *format, ...) __attribute__((format(printf, 2, 3)));
-static void say(struct move *m, const char *format, ...) {
+void move_say(struct move *m, const char *format, ...) {
     struct buf text;
     buf_init(&text, 4 * SAID_MAX);
     va_list args;
@@ -95,24 +87,88 @@ static void say(struct move *m, const char *format, ...) {
     buf_fini(&text);
 }
 
-static void say_polling(struct move *m, const struct verdict *verdict) {
+void move_say_running(struct move *m, const struct verdict *verdict) {
     struct run *run = m->run;
     const char *word = verdict->word ? verdict->word : "running";
     const char *message = verdict->message ? verdict->message : "";
     const char *between = *message ? " - " : "";
     if (run->percent >= 0)
-        say(m, "%s: %.*s (%d %%)%s%.*s", step_of(run)->name, told(word), word, run->percent, between, told(message),
-            message);
-    else say(m, "%s: %.*s%s%.*s", step_of(run)->name, told(word), word, between, told(message), message);
+        move_say(m, "%s: %.*s (%d %%)%s%.*s", step_of(run)->name, move_told(word), word, run->percent, between,
+                 move_told(message), message);
+    else move_say(m, "%s: %.*s%s%.*s", step_of(run)->name, move_told(word), word, between, move_told(message), message);
+}
+
+/* ---- the journal ---- */
+
+void move_judged(struct move *m, const char *verdict, const char *format, ...) {
+    struct buf text;
+    buf_init(&text, 4 * SAID_MAX);
+    va_list args;
+    va_start(args, format);
+    buf_addv(&text, format, args);
+    va_end(args);
+    m->judged = verdict;
+    put_text(&m->why, m->world, text.len ? buf_cstr(&text) : NULL);
+    buf_fini(&text);
+}
+
+static void judged_by(struct move *m, const struct stage_rules *rules, const struct verdict *verdict) {
+    static const char *const words[] = {[VERDICT_RUNNING] = "running",
+                                        [VERDICT_SUCCEEDED] = "succeeded",
+                                        [VERDICT_FAILED] = "failed",
+                                        [VERDICT_CANCELED] = "canceled",
+                                        [VERDICT_AGAIN] = "again"};
+    const char *word = words[verdict->kind], *what = verdict->message ? verdict->message : "";
+    const struct jsonpath *value = rules->value;
+    bool by_condition = verdict->rule && strstr(verdict->rule, "_when") && !strstr(what, verdict->rule);
+    if (by_condition) move_judged(m, word, "%s holds%s%.*s", verdict->rule, *what ? ": " : "", move_told(what), what);
+    else if (value && verdict->word)
+        move_judged(m, word, "%s is \"%.*s\"%s", jsonpath_source(value), move_told(verdict->word), verdict->word,
+                    verdict->unknown_word ? ", which no list names" : "");
+    else move_judged(m, word, "%.*s", move_told(what), what);
+}
+
+static void write_journal(struct move *m, enum run_state before, size_t step) {
+    const struct reply *reply = m->event->kind == RUN_EVENT_REPLY ? m->event->reply : NULL;
+    if (!m->judged) return;
+    bool cancel = before == RUN_CANCELING;
+    struct journal_note note = {.step = cancel ? "cancel" : m->run->stage->steps[step].name,
+                                .call = cancel                  ? "cancel"
+                                        : before == RUN_PROBING ? "probe"
+                                                                : "step",
+                                .phase = reply ? reply_phase_word(reply->phase) : "refused",
+                                .verdict = m->judged,
+                                .rule = m->why,
+                                .code = reply && reply->phase == REPLY_ANSWERED ? reply->code : 0,
+                                .at_ms = m->world->now_ms,
+                                .took_ms = reply ? reply->took_ms : 0};
+    journal_add(&m->run->journal, &note);
+    mem_free(m->why);
+}
+
+/* Besides what the move itself is judged by: one that was kept is judged in the move of another event. */
+void move_journal_callback(struct move *m, const struct verdict *verdict) {
+    struct move own = *m;
+    own.judged = NULL;
+    own.why = NULL;
+    judged_by(&own, &step_of(m->run)->callback->rules, verdict);
+    journal_add(&m->run->journal, &(struct journal_note){.step = step_of(m->run)->name,
+                                                         .call = "callback",
+                                                         .phase = "received",
+                                                         .verdict = own.judged,
+                                                         .rule = own.why,
+                                                         .at_ms = m->world->now_ms});
+    mem_free(own.why);
 }
 
 /* ---- orders ---- */
 
 /* The time at which the present step, or the whole run, is over; 0: never. */
-static int64_t deadline_of(const struct run *run) {
+int64_t run_deadline_ms(const struct run *run) {
     int64_t whole = run->stage->timeout_ms ? run->created_ms + run->stage->timeout_ms : 0;
-    int64_t step = step_of(run)->timeout_ms ? run->step_began_ms + step_of(run)->timeout_ms : 0;
-    return whole && (!step || whole < step) ? whole : step;
+    int64_t step = step_of(run)->timeout_ms && !run->queued ? run->step_began_ms + step_of(run)->timeout_ms : 0;
+    int64_t first = whole && (!step || whole < step) ? whole : step;
+    return run->deadline_ms && (!first || run->deadline_ms < first) ? run->deadline_ms : first;
 }
 
 static void order_call(struct move *m) {
@@ -121,29 +177,42 @@ static void order_call(struct move *m) {
     run->steps[run->step].calls++;
     run->steps[run->step].status = RUN_RUNNING;
     m->orders->call = RUN_CALL_STEP;
-    m->orders->wait_until = deadline_of(run);
+    m->orders->wait_until = run_deadline_ms(run);
 }
 
-/* The call of the present step; recorded as being sent first, where sending it twice would do harm. */
-static void begin_call(struct move *m) {
+/* The call of the present step; recorded as being sent first, where sending it twice would do harm. A callback that
+ * came before may make a poll needless. */
+void move_call(struct move *m) {
     struct run *run = m->run;
-    if (step_of(run)->call.idempotent || run->sending) {
+    bool harmless = step_of(run)->call.idempotent;
+    if (!step_of(run)->call.url) {
+        run_callback_wait(m);
+        return;
+    }
+    if (step_of(run)->rules.exist && run_callback_judge_kept(m)) return;
+    if ((harmless || run->sending) && !m->orders->store) {
         order_call(m);
         return;
     }
-    run->sending = true;
+    run->sending = run->sending || !harmless;
     run->state = RUN_INTENDING;
     m->orders->store = true;
 }
 
-static void wait_until(struct move *m, int64_t due_ms) {
-    int64_t deadline = deadline_of(m->run);
+void move_wait(struct move *m, int64_t due_ms) {
+    int64_t deadline = run_deadline_ms(m->run);
     m->run->state = RUN_WAITING;
     m->run->due_ms = due_ms;
     m->orders->wait_until = deadline && deadline < due_ms ? deadline : due_ms;
 }
 
-static void end(struct move *m, enum run_status status, enum reason reason, const char *error) {
+void move_queue(struct move *m) {
+    m->run->state = RUN_QUEUED;
+    m->run->updated_ms = m->world->now_ms;
+    m->orders->wait_until = run_deadline_ms(m->run);
+}
+
+void move_end(struct move *m, enum run_status status, enum reason reason, const char *error) {
     struct run *run = m->run;
     run->state = RUN_ENDING;
     run->status = status;
@@ -156,138 +225,29 @@ static void end(struct move *m, enum run_status status, enum reason reason, cons
     m->orders->undone = status != RUN_SUCCEEDED;
 }
 
-static void end_failed(struct move *m, enum reason reason, const char *what) {
+void move_fail(struct move *m, enum reason reason, const char *what) {
     struct run *run = m->run;
     run->steps[run->step].status = RUN_TERMINAL;
-    const char *name = step_of(run)->name, *word = run->upstream_word;
-    bool unknown = reason == REASON_UNKNOWN_STATUS;
     if (!what) what = "";
-    if (word && (reason == REASON_UPSTREAM_FAILED || unknown))
-        say(m, "%s: the upstream says \"%.*s\"%s%s%.*s", name, told(word), word,
-            unknown ? ", which no list of the definition names" : "", *what ? " - " : "", told(what), what);
-    else say(m, "%s: %.*s", name, told(what), what);
+    move_say(m, "%s: %.*s", step_of(run)->name, move_told(what), what);
     char *sentence = mem_strdup(run->progress);
-    end(m, RUN_TERMINAL, reason, sentence);
+    move_end(m, RUN_TERMINAL, reason, sentence);
     mem_free(sentence);
 }
 
-/* ---- canceling ---- */
-
 /* A path that leads nowhere looks like work that goes on, until the time is up. */
-static void say_not_done(struct move *m, const char *what) {
+void move_say_not_done(struct move *m, const char *what) {
     const struct run *run = m->run;
     const struct jsonpath *value = step_of(run)->rules.value;
     const char *between = *what ? "; " : "";
-    if (value && !run->upstream_word && run->steps[run->step].code)
-        say(m, "%s: not done within its time, and no reply had a word at %s%s%s", step_of(run)->name,
-            jsonpath_source(value), between, what);
-    else say(m, "%s: not done within its time%s%s", step_of(run)->name, between, what);
-}
-
-static void end_canceled(struct move *m, enum reason reason, const char *what) {
-    struct run *run = m->run;
-    if (run->timed_out) {
-        run->steps[run->step].status = RUN_TERMINAL;
-        say_not_done(m, what);
-        char *sentence = mem_strdup(run->progress);
-        end(m, RUN_TERMINAL, REASON_TIMEOUT, sentence);
-        mem_free(sentence);
-        return;
-    }
-    run->steps[run->step].status = RUN_CANCELED;
-    say(m, "canceled: %s", what);
-    end(m, RUN_CANCELED, reason, NULL);
-}
-
-/* Nothing can have begun at the upstream: no call was made, or only calls that were never sent or were refused. */
-static bool nothing_began(const struct run *run) {
-    return run->step == 0 && !run->sending && !step_of(run)->rules.exist;
-}
-
-static bool nothing_was_sent(const struct run *run) {
-    return run->step == 0 && run->steps[0].calls == 0 && !run->sending;
-}
-
-/* Makes the cancel call, or ends the run where there is nothing to stop or no way to. */
-static void cancel_begin(struct move *m) {
-    struct run *run = m->run;
-    if (nothing_was_sent(run)) {
-        end_canceled(m, REASON_CANCELED_BEFORE_START, "no call had been made");
-    } else if (nothing_began(run)) {
-        end_canceled(m, REASON_CANCELED_BEFORE_START, "nothing had begun at the upstream");
-    } else if (!run->stage->cancel) {
-        end_canceled(m, REASON_CANCEL_UNCONFIRMED, "the definition has no cancel call, so the upstream was not told");
-    } else if (run->step < run->stage->cancel_needs) {
-        end_canceled(m, REASON_CANCEL_UNCONFIRMED,
-                     "the upstream was not told: the cancel call needs an answer that has not come");
-    } else {
-        run->state = RUN_CANCELING;
-        say(m, "canceling");
-        m->orders->call = RUN_CALL_CANCEL;
-    }
-}
-
-/* The wish is recorded; what is being written comes first. */
-static void want_cancel(struct move *m) {
-    m->run->cancel_wanted = true;
-    m->run->updated_ms = m->world->now_ms;
-    m->orders->store = true;
-    say(m, "cancel asked for");
-}
-
-/* The cancel call begins when the wish, and what is known of the call before it, is durable. */
-static void stop_now(struct move *m) {
-    m->run->state = RUN_STOPPING;
-    m->orders->store = true;
-}
-
-/* The cancel call comes when the wish is durable. */
-static void stop(struct move *m) {
-    want_cancel(m);
-    stop_now(m);
-}
-
-/* A poll is given up. A call that may begin work is waited for: its reply says what there is to cancel. */
-static void stop_call(struct move *m) {
-    const struct stage_step *step = step_of(m->run);
-    if (!step->call.idempotent || !step->rules.exist) {
-        want_cancel(m);
-        return;
-    }
-    m->orders->abort_call = true;
-    stop(m);
-}
-
-/* Canceled, as far as the upstream confirmed it; or another try. */
-static void cancel_replied(struct move *m) {
-    struct run *run = m->run;
-    const struct reply *reply = m->event->reply;
-    int code = reply->phase == REPLY_ANSWERED ? reply->code : 0;
-    bool over = code == 404 || code == 405 || code == 409 || code == 410; /* there is nothing to stop any more */
-    bool passing = code == 0 || code == 429 || code >= 500;
-    if (over || code_set_holds(&run->stage->cancel->expect, code)) {
-        end_canceled(m, REASON_CANCELED, over ? "the upstream has nothing to stop" : "the upstream was told to stop");
-    } else if (passing && ++run->cancel_attempt < CANCEL_TRIES) {
-        run->state = RUN_CANCEL_WAITING;
-        m->orders->wait_until = m->world->now_ms +
-                                pace_retry_ms(run->stage->cancel, run->cancel_attempt, -1, m->world->random);
-    } else {
-        char what[256];
-        if (code) snprintf(what, sizeof what, "the upstream answered %d to the cancel call", code);
-        else snprintf(what, sizeof what, "the cancel call failed: %.180s", reply->fault.what);
-        end_canceled(m, REASON_CANCEL_UNCONFIRMED, what);
-    }
-}
-
-/* It cannot be made, so the upstream was not told. */
-static void cancel_refused(struct move *m) {
-    end_canceled(m, REASON_CANCEL_UNCONFIRMED, m->event->fault->what);
-}
-
-/* The next try. */
-static void cancel_again(struct move *m) {
-    m->run->state = RUN_CANCELING;
-    m->orders->call = RUN_CALL_CANCEL;
+    const char *time = run->deadline_ms && m->world->now_ms >= run->deadline_ms ? "by the caller's deadline"
+                                                                                : "within its time";
+    if (run->awaiting && !run->steps[run->step].inbox)
+        move_say(m, "%s: not called back %s%s%s", step_of(run)->name, time, between, what);
+    else if (value && !run->upstream_word && run->steps[run->step].code)
+        move_say(m, "%s: not done %s, and no reply had a word at %s%s%s", step_of(run)->name, time,
+                 jsonpath_source(value), between, what);
+    else move_say(m, "%s: not done %s%s%s", step_of(run)->name, time, between, what);
 }
 
 /* ---- replies ---- */
@@ -305,89 +265,165 @@ static bool is_small(const struct json *value, size_t max) {
     return small;
 }
 
-/* The reply decided the step: take the outputs from it. Gives those of the step itself. */
-static const struct json *take_outputs(struct move *m, const struct json *value, bool warned, struct arena *scratch) {
+static void note_warning(struct move *m, const char *what) {
     struct run *run = m->run;
-    const struct stage_step *step = step_of(run);
-    const struct json *own = run_outputs_of(run, scratch, step->outputs, step->output_count, m->world->now_ms, value);
+    if (json_size(run->warnings) >= WARNINGS_MAX) return;
+    struct json *warnings = json_new_array(run->arena);
+    for (size_t i = 0; i < json_size(run->warnings); i++) json_push(warnings, json_at(run->warnings, i));
+    const char *sentence = arena_printf(run->arena, "%s: %.*s", step_of(run)->name, move_told(what), what);
+    json_push(warnings, masked(m, json_new_string(run->arena, sentence)));
+    run->warnings = warnings;
+}
+
+/* Of a step that captures: reads the log that decided it. */
+static void capture_log(struct move *m, struct said *said, struct arena *scratch) {
+    const struct stage_capture *how = &step_of(m->run)->capture;
+    if (!how->properties || said->reply->phase != REPLY_ANSWERED) return;
+    struct captured *captured = arena_new_of(scratch, struct captured);
+    capture_read(scratch, how, said->reply, captured);
+    said->captured = captured;
+    for (size_t i = 0; i < json_size(captured->warnings); i++)
+        note_warning(m, json_text(json_at(captured->warnings, i)).at);
+    if (how->missing == MISSING_WARN && !json_size(captured->values)) note_warning(m, NO_PROPERTY);
+}
+
+/* What the definition says itself wins over what a log says. */
+static const struct json *own_outputs(struct move *m, const struct said *said, const struct json *value,
+                                      struct arena *scratch) {
+    const struct stage_step *step = step_of(m->run);
+    const struct json *own = run_outputs_of(m->run, scratch, step->outputs, step->output_count, m->world->now_ms,
+                                            value);
+    if (!said->captured) return own;
+    struct json *both = json_new_object(scratch);
+    const struct json *parts[] = {said->captured->values, own};
+    for (size_t i = 0; i < 2; i++)
+        for (struct json_member o = json_first(parts[i]); o.name.at; o = json_next(parts[i], o))
+            json_set_text(both, o.name, o.value);
+    return both;
+}
+
+/* The outputs at the top may name those of the last step. */
+static const struct json *with_outputs(const struct json *value, const struct json *own, struct arena *scratch) {
+    struct json *whole = json_new_object(scratch);
+    for (struct json_member v = json_first(value); v.name.at; v = json_next(value, v))
+        json_set_text(whole, v.name, v.value);
+    json_set(whole, "outputs", own);
+    return whole;
+}
+
+/* The reply decided the step: take the outputs from it. Gives those of the step itself. */
+static const struct json *take_outputs(struct move *m, const struct said *said, const struct json *value, bool warned,
+                                       struct arena *scratch) {
+    struct run *run = m->run;
+    const struct json *own = own_outputs(m, said, value, scratch);
     bool last = is_last(run);
     const struct json *whole = last ? run_outputs_of(run, scratch, run->stage->outputs, run->stage->output_count,
-                                                     m->world->now_ms, value)
+                                                     m->world->now_ms, with_outputs(value, own, scratch))
                                     : NULL;
     if (!warned && !json_size(run->outputs) && !json_size(own) && !json_size(whole)) return own;
     struct json *outputs = json_new_object(run->arena);
-    const struct json *parts[] = {run->outputs, own, whole};
+    const struct json *parts[] = {run->outputs, masked(m, own),
+                                  masked(m, whole)}; /* a log may hold a secret as a name */
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
         for (struct json_member o = json_first(parts[i]); o.name.at; o = json_next(parts[i], o))
-            json_set_text(outputs, o.name, i == 0 ? o.value : masked(m, o.value));
+            json_set_text(outputs, o.name, o.value);
     if (warned) json_set(outputs, "result", json_new_string(run->arena, "WARN"));
     run->outputs_left_out = run->outputs_left_out || !is_small(outputs, OUTPUTS_MAX);
     run->outputs = run->outputs_left_out ? json_new_object(run->arena) : outputs;
     return own;
 }
 
-/* The step is done: keep what later templates may ask for. */
-static void keep_reply(struct move *m, const struct verdict *verdict, struct arena *scratch) {
-    struct run *run = m->run;
-    struct run_step *state = &run->steps[run->step];
-    state->status = RUN_SUCCEEDED;
-    if (!verdict->warned && is_last(run) && !run->stage->output_count && !step_of(run)->output_count)
-        return; /* nobody will ask */
-    const struct json *value = reply_value(scratch, m->event->reply);
-    const struct json *own = take_outputs(m, value, verdict->warned, scratch);
+void move_keep(struct run *run, const struct json *value, const struct json *own_outputs) {
     struct json *kept = json_new_object(run->arena);
+    bool log = step_of(run)->capture.properties; /* which nobody behind it may ask for */
     for (struct json_member v = json_first(value); v.name.at; v = json_next(value, v))
-        if (run->stage->names_headers || !text_is(v.name, "headers")) json_set_text(kept, v.name, v.value);
-    json_set(kept, "outputs", own);
-    state->value = kept;
+        if (text_is(v.name, "headers") ? run->stage->names_headers : !log || !text_is(v.name, "body"))
+            json_set_text(kept, v.name, v.value);
+    if (run->stage->names_outputs && is_small(own_outputs, OUTPUTS_MAX)) json_set(kept, "outputs", own_outputs);
+    run->steps[run->step].value = kept;
 }
 
-static void succeeded(struct move *m, const struct verdict *verdict, struct arena *scratch) {
+/* The step is done: keep what later templates may ask for. */
+static void keep_said(struct move *m, const struct verdict *verdict, const struct said *said, struct arena *scratch) {
+    struct run *run = m->run;
+    run->steps[run->step].status = RUN_SUCCEEDED;
+    if (!verdict->warned && is_last(run) && !run->stage->output_count && !step_of(run)->output_count && !said->captured)
+        return; /* nobody will ask */
+    const struct json *value = said_value(scratch, said);
+    move_keep(run, value, take_outputs(m, said, value, verdict->warned, scratch));
+}
+
+bool move_refuse_large(struct move *m, const struct said *said) {
+    size_t bytes = said->reply ? said->reply->body.len : said->message.bytes;
+    if (bytes <= KEPT_MAX) return false;
+    move_fail(m, REASON_BAD_REPLY, "the reply is larger than the 8 MiB that are kept for the steps behind it");
+    return true;
+}
+
+void move_succeed(struct move *m, const struct said *said, const struct verdict *verdict, struct arena *scratch) {
     struct run *run = m->run;
     bool last = is_last(run);
-    if (!last && m->event->reply->body.len > KEPT_MAX) {
-        end_failed(m, REASON_BAD_REPLY, "the reply is larger than the 8 MiB that are kept for the steps behind it");
+    if (!last && !said->captured && move_refuse_large(m, said)) return;
+    if (said->captured && step_of(run)->capture.missing == MISSING_FAIL && !json_size(said->captured->values)) {
+        move_fail(m, REASON_NOTHING_CAPTURED, NO_PROPERTY);
         return;
     }
-    keep_reply(m, verdict, scratch);
-    run->sending = false;
+    keep_said(m, verdict, said, scratch);
+    run->sending = run->awaiting = run->hinted = false;
     if (last && run->outputs_left_out) {
-        say(m, "succeeded; outputs are left out, since they are larger than 4 MiB");
-        end(m, RUN_SUCCEEDED, REASON_NONE, NULL);
+        move_say(m, "succeeded; outputs are left out, since they are larger than 4 MiB");
+        move_end(m, RUN_SUCCEEDED, REASON_NONE, NULL);
         return;
     }
     if (last) {
-        const char *what = verdict->warned ? verdict->word : verdict->message ? verdict->message : "";
-        say(m, "succeeded%s%s%.*s", verdict->warned ? " with a warning" : "", *what ? ": " : "", told(what), what);
-        end(m, RUN_SUCCEEDED, REASON_NONE, NULL);
+        const char *what = verdict->warned && verdict->word ? verdict->word : verdict->message ? verdict->message : "";
+        const char *first = json_text(json_at(run->warnings, 0)).at;
+        bool warned = verdict->warned || (first && !*what);
+        if (first && !*what) what = first;
+        move_say(m, "succeeded%s%s%.*s", warned ? " with a warning" : "", *what ? ": " : "", move_told(what), what);
+        move_end(m, RUN_SUCCEEDED, REASON_NONE, NULL);
         return;
     }
     run->step++;
-    run->attempt = 0;
+    run->attempt = run->probe_attempt = 0;
+    run->steady = (struct verdict_series){0};
     run->step_began_ms = m->world->now_ms;
     run->percent = -1;
     mem_free(run->upstream_word);
     run->upstream_word = NULL;
-    say(m, "%s: beginning", step_of(run)->name);
+    move_say(m, "%s: beginning", step_of(run)->name);
     run->sending = !step_of(run)->call.idempotent && !run->cancel_wanted; /* the intent goes along with the reply */
     run->state = RUN_RECORDING;
     m->orders->store = true;
 }
 
-static void again(struct move *m, const struct verdict *verdict) {
+static int64_t retry_delay(struct move *m, const struct verdict *verdict, struct arena *scratch, const char **ret_why) {
     struct run *run = m->run;
-    const struct stage_step *step = step_of(run);
-    bool poll = step->rules.exist; /* a poll goes on until its step's time is up */
-    run->attempt++;
-    if (!poll && run->attempt > step->call.retry_attempts) {
-        end_failed(m, verdict->reason, verdict->message);
+    if (++run->attempt == 1 || !run->failing_since_ms) run->failing_since_ms = m->world->now_ms;
+    struct policy_try one = {.failed = run->attempt,
+                             .since_ms = run->failing_since_ms,
+                             .now_ms = m->world->now_ms,
+                             .wait_ms = verdict->retry_after_ms,
+                             .endless = step_of(run)->rules.exist, /* a poll goes on until its step's time is up */
+                             .random = m->world->random};
+    return policy_delay_ms(scratch, &step_of(run)->call, &one, ret_why);
+}
+
+static void again(struct move *m, const struct verdict *verdict, struct arena *scratch) {
+    const struct stage_step *step = step_of(m->run);
+    const char *why, *what = verdict->message ? verdict->message : "no verdict";
+    int64_t delay_ms = retry_delay(m, verdict, scratch, &why);
+    if (delay_ms < 0) {
+        if (why) what = arena_printf(scratch, "%.*s; %s", move_told(what), what, why);
+        move_fail(m, verdict->reason, what);
         return;
     }
-    m->orders->store = !step->call.idempotent; /* or a restart would find it in doubt */
-    const char *what = verdict->message ? verdict->message : "no verdict";
-    say(m, "%s: %.*s; trying again", step->name, told(what), what);
-    wait_until(m,
-               m->world->now_ms + pace_retry_ms(&step->call, run->attempt, verdict->retry_after_ms, m->world->random));
+    m->orders->store |= !step->call.idempotent; /* or a restart would find it in doubt */
+    if (delay_ms >= 1000 && delay_ms == verdict->retry_after_ms)
+        move_say(m, "%s: %.*s; trying again in %lld s, as it asks", step->name, move_told(what), what,
+                 (long long)(delay_ms / 1000));
+    else move_say(m, "%s: %.*s; trying again", step->name, move_told(what), what);
+    move_wait(m, m->world->now_ms + delay_ms);
 }
 
 static struct pace_now pace_of(const struct run *run, const struct run_world *world) {
@@ -402,66 +438,116 @@ static struct pace_now pace_of(const struct run *run, const struct run_world *wo
 static void still_running(struct move *m, const struct verdict *verdict) {
     struct run *run = m->run;
     run->attempt = 0;
-    m->orders->store = !step_of(run)->call.idempotent; /* it was answered: a restart has to know that */
-    say_polling(m, verdict);
+    m->orders->store |= !step_of(run)->call.idempotent; /* it was answered: a restart has to know that */
+    move_say_running(m, verdict);
     struct pace_now now = pace_of(run, m->world);
-    wait_until(m, m->world->now_ms + pace_poll_ms(step_of(run), &now));
+    int64_t delay_ms = run->hinted ? MOVE_HINT_GAP_MS : pace_poll_ms(step_of(run), &now);
+    int64_t asked_ms = verdict->retry_after_ms > RUN_DUE_MAX_MS ? RUN_DUE_MAX_MS : verdict->retry_after_ms;
+    move_wait(m, m->world->now_ms + (asked_ms > delay_ms ? asked_ms : delay_ms));
+    run->hinted = false;
 }
 
-static void note_upstream(struct move *m, const struct verdict *verdict) {
+void move_note(struct move *m, const struct verdict *verdict) {
     struct run *run = m->run;
-    const struct reply *reply = m->event->reply;
     run->updated_ms = m->world->now_ms;
-    run->upstream_code = run->steps[run->step].code = reply->phase == REPLY_ANSWERED ? reply->code : 0;
-    const char **url = &run->steps[run->step].url;
-    if (reply->url && (!*url || strcmp(*url, reply->url) != 0)) *url = arena_strdup(run->arena, reply->url);
     if (verdict->word) put_text(&run->upstream_word, m->world, verdict->word);
     if (verdict->percent >= 0) run->percent = verdict->percent;
     if (verdict->unknown_word && !run->warned_unknown) run->warned_unknown = m->orders->unknown_word = true;
 }
 
-/* Of several tries of an idempotent call, one that may have been acted on counts until an answer has come. */
-static void note_phase(struct run *run, enum reply_phase phase) {
-    if (phase == REPLY_MAYBE_ACTED_ON) run->sending = true;
-    else if (phase == REPLY_ANSWERED || !step_of(run)->call.idempotent) run->sending = false;
+void move_note_url(struct run *run, const char *url) {
+    const char **to = &run->steps[run->step].url;
+    if (url && (!*to || strcmp(*to, url) != 0)) *to = arena_strdup(run->arena, url);
 }
 
-static bool bound(struct move *m, struct arena *scratch, const struct template *t, const struct json *reply,
-                  double *ret_bound) {
-    if (!t) return true;
+static void note_upstream(struct move *m, const struct verdict *verdict) {
+    struct run *run = m->run;
+    const struct reply *reply = m->event->reply;
+    run->upstream_code = run->steps[run->step].code = reply->phase == REPLY_ANSWERED ? reply->code : 0;
+    move_note_url(run, reply->url);
+    move_note(m, verdict);
+}
+
+/* May the call be made again, although an earlier one may have been acted on? */
+static bool repeatable(const struct stage_step *step) {
+    return step->call.idempotent || step->in_doubt == DOUBT_RESEND;
+}
+
+/* Of several tries, one that may have been acted on counts until an answer has come. */
+static void note_phase(struct run *run, enum reply_phase phase) {
+    if (phase == REPLY_MAYBE_ACTED_ON) run->sending = true;
+    else if (phase == REPLY_ANSWERED || !repeatable(step_of(run))) run->sending = false;
+}
+
+static bool rule_is(const struct verdict *verdict, const char *setting) {
+    return verdict->rule && strcmp(verdict->rule, setting) == 0;
+}
+
+static void judge(struct move *m, struct arena *scratch, struct verdict *ret_verdict) {
+    const struct run *run = m->run;
     const struct json *roots[RUN_ROOTS_MAX];
-    struct fault fault;
-    run_roots(m->run, scratch, m->world->now_ms, reply, roots);
-    const struct json *value = template_value(t, roots, scratch, &fault);
-    return value && verdict_number(value, ret_bound);
+    struct verdict_scope scope = {.now_ms = m->world->now_ms, .elapsed_ms = m->world->now_ms - run->step_began_ms};
+    if (step_of(run)->rules.use_roots) {
+        run_roots(run, scratch, m->world->now_ms, NULL, roots);
+        scope.roots = roots;
+    }
+    verdict_judge(scratch, step_of(run), m->event->reply, &scope, ret_verdict);
+    if (verdict_settle(scratch, &step_of(run)->rules, m->world->now_ms, &m->run->steady, ret_verdict))
+        m->orders->store = true;
+}
+
+/* In the upstream's own word, where that is what failed. Outputs help to find out why. */
+static void failed(struct move *m, const struct verdict *verdict, const struct said *said, struct arena *scratch) {
+    const char *word = verdict->word, *what = verdict->message ? verdict->message : "";
+    bool unknown = verdict->reason == REASON_UNKNOWN_STATUS, by_word = word && (unknown || rule_is(verdict, "failure"));
+    if (word || verdict->reason == REASON_UPSTREAM_FAILED)
+        take_outputs(m, said, said_value(scratch, said), false, scratch);
+    if (by_word)
+        what = arena_printf(scratch, "the upstream says \"%.*s\"%s%s%.*s", move_told(word), word,
+                            unknown ? ", which no list of the definition names" : "", *what ? " - " : "",
+                            move_told(what), what);
+    move_fail(m, verdict->reason, what);
+}
+
+static void canceled(struct move *m, const struct verdict *verdict, const struct said *said, struct arena *scratch) {
+    struct run *run = m->run;
+    const char *word = verdict->word, *what = verdict->message ? verdict->message : "";
+    take_outputs(m, said, said_value(scratch, said), false, scratch);
+    run->steps[run->step].status = RUN_CANCELED;
+    if (word && rule_is(verdict, "canceled"))
+        move_say(m, "%s: the upstream says \"%.*s\"", step_of(run)->name, move_told(word), word);
+    else move_say(m, "%s: canceled by the upstream: %.*s", step_of(run)->name, move_told(what), what);
+    move_end(m, RUN_CANCELED, verdict->reason, NULL);
+}
+
+void move_decide(struct move *m, const struct verdict *verdict, const struct said *said, struct arena *scratch) {
+    if (verdict->kind == VERDICT_SUCCEEDED) move_succeed(m, said, verdict, scratch);
+    else if (verdict->kind == VERDICT_FAILED) failed(m, verdict, said, scratch);
+    else canceled(m, verdict, said, scratch);
+}
+
+static void follow(struct move *m, const struct verdict *verdict, const struct said *said, struct arena *scratch) {
+    if (verdict->kind == VERDICT_AGAIN) again(m, verdict, scratch);
+    else if (verdict->kind == VERDICT_RUNNING) still_running(m, verdict);
+    else if (verdict->reason == REASON_IN_DOUBT) run_doubt_begin(m, verdict->message);
+    else move_decide(m, verdict, said, scratch);
 }
 
 /* The reply is judged: the next step, another poll or try, the end, or the cancel call that waited for it. */
 static void replied(struct move *m) {
     struct run *run = m->run;
     struct arena *scratch = arena_new();
-    struct verdict_bounds bounds = {__builtin_nan(""), __builtin_nan("")};
     struct verdict verdict;
-    const struct stage_rules *rules = &step_of(run)->rules;
-    bool bounds_good = bound(m, scratch, rules->at_most, NULL, &bounds.at_most) &&
-                       bound(m, scratch, rules->at_least, NULL, &bounds.at_least);
-    verdict_judge(scratch, step_of(run), m->event->reply, &bounds, m->world->now_ms - run->step_began_ms, &verdict);
+    struct said said = {.reply = m->event->reply};
+    bool polls = step_of(run)->rules.exist;
+    judge(m, scratch, &verdict);
+    judged_by(m, &step_of(run)->rules, &verdict);
     note_upstream(m, &verdict);
     note_phase(run, m->event->reply->phase);
-    if (!bounds_good) end_failed(m, REASON_INVALID_REQUEST, "the threshold (at_most, at_least) is not a number");
-    else if (run->cancel_wanted && verdict.kind != VERDICT_SUCCEEDED) stop_now(m);
-    else if (verdict.kind == VERDICT_SUCCEEDED) succeeded(m, &verdict, scratch);
-    else if (verdict.kind == VERDICT_FAILED) {
-        if (verdict.word)
-            take_outputs(m, reply_value(scratch, m->event->reply), false, scratch); /* they help to find out why */
-        end_failed(m, verdict.reason, verdict.message);
-    } else if (verdict.kind == VERDICT_CANCELED) {
-        take_outputs(m, reply_value(scratch, m->event->reply), false, scratch);
-        run->steps[run->step].status = RUN_CANCELED;
-        say(m, "%s: the upstream says \"%.*s\"", step_of(run)->name, told(verdict.word), verdict.word);
-        end(m, RUN_CANCELED, verdict.reason, NULL);
-    } else if (verdict.kind == VERDICT_AGAIN) again(m, &verdict);
-    else still_running(m, &verdict);
+    if (verdict.kind != VERDICT_AGAIN && verdict.kind != VERDICT_RUNNING) capture_log(m, &said, scratch);
+    if (run_callback_follows(m, &verdict)) run_callback_await(m, &said, scratch);
+    else if (run->cancel_wanted && verdict.kind != VERDICT_SUCCEEDED) run_cancel_stop_now(m);
+    else if (!polls || !run_callback_judge_kept(m)) follow(m, &verdict, &said, scratch); /* who came first */
     arena_free(scratch);
 }
 
@@ -469,59 +555,66 @@ static void replied(struct move *m) {
 static void call_refused(struct move *m) {
     const struct fault *fault = m->event->fault;
     struct run *run = m->run;
+    move_judged(m, "failed", "%s", fault->what);
     run->updated_ms = m->world->now_ms;
-    if (!step_of(run)->call.idempotent) run->sending = false;
+    if (!repeatable(step_of(run))) run->sending = false;
     run->steps[run->step].calls--;
-    if (run->cancel_wanted) stop_now(m);
-    else end_failed(m, fault->kind == FAULT_FORBIDDEN ? REASON_REFUSED_EGRESS : REASON_INVALID_REQUEST, fault->what);
+    if (run->cancel_wanted) run_cancel_stop_now(m);
+    else move_fail(m, fault->kind == FAULT_FORBIDDEN ? REASON_REFUSED_EGRESS : REASON_INVALID_REQUEST, fault->what);
 }
 
-/* After the restart it begins anew: in no doubt, since it was not sent. */
+/* It was not sent, so nothing is in doubt: it begins anew, when its turn or its time has come, or after the restart. */
 static void call_held(struct move *m) {
     struct run *run = m->run;
-    bool harmless = step_of(run)->call.idempotent;
+    bool harmless = repeatable(step_of(run));
     if (!harmless) run->sending = false;
     run->steps[run->step].calls--;
     m->orders->store = !harmless;
-    wait_until(m, m->world->now_ms);
-}
-
-/* The wish is in the store, and the call is made when the run is resumed. */
-static void cancel_held(struct move *m) {
-    m->run->state = RUN_CANCEL_WAITING;
-    m->orders->wait_until = m->world->now_ms;
+    if (m->event->turn) {
+        run_queue_held(m);
+        return;
+    }
+    if (m->event->until_ms) move_say(m, "%s: %s", step_of(run)->name, m->event->fault->what);
+    move_wait(m, m->event->until_ms ? m->event->until_ms : m->world->now_ms);
 }
 
 /* ---- time ---- */
 
-static bool time_is_up(const struct move *m) {
-    int64_t deadline = deadline_of(m->run);
+bool move_time_is_up(const struct move *m) {
+    int64_t deadline = run_deadline_ms(m->run);
     return deadline && m->world->now_ms >= deadline;
 }
 
-/* The upstream is told to stop, so that what nobody waits for does not go on. */
-static void time_out(struct move *m) {
+/* The upstream is told to run_cancel_stop, so that what nobody waits for does not go on. */
+void move_time_out(struct move *m) {
     if (!m->run->cancel_wanted) m->run->timed_out = m->run->cancel_wanted = true;
     m->run->updated_ms = m->world->now_ms;
-    say_not_done(m, "");
-    stop_now(m);
+    move_say_not_done(m, "");
+    run_cancel_stop_now(m);
 }
 
 /* The next poll or try; or the time of the step or the run is up. */
 static void due(struct move *m) {
-    if (time_is_up(m)) time_out(m);
-    else begin_call(m); /* also where the clock was set back meanwhile: the timer knows better */
+    if (move_time_is_up(m) || run_callback_overdue(m)) move_time_out(m);
+    else if (m->run->awaiting) run_callback_wait_on(m);
+    else move_call(m); /* also where the clock was set back meanwhile: the timer knows better */
 }
 
 /* The time is up: the call is given up, and the upstream told to stop. */
 static void due_in_call(struct move *m) {
-    if (!time_is_up(m)) {
-        m->orders->wait_until = deadline_of(m->run);
+    if (!move_time_is_up(m)) {
+        m->orders->wait_until = run_deadline_ms(m->run);
         return;
     }
     m->run->sending = true; /* whatever it is: it may have been acted on */
     m->orders->abort_call = true;
-    time_out(m);
+    move_time_out(m);
+}
+
+/* Its turn has not come; its time may be up all the same. */
+static void due_in_queue(struct move *m) {
+    if (move_time_is_up(m)) move_time_out(m);
+    else m->orders->wait_until = run_deadline_ms(m->run);
 }
 
 /* ---- records ---- */
@@ -531,12 +624,14 @@ static void due_in_call(struct move *m) {
 static void recorded(struct move *m) {
     if (m->run->cancel_wanted) {
         m->run->sending = false;
-        cancel_begin(m);
-    } else if (time_is_up(m)) {
+        run_cancel_begin(m);
+    } else if (move_time_is_up(m)) {
         m->run->sending = false;
-        time_out(m);
+        move_time_out(m);
+    } else if (m->run->queued) {
+        move_queue(m);
     } else {
-        begin_call(m);
+        move_call(m);
     }
 }
 
@@ -575,25 +670,43 @@ static void came_late(struct move *m) { /* a timer of the state before */
 }
 
 static void (*const moves[RUN_STATE_END][RUN_EVENT_END])(struct move *) = {
-    /*                       STORED        UNSTORED    REPLY           REFUSED    HELD     DUE           CANCEL */
-    [RUN_ACCEPTING] = {recorded, dropped, cannot_be, cannot_be, cannot_be, came_late, want_cancel},
-    [RUN_INTENDING] = {recorded, cannot_be, cannot_be, cannot_be, cannot_be, came_late, want_cancel},
-    [RUN_CALLING] = {is_durable, cannot_be, replied, call_refused, call_held, due_in_call, stop_call},
-    [RUN_RECORDING] = {recorded, cannot_be, cannot_be, cannot_be, cannot_be, came_late, want_cancel},
-    [RUN_WAITING] = {is_durable, cannot_be, cannot_be, cannot_be, cannot_be, due, stop},
-    [RUN_STOPPING] = {cancel_begin, cannot_be, cannot_be, cannot_be, cannot_be, came_late, is_known},
-    [RUN_CANCELING] = {is_durable, cannot_be, cancel_replied, cancel_refused, cancel_held, came_late, is_known},
-    [RUN_CANCEL_WAITING] = {is_durable, cannot_be, cannot_be, cannot_be, cannot_be, cancel_again, is_known},
-    [RUN_ENDING] = {ended, dropped, cannot_be, cannot_be, cannot_be, came_late, is_over},
-    [RUN_ENDED] = {is_over, is_over, is_over, is_over, is_over, is_over, is_over},
-    [RUN_DROPPED] = {is_over, is_over, is_over, is_over, is_over, is_over, is_over},
+    /*                       STORED        UNSTORED    REPLY           REFUSED    HELD     DUE           CANCEL CALLBACK
+       ADMITTED */
+    [RUN_ACCEPTING] = {recorded, dropped, cannot_be, cannot_be, cannot_be, came_late, run_cancel_want, cannot_be,
+                       run_queue_admitted_early},
+    [RUN_QUEUED] = {is_durable, cannot_be, cannot_be, cannot_be, cannot_be, due_in_queue, run_cancel_stop,
+                    run_queue_called_back, run_queue_admitted},
+    [RUN_INTENDING] = {recorded, cannot_be, cannot_be, cannot_be, cannot_be, came_late, run_cancel_want,
+                       run_callback_early, cannot_be},
+    [RUN_CALLING] = {is_durable, cannot_be, replied, call_refused, call_held, due_in_call, run_cancel_stop_call,
+                     run_callback_in_call, cannot_be},
+    [RUN_RECORDING] = {recorded, cannot_be, cannot_be, cannot_be, cannot_be, came_late, run_cancel_want,
+                       run_callback_early, cannot_be},
+    [RUN_WAITING] = {is_durable, cannot_be, cannot_be, cannot_be, cannot_be, due, run_cancel_stop, run_callback_in_wait,
+                     cannot_be},
+    [RUN_PROBING] = {is_durable, cannot_be, run_doubt_replied, run_doubt_refused, run_doubt_held, run_doubt_due_in_call,
+                     run_doubt_cancel_in_call, run_callback_in_doubt, cannot_be},
+    [RUN_PROBE_WAITING] = {is_durable, cannot_be, cannot_be, cannot_be, cannot_be, run_doubt_due, run_doubt_cancel,
+                           run_callback_in_doubt, cannot_be},
+    [RUN_STOPPING] = {run_cancel_begin, cannot_be, cannot_be, cannot_be, cannot_be, came_late, is_known,
+                      run_callback_late, cannot_be},
+    [RUN_CANCELING] = {is_durable, cannot_be, run_cancel_replied, run_cancel_refused, run_cancel_held, came_late,
+                       is_known, run_callback_late, cannot_be},
+    [RUN_CANCEL_WAITING] = {is_durable, cannot_be, cannot_be, cannot_be, cannot_be, run_cancel_again, is_known,
+                            run_callback_late, cannot_be},
+    [RUN_ENDING] = {ended, dropped, cannot_be, cannot_be, cannot_be, came_late, is_over, run_callback_late, is_over},
+    [RUN_ENDED] = {is_over, is_over, is_over, is_over, is_over, is_over, is_over, run_callback_late, is_over},
+    [RUN_DROPPED] = {is_over, is_over, is_over, is_over, is_over, is_over, is_over, run_callback_late, is_over},
 };
 
 void run_move(struct run *run, const struct run_event *event, const struct run_world *world,
               struct run_orders *ret_orders) {
     *ret_orders = (struct run_orders){0};
     struct move m = {.run = run, .event = event, .world = world, .orders = ret_orders};
-    moves[run->state][event->kind](&m);
+    enum run_state before = run->state;
+    size_t step = run->step;
+    moves[before][event->kind](&m);
+    write_journal(&m, before, step);
 }
 
 /* After a restart. What was being sent is in doubt, unless sending it again does no harm. */
@@ -601,34 +714,48 @@ void run_resume(struct run *run, const struct run_world *world, struct run_order
     *ret_orders = (struct run_orders){0};
     struct move m = {.run = run, .world = world, .orders = ret_orders};
     run->status = RUN_RUNNING;
+    if (run->queued) {
+        if (run->cancel_wanted) run_cancel_begin(&m);
+        else move_queue(&m);
+        return;
+    }
     bool called = run->steps[run->step].calls > 0 || !run->cancel_wanted; /* as far as one can know */
-    if (called && step_of(run)->call.idempotent && !step_of(run)->rules.exist) run->sending = true;
+    if (called && !run_callback_is_all(run) && step_of(run)->call.idempotent && !step_of(run)->rules.exist)
+        run->sending = true;
     if (run->cancel_wanted) {
-        cancel_begin(&m);
+        run_cancel_begin(&m);
+    } else if (run_callback_is_all(run)) {
+        run_callback_wait_on(&m);
     } else if (run->sending && !step_of(run)->call.idempotent) {
-        end_failed(
-            &m, REASON_IN_DOUBT,
-            "the gateway was stopped while the call was being sent; whether the upstream acted on it is not known");
+        run_doubt_resume(&m);
     } else {
         const struct stage_step *step = step_of(run);
-        bool ahead = run->due_ms > world->now_ms && run->due_ms <= world->now_ms + DUE_MAX_MS;
+        bool ahead = run->due_ms > world->now_ms && run->due_ms <= world->now_ms + RUN_DUE_MAX_MS;
         int64_t due_ms = ahead ? run->due_ms : world->now_ms;
         struct pace_now now = pace_of(run, world);
         if (step->rules.exist && world->now_ms - run->step_began_ms >= step->every_ms && !ahead)
             due_ms += pace_grid_ms(step, &now); /* each at its own phase: no herd */
-        wait_until(&m, due_ms);
+        move_wait(&m, due_ms);
     }
+}
+
+void run_say_turn(struct run *run, const struct run_world *world, const char *text) {
+    struct move m = {.run = run, .world = world};
+    if (run->state != RUN_QUEUED) return;
+    if (run->queued) move_say(&m, "%s", text);
+    else move_say(&m, "%s: %s", step_of(run)->name, text);
 }
 
 void run_give_up(struct run *run, const struct run_world *world, enum reason reason, const char *what,
                  struct run_orders *ret_orders) {
     *ret_orders = (struct run_orders){0};
     struct move m = {.run = run, .world = world, .orders = ret_orders};
-    say(&m, "%s cannot be used any more: %s",
-        reason == REASON_BROKEN_RECORD ? "what the store holds of the run" : "the definition that the run began with",
-        what);
+    move_say(&m, "%s cannot be used any more: %s",
+             reason == REASON_BROKEN_RECORD ? "what the store holds of the run"
+                                            : "the definition that the run began with",
+             what);
     char *sentence = mem_strdup(run->progress);
-    end(&m, RUN_TERMINAL, reason, sentence);
+    move_end(&m, RUN_TERMINAL, reason, sentence);
     mem_free(sentence);
 }
 
@@ -646,6 +773,7 @@ static struct run *make(const struct run_new *from) {
     run->caller = json_share(arena, from->caller);
     run->parameters = json_share(arena, from->parameters);
     run->created_ms = run->updated_ms = run->step_began_ms = from->now_ms;
+    run->deadline_ms = from->deadline_ms;
     run->percent = -1;
     if (from->stage) {
         run->stage = stage_ref(from->stage);
@@ -661,8 +789,9 @@ struct run *run_new(const struct run_new *from) {
     struct run *run = make(from);
     run->state = RUN_ACCEPTING;
     run->status = RUN_RUNNING;
-    run->sending = !run->stage->steps[0].call.idempotent; /* the intent goes along with the first record */
-    run->progress = mem_strdup("accepted");
+    run->queued = from->queued;
+    run->sending = !run->queued && !run->stage->steps[0].call.idempotent; /* the intent goes along with the record */
+    run->progress = mem_strdup(run->queued ? "queued" : "accepted");
     return run;
 }
 
@@ -685,5 +814,6 @@ void run_free(struct run *run) {
     mem_free(run->progress);
     mem_free(run->error);
     mem_free(run->upstream_word);
+    journal_fini(&run->journal);
     arena_free(run->arena);
 }

@@ -9,11 +9,14 @@
  *                           ▼  │
  *                         WAITING                    any verdict that ends it ─▶ ENDING ─stored─▶ ENDED
  *
+ * Where limits hold the run, or its call, it is QUEUED in between, until it is admitted.
+ *
  * Invariants
  *  1. No byte of a call that is not idempotent is sent before a record with `sending` is durable.
  *  2. Nothing acts on a reply that decides a step before a record that holds it is durable.
  *  3. An end is reported only after its record is durable.
- *  4. A call that is not idempotent is sent again only if it was never sent. */
+ *  4. A call that is not idempotent is sent again only if it was never sent, or the definition said so: on_in_doubt =
+ *     "resend", or a probe that did not find what the call would have begun. */
 #ifndef RUN_RUN_H
 #define RUN_RUN_H
 
@@ -26,6 +29,8 @@
 #include "call/request.h"
 #include "call/verdict.h"
 #include "lang/json.h"
+#include "run/inbox.h"
+#include "run/journal.h"
 #include "stage/stage.h"
 #include "store/store.h"
 
@@ -46,10 +51,13 @@ enum run_status {
 /* What a run is doing. */
 #define RUN_STATES(X)                                                                                            \
     X(ACCEPTING, "accepting")           /* its first record is being written; nobody was told of it yet */       \
+    X(QUEUED, "queued")                 /* for its turn: the limits of its stage or of a host hold it */         \
     X(INTENDING, "intending")           /* "being sent" is being written before a call that is not idempotent */ \
     X(CALLING, "calling")               /* a step's call is under way */                                         \
     X(RECORDING, "recording")           /* a step's last reply is being written; the next step comes after it */ \
     X(WAITING, "waiting")               /* for the next poll, or the next try */                                 \
+    X(PROBING, "probing")               /* in doubt: the call that looks for the work is under way */            \
+    X(PROBE_WAITING, "probe_waiting")   /* in doubt: for the next look */                                        \
     X(STOPPING, "stopping")             /* the wish to cancel is being written */                                \
     X(CANCELING, "canceling")           /* the cancel call is under way */                                       \
     X(CANCEL_WAITING, "cancel_waiting") /* for the next try of the cancel call */                                \
@@ -69,9 +77,11 @@ enum run_state {
     X(UNSTORED) /* the first record could not be written (later ones the engine repeats) */ \
     X(REPLY)    /* the call that was ordered has ended */                                   \
     X(REFUSED)  /* the call that was ordered could not be rendered; nothing was sent */     \
-    X(HELD)     /* the call that was ordered is not begun: the gateway is being stopped */  \
+    X(HELD)     /* the call that was ordered is not begun now: it has to wait */            \
     X(DUE)      /* the time that was ordered has come */                                    \
-    X(CANCEL)   /* somebody wants it stopped */
+    X(CANCEL)   /* somebody wants it stopped */                                             \
+    X(CALLBACK) /* a verified callback has come for one of its steps */                     \
+    X(ADMITTED) /* its turn has come */
 
 enum run_event_kind {
 #define X(id) RUN_EVENT_##id,
@@ -80,24 +90,45 @@ enum run_event_kind {
         RUN_EVENT_END
 };
 
-struct run_event {
-    enum run_event_kind kind;
-    const struct reply *reply; /* REPLY; borrowed */
-    const struct fault *fault; /* REFUSED */
+/* A callback: what somebody told us about a step. */
+struct run_callback {
+    size_t step;
+    char mark[INBOX_MARK_SIZE]; /* the same for a message that is sent again; a digest */
+    bool named;                 /* of the sender's own name for the message, not of its body */
+    struct inbox_message message;
 };
 
-enum run_call { RUN_CALL_NONE, RUN_CALL_STEP, RUN_CALL_CANCEL };
+struct run_event {
+    enum run_event_kind kind;
+    const struct reply *reply;           /* REPLY; borrowed */
+    const struct fault *fault;           /* REFUSED; HELD, where until_ms says for how long: why */
+    int64_t until_ms;                    /* HELD: wall; 0: the gateway is being stopped */
+    bool orphaned;                       /* CANCEL: nobody asked for it, since nobody looks at the run any more */
+    const struct run_callback *callback; /* CALLBACK; borrowed */
+    const char *turn; /* HELD: its turn has not come; where it stands, for people. NULL: the gateway stops */
+};
+
+/* What became of a callback. */
+enum run_taken {
+    RUN_CALLBACK_STALE,    /* the step is passed, or the run is over or being canceled: it comes too late */
+    RUN_CALLBACK_TAKEN,    /* judged, or kept until its step waits; either way to be made durable */
+    RUN_CALLBACK_REPEATED, /* it was taken before, and has no second effect */
+    RUN_CALLBACK_REFUSED   /* more have come early than are kept: to be sent again later */
+};
+
+enum run_call { RUN_CALL_NONE, RUN_CALL_STEP, RUN_CALL_PROBE, RUN_CALL_CANCEL };
 
 /* What the engine is to do next. Several may be set. */
 struct run_orders {
-    bool store;         /* write the record; STORED when durable */
-    enum run_call call; /* render and send; REPLY or REFUSED. Never together with `store`, but after its STORED. HELD
-                           where the gateway is being stopped */
-    bool abort_call;    /* end the call that is under way; no REPLY comes */
-    int64_t wait_until; /* wall ms; DUE then, in place of an earlier time. 0: as it was */
-    bool ended;         /* the run is over: tell who waits, let it go */
-    bool unknown_word;  /* for the log and the counters: the word is in run->upstream_word, for the first time */
-    bool undone;        /* an end without success, for the log */
+    bool store;           /* write the record; STORED when durable */
+    enum run_call call;   /* render and send; REPLY or REFUSED. Never together with `store`, but after its STORED. HELD
+                             where the gateway is being stopped, or the upstream wants no calls now */
+    bool abort_call;      /* end the call that is under way; no REPLY comes */
+    int64_t wait_until;   /* wall ms; DUE then, in place of an earlier time. 0: as it was */
+    bool ended;           /* the run is over: tell who waits, let it go */
+    bool unknown_word;    /* for the log and the counters: the word is in run->upstream_word, for the first time */
+    bool undone;          /* an end without success, for the log */
+    enum run_taken taken; /* of CALLBACK */
 };
 
 /* What run_move may know of the world. */
@@ -114,6 +145,7 @@ struct run_step {
     const char *name;         /* as the store had it; only where the run has no stage */
     const struct json *value; /* {body, headers, code, outputs} of the reply that decided it; NULL before */
     const char *url;          /* that it called last */
+    struct inbox *inbox;      /* of its callbacks; NULL: none has come */
     unsigned calls;
     int code; /* of its last reply; 0: none */
     enum run_status status;
@@ -136,22 +168,33 @@ struct run {
     size_t step;
     struct run_step *steps;
     size_t step_count;
+    bool queued;  /* it waits for the limits of its stage, and no call was made */
     bool sending; /* the call of `step` may have left, as far as the store knows */
     bool cancel_wanted;
-    bool timed_out;   /* the cancel is ours, since the time is up: the run ends as TERMINAL */
-    unsigned attempt; /* tries of the present call that failed in a row */
+    bool awaiting;          /* the present step's call is done, or it has none: only its callback is waited for */
+    bool hinted;            /* a callback asked for the next poll, during a poll */
+    bool orphaned;          /* the cancel is ours, since nobody has looked at the run for long */
+    bool timed_out;         /* the cancel is ours, since the time is up: the run ends as TERMINAL */
+    unsigned attempt;       /* tries of the present call that failed in a row */
+    unsigned probe_attempt; /* looks that failed, of the present doubt */
+    int64_t doubt_since_ms; /* of the present doubt; a restart begins anew */
     unsigned cancel_attempt;
     int64_t created_ms, updated_ms, ended_ms;
     int64_t step_began_ms;
-    int64_t due_ms;         /* next call, in WAITING and CANCEL_WAITING */
-    char *progress, *error; /* heap; progress is never NULL */
-    char *upstream_word;    /* heap; or NULL */
-    int upstream_code;      /* 0: none yet */
-    int percent;            /* -1: unknown */
+    int64_t failing_since_ms;
+    int64_t deadline_ms;          /* wall; the caller's. 0: none */
+    struct verdict_series steady; /* of the present step, with success_for */
+    int64_t due_ms;               /* next call, in WAITING and CANCEL_WAITING */
+    char *progress, *error;       /* heap; progress is never NULL */
+    char *upstream_word;          /* heap; or NULL */
+    int upstream_code;            /* 0: none yet */
+    int percent;                  /* -1: unknown */
     bool warned_unknown;
     bool outputs_left_out;        /* they were too large for a report */
     const struct json *outputs;   /* an object; NULL: none */
     const struct json *artifacts; /* an array; NULL: none */
+    const struct json *warnings;  /* an array of sentences; NULL: none */
+    struct journal journal;       /* its calls, for explain */
 };
 
 struct run_new {
@@ -159,6 +202,8 @@ struct run_new {
     const char *id, *key, *fingerprint, *traceparent, *caller_name;
     const struct json *caller, *parameters; /* shared into the run's arena */
     int64_t now_ms;
+    int64_t deadline_ms; /* wall; the caller's. 0: none */
+    bool queued;         /* its turn has not come: it is QUEUED once it is durable, until ADMITTED */
 };
 
 struct run *run_new(const struct run_new *from); /* GIVES; in ACCEPTING: store it, then send STORED */
@@ -177,16 +222,31 @@ void run_resume(struct run *run, const struct run_world *world,
 void run_give_up(struct run *run, const struct run_world *world, enum reason reason, const char *what,
                  struct run_orders *ret_orders);
 
-bool run_ended(const struct run *run); /* durably */
+/* Of a run that was read from the store after its end: was this callback taken while it went on? */
+bool run_callback_known(const struct run *run, const struct run_callback *callback);
+
+/* Where a run that is QUEUED stands, for people; nothing in any other state. */
+void run_say_turn(struct run *run, const struct run_world *world, const char *text);
+
+bool run_ended(const struct run *run);          /* durably */
+int64_t run_deadline_ms(const struct run *run); /* wall; by when its step, or all of it, has to be over. 0: never */
 const char *run_status_word(enum run_status status);
 const char *run_state_word(enum run_state state);
 const struct stage_call *run_call_of(const struct run *run, enum run_call call);
+
+/* What a call with an idempotency key carries: a UUID made from stage, step, and the run's key (its id where it has
+ * none), so the same at each try. In `arena`. */
+const char *run_idempotency_key(const struct run *run, struct arena *arena);
 
 /* The values that a template of this run may name, by root index: STAGE_STEPS_MAX + ROOT_STEPS places. `reply` may be
  * NULL. Borrowed from run and arena. */
 #define RUN_ROOTS_MAX (ROOT_STEPS + STAGE_STEPS_MAX)
 void run_roots(const struct run *run, struct arena *arena, int64_t now_ms, const struct json *reply,
                const struct json *roots[RUN_ROOTS_MAX]);
+
+/* What an output's path (its first node; null where there is none) or expression gives. NULL with a fault. */
+const struct json *run_output_value(const struct stage_output *output, struct arena *arena,
+                                    const struct json *const *roots, struct fault *fault);
 
 /* The outputs that a deciding reply gives, as an object. An output that the reply has not is null. */
 const struct json *run_outputs_of(const struct run *run, struct arena *arena, const struct stage_output *outputs,
@@ -204,6 +264,9 @@ struct run *run_load(const struct store_record *record, struct stage *stage, str
  * where the upstream does not say, whether it is stalled. */
 void run_report_write(const struct run *run, const struct history *history, int64_t now_ms, const char *base_url,
                       struct buf *out);
+/* Which call was what, what judged it, and what comes next and when: {"id", "stage", "status", "reason", "progress",
+ * "state", "calls", "leftOut", "next", "deadline"}. Secrets are masked. */
+void run_explain_write(const struct run *run, struct buf *out);
 void run_report_defuse(struct buf *out, struct text json); /* any JSON text, with every `${` in it as `$ {` */
 
 #endif

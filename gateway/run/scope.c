@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/digest.h"
 #include "run/run.h"
 
 static const struct json *about_run(const struct run *run, struct arena *arena) {
@@ -36,6 +37,28 @@ void run_roots(const struct run *run, struct arena *arena, int64_t now_ms, const
     roots[ROOT_CODE] = json_gets(reply, "code");
     for (size_t i = 0; i < run->step_count; i++) roots[ROOT_STEPS + i] = run->steps[i].value;
     if (reply) roots[ROOT_STEPS + run->step] = reply; /* an output may name its own step as well */
+}
+
+/* The form is what most upstreams ask for; the run's own key may be of any form, and come up in another stage too. */
+const char *run_idempotency_key(const struct run *run, struct arena *arena) {
+    const char *parts[] = {run->stage_name, run->stage->steps[run->step].name, run->key ? run->key : run->id};
+    struct buf whole;
+    char hex[65];
+    buf_init(&whole, 1 << 20);
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) buf_add(&whole, parts[i], strlen(parts[i]) + 1);
+    digest_sha256_hex(buf_text(&whole), hex);
+    buf_fini(&whole);
+    hex[12] = '4'; /* RFC 9562, 5.4: the bits of version and variant; the others look as good as random */
+    hex[16] = "89ab"[hex[16] & 3];
+    return arena_printf(arena, "%.8s-%.4s-%.4s-%.4s-%.12s", hex, hex + 8, hex + 12, hex + 16, hex + 20);
+}
+
+const struct json *run_output_value(const struct stage_output *output, struct arena *arena,
+                                    const struct json *const *roots, struct fault *fault) {
+    struct jsonpath_nodes nodes;
+    if (!output->path) return template_value(output->expression, roots, arena, fault);
+    if (!jsonpath_find(output->path, roots[ROOT_BODY], arena, &nodes, fault)) return NULL;
+    return nodes.count ? nodes.items[0] : json_new_null(arena);
 }
 
 static const struct json *output_of(const struct stage_output *output, struct arena *arena,

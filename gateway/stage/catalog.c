@@ -1,9 +1,9 @@
 /* Reads the directory of definitions into one immutable generation.
  *
  * A file that compiles puts its new stage in force. One that does not keeps the stage which the same file gave last,
- * and carries its faults. A file that is gone takes its stage along. Where two files claim one name, neither is
- * believed: which of them came first would depend on the directory's order. A file whose text is unchanged keeps the
- * very stage that was in force, so that a reload costs no memory. */
+ * and carries its faults. A file that is gone, or disabled, takes its stage along. Where two files claim one name,
+ * neither is believed: which of them came first would depend on the directory's order. A file whose text is unchanged
+ * keeps the very stage that was in force, so that a reload costs no memory. */
 #include "stage/catalog.h"
 
 #include <dirent.h>
@@ -89,7 +89,12 @@ static void load_entry(struct loading *l, const char *file, struct catalog_entry
     faults_init(&faults);
     entry->file = file;
     entry->stage = stage_load(file, l->context, &faults);
-    if (entry->stage) {
+    if (entry->stage && entry->stage->disabled) {
+        entry->name = arena_strdup(l->arena, entry->stage->name);
+        entry->disabled = arena_strdup(l->arena, entry->stage->disabled);
+        stage_unref(entry->stage);
+        entry->stage = NULL;
+    } else if (entry->stage) {
         entry->name = arena_strdup(l->arena, entry->stage->name);
         if (old && strcmp(stage_hash(old), stage_hash(entry->stage)) == 0) {
             stage_unref(entry->stage);
@@ -126,11 +131,22 @@ static void break_twin(struct loading *l, struct catalog_entry *entry, const cha
     entry->stage = keeps ? stage_ref(old) : NULL;
 }
 
+static const struct catalog_entry *twin_of(const struct catalog_entry *entry, const struct catalog_entry *group,
+                                           size_t count) {
+    for (size_t i = 0; !entry->disabled && i < count; i++)
+        if (&group[i] != entry && !group[i].disabled) return &group[i];
+    return NULL;
+}
+
+/* A disabled definition claims no name: the one that ships may lie beside one's own. */
 static void break_twins(struct loading *l, struct catalog_entry *entries, size_t count) {
     for (size_t i = 0; i < count;) {
         size_t end = i + 1;
         while (end < count && strcmp(entries[end].name, entries[i].name) == 0) end++;
-        for (size_t j = i; end - i > 1 && j < end; j++) break_twin(l, &entries[j], entries[j == i ? i + 1 : i].file);
+        for (size_t j = i; j < end; j++) {
+            const struct catalog_entry *twin = twin_of(&entries[j], &entries[i], end - i);
+            if (twin) break_twin(l, &entries[j], twin->file);
+        }
         i = end;
     }
 }
@@ -175,7 +191,11 @@ static int compare_name(struct text name, const char *other) {
     return order ? order : name.len < len ? -1 : name.len > len;
 }
 
-/* The first entry of that name, or of two files with one name the one that has a stage in force. */
+static int weight_of(const struct catalog_entry *entry) {
+    return entry->stage ? 2 : entry->disabled ? 0 : 1;
+}
+
+/* Of several files with one name the one that has a stage in force; else one that is not disabled. */
 const struct catalog_entry *catalog_find(const struct catalog *catalog, struct text name) {
     size_t low = 0, high = catalog->count;
     while (low < high) {
@@ -185,7 +205,7 @@ const struct catalog_entry *catalog_find(const struct catalog *catalog, struct t
     }
     const struct catalog_entry *found = NULL;
     for (; low < catalog->count && text_is(name, catalog->entries[low].name); low++)
-        if (!found || (!found->stage && catalog->entries[low].stage)) found = &catalog->entries[low];
+        if (!found || weight_of(&catalog->entries[low]) > weight_of(found)) found = &catalog->entries[low];
     return found;
 }
 

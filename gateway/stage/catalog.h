@@ -14,6 +14,7 @@ struct catalog_entry {
     const char *name; /* of the stage; of the file, without its directory and ending, where that is not known */
     const char *file;
     struct stage *stage;        /* in force; NULL where there never was a good one */
+    const char *disabled;       /* why the newest version of the file is not offered, though it is good; or NULL */
     const struct fault *faults; /* of the newest version of the file; none: it is what is in force */
     size_t fault_count;
 };

@@ -11,7 +11,8 @@
 
 static const char *const run_members[] = {"id", "key", "stage", "started"};
 static const char *const caller_members[] = {"user", "application", "pipeline", "execution"};
-static const char *const reply_members[] = {"body", "headers", "code"};
+static const char *const reply_members[] = {"body", "headers", "code", "outputs"};
+static const char *const callback_members[] = {"url"};
 
 void compile_fault(struct compile *c, const struct conf *at, enum fault_kind kind, const char *format, ...) {
     va_list args;
@@ -55,9 +56,20 @@ static bool check_parameter(struct compile *c, struct text name, struct fault *f
                      compile_hint(c, name, names, s->param_count));
 }
 
+static void note_lacked(struct compile *c, const char *name) {
+    struct text rest = text_of(c->lacked), other;
+    while (text_cut(&rest, ',', &other))
+        if (text_is(text_trim(other), name)) return;
+    c->lacked = c->lacked ? arena_printf(c->arena, "%s, %s", c->lacked, name) : name;
+}
+
 static bool check_secret(struct compile *c, struct text name, struct fault *fault) {
     const char *wanted = arena_strndup(c->arena, name.at, name.len);
     if (!c->context->secret_known || c->context->secret_known(c->context->arg, wanted)) return true;
+    if (c->may_lack) {
+        note_lacked(c, wanted);
+        return true;
+    }
     char *upper = arena_strdup(c->arena, wanted);
     for (char *s = upper; *s; s++)
         if (*s >= 'a' && *s <= 'z') *s = (char)(*s + 'A' - 'a');
@@ -78,6 +90,22 @@ static bool check_member(struct compile *c, const char *root, struct text name, 
     return fault_set(fault, FAULT_UNDEFINED, NULL, "%s has no \"%.*s\"; it has %s", root, TEXT_ARG(name), list);
 }
 
+/* Which outputs a step declares is known here, what its reply has is not. */
+static bool check_outputs(struct compile *c, size_t step, const struct text *names, size_t count, struct fault *fault) {
+    const char *name = c->names.roots[ROOT_STEPS + step];
+    const struct stage_step *of = &c->stage->steps[step];
+    if (step >= c->scope.outputs)
+        return fault_set(fault, FAULT_UNDEFINED, NULL, "the outputs of \"%s\" are not made yet when this is needed",
+                         name);
+    if (of->output_count == 0 && !of->capture.properties)
+        return fault_set(fault, FAULT_UNDEFINED, NULL, "the step \"%s\" declares no outputs", name);
+    c->stage->names_outputs = true;
+    if (count == 0 || of->capture.properties) return true; /* what a log gives, the job knows */
+    const char **known = arena_array_of(c->arena, const char *, of->output_count);
+    for (size_t i = 0; i < of->output_count; i++) known[i] = of->outputs[i].name;
+    return check_member(c, arena_printf(c->arena, "%s.outputs", name), names[0], known, of->output_count, fault);
+}
+
 static bool check_step(struct compile *c, const char *root, const struct text *names, size_t count,
                        struct fault *fault) {
     size_t step = 0;
@@ -85,9 +113,11 @@ static bool check_step(struct compile *c, const char *root, const struct text *n
     if (step >= c->scope.steps)
         return fault_set(fault, FAULT_UNDEFINED, NULL, "the step \"%s\" has not replied when this is needed", root);
     if (count == 0) return true;
-    if (text_is(names[0], "outputs"))
-        return fault_set(fault, FAULT_UNSUPPORTED, NULL, "%s.outputs is not supported by this version", root);
-    return check_member(c, root, names[0], reply_members, 3, fault);
+    if (text_is(names[0], "body") && c->stage->steps[step].capture.properties)
+        return fault_set(fault, FAULT_UNDEFINED, NULL,
+                         "the log of \"%s\" is not kept; what was captured is in %s.outputs", root, root);
+    if (text_is(names[0], "outputs")) return check_outputs(c, step, names + 1, count - 1, fault);
+    return check_member(c, root, names[0], reply_members, 4, fault);
 }
 
 static bool refuse_reply(const char *root, struct fault *fault) {
@@ -99,7 +129,13 @@ static bool check_root(struct compile *c, enum stage_root root, struct fault *fa
     switch (root) {
     case ROOT_SECRET:
         return c->scope.secrets || fault_set(fault, FAULT_FORBIDDEN, NULL, "a secret may stand in requests only");
-    case ROOT_CALLBACK: return fault_set(fault, FAULT_UNSUPPORTED, NULL, "callback is not supported by this version");
+    case ROOT_CALLBACK:
+        if (c->scope.callback) return true;
+        return fault_set(fault, FAULT_UNDEFINED, NULL,
+                         c->scope.step_call
+                             ? "callback.url leads nowhere: neither this step nor a later one has "
+                               "callback = { … }"
+                             : "callback.url is as good as a key, and may stand in the calls of steps only");
     case ROOT_BODY: return c->scope.reply || c->scope.own_body || refuse_reply(c->names.roots[root], fault);
     case ROOT_HEADERS:
     case ROOT_CODE: return c->scope.reply || refuse_reply(c->names.roots[root], fault);
@@ -113,8 +149,10 @@ static bool check_names(void *arg, const char *root, const struct text *names, s
     while (index < c->names.count && strcmp(c->names.roots[index], root) != 0) index++;
     if (index >= ROOT_STEPS) {
         if (count == 0 || text_is(names[0], "headers")) c->stage->names_headers = true;
+        if (count == 0) c->stage->names_outputs = true;
         return check_step(c, root, names, count, fault);
     }
+    if (index == ROOT_CALLBACK) c->callback_used = true; /* whatever is wrong with it */
     if (!check_root(c, (enum stage_root)index, fault)) return false;
     switch (index) {
     case ROOT_PARAMETERS: return count == 0 || check_parameter(c, names[0], fault);
@@ -122,6 +160,7 @@ static bool check_names(void *arg, const char *root, const struct text *names, s
         if (count) return check_secret(c, names[0], fault);
         return fault_set(fault, FAULT_UNDEFINED, NULL, "say which secret: secret.NAME");
     case ROOT_RUN: return count == 0 || check_member(c, root, names[0], run_members, 4, fault);
+    case ROOT_CALLBACK: return count == 0 || check_member(c, root, names[0], callback_members, 1, fault);
     case ROOT_CALLER: return count == 0 || check_member(c, root, names[0], caller_members, 4, fault);
     default: return true;
     }
@@ -130,6 +169,7 @@ static bool check_names(void *arg, const char *root, const struct text *names, s
 static bool check_used(struct compile *c, const struct template *t, struct fault *fault) {
     for (size_t root = 0; root < ROOT_STEPS; root++)
         if (template_uses(t, root) && !check_root(c, (enum stage_root)root, fault)) return false;
+    if (template_uses(t, ROOT_CALLBACK)) c->callback_used = true;
     for (size_t step = 0; step + ROOT_STEPS < c->names.count; step++) {
         if (!template_uses(t, ROOT_STEPS + step)) continue;
         if (!check_step(c, c->names.roots[ROOT_STEPS + step], NULL, 0, fault)) return false;
@@ -158,7 +198,8 @@ static void blame_setting(struct fault *fault, const char *fixed_where, const ch
 }
 
 static const struct template *compile_at(struct compile *c, struct text source, enum template_place place,
-                                         const char *file, int line, const char *fixed_where, const char *setting) {
+                                         const char *file, int line, const char *fixed_where, const char *setting,
+                                         bool bare) {
     struct template_names names = c->names;
     names.check = check_names;
     names.arg = c;
@@ -169,7 +210,8 @@ static const struct template *compile_at(struct compile *c, struct text source, 
         rules.part_arg = c;
     }
     struct fault fault = {.kind = FAULT_NONE};
-    const struct template *t = template_compile(c->arena, source, &rules, &fault);
+    const struct template *t = bare ? template_compile_expression(c->arena, source, &rules, &fault)
+                                    : template_compile(c->arena, source, &rules, &fault);
     if (t && check_used(c, t, &fault)) return t;
     fault_place(&fault, "%s:%d", file, line);
     if (setting[0]) blame_setting(&fault, fixed_where, setting);
@@ -177,12 +219,23 @@ static const struct template *compile_at(struct compile *c, struct text source, 
     return NULL;
 }
 
-const struct template *compile_template_text(struct compile *c, const struct conf *at, struct text source,
-                                             enum template_place place) {
+static const struct template *compile_setting(struct compile *c, const struct conf *at, struct text source,
+                                              enum template_place place, bool bare) {
     /* \n in the string would be counted as a line of the file; only a value that spans lines has lines of its own */
     bool one_line = at->value_line == at->value_end_line;
     const char *where = one_line ? arena_printf(c->arena, "%s:%d", at->file, at->value_line) : NULL;
-    return compile_at(c, source, place, at->file, at->value_line, where, at->name ? at->name : "");
+    return compile_at(c, source, place, at->file, at->value_line, where, at->name ? at->name : "", bare);
+}
+
+const struct template *compile_template_text(struct compile *c, const struct conf *at, struct text source,
+                                             enum template_place place) {
+    return compile_setting(c, at, source, place, false);
+}
+
+const struct template *compile_expression(struct compile *c, const struct conf *at) {
+    if (!text_starts(text_trim(at->string), "{{")) return compile_setting(c, at, at->string, PLACE_TEXT, true);
+    compile_fault(c, at, FAULT_INVALID, "%s is an expression; write it without {{ }}", at->name);
+    return NULL;
 }
 
 const struct template *compile_template(struct compile *c, const struct conf *at, enum template_place place) {
@@ -194,7 +247,7 @@ const struct template *compile_template_file(struct compile *c, const struct con
     struct text text;
     struct fault fault;
     if (source_template(&c->source, at->string.at, &file, &text, &fault))
-        return compile_at(c, text, place, file, 1, NULL, "");
+        return compile_at(c, text, place, file, 1, NULL, "", false);
     compile_fault(c, at, fault.kind, "%s: %s", at->name, fault.what);
     return NULL;
 }
@@ -202,8 +255,12 @@ const struct template *compile_template_file(struct compile *c, const struct con
 const struct jsonpath *compile_path(struct compile *c, const struct conf *at) {
     struct fault fault;
     const struct jsonpath *path = jsonpath_compile(c->arena, at->string, &fault);
-    if (!path) compile_fault(c, at, FAULT_SYNTAX, "%s: %s", at->name, fault.what);
-    return path;
+    if (path) return path;
+    struct fault named;
+    fault_set(&named, fault.kind, conf_where(c->arena, at), "%s: %s", at->name, fault.what);
+    memcpy(named.lines, fault.lines, sizeof named.lines);
+    faults_add(c->faults, &named);
+    return NULL;
 }
 
 bool compile_number(struct text t, double *ret_number) {

@@ -9,10 +9,13 @@
 
 /* What the templates at hand may speak of. */
 struct compile_scope {
-    size_t steps; /* of so many steps the replies are known */
-    bool reply;   /* body, headers, code of the reply at hand */
+    size_t steps;   /* of so many steps the replies are known */
+    size_t outputs; /* and of so many the outputs */
+    bool reply;     /* body, headers, code of the reply at hand */
     bool secrets;
-    bool own_body; /* body is that of the request at hand, as it will be sent: in its headers, to sign it */
+    bool own_body;  /* body is that of the request at hand, as it will be sent: in its headers, to sign it */
+    bool step_call; /* in a step's own call */
+    bool callback;  /* … and a step waits to be called back: that one, or a later one */
 };
 
 struct compile {
@@ -23,7 +26,10 @@ struct compile {
     struct stage *stage;
     struct compile_scope scope;
     struct template_names names;
+    bool may_lack;       /* a secret that is not known disables the stage, and is no mistake */
+    const char *lacked;  /* names of such secrets, with ", " between them; NULL: none */
     size_t steps_used;   /* 1 + the highest step that a template compiled since this was zeroed speaks of */
+    bool callback_used;  /* a template compiled since this was cleared speaks of callback */
     struct buf warnings; /* of struct fault */
 };
 
@@ -42,6 +48,7 @@ const struct template *compile_template(struct compile *c, const struct conf *at
 const struct template *compile_template_text(struct compile *c, const struct conf *at, struct text source,
                                              enum template_place place);
 const struct template *compile_template_file(struct compile *c, const struct conf *at, enum template_place place);
+const struct template *compile_expression(struct compile *c, const struct conf *at); /* bare, without {{ }} */
 const struct jsonpath *compile_path(struct compile *c, const struct conf *at);
 bool compile_number(struct text t, double *ret_number); /* as JSON writes one */
 const struct json *compile_json(struct arena *arena, const struct conf *conf);
@@ -51,11 +58,23 @@ bool compile_name_check(struct compile *c, const struct conf *at, const char *wh
 
 void compile_params(struct compile *c, const struct conf *list); /* into stage->params */
 
-enum compile_call_kind { COMPILE_REQUEST, COMPILE_STATUS, COMPILE_STEP, COMPILE_CANCEL };
+void compile_limits(struct compile *c, const struct conf *top); /* limits, breaker, dedup, into the stage */
+
+enum compile_call_kind { COMPILE_REQUEST, COMPILE_STATUS, COMPILE_STEP, COMPILE_CANCEL, COMPILE_PROBE };
 void compile_call(struct compile *c, const struct conf *group, const char *of, enum compile_call_kind kind,
                   struct stage_call *call);
-void compile_call_defaults(struct stage_call *call); /* before fields_read */
+void compile_call_defaults(struct stage_call *call);             /* before fields_read */
+const struct conf *compile_rules_find(const struct conf *group); /* what makes a step repeat; or NULL */
 void compile_rules(struct compile *c, const struct conf *group, const char *of, bool must, struct stage_step *step);
+void compile_capture(struct compile *c, const struct conf *at, struct stage_capture *capture); /* `at` may be NULL */
+const struct stage_callback *compile_callback(struct compile *c, const struct conf *group, const char *of,
+                                              bool polls); /* `group` is callback = { … }; `polls`: its step does */
+void compile_waiting(struct compile *c, const struct conf *group, const char *of,
+                     struct stage_call *call); /* in place of a call: the step only waits */
+void compile_doubt(struct compile *c, const struct conf *group, const char *of, struct stage_step *step);
+/* The judging settings of any group, read by fields_judging into *rules before; `c->scope.steps` says whose replies
+ * they may speak of. */
+void compile_judging(struct compile *c, const struct conf *group, struct stage_rules *rules);
 void compile_outputs(struct compile *c, const struct conf *group, const struct stage_output **ret_outputs,
                      size_t *ret_count);
 

@@ -5,6 +5,7 @@
  */
 #include <string.h>
 #include <strings.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "stage/compile.h"
@@ -207,6 +208,7 @@ static bool sends_secret(const struct stage_call *call) {
 
 static void warn_of_http(struct compile *c, const struct conf *url, const struct stage_call *call) {
     struct text t = url->string;
+    if (call->unix_socket) return; /* nobody is on that way */
     if (t.len < 7 || strncasecmp(t.at, "http://", 7) != 0 || is_loopback((struct text){t.at + 7, t.len - 7})) return;
     if (sends_secret(call)) compile_warn(c, url, "credentials go over http, for all on the way to read; use https");
 }
@@ -226,6 +228,7 @@ static void read_retry(struct compile *c, const struct conf *group, struct stage
     fields_read(c, group, "retry", &place, 1);
     if (attempts && attempts->kind == CONF_INT && attempts->integer >= 0)
         call->retry_attempts = (unsigned)attempts->integer;
+    call->retry_on_given = conf_find(group, "on") != NULL;
     if (call->retry_delay_ms <= call->retry_max_delay_ms) return;
     if (max_delay) compile_fault(c, max_delay, FAULT_INVALID, "max_delay is less than delay");
     else call->retry_max_delay_ms = call->retry_delay_ms;
@@ -238,6 +241,37 @@ static void read_url(struct compile *c, const struct conf *group, const char *of
     else if (at->kind == CONF_STRING) call->url = compile_template(c, at, PLACE_URL);
 }
 
+static void read_unix_socket(struct compile *c, const struct conf *at, struct stage_call *call) {
+    struct sockaddr_un address;
+    if (!at || at->kind != CONF_STRING) return;
+    call->unix_socket = at->string.at;
+    if (at->string.at[0] != '/')
+        compile_fault(c, at, FAULT_INVALID, "unix_socket: \"%.*s\" is not an absolute path", TEXT_ARG(at->string));
+    else if (at->string.len >= sizeof address.sun_path)
+        compile_fault(c, at, FAULT_TOO_LARGE, "unix_socket is longer than the %zu bytes that a socket's path may have",
+                      sizeof address.sun_path - 1);
+}
+
+/* What is listed and will not be done should not surprise anybody in the night. */
+static void warn_of_codes(struct compile *c, const struct conf *retry, const struct stage_call *call) {
+    const struct conf *on = retry && retry->kind == CONF_GROUP ? conf_find(retry, "on") : NULL;
+    struct code_set ignored = {0};
+    bool any = false;
+    for (int code = 500; on && !call->idempotent && code <= 599; code++) {
+        bool counts = code == 503 || !code_set_holds(&call->retry_on, code);
+        if (!counts) ignored.bits[(code - 100) / 64] |= (uint64_t)1 << (code - 100) % 64, any = true;
+    }
+    if (!any) return;
+    struct buf codes;
+    buf_init(&codes, 2000);
+    code_set_write(&codes, &ignored);
+    compile_warn(c, on,
+                 "with %s the call may have been acted on, and it is not idempotent: it is not tried again then; "
+                 "idempotent = true would say that it may be",
+                 buf_cstr(&codes));
+    buf_fini(&codes);
+}
+
 void compile_call_defaults(struct stage_call *call) {
     code_set_parse(TEXT("2xx"), &call->expect, NULL);
     call->connect_timeout_ms = 5000;
@@ -246,6 +280,7 @@ void compile_call_defaults(struct stage_call *call) {
     call->retry_attempts = 2;
     call->retry_delay_ms = 1000;
     call->retry_max_delay_ms = 30000;
+    code_set_parse(TEXT("408,425,429,5xx"), &call->retry_on, NULL);
 }
 
 void compile_call(struct compile *c, const struct conf *group, const char *of, enum compile_call_kind kind,
@@ -255,6 +290,7 @@ void compile_call(struct compile *c, const struct conf *group, const char *of, e
     c->scope.reply = false;
     call->method = method_of(c, group, kind);
     read_url(c, group, of, call);
+    read_unix_socket(c, conf_find(group, "unix_socket"), call);
     c->scope.own_body = conf_find(group, "body") || conf_find(group, "template") || conf_find(group, "form");
     read_pairs(c, conf_find(group, "headers"), PLACE_HEADER, &call->headers, &call->header_count);
     c->scope.own_body = false;
@@ -265,6 +301,7 @@ void compile_call(struct compile *c, const struct conf *group, const char *of, e
     read_retry(c, conf_find(group, "retry"), call);
     call->idempotent = idempotent && idempotent->kind == CONF_BOOL ? idempotent->truth
                                                                    : method_idempotent(call->method);
+    warn_of_codes(c, conf_find(group, "retry"), call);
     for (size_t i = 0; call->auth.kind != AUTH_NONE && i < call->header_count; i++)
         if (strcasecmp(call->headers[i].name, "Authorization") == 0)
             compile_fault(c, conf_find(group, "auth"), FAULT_INVALID, "%s has both auth and an Authorization header",

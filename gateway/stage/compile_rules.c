@@ -1,11 +1,15 @@
 /* Compiles how a repeating step is judged, and what outputs are taken from replies.
  *
- * Rules that cannot end a step are mistakes: a step that looks at a value but knows no word for success would only ever
- * end by its time-out. Settings of a repeating step in one that has no rules are mistakes too, since it runs once. */
+ * Rules that cannot end a step are mistakes: a step that looks at a value but knows no word and no condition for
+ * success would only ever end by its time-out. Settings of a repeating step in one that has no rules are mistakes too,
+ * since it runs once. */
 #include <string.h>
 #include <strings.h>
 
 #include "stage/compile.h"
+
+#define STEADY_MAX_MS (7LL * 24 * 60 * 60 * 1000)
+#define STEADY_MAX_POLLS 1000
 
 struct word_list {
     const char *name;
@@ -43,29 +47,42 @@ static const struct conf *find_first(const struct conf *group, const char *const
 
 static const char *const lists[] = {"success", "failure", "canceled", "warn", "running"};
 static const char *const limits[] = {"at_most", "at_least"};
-static const char *const judging[] = {"success", "failure", "canceled", "warn",     "running",
-                                      "unknown", "at_most", "at_least", "progress", "message"};
+static const char *const makers[] = {"value",         "success_when", "failure_when",
+                                     "canceled_when", "running_when", "warn_when"};
+static const char *const of_value[] = {"success", "failure", "canceled", "warn", "running", "at_most", "at_least"};
+static const char *const of_rules[] = {"unknown", "progress", "message", "success_for"};
+static const char *const good_ends[] = {"success", "warn", "at_most", "at_least", "success_when", "warn_when"};
 static const char *const repeating[] = {"every", "not_found_grace", "max_every", "backoff", "adaptive"};
+#define FIND(group, names) find_first(group, names, sizeof names / sizeof *names)
+
+const struct conf *compile_rules_find(const struct conf *group) {
+    return FIND(group, makers);
+}
 
 static void check_complete(struct compile *c, const struct conf *group, const char *of, bool must) {
-    const struct conf *value = conf_find(group, "value");
-    const struct conf *rule = find_first(group, judging, 10);
-    const struct conf *limit = find_first(group, limits, 2), *list = find_first(group, lists, 5);
-    if (!value && rule)
-        compile_fault(c, rule, FAULT_INVALID, "%s needs a value to look at: value = \"$.…\"", rule->name);
-    else if (!value && must)
+    const struct conf *value = conf_find(group, "value"), *rule = compile_rules_find(group);
+    const struct conf *of_no_value = FIND(group, of_value), *of_no_rule = FIND(group, of_rules);
+    const struct conf *limit = FIND(group, limits), *list = FIND(group, lists);
+    if (!value && of_no_value)
+        compile_fault(c, of_no_value, FAULT_INVALID, "%s needs a value to look at: value = \"$.…\"", of_no_value->name);
+    else if (!rule && of_no_rule)
+        compile_fault(c, of_no_rule, FAULT_INVALID, "%s needs rules: value = \"$.…\" with its lists, or success_when",
+                      of_no_rule->name);
+    else if (!rule && must)
         compile_fault(c, group, FAULT_INVALID,
-                      "%s has no rule that could end it; add value = \"$.…\" and success = [ \"…\" ]", of);
-    for (size_t i = 0; !value && !must && i < sizeof repeating / sizeof *repeating; i++) {
+                      "%s has no rule that could end it; add value = \"$.…\" and success = [ \"…\" ], or success_when",
+                      of);
+    for (size_t i = 0; !rule && !must && i < sizeof repeating / sizeof *repeating; i++) {
         const struct conf *pace = conf_find(group, repeating[i]);
         if (pace)
             compile_fault(c, pace, FAULT_INVALID,
                           "%s is for a step that repeats, and %s has no rules: value, success, …", pace->name, of);
     }
-    if (value && !limit && !conf_find(group, "success") && !conf_find(group, "warn"))
-        compile_fault(c, value, FAULT_INVALID,
-                      "with value, %s needs success = [ \"…\" ], at_most or at_least; without, nothing can end it well",
-                      of);
+    if (rule && !FIND(group, good_ends))
+        compile_fault(c, rule, FAULT_INVALID,
+                      "with %s, %s needs success = [ \"…\" ], at_most, at_least or success_when; without, nothing can "
+                      "end it well",
+                      rule->name, of);
     if (limit && list)
         compile_fault(c, list, FAULT_INVALID,
                       "%s is a list of words, and %s takes the value as a number; use one of them", list->name,
@@ -115,20 +132,88 @@ static void read_pace(struct compile *c, const struct conf *group, struct stage_
     else if (step->max_every_ms < step->every_ms) compile_fault(c, most, FAULT_INVALID, "max_every is less than every");
 }
 
-/* The values were read into *step by the fields' tables before. */
-void compile_rules(struct compile *c, const struct conf *group, const char *of, bool must, struct stage_step *step) {
+static void read_condition(struct compile *c, const struct conf *group, const char *name,
+                           struct stage_condition *condition) {
+    const struct conf *at = conf_find(group, name);
+    if (!at || at->kind != CONF_STRING) return;
+    condition->holds = compile_expression(c, at);
+    condition->source = at->string.at;
+}
+
+static void read_error(struct compile *c, const struct conf *at, struct stage_rules *rules) {
+    if (!at || at->kind != CONF_STRING) return;
+    if (text_starts(at->string, "$")) rules->error_path = compile_path(c, at);
+    else if (text_holds(at->string, "{{")) rules->error = compile_template(c, at, PLACE_TEXT);
+    else compile_fault(c, at, FAULT_INVALID, "error is neither a JSONPath (\"$.…\") nor a template (\"{{ … }}\")");
+}
+
+static void read_steady(struct compile *c, const struct conf *at, struct stage_rules *rules) {
+    struct fault fault;
+    if (!at || !fields_type_fits(at, FIELD_STEADY)) return;
+    if (at->kind == CONF_STRING && !duration_parse(at->string, &rules->success_for_ms, &fault))
+        compile_fault(c, at, FAULT_INVALID, "success_for: %s", fault.what);
+    else if (at->kind == CONF_STRING && (rules->success_for_ms < 10 || rules->success_for_ms > STEADY_MAX_MS))
+        compile_fault(c, at, FAULT_INVALID, "success_for: %.*s is out of range: 10ms to 7d are possible",
+                      TEXT_ARG(at->string));
+    else if (at->kind == CONF_INT && (at->integer < 1 || at->integer > STEADY_MAX_POLLS))
+        compile_fault(c, at, FAULT_INVALID, "success_for: %lld is out of range: 1 to %d replies in a row are possible",
+                      (long long)at->integer, STEADY_MAX_POLLS);
+    else if (at->kind == CONF_INT) rules->success_polls = at->integer;
+}
+
+static bool any_condition(const struct stage_rules *r) {
+    return r->success_when.holds || r->failure_when.holds || r->canceled_when.holds || r->running_when.holds ||
+           r->warn_when.holds;
+}
+
+void compile_judging(struct compile *c, const struct conf *group, struct stage_rules *r) {
     const struct conf *unknown = conf_find(group, "unknown");
-    struct stage_rules *r = &step->rules;
     c->scope.secrets = false;
     c->scope.reply = true;
-    r->exist = conf_find(group, "value") != NULL;
+    r->exist = compile_rules_find(group) != NULL;
     r->unknown_fails = unknown && unknown->kind == CONF_STRING && text_is(unknown->string, "fail");
     r->at_most = read_limit(c, conf_find(group, "at_most"));
     r->at_least = read_limit(c, conf_find(group, "at_least"));
+    read_condition(c, group, "success_when", &r->success_when);
+    read_condition(c, group, "failure_when", &r->failure_when);
+    read_condition(c, group, "canceled_when", &r->canceled_when);
+    read_condition(c, group, "running_when", &r->running_when);
+    read_condition(c, group, "warn_when", &r->warn_when);
+    read_condition(c, group, "error_when", &r->error_when);
+    read_error(c, conf_find(group, "error"), r);
+    read_steady(c, conf_find(group, "success_for"), r);
+    r->use_roots = r->at_most || r->at_least || r->error || r->error_path || r->error_when.holds || any_condition(r);
     check_limits(c, conf_find(group, "at_least"), conf_find(group, "at_most"));
     check_words(c, group, r);
+}
+
+/* The values were read into *step by the fields' tables before. */
+void compile_rules(struct compile *c, const struct conf *group, const char *of, bool must, struct stage_step *step) {
+    compile_judging(c, group, &step->rules);
     check_complete(c, group, of, must);
     read_pace(c, group, step);
+}
+
+static bool word_given(const struct conf *group, const char *name, const char *word) {
+    const struct conf *at = conf_find(group, name);
+    return at && at->kind == CONF_STRING && text_is(at->string, word);
+}
+
+void compile_capture(struct compile *c, const struct conf *at, struct stage_capture *capture) {
+    if (!at || !fields_type_fits(at, FIELD_CAPTURE)) return;
+    capture->properties = true;
+    if (at->kind == CONF_STRING) {
+        if (text_is(at->string, "properties")) return;
+        compile_fault(c, at, FAULT_INVALID, "capture: \"%.*s\" is not properties", TEXT_ARG(at->string));
+        return;
+    }
+    struct field_place place = {&fields_capture, NULL};
+    fields_read(c, at, "capture", &place, 1);
+    if (!conf_find(at, "format")) compile_fault(c, at, FAULT_INVALID, "capture needs format = \"properties\"");
+    if (word_given(at, "framing", "docker")) capture->framing = FRAMING_DOCKER;
+    if (word_given(at, "framing", "none")) capture->framing = FRAMING_NONE;
+    if (word_given(at, "missing", "ignore")) capture->missing = MISSING_IGNORE;
+    if (word_given(at, "missing", "fail")) capture->missing = MISSING_FAIL;
 }
 
 static bool read_output(struct compile *c, const struct conf *at, struct stage_output *output) {

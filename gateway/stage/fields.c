@@ -24,6 +24,10 @@ static const struct field stage_fields[] = {
         "Required."),
     ROW(STRING, label, IN(stage, label), "", "the name", "What people see."),
     ROW(STRING, description, IN(stage, description), "", "", "One sentence for people."),
+    ROW(ENABLED, enabled, HAND, "", "true",
+        "false: the file is checked, and its stage is not offered. `\"auto\"`: it is, once all secrets that it names "
+        "are "
+        "set."),
     ROW(GROUPS, parameters, HAND, "", "none", "What a caller may give; see below."),
     ROW(GROUP, request, HAND, "", "", "The call that starts the work."),
     ROW(GROUP, status, HAND, "", "none",
@@ -37,9 +41,13 @@ static const struct field stage_fields[] = {
         "Further hosts that URLs from replies may lead to: `\"host\"`, `\"host:port\"` or `\"https://host\"`. The "
         "origin of the call that a URL came from is always allowed."),
     ROW(DURATION, timeout, IN(stage, timeout_ms), "0s..365d", "none", "Of the whole run."),
-    LATER(limits),
+    ROW(DURATION, orphan_after, IN(stage, orphan_after_ms), "0s..365d", "0s, never",
+        "A run whose status nobody has read for so long is canceled. A paused pipeline reads none either."),
+    ROW(GROUP, limits, HAND, "", "none", "How many runs go on at once, and how fast; see below."),
+    ROW(GROUP, breaker, HAND, "", "none",
+        "Holds the stage's calls while its upstream fails; `breaker = { };` has the defaults."),
+    ROW(GROUP, dedup, HAND, "", "none", "The same work once: what becomes of a start of work that is in flight."),
     LATER(artifacts),
-    LATER(callback),
 };
 
 static const struct field param_fields[] = {
@@ -72,6 +80,9 @@ static const struct field call_fields[] = {
     ROW(TEMPLATE, url, HAND, "", "",
         "An http or https URL. Scheme, host and port stand as text, or all of it is one expression: `\"{{ "
         "request.body.links.self }}\"`. Required."),
+    ROW(STRING, unix_socket, HAND, "", "none",
+        "Connects to this socket of the machine in place of the URL's host, as `curl --unix-socket` does: "
+        "`\"/run/docker.sock\"`. A URL out of a reply keeps the socket of its call, where it has the same origin."),
     ROW(PAIRS, headers, HAND, "", "none",
         "Further headers; values are templates. The list form is for names that libconfig cannot spell."),
     ROW(STRING, template, HAND, "", "none", "The body: a file below the directory of templates."),
@@ -91,10 +102,6 @@ static const struct field call_fields[] = {
     ROW(BOOL, idempotent, HAND, "", "by the method: all but POST and PATCH",
         "The call may be sent again when nobody knows whether it was acted on."),
     ROW(GROUP, retry, HAND, "", "", "How often a call is tried again that failed in a way that allows it."),
-    LATER(on_in_doubt),
-    LATER(probe),
-    LATER(error_when),
-    LATER(error),
     LATER(limits),
 };
 
@@ -120,8 +127,13 @@ static const struct field retry_fields[] = {
     ROW(DURATION, delay, IN(stage_call, retry_delay_ms), "0s..1d", "1s",
         "Before the first of them; it doubles each time."),
     ROW(DURATION, max_delay, IN(stage_call, retry_max_delay_ms), "0s..1d", "30s", "The longest delay."),
-    LATER(budget),
-    LATER(on),
+    ROW(DURATION, budget, IN(stage_call, retry_budget_ms), "0s..30d", "none",
+        "From the first failure to the last try, of a step that repeats as well; `\"0s\"` is none. Where the upstream "
+        "asks "
+        "to wait for longer, the call has failed at once."),
+    ROW(CODES, on, IN(stage_call, retry_on), "", "408,425,429,5xx; 429 for a call that is not idempotent",
+        "Status codes after which a call is tried again. Of a call that is not idempotent only 4xx and 503 count: with "
+        "any other it may have been acted on."),
 };
 
 static const struct field repeat_fields[] = {
@@ -137,40 +149,133 @@ static const struct field repeat_fields[] = {
         "Of the whole step; `\"0s\"` is none."),
     ROW(DURATION, not_found_grace, IN(stage_step, not_found_grace_ms), "0s..1d", "0s",
         "So long after the step began, a 404 means \"not there yet\"."),
-    ROW(PATH, value, IN(stage_step, rules.value), "", "",
-        "What the rules look at, in the reply's body. Absent or null: still running."),
-    ROW(WORDS, success, IN(stage_step, rules.success), "", "",
+    ROW(GROUP, outputs, HAND, "", "none", "As at the top, from this step's last reply."),
+    ROW(CAPTURE, capture, HAND, "", "none", "The reply is a log, and lines of it are outputs; see \"Logs\"."),
+    LATER(follow),
+    ROW(GROUP, callback, HAND, "", "none", "The step waits to be called back by its upstream; see \"Callbacks\"."),
+    LATER(artifacts),
+    LATER(when),
+};
+
+static const struct field capture_fields[] = {
+    ROW(STRING, format, HAND, "properties", "",
+        "How a line says it: `SPINNAKER_PROPERTY_name=value`, "
+        "`SPINNAKER_CONFIG_JSON={…}`. Required."),
+    ROW(STRING, framing, HAND, "docker|none", "by the reply's Content-Type",
+        "`docker`: the log comes as the Docker Engine API's multiplexed stream, which not every engine says in its "
+        "Content-Type."),
+    ROW(STRING, missing, HAND, "warn|ignore|fail", "warn", "What it means that the log has no such line."),
+};
+
+static const struct field judging_fields[] = {
+    ROW(PATH, value, IN(stage_rules, value), "", "",
+        "What the lists look at, in the reply's body. Absent: still running; null too, unless a list has `\"null\"`."),
+    ROW(WORDS, success, IN(stage_rules, success), "", "",
         "Values with which the step has succeeded. Compared without case."),
-    ROW(WORDS, failure, IN(stage_step, rules.failure), "", "none", "Values with which it has failed."),
-    ROW(WORDS, canceled, IN(stage_step, rules.canceled), "", "none", "Values with which it was canceled."),
-    ROW(WORDS, running, IN(stage_step, rules.running), "", "none",
+    ROW(WORDS, failure, IN(stage_rules, failure), "", "none", "Values with which it has failed."),
+    ROW(WORDS, canceled, IN(stage_rules, canceled), "", "none", "Values with which it was canceled."),
+    ROW(WORDS, running, IN(stage_rules, running), "", "none",
         "Values with which it goes on. Others do too, but are counted and warned about."),
-    ROW(WORDS, warn, IN(stage_step, rules.warn), "", "none",
+    ROW(WORDS, warn, IN(stage_rules, warn), "", "none",
         "Values with which the step has succeeded, but should be looked at."),
-    ROW(STRING, unknown, HAND, "running|fail", "running", "What a value means that no list names."),
+    ROW(STRING, success_when, HAND, "", "none",
+        "An expression, without braces: with what is true the step has succeeded. `\"body.done and code == 200\"`."),
+    ROW(STRING, failure_when, HAND, "", "none", "The same for failure."),
+    ROW(STRING, canceled_when, HAND, "", "none", "The same for canceled."),
+    ROW(STRING, running_when, HAND, "", "none", "The same for what goes on, and is no surprise."),
+    ROW(STRING, warn_when, HAND, "", "none",
+        "The same for a success that should be looked at; also where `success` or `success_when` says success."),
+    ROW(STEADY, success_for, HAND, "10ms..7d", "at once",
+        "So long, or for so many replies in a row (1 to 1000), has success to last; anything else in between begins it "
+        "anew."),
+    ROW(STRING, unknown, HAND, "running|fail", "running",
+        "What a value means that no list names; without `value`, a reply that no condition describes."),
     ROW(LIMIT, at_most, HAND, "", "none",
         "Instead of lists: `value` gives a number, and the step succeeds once it is this or less."),
     ROW(LIMIT, at_least, HAND, "", "none", "Instead of lists: the step succeeds once the number is this or more."),
-    ROW(PATH, progress, IN(stage_step, rules.progress), "", "none", "A number from 0 to 100, or a text, for people."),
-    ROW(PATH, message, IN(stage_step, rules.message), "", "none", "A text for people."),
-    ROW(GROUP, outputs, HAND, "", "none", "As at the top, from this step's last reply."),
-    LATER(follow),
-    LATER(success_when),
-    LATER(failure_when),
-    LATER(canceled_when),
-    LATER(running_when),
-    LATER(warn_when),
-    LATER(success_for),
-    LATER(callback),
-    LATER(capture),
-    LATER(artifacts),
-    LATER(when),
+    ROW(PATH, progress, IN(stage_rules, progress), "", "none", "A number from 0 to 100, or a text, for people."),
+    ROW(PATH, message, IN(stage_rules, message), "", "none", "A text for people."),
+    ROW(STRING, error_when, HAND, "", "none",
+        "An expression, without braces: with what is true the call has failed for good, though its code is an expected "
+        "one."),
+    ROW(STRING, error, HAND, "", "none",
+        "What went wrong, for the report: a JSONPath or a template. Without `error_when`, a reply that has anything "
+        "there has failed, but null, false, 0 and what is empty."),
+};
+
+static const struct field limits_fields[] = {
+    ROW(COUNT, concurrency, HAND, "1..1000000", "any number",
+        "Runs at work at once. A run is at work from its first call until it has ended; further ones are queued."),
+    ROW(STRING, rate, HAND, "", "any", "How fast runs begin: `\"5/s\"`, `\"30/m\"`, `\"100/h\"`, evenly spaced."),
+    ROW(DURATION, gap, HAND, "1ms..1h", "none",
+        "At least so long from one call of the stage that changes things to the next: of any method but GET, HEAD and "
+        "OPTIONS, polls that are idempotent left out."),
+    ROW(COUNT, queue, HAND, "0..1000000", "1000",
+        "How many runs may be queued; a start beyond that is answered 503, which Spinnaker sends again."),
+};
+
+static const struct field breaker_fields[] = {
+    ROW(DURATION, window, HAND, "1s..1h", "1m", "The time that is looked back on."),
+    ROW(NUMBER, ratio, HAND, "", "0.5",
+        "It opens where so many of the calls failed (unreachable, timed out, 5xx): 0.01 to 1."),
+    ROW(COUNT, minimum, HAND, "1..1000000", "10", "It judges no fewer calls than these."),
+    ROW(DURATION, pause, HAND, "100ms..1h", "30s", "So long no call is made; then one finds out."),
+};
+
+static const struct field dedup_fields[] = {
+    ROW(TEMPLATE, key, HAND, "", "",
+        "Starts whose keys are the same text are the same work: `\"{{ parameters.app }}/{{ parameters.version }}\"`. "
+        "It "
+        "may speak of `parameters` and `caller`. Required."),
+    ROW(STRING, on_duplicate, HAND, "attach|reject|queue|supersede", "attach",
+        "While a run with this key is in flight: answer with that run; refuse the start (409); let the new run wait "
+        "until it has ended; or cancel it, and begin once it has ended."),
+};
+
+static const struct field doubt_fields[] = {
+    ROW(STRING, on_in_doubt, HAND, "fail|probe|resend",
+        "resend if the call is idempotent, probe if there is one, else fail",
+        "What becomes of the call when nobody knows whether it was acted on: the reply was lost, or the gateway "
+        "stopped "
+        "meanwhile. `resend` may do the work twice."),
+    ROW(GROUP, probe, HAND, "", "none",
+        "A call that looks for the work: what it finds takes the place of the reply; where it finds nothing the call "
+        "is "
+        "sent again. Not for a step that repeats."),
+    ROW(KEY, idempotency_key, HAND, "", "none",
+        "The upstream honours a key: the call is idempotent, and carries one in `Idempotency-Key`, or the header that "
+        "is "
+        "named, the same at each try. Not for a step that repeats."),
+};
+
+static const struct field probe_fields[] = {
+    ROW(PATH, found, HAND, "", "",
+        "What was looked for: a JSONPath or a template, as of an output. Nothing is null, false, and an empty text, "
+        "list "
+        "or object. Required."),
+    ROW(DURATION, not_found_grace, IN(stage_probe, step.not_found_grace_ms), "0s..1d", "10s",
+        "So long after the doubt began, nothing found means \"not there yet\"."),
 };
 
 static const struct field step_fields[] = {
     ROW(STRING, name, HAND, "", "",
         "As later templates say it: `NAME.body`, `NAME.headers`, `NAME.code`. A letter or `_`, then letters, digits, "
         "`_`. Required."),
+};
+
+static const struct field callback_fields[] = {
+    ROW(DURATION, timeout, IN(stage_callback, timeout_ms), "1s..365d", "1h, unless the step has a timeout",
+        "How long it waits, from the reply to the step's own call on. Not for a step that polls, which has its "
+        "`timeout`."),
+    ROW(GROUP, verify, HAND, "", "none", "How a callback shows from whom it is. Without, the URL is proof enough."),
+    ROW(BOOL, hint, IN(stage_callback, hint), "", "false",
+        "A callback decides nothing: it makes the next poll come now. For a step that polls."),
+};
+
+static const struct field verify_fields[] = {
+    ROW(STRING, type, HAND, "standard-webhooks|github|bearer", "", "Required."),
+    ROW(TEMPLATE, secret, HAND, "", "",
+        "What both sides know: `\"{{ secret.NAME }}\"`. Of standard-webhooks: `whsec_` and base64. Required."),
 };
 
 static const struct field pair_fields[] = {
@@ -186,8 +291,17 @@ TABLE(call, "A call: `request`, `status`, `cancel`, and each of `steps`");
 TABLE(auth, "`auth`");
 TABLE(tls, "`tls`");
 TABLE(retry, "`retry`");
-TABLE(repeat, "Repeating and judging: `status`, and each of `steps`");
+TABLE(repeat, "Repeating: `status`, and each of `steps`");
+TABLE(judging, "Judging: `status`, and each of `steps`");
+TABLE(capture, "`capture`");
+TABLE(callback, "`callback`, besides the settings of \"Judging\", which judge the callback's body here");
+TABLE(verify, "`verify`");
 TABLE(step, "Each of `steps`, besides a call's and a repeating step's settings");
+TABLE(limits, "`limits`");
+TABLE(breaker, "`breaker`");
+TABLE(dedup, "`dedup`");
+TABLE(doubt, "In doubt: `request`, `status`, and each of `steps`");
+TABLE(probe, "`probe`, besides a call's settings (its `retry.attempts` is 5 where it is not set)");
 TABLE(pair, "Each of `headers` and `form` in the list form");
 
 static const char *expected(enum field_type type) {
@@ -218,11 +332,15 @@ bool fields_type_fits(const struct conf *conf, enum field_type type) {
     case FIELD_COUNT: return kind == CONF_INT;
     case FIELD_NUMBER: return kind == CONF_INT || kind == CONF_REAL;
     case FIELD_SIZE: return kind == CONF_INT || kind == CONF_STRING;
+    case FIELD_STEADY: return kind == CONF_INT || kind == CONF_STRING;
     case FIELD_CODES: return kind == CONF_INT || kind == CONF_STRING;
     case FIELD_WORDS: return kind == CONF_STRING || (is_list(conf) && list_of(conf, false));
     case FIELD_LIMIT: return kind == CONF_INT || kind == CONF_REAL || kind == CONF_STRING;
     case FIELD_REDIRECTS: return kind == CONF_BOOL || kind == CONF_INT;
+    case FIELD_KEY: return kind == CONF_BOOL || kind == CONF_STRING;
     case FIELD_PAIRS: return kind == CONF_GROUP || (is_list(conf) && list_of(conf, true));
+    case FIELD_ENABLED: return kind == CONF_BOOL || kind == CONF_STRING;
+    case FIELD_CAPTURE: return kind == CONF_STRING || kind == CONF_GROUP;
     case FIELD_GROUP: return kind == CONF_GROUP;
     case FIELD_GROUPS: return is_list(conf) && list_of(conf, true);
     case FIELD_ANY:
@@ -388,9 +506,10 @@ static void add_allowed(struct buf *out, const char *allowed) {
 }
 
 void fields_print_reference(struct buf *out) {
-    static const struct field_table *const tables[] = {&fields_stage, &fields_param,  &fields_call,
-                                                       &fields_pair,  &fields_auth,   &fields_tls,
-                                                       &fields_retry, &fields_repeat, &fields_step};
+    static const struct field_table *const tables[] = {
+        &fields_stage,   &fields_limits, &fields_breaker, &fields_dedup, &fields_param,    &fields_call,
+        &fields_pair,    &fields_auth,   &fields_tls,     &fields_retry, &fields_repeat,   &fields_judging,
+        &fields_capture, &fields_step,   &fields_doubt,   &fields_probe, &fields_callback, &fields_verify};
     for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) {
         buf_addf(out, "%s### %s\n\n| setting | is | default | meaning |\n|---|---|---|---|\n", i ? "\n" : "",
                  tables[i]->title);

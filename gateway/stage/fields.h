@@ -22,8 +22,12 @@
     X(PATH, "a JSONPath such as \"$.state\"")                                    \
     X(TEMPLATE, "a string, which may be a template")                             \
     X(LIMIT, "a number, or a template in quotes")                                \
+    X(STEADY, "a duration such as \"2m\", or how many replies in a row")         \
     X(REDIRECTS, "true, false, or how many")                                     \
     X(PAIRS, "a group { name = \"…\"; } or a list ( { name = …; value = …; } )") \
+    X(ENABLED, "true, false, or \"auto\"")                                       \
+    X(CAPTURE, "\"properties\", or a group { … }")                               \
+    X(KEY, "true, or the header's name in quotes")                               \
     X(GROUP, "a group { … }")                                                    \
     X(GROUPS, "a list of groups: ( { … }, { … } )")                              \
     X(ANY, "any value")                                                          \
@@ -52,8 +56,9 @@ struct field_table {
     size_t count;
 };
 
-extern const struct field_table fields_stage, fields_param, fields_call, fields_auth, fields_tls, fields_retry,
-    fields_repeat, fields_step, fields_pair;
+extern const struct field_table fields_stage, fields_limits, fields_breaker, fields_dedup, fields_param, fields_call,
+    fields_auth, fields_tls, fields_retry, fields_repeat, fields_judging, fields_capture, fields_step, fields_pair,
+    fields_doubt, fields_probe, fields_callback, fields_verify;
 
 struct compile;
 struct stage_words;

@@ -101,28 +101,75 @@ static void make_roots(struct compile *c, const struct plan *plan) {
 
 /* In the two-step form with a status, the request runs once: rules in it are misplaced. */
 static bool misplaced_rules(struct compile *c, const struct plan *plan, size_t index, const struct conf *group) {
-    const struct conf *value = conf_find(group, "value");
-    if (plan->general || index != 0 || plan->count < 2 || !value) return false;
-    compile_fault(c, value, FAULT_INVALID,
-                  "request runs once, so it has no rules; put value and its lists into status");
+    const struct conf *rule = compile_rules_find(group);
+    if (plan->general || index != 0 || plan->count < 2 || !rule) return false;
+    compile_fault(c, rule, FAULT_INVALID, "request runs once, so it has no rules; put %s into status",
+                  strcmp(rule->name, "value") == 0 ? "value and its lists" : rule->name);
     return true;
 }
 
-static void compile_step(struct compile *c, const struct plan *plan, size_t index, struct stage_step *step) {
+/* The step whose callback.url a call of step `from` can tell: its own, or that of the next one that waits. */
+static size_t waiting_step(const struct plan *plan, size_t from) {
+    for (size_t i = from; i < plan->count; i++)
+        if (conf_find(plan->groups[i], "callback")) return i;
+    return STAGE_STEPS_MAX;
+}
+
+/* The call of a step, if it makes one, and whom it tells the URL of its callback. */
+static void compile_step_call(struct compile *c, const struct plan *plan, size_t index, const char *of,
+                              enum compile_call_kind kind, struct stage_step *step) {
     const struct conf *group = plan->groups[index];
-    bool is_status = !plan->general && index == 1, repeats = is_status || conf_find(group, "value");
+    bool calls = conf_find(group, "url") || !conf_find(group, "callback");
+    step->callback_step = waiting_step(plan, index);
+    c->scope.step_call = true;
+    c->scope.callback = step->callback_step < STAGE_STEPS_MAX;
+    c->callback_used = false;
+    if (calls) compile_call(c, group, of, kind, &step->call);
+    else compile_waiting(c, group, of, &step->call);
+    if (!c->callback_used) step->callback_step = STAGE_STEPS_MAX;
+    c->scope.step_call = c->scope.callback = false;
+}
+
+static void check_callbacks_told(struct compile *c, const struct plan *plan, const struct stage_step *steps) {
+    for (size_t i = 0; i < plan->count; i++) {
+        bool told = false;
+        if (!steps[i].callback) continue;
+        for (size_t j = 0; j <= i; j++) told |= steps[j].callback_step == i;
+        if (!told)
+            compile_fault(c, conf_find(plan->groups[i], "callback"), FAULT_INVALID,
+                          "nobody is told where to call back: no call up to this step has {{ callback.url }} in it");
+    }
+}
+
+static void compile_step(struct compile *c, const struct plan *plan, size_t index, struct stage_step *step) {
+    const struct conf *group = plan->groups[index], *callback = conf_find(group, "callback");
+    bool is_status = !plan->general && index == 1, polls = compile_rules_find(group) != NULL;
+    bool repeats = (is_status && !callback) || polls;
     const char *of = !plan->general ? plan->names[index]
                                     : arena_printf(c->arena, "the step \"%s\"", plan->names[index]);
-    struct field_place places[] = {{&fields_call, &step->call}, {&fields_repeat, step}, {&fields_step, NULL}};
+    struct field_place places[] = {{&fields_call, &step->call},
+                                   {&fields_repeat, step},
+                                   {&fields_judging, &step->rules},
+                                   {&fields_doubt, NULL},
+                                   {&fields_step, NULL}};
     enum compile_call_kind kind = plan->general ? COMPILE_STEP : is_status ? COMPILE_STATUS : COMPILE_REQUEST;
     step->name = plan->names[index];
     step->every_ms = 5000;
-    step->timeout_ms = repeats ? HOUR_MS : 0;
+    step->timeout_ms = repeats || (callback && !conf_find(callback, "timeout")) ? HOUR_MS : 0;
     compile_call_defaults(&step->call);
-    fields_read(c, group, of, places, plan->general ? 3 : 2);
-    c->scope.steps = index;
-    compile_call(c, group, of, kind, &step->call);
-    if (!misplaced_rules(c, plan, index, group)) compile_rules(c, group, of, is_status, step);
+    fields_read(c, group, of, places, plan->general ? 5 : 4);
+    c->scope.steps = c->scope.outputs = index;
+    compile_step_call(c, plan, index, of, kind, step);
+    if (!misplaced_rules(c, plan, index, group)) compile_rules(c, group, of, is_status && !callback, step);
+    if (step->rules.exist && !step->call.method[0])
+        compile_fault(c, compile_rules_find(group), FAULT_INVALID,
+                      "%s has no url, so it gets no reply to judge; what judges the callback stands in callback", of);
+    step->callback = compile_callback(c, callback, of, step->rules.exist);
+    compile_doubt(c, group, of, step);
+    compile_capture(c, conf_find(group, "capture"), &step->capture);
+    if (step->capture.properties && step->callback)
+        compile_fault(c, conf_find(group, "capture"), FAULT_INVALID,
+                      "capture reads the reply to a call, and %s waits for a callback; make two steps of it", of);
     c->scope.steps = index + 1;
     compile_outputs(c, conf_find(group, "outputs"), &step->outputs, &step->output_count);
 }
@@ -134,7 +181,7 @@ static void compile_cancel(struct compile *c, const struct conf *group) {
     compile_call_defaults(call);
     fields_read(c, group, "cancel", &place, 1);
     c->steps_used = 0;
-    c->scope.steps = c->stage->step_count;
+    c->scope.steps = c->scope.outputs = c->stage->step_count;
     compile_call(c, group, "cancel", COMPILE_CANCEL, call);
     c->stage->cancel = call;
     c->stage->cancel_needs = c->steps_used;
@@ -160,25 +207,44 @@ static void compile_hosts(struct compile *c, const struct conf *at) {
     c->stage->host_count = hosts.count;
 }
 
+static void read_enabled(struct compile *c, const struct conf *at) {
+    if (!at || !fields_type_fits(at, FIELD_ENABLED)) return;
+    if (at->kind == CONF_STRING && !text_is(at->string, "auto"))
+        compile_fault(c, at, FAULT_INVALID, "enabled: \"%.*s\" is not true, false or \"auto\"", TEXT_ARG(at->string));
+    c->may_lack = at->kind == CONF_STRING || !at->truth;
+    if (at->kind == CONF_BOOL && !at->truth) c->stage->disabled = "its definition says enabled = false";
+}
+
+static void explain_lacked(struct compile *c) {
+    if (!c->lacked || c->stage->disabled) return;
+    bool several = strchr(c->lacked, ',') != NULL;
+    c->stage->disabled = arena_printf(c->arena, "it needs the secret%s %s; docs/operations.md says how one is set",
+                                      several ? "s" : "", c->lacked);
+}
+
 static void compile_top(struct compile *c, const struct conf *top) {
     const struct conf *name = conf_find(top, "name"), *params = conf_find(top, "parameters");
     struct stage *stage = c->stage;
     struct field_place place = {&fields_stage, stage};
     struct plan plan = {0};
     fields_read(c, top, "a definition", &place, 1);
+    read_enabled(c, conf_find(top, "enabled"));
     if (!name) compile_fault(c, top, FAULT_INVALID, "a definition needs a name: name = \"…\"");
     else if (name->kind == CONF_STRING && name->string.len) compile_name_check(c, name, "stage", COMPILE_STAGE_NAME);
     if (params && fields_type_fits(params, FIELD_GROUPS)) compile_params(c, params);
     make_plan(c, top, &plan);
     make_roots(c, &plan);
+    compile_limits(c, top);
     struct stage_step *steps = arena_array_of(c->arena, struct stage_step, plan.count);
+    stage->steps = steps; /* what templates may say of a step depends on it */
     for (size_t i = 0; i < plan.count; i++) compile_step(c, &plan, i, &steps[i]);
-    stage->steps = steps;
+    check_callbacks_told(c, &plan, steps);
     stage->step_count = plan.count;
     compile_cancel(c, conf_find(top, "cancel"));
-    c->scope.steps = plan.count;
+    c->scope.steps = c->scope.outputs = plan.count;
     compile_outputs(c, conf_find(top, "outputs"), &stage->outputs, &stage->output_count);
     compile_hosts(c, conf_find(top, "hosts"));
+    explain_lacked(c);
 }
 
 static void finish(struct compile *c) {

@@ -12,6 +12,7 @@
 
 #include "base/fault.h"
 #include "base/mem.h"
+#include "config/limits.h"
 #include "lang/json.h"
 #include "lang/jsonpath.h"
 #include "lang/template.h"
@@ -63,6 +64,7 @@ struct stage_tls {
 struct stage_call {
     const char *method; /* upper case */
     const struct template *url;
+    const char *unix_socket; /* what is connected to in place of the URL's host; NULL: the host */
     const struct stage_header *headers;
     size_t header_count;
     const struct template *body;     /* NULL: none */
@@ -75,8 +77,13 @@ struct stage_call {
     int64_t connect_timeout_ms, call_timeout_ms, max_reply_bytes;
     unsigned follow_redirects; /* how many; 0: none */
     bool idempotent;           /* default: by the method (RFC 9110, 9.2.2) */
-    unsigned retry_attempts;   /* further tries of a call that failed in a way that allows one */
+    const char
+        *idempotency_header; /* NULL: none. It carries the same value at each try, and the upstream knows it again */
+    unsigned retry_attempts; /* further tries of a call that failed in a way that allows one */
     int64_t retry_delay_ms, retry_max_delay_ms;
+    int64_t retry_budget_ms;  /* from the first failure in a row to the last try; 0: none */
+    struct code_set retry_on; /* codes after which it may be tried again; call/policy says which of them count */
+    bool retry_on_given;      /* by the definition */
 };
 
 struct stage_words {
@@ -84,16 +91,50 @@ struct stage_words {
     size_t count;
 };
 
-/* How a reply of a repeating step is judged. */
+/* A bare expression of the template language, over all names and the reply at hand. */
+struct stage_condition {
+    const struct template *holds; /* NULL: there is none */
+    const char *source;           /* as written, for people */
+};
+
+/* How a reply is judged: of a repeating step, and of a callback. */
 struct stage_rules {
-    bool exist; /* the step has rules, so it repeats */
+    bool exist; /* value or a condition: the step repeats until they decide. The error settings alone do not make it */
+    bool use_roots; /* a condition, a threshold or `error`: judging needs the run's values, not the reply alone */
     const struct jsonpath *value;
     struct stage_words success, failure, canceled, running, warn;
+    struct stage_condition success_when, failure_when, canceled_when, running_when, warn_when;
+    struct stage_condition error_when;
+    const struct jsonpath *error_path; /* what went wrong: a path, or a template; at most one of the two */
+    const struct template *error;
+    int64_t success_for_ms;          /* success has to last so long, */
+    int64_t success_polls;           /* or for so many replies in a row; both 0: the first one does */
     bool unknown_fails;              /* unknown = "fail" */
     const struct jsonpath *progress; /* a number 0…100 becomes `percent`; text becomes the message */
     const struct jsonpath *message;
     /* prometheus-gate and its like: the value is a number that has to meet a threshold. NULL without one. */
     const struct template *at_most, *at_least;
+};
+
+/* What is read out of a reply that is a log; see call/capture. */
+enum stage_framing { FRAMING_BY_TYPE, FRAMING_NONE, FRAMING_DOCKER };
+enum stage_missing { MISSING_WARN, MISSING_IGNORE, MISSING_FAIL };
+struct stage_capture {
+    bool properties;
+    enum stage_framing framing;
+    enum stage_missing missing; /* what it means that nothing was found */
+};
+
+/* How a callback shows from whom it is. */
+enum stage_verify { VERIFY_NONE, VERIFY_STANDARD_WEBHOOKS, VERIFY_GITHUB, VERIFY_BEARER };
+
+/* That a step waits to be called back. */
+struct stage_callback {
+    int64_t timeout_ms; /* of the waiting; 0: the step's own is all */
+    bool hint;          /* it decides nothing, and only makes the next poll come now */
+    enum stage_verify verify;
+    const struct template *secret; /* of verify; NULL where there is none */
+    struct stage_rules rules;      /* of its body; where they do not exist, every callback is success */
 };
 
 struct stage_output {
@@ -102,24 +143,46 @@ struct stage_output {
     const struct template *expression; /* over all names; exactly one of the two */
 };
 
+/* What becomes of a call that is not idempotent, when nobody knows whether it was acted on. */
+enum stage_doubt { DOUBT_FAIL, DOUBT_RESEND, DOUBT_PROBE };
+
 struct stage_step {
-    const char *name; /* "request" and "status" in the two-step form */
-    struct stage_call call;
+    const char *name;       /* "request" and "status" in the two-step form */
+    struct stage_call call; /* its `url` is NULL in a step that only waits for its callback */
+    enum stage_doubt in_doubt;
+    const struct stage_probe *probe; /* of DOUBT_PROBE; else NULL */
     struct stage_rules rules;
+    const struct stage_callback *callback; /* or NULL */
+    size_t callback_step;       /* for which step callback.url stands in this one's call; STAGE_STEPS_MAX: none */
     int64_t every_ms;           /* from one poll to the next; repeating steps */
     int64_t max_every_ms;       /* the longest, with backoff or adaptive */
     double backoff;             /* by this factor `every` grows from poll to poll; 1: not at all */
     bool adaptive;              /* poll where the stage's runs used to end */
     int64_t timeout_ms;         /* of the whole step; 0: none of its own */
     int64_t not_found_grace_ms; /* so long after the step began a 404 means "not yet" */
+    struct stage_capture capture;
     const struct stage_output *outputs;
     size_t output_count;
+};
+
+/* What becomes of a start of work that is in flight. */
+enum stage_duplicate { DUPLICATE_ATTACH, DUPLICATE_REJECT, DUPLICATE_QUEUE, DUPLICATE_SUPERSEDE };
+struct stage_dedup {
+    const struct template *key; /* over parameters and caller */
+    enum stage_duplicate on_duplicate;
+};
+
+/* Looks for what a call in doubt may have begun. */
+struct stage_probe {
+    struct stage_step step;    /* its call, always idempotent, and not_found_grace_ms; it has no rules */
+    struct stage_output found; /* of its reply: the work, as the body of the step's reply; or nothing */
 };
 
 struct stage {
     struct arena *arena;
     const char *name, *label, *description;
-    const char *file; /* as it was read: "stages.d/load-test.conf" */
+    const char *file;     /* as it was read: "stages.d/load-test.conf" */
+    const char *disabled; /* why it is not to be offered, a sentence; NULL: it is */
     const struct param *params;
     size_t param_count;
     const struct stage_step *steps;
@@ -127,12 +190,17 @@ struct stage {
     const struct stage_call *cancel;    /* or NULL */
     size_t cancel_needs;                /* the cancel call can be rendered once this many steps have replied */
     bool names_headers;                 /* a template speaks of the headers of a step's reply: runs keep them */
+    bool names_outputs;                 /* the same of a step's outputs */
     const struct stage_output *outputs; /* of the last step's last reply */
     size_t output_count;
     const char *const *hosts; /* further origins or hosts that URLs from replies may lead to */
     size_t host_count;
-    int64_t timeout_ms;       /* of the whole run; 0: none */
-    const char *const *roots; /* names by root index, ROOT_STEPS + step_count of them */
+    int64_t timeout_ms;               /* of the whole run; 0: none */
+    int64_t orphan_after_ms;          /* canceled when nobody has looked at it for so long; 0: never */
+    const struct limits *limits;      /* of its runs: concurrency, rate, queue; NULL: none */
+    const struct limits *call_limits; /* of its calls: gap, breaker; NULL: none */
+    const struct stage_dedup *dedup;  /* NULL: none */
+    const char *const *roots;         /* names by root index, ROOT_STEPS + step_count of them */
     /* What a run pins: the definition's text and every template it read, so that it can be compiled again after a
      * restart. */
     const char *source; /* JSON: {"file": …, "text": …, "includes": {path: text, …}, "templates": {name: text, …}} */
@@ -146,6 +214,7 @@ struct stage {
 struct stage_context {
     const char *templates;                             /* the directory of template files */
     bool (*secret_known)(void *arg, const char *name); /* NULL: every secret is taken as known */
+    bool no_callbacks; /* nobody could call back: there is no URL to tell; definitions that need one are refused */
     void *arg;
 };
 

@@ -13,6 +13,7 @@ struct store_driver {
     bool (*each_open)(void *state, bool (*fn)(void *arg, const struct store_record *record), void *arg,
                       struct fault *fault);
     char *(*definition)(void *state, const char *hash, struct fault *fault);
+    char *(*key)(void *state, struct fault *fault);
 };
 
 void store_answer(struct store_op *op);           /* posts `done` to the op's loop; the op is no longer the store's */

@@ -194,6 +194,17 @@ static char *sqlite_definition(void *state, const char *hash, struct fault *faul
     return source;
 }
 
+static char *sqlite_key(void *state, struct fault *fault) {
+    struct sqlite *store = state;
+    char *key;
+    pthread_mutex_lock(&store->reading);
+    int rc = sqlite_op_key(&store->file.reader, &key);
+    if (rc != SQLITE_OK) sqlite_op_fault(fault, store->file.path, store->file.reader.db, rc);
+    else if (!key) fault_set(fault, FAULT_IO, store->file.path, "the store's key is gone");
+    pthread_mutex_unlock(&store->reading);
+    return key;
+}
+
 /* ---- opening ---- */
 
 static bool start_threads(struct sqlite *store, struct fault *fault) {
@@ -259,4 +270,5 @@ const struct store_driver sqlite_driver = {
     .ready = sqlite_ready,
     .each_open = sqlite_each_open,
     .definition = sqlite_definition,
+    .key = sqlite_key,
 };

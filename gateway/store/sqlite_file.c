@@ -15,6 +15,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/digest.h"
+
 #define APPLICATION_ID 0x53444F52 /* "SDOR", so that another program's database is not taken for ours */
 #define BUSY_MS 5000
 
@@ -31,7 +33,8 @@ static const char *const migrations[] = {
     "CREATE INDEX runs_open ON runs (created_ms) WHERE ended_ms = 0;"
     "CREATE INDEX runs_ended ON runs (ended_ms) WHERE ended_ms <> 0;"
     "CREATE INDEX runs_definition ON runs (definition);"
-    "CREATE TABLE definitions (hash TEXT PRIMARY KEY NOT NULL, source TEXT NOT NULL);"};
+    "CREATE TABLE definitions (hash TEXT PRIMARY KEY NOT NULL, source TEXT NOT NULL);",
+    "CREATE TABLE keys (name TEXT PRIMARY KEY NOT NULL, value TEXT NOT NULL);"};
 _Static_assert(sizeof migrations / sizeof *migrations == TABLES_VERSION, "the version is the number of migrations");
 
 /* The file's real path, so that one database has one lock file however it is named. */
@@ -174,10 +177,27 @@ static bool check_tables(struct sqlite_file *file, struct fault *fault) {
     return rc == SQLITE_OK || sqlite_op_fault(fault, file->path, file->writer.db, rc);
 }
 
+/* Made once; whoever copies the file copies it too. */
+static bool make_key(struct sqlite_file *file, struct fault *fault) {
+    unsigned char chance[32];
+    char *key;
+    int rc = sqlite_op_key(&file->writer, &key);
+    if (rc == SQLITE_OK && !key) {
+        struct buf made;
+        digest_random(chance, sizeof chance);
+        buf_init(&made, 2 * sizeof chance);
+        buf_add_hex(&made, chance, sizeof chance);
+        rc = sqlite_op_add_key(&file->writer, buf_cstr(&made));
+        buf_fini(&made);
+    }
+    mem_free(key);
+    return rc == SQLITE_OK || sqlite_op_fault(fault, file->path, file->writer.db, rc);
+}
+
 bool sqlite_file_open(struct sqlite_file *file, const char *path, struct fault *fault) {
     *file = (struct sqlite_file){.lock_fd = -1};
     return find_path(file, path, fault) && take_lock(file, fault) && make_file(file, fault) &&
-           open_writer(file, fault) && open_reader(file, fault) && check_tables(file, fault);
+           open_writer(file, fault) && open_reader(file, fault) && check_tables(file, fault) && make_key(file, fault);
 }
 
 /* The reader goes first: the last connection to close moves the WAL into the file, and that has to be the writer. */

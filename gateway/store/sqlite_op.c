@@ -44,6 +44,8 @@
     X(ROW, "SELECT " RECORD " FROM runs WHERE seq = ?")                                                          \
     X(EACH_OPEN, "SELECT " RECORD " FROM runs WHERE ended_ms = 0 ORDER BY created_ms, seq")                      \
     X(DEFINITION, "SELECT source FROM definitions WHERE hash = ?")                                               \
+    X(ADD_KEY, "INSERT INTO keys (name, value) VALUES ('callbacks', ?) ON CONFLICT DO NOTHING")                  \
+    X(KEY, "SELECT value FROM keys WHERE name = 'callbacks'")                                                    \
     X(PROBE, "PRAGMA user_version = " TEXT_OF(TABLES_VERSION)) /* writes a page, changes nothing */
 
 enum statement {
@@ -397,6 +399,24 @@ int sqlite_op_definition(struct sqlite_connection *c, const char *hash, char **r
     bind_cstr(s, 1, hash);
     rc = sqlite3_step(s);
     if (rc == SQLITE_ROW) *ret_source = mem_strdup(column_cstr(s, 0));
+    return settle(s, rc);
+}
+
+int sqlite_op_add_key(struct sqlite_connection *c, const char *key) {
+    sqlite3_stmt *s;
+    int rc = prepare(c, STATEMENT_ADD_KEY, &s);
+    if (rc != SQLITE_OK) return rc;
+    bind_cstr(s, 1, key);
+    return settle(s, sqlite3_step(s));
+}
+
+int sqlite_op_key(struct sqlite_connection *c, char **ret_key) {
+    sqlite3_stmt *s;
+    *ret_key = NULL;
+    int rc = prepare(c, STATEMENT_KEY, &s);
+    if (rc != SQLITE_OK) return rc;
+    rc = sqlite3_step(s);
+    if (rc == SQLITE_ROW) *ret_key = mem_strdup(column_cstr(s, 0));
     return settle(s, rc);
 }
 

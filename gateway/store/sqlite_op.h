@@ -7,7 +7,7 @@
 
 #include "store/store.h"
 
-#define TABLES_VERSION 1 /* of the tables, as sqlite_file makes them */
+#define TABLES_VERSION 2 /* of the tables, as sqlite_file makes them */
 #define STATEMENTS_MAX 32
 
 struct sqlite_connection { /* of one thread at a time */
@@ -28,6 +28,9 @@ bool sqlite_op_fails_alone(int rc); /* of sqlite_op_write: the transaction is as
 int sqlite_op_each_open(struct sqlite_connection *c, bool (*fn)(void *arg, const struct store_record *record),
                         void *arg);
 int sqlite_op_definition(struct sqlite_connection *c, const char *hash, char **ret_source); /* GIVES; NULL: none */
+
+int sqlite_op_add_key(struct sqlite_connection *c, const char *key); /* where there is none yet */
+int sqlite_op_key(struct sqlite_connection *c, char **ret_key);      /* GIVES; NULL: none */
 
 int sqlite_op_prepare_all(struct sqlite_connection *c); /* so that an altered schema is met now */
 void sqlite_op_disconnect(struct sqlite_connection *c);

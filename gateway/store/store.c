@@ -80,6 +80,10 @@ char *store_definition(struct store *store, const char *hash, struct fault *faul
     return store->driver->definition(store->state, hash, fault);
 }
 
+char *store_key(struct store *store, struct fault *fault) {
+    return store->driver->key(store->state, fault);
+}
+
 /* ---- for drivers ---- */
 
 static void call_done(void *arg) {

@@ -104,4 +104,8 @@ bool store_each_open(struct store *store, bool (*fn)(void *arg, const struct sto
                      struct fault *fault);
 char *store_definition(struct store *store, const char *hash, struct fault *fault); /* GIVES; NULL with a fault */
 
+/* The store's key: 64 hexadecimal digits of chance, made once with the store and never changed, for signing what has to
+ * be recognised after a restart. Blocking. GIVES; NULL with a fault. */
+char *store_key(struct store *store, struct fault *fault);
+
 #endif

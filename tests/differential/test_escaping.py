@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 import urllib.parse
 import xml.etree.ElementTree as xml
 
@@ -21,13 +22,17 @@ def texts():
         yield "".join(rng.choice(NASTY) for _ in range(rng.randint(1, 12)))
 
 
-def rendered(place, template, values):
+def rendered(place, template, values, blocks=True):
+    """Each value put in as it is, and once more as the text that {% set %} with a block made of it."""
     tasks = [{"place": place, "template": template, "vars": {"p": value}} for value in values]
-    return list(zip(values, render(tasks)))
+    if blocks:
+        block = "{% set b %}{{ p }}{% endset %}" + re.sub(r"\bp\b", "b", template)
+        tasks += [{**task, "template": block} for task in tasks]
+    return list(zip(values * 2 if blocks else values, render(tasks)))
 
 
 def test_json_gives_back_the_value():
-    template = """{"in": "<{{ p }}>", "bare": {{ p }}, "{{ p }}": [{% for x in [p, p] %}{{ x }}, "{{ x }}",{% endfor %}],
+    template = """{"in": "<{{ p }}>", "bare": {{ p }}, "{{ p }}": [{% for x in [p, 5, p] if x is string %}{{ x }}, "{{ x }}",{% endfor %}],
                    {% if p %}"member": {{ {p: [p]} }},{% endif %}}"""
     for value, answer in rendered("json", template, list(texts())):
         if value in ("in", "bare", "member"):
@@ -48,7 +53,7 @@ def test_json_values_of_every_kind():
             return [value(depth - 1) for _ in range(rng.randint(0, 3))]
         return [None, True, rng.randint(-2**63, 2**63 - 1), rng.random() * 10 ** rng.randint(-300, 300), "".join(rng.choice(NASTY) for _ in range(5)), 0][kind]
 
-    for given, answer in rendered("json", '[{{ p }}, {"a": {{ p }} }, {% for x in [p] %}{{ x }}{% endfor %}]', [value(3) for _ in range(1000)]):
+    for given, answer in rendered("json", '[{{ p }}, {"a": {{ p }} }, {% for x in [p] %}{{ x }}{% endfor %}]', [value(3) for _ in range(1000)], blocks=False):
         assert json.loads(answer["result"]) == [given, {"a": given}, given], (SEED, given, answer)
 
 

@@ -49,7 +49,7 @@ def test_json(place):
     done = check(place, "--json")
     assert done.returncode == 1
     assert json.loads(done.stdout) == {"ok": False, "definitions": [{
-        "file": "stages.d/bad.conf", "stage": "bad", "ok": False, "warnings": [], "mistakes": [{
+        "file": "stages.d/bad.conf", "stage": "bad", "ok": False, "disabled": None, "warnings": [], "mistakes": [{
             "file": "stages.d/bad.conf", "line": 4, "kind": "undefined",
             "message": 'unknown setting "metod" in request; did you mean "method"?'}]}]}
 
@@ -70,6 +70,21 @@ def test_two_files_of_one_name(place):
     found = json.loads(done.stdout)["definitions"]
     assert done.returncode == 1
     assert [one["mistakes"][0]["kind"] for one in found] == ["conflict", "conflict"]
+
+
+def test_disabled_is_no_mistake(place):
+    (place / "stages.d/a.conf").write_text('enabled = "auto";\n' + SECRET)
+    (place / "stages.d/b.conf").write_text("enabled = false;\n" + GOOD % "b")
+    (place / "stages.d/c.conf").write_text("enabled = false;\n" + BAD)
+    done = check(place)
+    assert done.returncode == 1
+    assert "stages.d/a.conf: disabled: it needs the secret a_key; docs/operations.md says how one is set\n" in done.stdout
+    assert "stages.d/b.conf: disabled: its definition says enabled = false\n" in done.stdout
+    assert done.stdout.endswith("3 definitions, 1 mistake, 0 warnings, 2 disabled\n")
+    (place / "stages.d/c.conf").unlink()
+    assert check(place).returncode == 0
+    shown = json.loads(check(place, "--json", STAGEDOOR_SECRET_A_KEY="x").stdout)
+    assert [one["disabled"] for one in shown["definitions"]] == ["its definition says enabled = false", None]
 
 
 def test_warning_is_no_mistake(place):

@@ -235,6 +235,25 @@ def test_steps_hand_on_what_they_got(gateway, upstream):
     assert upstream.got("POST")[0].json() == {"code": 200, "tag": "e1"}
 
 
+def test_steps_hand_on_their_outputs(gateway, upstream):
+    """What one step made of its reply is known by name to the steps behind it, also where its reply was long."""
+    text = """
+        name = "three";
+        steps = ( { name = "find"; url = "URL/find"; outputs = { mine = "$.items[?@.owner == 'me'].id"; }; },
+                  { name = "start"; method = "POST"; url = "URL/start/{{ find.outputs.mine | first }}"; body = "{\\"all\\": {{ find.outputs }}}";
+                    outputs = { job = "job-{{ body.job }}"; }; },
+                  { name = "look"; url = "URL/look?job={{ start.outputs.job }}"; outputs = { state = "$.state"; }; } );
+        outputs = { said = "{{ look.outputs.state | upper }} {{ start.outputs.job }}"; };
+    """.replace("URL", upstream.url)
+    upstream.on("GET", "/find", reply(200, {"items": [{"id": 1}, {"id": "b/c", "owner": "me"}]}))
+    upstream.on("POST", "/start/b%2Fc", reply(200, {"job": 7}))
+    upstream.on("GET", "/look", reply(200, {"state": "fine"}))
+    report = gateway(stages={"three": text}).client().run("three")
+    assert report["outputs"] == {"mine": ["b/c"], "job": "job-7", "state": "fine", "said": "FINE job-7"}, report
+    assert upstream.got("POST")[0].json() == {"all": {"mine": ["b/c"]}}
+    assert upstream.got("GET", "/look")[0].query == "job=job-7"
+
+
 def test_pace_of_polls(gateway, upstream):
     script_job(upstream, *["running"] * 5, "done")
     gw = gateway(stages={"job": job_stage(upstream.url, status={"every": "300ms"})})

@@ -67,6 +67,17 @@ def test_broken_file_keeps_the_old_one_in_force(gateway, upstream):
     assert client.metrics()["stagedoor_stage_broken", frozenset({("stage", "job")})] == 0
 
 
+def test_log_shows_the_line_of_a_template(gateway, upstream):
+    """As `check` does: the line and a caret below what is wrong, at the start and at a reload."""
+    wrong = call_stage(upstream.url, body='[{{ 1 +* 2 }}]')
+    gw = gateway(stages={"call": wrong})
+    (line,) = [line for line in gw.wait_log(event="definition_broken")]
+    assert line["lines"] == "[{{ 1 +* 2 }}]\n       ^", line
+    gw.put_stage("call", wrong.replace("+*", "+ *"))
+    wait_until(lambda: len(gw.log(event="definition_broken")) == 2, "the reload to be logged", 5)
+    assert gw.log(event="definition_broken")[1]["lines"] == "[{{ 1 + * 2 }}]\n        ^"
+
+
 def test_file_that_was_broken_from_the_start(gateway, upstream):
     script_job(upstream, "done")
     gw = gateway(stages={"job": job_stage(upstream.url), "bad": 'name = "bad";\nrequest = {\n'})

@@ -11,7 +11,7 @@ from helpers.gateway import BINARY, ROOT, command
 from helpers.jobs import Jobs, call_stage, job_stage, script_job
 from helpers.services import shipped, templates
 from helpers.upstream import reply
-from helpers.wait import free_port
+from helpers.wait import free_port, wait_until
 
 
 @pytest.fixture
@@ -43,6 +43,62 @@ def test_run_that_ends_otherwise(gw, upstream, state, status):
     script_job(upstream, state)
     done = tool(gw, "run", "job")
     assert done.returncode == status and word in done.stdout, done
+
+
+def test_explain(gw, upstream):
+    script_job(upstream, *["running"] * 3, reply(503, "busy"), *["mystery"] * 2, "failed")
+    run = gw.client().run("job")
+    answer = gw.client().get(f"/runs/{run['id']}/explain")
+    assert answer.status == 200, answer
+    told = answer.json()
+    calls = [(one["step"], one["count"], one["code"], one["verdict"], one["rule"]) for one in told["calls"]]
+    assert calls == [
+        ("request", 1, 201, "succeeded", None),
+        ("status", 3, 200, "running", '$.state is "running"'),
+        ("status", 1, 503, "again", "the upstream answered 503"),
+        ("status", 2, 200, "running", '$.state is "mystery", which no list names'),
+        ("status", 1, 200, "failed", '$.state is "failed"'),
+    ]
+    assert (told["status"], told["reason"], told["next"], told["leftOut"]) == ("TERMINAL", "upstream_failed", None, 0)
+    done = tool(gw, "explain", run["id"], "--json")
+    assert done.returncode == 0 and json.loads(done.stdout) == told
+    done = tool(gw, "explain", run["id"])
+    assert done.returncode == 0 and '$.state is "mystery", which no list names' in done.stdout, done
+    assert tool(gw, "explain", "01HZZZZZZZZZZZZZZZZZZZZZZZ").returncode == 2
+
+
+def test_explain_of_a_run_in_flight(gw, upstream):
+    """What it waits for, and by when; and after a crash, what was on disk."""
+    Jobs(upstream, hold=True)
+    client = gw.client()
+    run = client.started("job")
+    upstream.wait_for(2, "GET")
+    told = wait_until(lambda: told_of(client, run, "waiting"), "it waits")
+    assert told["next"]["step"] == "status" and told["next"]["at"] and told["deadline"], told
+    assert tool(gw, "explain", run["id"]).stdout.count("running") >= 1
+    gw.restart()
+    again = gw.client().get(f"/runs/{run['id']}/explain").json()
+    assert again["calls"][0] == told["calls"][0], again
+    gw.client().cancel(run["id"])
+    gw.client().wait_end(run["id"])
+    last = gw.client().get(f"/runs/{run['id']}/explain").json()["calls"][-1]
+    assert (last["step"], last["call"], last["verdict"]) == ("cancel", "cancel", "succeeded"), last
+
+
+def told_of(client, run, state):
+    told = client.get(f"/runs/{run['id']}/explain").json()
+    return told if told["state"] == state else None
+
+
+def test_explain_masks_secrets(gateway, upstream):
+    gw = gateway(
+        stages={"job": job_stage(upstream.url, request={"headers": {"X": "{{ secret.hush }}"}})},
+        secrets={"hush": "tell-nobody"},
+    )
+    script_job(upstream, "tell-nobody", "failed")
+    run = gw.client().run("job")
+    answer = gw.client().get(f"/runs/{run['id']}/explain")
+    assert "tell-nobody" not in answer.text and '***' in answer.text, answer
 
 
 def test_run_with_mistakes(gw):

@@ -59,7 +59,8 @@ def test_printed_lines(run):
     done = subprocess.run(["bash", "-c", line.replace("duration=5", "duration=1")], capture_output=True, text=True)
     assert done.returncode == 0 and "p99_ms" in done.stdout, done
     assert {one["name"]: one["state"] for one in client.get("/stages").json()["stages"]} == {
-        "docker-image-labels": "ok", "load-test": "ok", "prometheus-gate": "ok",
+        "container-job": "disabled", "docker-image-labels": "ok", "kubernetes-job": "disabled", "load-test": "ok",
+        "prometheus-gate": "ok",
     }  # fmt: skip
 
 

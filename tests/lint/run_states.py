@@ -35,10 +35,10 @@ def comments(source, functions):
     """What stands before a function, or beside its first line."""
     said = {}
     for name in functions:
-        found = re.search(rf"(?:/\*((?:(?!\*/).)*?)\*/\n)?static void {name}\(struct move \*m\) \{{(?: */\*(.*?)\*/)?", source,
+        found = re.search(rf"(?:/\*((?:(?!\*/).)*?)\*/\n)?(?:static )?void {name}\(struct move \*m\) \{{(?: */\*(.*?)\*/)?", source,
                           re.S)
         if not found:
-            raise SystemExit(f"run_states: run.c has no function {name}")
+            raise SystemExit(f"run_states: gateway/run/run*.c have no function {name}")
         said[name] = " ".join((found.group(2) or found.group(1) or "").replace("\n *", " ").split())
     return said
 
@@ -46,6 +46,7 @@ def comments(source, functions):
 def page(root):
     header = (root / "gateway/run/run.h").read_text()
     source = (root / "gateway/run/run.c").read_text()
+    sources = "".join(part.read_text() for part in sorted((root / "gateway/run").glob("run*.c")))
     states, events, moves = rows(header, "RUN_STATES"), rows(header, "RUN_EVENTS"), table(source)
     for state, _ in states:
         if len(moves.get(state, [])) != len(events):
@@ -58,7 +59,7 @@ def page(root):
               "|---" * (len(events) + 1) + "|"]
     lines += [f"| **{state}** | " + " | ".join(moves[state]) + " |" for state, _ in states]
     functions = list(dict.fromkeys(name for state, _ in states for name in moves[state]))
-    said = comments(source, functions)
+    said = comments(sources, functions)
     lines += ["\n## Functions\n", "| function | |", "|---|---|"]
     lines += [f"| `{name}` | {said[name]} |" for name in functions if said[name]]
     return "\n".join(lines) + "\n"

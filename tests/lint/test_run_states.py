@@ -14,9 +14,10 @@ def check(root):
 
 
 def copy(to):
-    for path in ("gateway/run/run.h", "gateway/run/run.c", "docs/run-states.md"):
-        (to / path).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(HOME / path, to / path)
+    for path in (*HOME.glob("gateway/run/run*.[ch]"), HOME / "docs/run-states.md"):
+        copied = to / path.relative_to(HOME)
+        copied.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, copied)
     return to
 
 

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "run/callback.h"
 #include "run/mask.h"
 #include "run/run.h"
 
@@ -33,20 +34,33 @@ struct rig {
     bool changed;
     /* the upstream */
     enum run_call under_way;
-    unsigned sends[STAGE_STEPS_MAX], cancel_sends; /* calls begun, over all lives */
-    bool may_have_acted[STAGE_STEPS_MAX];          /* the last call of the step that nobody may repeat */
+    unsigned sends[STAGE_STEPS_MAX], cancel_sends, probe_sends;   /* calls begun, over all lives */
+    bool may_have_acted[STAGE_STEPS_MAX];                         /* as far as the gateway can know */
+    unsigned acted[STAGE_STEPS_MAX];                              /* what the upstream did, whoever knows */
+    enum { RIG_LOST_ACTED, RIG_LOST_IDLE, RIG_LOST_CHANCE } lost; /* of a call without a reply: did it act? */
     /* the rest of the world */
     int64_t timer_ms; /* 0: none */
     bool over, accepted, hold_calls;
+    bool queued;                   /* it is made as one whose turn has not come */
+    bool held, admitted;           /* a call waits for its turn; has got it */
+    bool (*busy)(struct rig *rig); /* whether the next call has to wait; NULL: it never has */
     unsigned unknown_words, undone;
     char *end_text; /* the record of the end */
+    /* callbacks, by whoever sends them: those that were taken, and those of them that were answered so */
+    struct rig_sent {
+        size_t step;
+        char mark[INBOX_MARK_SIZE];
+        bool answered;
+    } sent[64];
+    unsigned sent_count;
 };
 
 static const char rig_two_steps[] =
-    "name = \"job\"; request = { url = \"http://up.test/jobs\"; };"
+    "name = \"job\"; request = { url = \"http://up.test/jobs\"; body = \"[{{ callback.url }}]\"; };"
     "status = { url = \"http://up.test/jobs/1\"; every = \"5s\"; timeout = \"60s\"; value = \"$.state\";"
     " success = [ \"passed\" ]; failure = [ \"failed\" ]; canceled = [ \"aborted\" ]; running = [ \"running\" ];"
-    " warn = [ \"unstable\" ]; progress = \"$.percent\"; message = \"$.message\"; };"
+    " warn = [ \"unstable\" ]; progress = \"$.percent\"; message = \"$.message\";"
+    " callback = { value = \"$.state\"; success = [ \"passed\" ]; failure = [ \"failed\" ]; }; };"
     "cancel = { method = \"DELETE\"; url = \"http://up.test/jobs/{{ request.body.id }}\"; };"
     "outputs = { report = \"$.report\"; };";
 
@@ -91,7 +105,8 @@ static inline struct run_new rig_new(struct rig *rig, const struct json *paramet
                             .traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
                             .caller_name = "orca",
                             .parameters = parameters,
-                            .now_ms = rig->now_ms};
+                            .now_ms = rig->now_ms,
+                            .queued = rig->queued};
 }
 
 /* ---- the store ---- */
@@ -177,7 +192,18 @@ static inline void rig_begin_call(struct rig *rig, enum run_call call) {
         rig_move(rig, &(struct run_event){.kind = RUN_EVENT_HELD});
         return;
     }
+    if (call == RUN_CALL_STEP && !rig->admitted && rig->busy && rig->busy(rig)) {
+        rig->held = true;
+        rig_move(rig, &(struct run_event){.kind = RUN_EVENT_HELD, .turn = "held: 1st of 1"});
+        return;
+    }
+    rig->admitted = false;
     rig->under_way = call;
+    if (call == RUN_CALL_PROBE) {
+        assert_true(rig_durable_int(rig, "sending")); /* so that a restart looks again */
+        rig->probe_sends++;
+        return;
+    }
     if (call == RUN_CALL_CANCEL) {
         assert_non_null(rig->stage->cancel);
         assert_true(rig_durable_int(rig, "cancel_wanted"));
@@ -185,16 +211,28 @@ static inline void rig_begin_call(struct rig *rig, enum run_call call) {
         return;
     }
     const struct stage_step *step = &rig->stage->steps[run->step];
+    assert_non_null(step->call.url);
+    assert_false(run->awaiting);
     assert_true(rig->durable.exists);
+    assert_false(run->queued);
+    assert_int_equal(rig_durable_int(rig, "queued"), 0); /* a restart would think that nothing was sent */
     assert_int_equal(rig_durable_int(rig, "step"), run->step);
     for (size_t i = 0; i < run->step; i++) assert_true(rig_durable_decided(rig, i)); /* invariant 2 */
     if (!step->call.idempotent) {
-        assert_true(rig_durable_int(rig, "sending")); /* invariant 1 */
-        assert_false(rig->may_have_acted[run->step]); /* invariant 4 */
+        assert_true(rig_durable_int(rig, "sending"));                                   /* invariant 1 */
+        if (step->in_doubt == DOUBT_FAIL) assert_false(rig->may_have_acted[run->step]); /* invariant 4 */
+        if (step->in_doubt == DOUBT_PROBE) assert_int_equal(rig->acted[run->step], 0);
     }
     assert_false(run->cancel_wanted);
     rig->may_have_acted[run->step] = true; /* until its reply says otherwise */
     rig->sends[run->step]++;
+}
+
+/* The call under way ends without a reply that the gateway sees. */
+static inline void rig_lose(struct rig *rig) {
+    bool acts = rig->lost == RIG_LOST_ACTED || (rig->lost == RIG_LOST_CHANCE && rig_chance(rig) % 2);
+    if (rig->under_way == RUN_CALL_STEP && acts) rig->acted[rig->run->step]++;
+    rig->under_way = RUN_CALL_NONE;
 }
 
 static inline void rig_store(struct rig *rig) {
@@ -206,10 +244,13 @@ static inline void rig_check(struct rig *rig) {
     const struct run *run = rig->run;
     rig_check_report(rig);
     if (rig->over) return;
-    bool waits = rig->writing.exists || rig->under_way || rig->hold_calls;
-    if (run->state == RUN_WAITING || run->state == RUN_CANCEL_WAITING) waits = waits || rig->timer_ms;
+    bool waits = rig->writing.exists || rig->under_way || rig->hold_calls || run->state == RUN_QUEUED;
+    if (run->state == RUN_QUEUED) assert_true(run->queued || rig->held); /* the gate knows of it */
+    bool timed = run->state == RUN_WAITING || run->state == RUN_CANCEL_WAITING || run->state == RUN_PROBE_WAITING;
+    if (timed) waits = waits || rig->timer_ms;
     if (!waits) fail_msg("a run in state %s waits for nothing", run_state_word(run->state));
-    assert_true((run->state == RUN_CALLING || run->state == RUN_CANCELING) == (rig->under_way != RUN_CALL_NONE));
+    bool calls = run->state == RUN_CALLING || run->state == RUN_CANCELING || run->state == RUN_PROBING;
+    assert_true(calls == (rig->under_way != RUN_CALL_NONE));
 }
 
 static inline void rig_carry_out(struct rig *rig, const struct run_orders *orders) {
@@ -218,7 +259,7 @@ static inline void rig_carry_out(struct rig *rig, const struct run_orders *order
     if (orders->undone) rig->undone++;
     if (orders->abort_call) {
         assert_int_not_equal(rig->under_way, RUN_CALL_NONE);
-        rig->under_way = RUN_CALL_NONE;
+        rig_lose(rig);
     }
     if (orders->wait_until) rig->timer_ms = orders->wait_until;
     if (orders->store) rig_store(rig);
@@ -253,6 +294,7 @@ static inline void rig_written(struct rig *rig) {
         rig_store(rig);
         return;
     }
+    for (unsigned i = 0; i < rig->sent_count; i++) rig->sent[i].answered = true;
     rig_move(rig, &(struct run_event){.kind = RUN_EVENT_STORED});
 }
 
@@ -274,6 +316,8 @@ static inline void rig_reply(struct rig *rig, const struct reply *reply) {
         bool answered = reply->phase == REPLY_ANSWERED;
         if (reply->phase == REPLY_NEVER_SENT || (answered && reply->code == 429) || (answered && step->rules.exist))
             rig->may_have_acted[run->step] = false;
+        if (reply->phase == REPLY_MAYBE_ACTED_ON) rig_lose(rig);
+        else if (answered && reply->code != 429) rig->acted[run->step]++;
     }
     rig->under_way = RUN_CALL_NONE;
     rig_move(rig, &(struct run_event){.kind = RUN_EVENT_REPLY, .reply = reply});
@@ -296,7 +340,7 @@ static inline void rig_refuse(struct rig *rig, enum fault_kind kind) {
     if (rig->under_way == RUN_CALL_STEP) {
         rig->may_have_acted[rig->run->step] = false;
         rig->sends[rig->run->step]--;
-    } else {
+    } else if (rig->under_way == RUN_CALL_CANCEL) {
         rig->cancel_sends--;
     }
     rig->under_way = RUN_CALL_NONE;
@@ -307,11 +351,58 @@ static inline void rig_cancel(struct rig *rig) {
     rig_move(rig, &(struct run_event){.kind = RUN_EVENT_CANCEL});
 }
 
+/* Its turn has come. */
+static inline void rig_admit(struct rig *rig) {
+    rig->held = false;
+    if (!rig->run->queued) rig->admitted = true;
+    rig_move(rig, &(struct run_event){.kind = RUN_EVENT_ADMITTED});
+}
+
 static inline void rig_due(struct rig *rig) {
     assert_true(rig->timer_ms);
     if (rig->now_ms < rig->timer_ms) rig->now_ms = rig->timer_ms;
     rig->timer_ms = 0;
     rig_move(rig, &(struct run_event){.kind = RUN_EVENT_DUE});
+}
+
+/* A callback for a step, with a name that its sender gave it (NULL: none). */
+static inline enum run_taken rig_call_back(struct rig *rig, size_t step, const char *name, const char *body) {
+    struct reply_header header = {"webhook-id", name};
+    struct reply message = {
+        .phase = REPLY_ANSWERED, .code = 200, .headers = &header, .header_count = name != NULL, .body = text_of(body)};
+    struct run_world world = rig_world(rig);
+    struct run_callback callback;
+    struct run_orders orders;
+    struct arena *arena = arena_new();
+    struct rig_image before, after;
+    callback_read(arena, step, &message, &callback);
+    rig_image_take(rig, &before);
+    enum run_state from = rig->run->state;
+    run_move(rig->run, &(struct run_event){.kind = RUN_EVENT_CALLBACK, .callback = &callback}, &world, &orders);
+    rig_image_take(rig, &after);
+    bool same = from == rig->run->state && strcmp(before.body, after.body) == 0 && !orders.store;
+    if (orders.taken != RUN_CALLBACK_TAKEN && !same) fail_msg("a callback that was not taken has an effect");
+    if (orders.taken == RUN_CALLBACK_TAKEN && !same && rig->sent_count < 64) {
+        struct rig_sent *sent = &rig->sent[rig->sent_count++];
+        *sent = (struct rig_sent){.step = step};
+        memcpy(sent->mark, callback.mark, sizeof sent->mark);
+    }
+    rig_image_drop(&before);
+    rig_image_drop(&after);
+    rig_carry_out(rig, &orders);
+    if (orders.taken == RUN_CALLBACK_TAKEN && !same) assert_true(rig->writing.exists); /* answered when it is durable */
+    arena_free(arena);
+    return orders.taken;
+}
+
+/* None that was answered is forgotten. Steps of the rig are sent fewer than are known at a time. */
+static inline void rig_check_callbacks(const struct rig *rig) {
+    unsigned behind[STAGE_STEPS_MAX] = {0};
+    for (unsigned i = rig->sent_count; i-- > 0;) {
+        const struct rig_sent *sent = &rig->sent[i];
+        if (!sent->answered || ++behind[sent->step] > INBOX_KNOWN) continue;
+        assert_true(inbox_knows(rig->run->steps[sent->step].inbox, sent->mark));
+    }
 }
 
 static inline struct store_record rig_record(const struct rig *rig, const struct rig_image *image) {
@@ -335,8 +426,12 @@ static inline void rig_crash(struct rig *rig, bool write_made_it) {
         rig->writing = (struct rig_image){0};
     }
     rig_image_drop(&rig->writing);
-    rig->changed = rig->hold_calls = false;
-    rig->under_way = RUN_CALL_NONE;
+    rig->changed = rig->hold_calls = rig->held = rig->admitted = false;
+    unsigned kept = 0;
+    for (unsigned i = 0; i < rig->sent_count; i++)
+        if (rig->sent[i].answered) rig->sent[kept++] = rig->sent[i];
+    rig->sent_count = kept;
+    rig_lose(rig);
     rig->timer_ms = 0;
     run_free(rig->run);
     rig->run = NULL;
@@ -349,6 +444,7 @@ static inline void rig_resume(struct rig *rig) {
     rig->run = run_load(&record, rig->stage, &fault);
     rig->accepted = true;
     if (!rig->run) fail_msg("%s", fault.what);
+    rig_check_callbacks(rig);
     struct run_world world = rig_world(rig);
     struct run_orders orders;
     run_resume(rig->run, &world, &orders);

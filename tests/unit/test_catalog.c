@@ -74,6 +74,72 @@ static void test_reading(void **state) {
     catalog_unref(catalog);
 }
 
+static bool no_secret(void *arg, const char *name) {
+    (void)arg, (void)name;
+    return false;
+}
+
+#define NEEDS(enabled)                                                                                                \
+    "name = \"s\"; enabled = " enabled "; request = { url = \"https://a.example/{{ secret.one }}\"; headers = { X = " \
+    "\"{{ secret.two }}{{ secret.one }}\"; }; };"
+
+/* Checked, listed with the reason, and not in force; whatever was in force before. */
+static void test_disabled(void **state) {
+    (void)state;
+    static const struct {
+        const char *text, *disabled, *fault;
+        bool secrets_known;
+    } cases[] = {
+        {NEEDS("true"), NULL, "no secret \"one\" is known", false},
+        {NEEDS("true"), NULL, NULL, true},
+        {NEEDS("\"auto\""), "it needs the secrets one, two; docs/operations.md says how one is set", NULL, false},
+        {NEEDS("\"auto\""), NULL, NULL, true},
+        {NEEDS("false"), "its definition says enabled = false", NULL, false},
+        {NEEDS("false"), "its definition says enabled = false", NULL, true},
+    };
+    put("s.conf", GOOD("s", "before"));
+    struct catalog *before = reload(NULL);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct stage_context strict = context;
+        struct fault fault;
+        if (!cases[i].secrets_known) strict.secret_known = no_secret;
+        put("s.conf", cases[i].text);
+        struct catalog *catalog = catalog_load(directory, &strict, before, 1, &fault);
+        const struct catalog_entry *entry = find(catalog, "s");
+        assert_int_equal(entry->fault_count != 0, cases[i].fault != NULL);
+        if (cases[i].fault) assert_non_null(strstr(entry->faults[0].what, cases[i].fault));
+        assert_int_equal(entry->stage != NULL, !cases[i].disabled); /* a broken one keeps what was in force */
+        if (cases[i].disabled) assert_string_equal(entry->disabled, cases[i].disabled);
+        else assert_null(entry->disabled);
+        catalog_unref(catalog);
+    }
+    catalog_unref(before);
+    drop("s.conf");
+}
+
+/* One's own definition beside the disabled one that ships. */
+static void test_disabled_twin(void **state) {
+    (void)state;
+    put("a.conf", "name = \"twin\"; enabled = false; request = { url = \"https://a.example/\"; };");
+    put("b.conf", GOOD("twin", "mine"));
+    struct catalog *catalog = reload(NULL);
+    assert_string_equal(find(catalog, "twin")->stage->label, "mine");
+    assert_int_equal(catalog->entries[0].fault_count + catalog->entries[1].fault_count, 0);
+    put("b.conf", "name = \"twin\"; request = 1;");
+    catalog = reload(catalog);
+    assert_string_equal(find(catalog, "twin")->stage->label, "mine"); /* broken: the one before it stays */
+    assert_int_equal(find(catalog, "twin")->fault_count, 1);
+    put("b.conf", GOOD("twin", "mine"));
+    put("c.conf", GOOD("twin", "other"));
+    catalog = reload(catalog);
+    assert_int_equal(catalog->entries[0].fault_count, 0);
+    assert_non_null(strstr(catalog->entries[1].faults[0].what, "also that of"));
+    assert_non_null(strstr(catalog->entries[1].faults[0].what, "/c.conf"));
+    assert_non_null(strstr(catalog->entries[2].faults[0].what, "/b.conf"));
+    catalog_unref(catalog);
+    drop("a.conf"), drop("b.conf"), drop("c.conf");
+}
+
 static void test_keeps_last_good(void **state) {
     (void)state;
     put("a.conf", GOOD("a", "first"));
@@ -155,10 +221,9 @@ static int teardown(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_teardown(test_reading, clean),
-        cmocka_unit_test_teardown(test_keeps_last_good, clean),
-        cmocka_unit_test_teardown(test_two_of_one_name, clean),
-        cmocka_unit_test(test_no_directory),
+        cmocka_unit_test_teardown(test_reading, clean),         cmocka_unit_test_teardown(test_disabled, clean),
+        cmocka_unit_test_teardown(test_disabled_twin, clean),   cmocka_unit_test_teardown(test_keeps_last_good, clean),
+        cmocka_unit_test_teardown(test_two_of_one_name, clean), cmocka_unit_test(test_no_directory),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

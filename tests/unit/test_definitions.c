@@ -174,10 +174,57 @@ static void test_steps(void **state) {
     stage_unref(s);
 }
 
+static void test_in_doubt(void **state) {
+    (void)state;
+    enter("tests/good");
+    static const struct {
+        bool idempotent;
+        enum stage_doubt in_doubt;
+        const char *header;
+    } rows[] = {{false, DOUBT_PROBE, NULL},           {false, DOUBT_FAIL, NULL},
+                {false, DOUBT_RESEND, NULL},          {true, DOUBT_FAIL, "Idempotency-Key"},
+                {true, DOUBT_RESEND, "X-Request-Id"}, {true, DOUBT_RESEND, NULL}};
+    struct stage *s = load("in-doubt.conf");
+    assert_int_equal(s->step_count, sizeof rows / sizeof *rows);
+    for (size_t i = 0; i < s->step_count; i++) {
+        const struct stage_step *step = &s->steps[i];
+        if (step->call.idempotent != rows[i].idempotent || step->in_doubt != rows[i].in_doubt)
+            fail_msg("%s", step->name);
+        if (rows[i].header) assert_string_equal(step->call.idempotency_header, rows[i].header);
+        else assert_null(step->call.idempotency_header);
+    }
+    const struct stage_probe *probe = s->steps[0].probe;
+    assert_true(probe->step.call.idempotent);
+    assert_string_equal(probe->step.call.method, "GET");
+    assert_int_equal(probe->step.not_found_grace_ms, 20000);
+    assert_int_equal(probe->step.call.retry_attempts, 9);
+    assert_string_equal(jsonpath_source(probe->found.path), "$.items[0]");
+    stage_unref(s);
+}
+
+static void test_log(void **state) {
+    (void)state;
+    enter("tests/good");
+    struct stage *s = load("log.conf");
+    static const struct stage_capture wanted[] = {{true, FRAMING_BY_TYPE, MISSING_WARN},
+                                                  {true, FRAMING_BY_TYPE, MISSING_WARN},
+                                                  {true, FRAMING_DOCKER, MISSING_FAIL},
+                                                  {true, FRAMING_NONE, MISSING_IGNORE}};
+    assert_int_equal(s->step_count, 4);
+    for (size_t i = 0; i < 4; i++) {
+        assert_true(s->steps[i].capture.properties);
+        assert_int_equal(s->steps[i].capture.framing, wanted[i].framing);
+        assert_int_equal(s->steps[i].capture.missing, wanted[i].missing);
+        assert_false(s->steps[i].rules.exist);
+    }
+    stage_unref(s);
+}
+
 static void check_everything(const struct stage *s) {
     const struct stage_call *call = &s->steps[0].call;
     const struct stage_rules *rules = &s->steps[1].rules;
     assert_string_equal(s->name, "everything.1_x");
+    assert_null(s->disabled); /* its secrets are known */
     assert_int_equal(s->timeout_ms, 2 * 3600 * 1000);
     assert_int_equal(s->host_count, 3);
     assert_int_equal(s->param_count, 9);
@@ -195,6 +242,17 @@ static void check_everything(const struct stage *s) {
     assert_string_equal(call->tls.ca, "common.inc");
     assert_string_equal(call->tls.key, "common.inc");
     assert_true(code_set_holds(&call->expect, 409));
+    assert_true(rules->exist && rules->use_roots);
+    assert_true(template_uses(rules->success_when.holds, ROOT_HEADERS));
+    assert_string_equal(rules->failure_when.source, "body.failed | default(0) > 0");
+    assert_non_null(rules->canceled_when.holds);
+    assert_true(template_uses(rules->running_when.holds, ROOT_STEPS));
+    assert_non_null(rules->warn_when.holds);
+    assert_non_null(rules->error_when.holds);
+    assert_string_equal(jsonpath_source(rules->error_path), "$.errors[0].message");
+    assert_null(rules->error);
+    assert_int_equal(rules->success_for_ms, 120000);
+    assert_int_equal(rules->success_polls, 0);
     assert_int_equal(call->connect_timeout_ms, 1000);
     assert_int_equal(call->call_timeout_ms, 2000);
     assert_int_equal(call->max_reply_bytes, 1000);
@@ -202,6 +260,8 @@ static void check_everything(const struct stage *s) {
     assert_int_equal(call->retry_attempts, 4);
     assert_int_equal(call->retry_delay_ms, 10);
     assert_int_equal(call->retry_max_delay_ms, 20);
+    assert_null(call->unix_socket);
+    assert_string_equal(s->steps[1].call.unix_socket, "/run/everything.sock");
     assert_int_equal(s->steps[1].timeout_ms, 0);
     assert_int_equal(s->steps[1].not_found_grace_ms, 10000);
     assert_true(rules->unknown_fails);
@@ -217,10 +277,67 @@ static void check_everything(const struct stage *s) {
     assert_non_null(s->outputs[0].path);
     assert_non_null(s->outputs[2].expression);
     assert_int_equal(s->warning_count, 2);
+    assert_int_equal(s->limits->concurrency, 5);
+    assert_true(s->limits->per_second > 4.99 && s->limits->per_second < 5.01);
+    assert_int_equal(s->limits->queue, 0);
+    assert_int_equal(s->limits->gap_ms, 0); /* that is of calls */
+    assert_int_equal(s->call_limits->gap_ms, 250);
+    assert_int_equal(s->call_limits->breaker.window_ms, 120000);
+    assert_int_equal(s->call_limits->breaker.minimum, 3);
+    assert_int_equal(s->call_limits->breaker.pause_ms, 10000);
+    assert_true(s->call_limits->breaker.ratio > 0.249 && s->call_limits->breaker.ratio < 0.251);
+    assert_int_equal(s->dedup->on_duplicate, DUPLICATE_SUPERSEDE);
+    assert_true(template_uses(s->dedup->key, ROOT_CALLER));
     assert_string_equal(s->warnings[0].where, "everything.conf:29");
     assert_non_null(strstr(s->warnings[0].what, "not verified"));
     assert_string_equal(s->warnings[1].where, "everything.conf:48");
     assert_non_null(strstr(s->warnings[1].what, "use https"));
+}
+
+static void test_callbacks(void **state) {
+    (void)state;
+    enter("tests/good");
+    struct stage *s = load("callbacks.conf");
+    const struct stage_step *ask = &s->steps[0], *early = &s->steps[1], *approval = &s->steps[2], *build = &s->steps[3];
+    assert_int_equal(ask->callback_step, 0);
+    assert_int_equal(ask->callback->timeout_ms, 2 * 24 * 3600 * 1000);
+    assert_int_equal(ask->timeout_ms, 0);
+    assert_int_equal(ask->callback->verify, VERIFY_STANDARD_WEBHOOKS);
+    assert_true(ask->callback->rules.exist && ask->callback->rules.progress && !ask->rules.exist);
+    assert_int_equal(early->callback_step, 2); /* the next one that waits */
+    assert_null(early->callback);
+    assert_int_equal(early->timeout_ms, 0);
+    assert_null(approval->call.url);
+    assert_true(approval->call.idempotent);
+    assert_int_equal(approval->callback_step, STAGE_STEPS_MAX);
+    assert_int_equal(approval->callback->verify, VERIFY_BEARER);
+    assert_true(approval->callback->rules.use_roots);
+    assert_int_equal(approval->callback->timeout_ms, 0);
+    assert_int_equal(build->callback_step, 3);
+    assert_int_equal(build->callback->verify, VERIFY_GITHUB);
+    assert_true(build->callback->hint && !build->callback->rules.exist && build->rules.exist);
+    assert_int_equal(s->steps[4].callback_step, STAGE_STEPS_MAX);
+    stage_unref(s);
+}
+
+/* A gateway that has no URL to tell can wait for nobody. A run that waits already may go on. */
+static void test_callbacks_to_nowhere(void **state) {
+    (void)state;
+    enter("tests/good");
+    struct stage_context nowhere = {.templates = "templates", .secret_known = knows, .no_callbacks = true};
+    struct faults faults;
+    faults_init(&faults);
+    assert_null(stage_load("callbacks.conf", &nowhere, &faults));
+    assert_int_equal(faults.count, 3);
+    assert_string_equal(faults.items[0].where, "callbacks.conf:6");
+    assert_string_equal(faults.items[0].what,
+                        "nobody could call back: the gateway has no address of its own to tell; set public_url");
+    faults_fini(&faults);
+    faults_init(&faults);
+    struct stage *s = stage_load("load-test.conf", &nowhere, &faults);
+    assert_non_null(s);
+    stage_unref(s);
+    faults_fini(&faults);
 }
 
 static void test_everything(void **state) {
@@ -302,6 +419,10 @@ int main(void) {
         cmocka_unit_test(test_two_steps),
         cmocka_unit_test(test_threshold),
         cmocka_unit_test(test_steps),
+        cmocka_unit_test(test_in_doubt),
+        cmocka_unit_test(test_callbacks),
+        cmocka_unit_test(test_callbacks_to_nowhere),
+        cmocka_unit_test(test_log),
         cmocka_unit_test(test_everything),
         cmocka_unit_test(test_pinned),
         cmocka_unit_test(test_pinned_is_checked),

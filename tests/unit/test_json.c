@@ -153,6 +153,26 @@ static void values_are_read(void **state) {
     arena_free(arena);
 }
 
+static void members_are_sought_in_any_order(void **state) {
+    (void)state;
+    static const char *const orders[] = {"abcd", "dcba", "aabb", "bd", "dada", "cabd", "xaxbx", "d", "", "xyz"};
+    struct arena *arena = arena_new();
+    const struct json *objects[] = {parse(arena, "{\"a\":1,\"bb\":2,\"c\":3,\"d\":4}", NULL),
+                                    parse(arena, "{\"c\":30,\"a\":10}", NULL), parse(arena, "{}", NULL),
+                                    parse(arena, "[\"a\"]", NULL), NULL};
+    for (size_t i = 0; i < sizeof orders / sizeof *orders; i++) {
+        struct json_cursor cursor = {0};
+        for (const char *at = orders[i]; *at; at++) {
+            char name[] = {*at, *at == 'b' ? 'b' : 0, 0};
+            for (size_t k = 0; k < sizeof objects / sizeof *objects; k++) { /* the cursor goes from one to the other */
+                assert_ptr_equal(json_seek(&cursor, objects[0], text_of(name)), json_gets(objects[0], name));
+                assert_ptr_equal(json_seek(&cursor, objects[k], text_of(name)), json_gets(objects[k], name));
+            }
+        }
+    }
+    arena_free(arena);
+}
+
 static void numbers_compare_by_value(void **state) {
     (void)state;
     static const struct {
@@ -212,6 +232,25 @@ static void built_values_outlive_their_arena_when_shared(void **state) {
     arena_free(outer);
 }
 
+static void name_that_is_twice_is_found(void **state) {
+    (void)state;
+    static const struct {
+        const char *source;
+        size_t end; /* 0: none is found */
+    } cases[] = {
+        {"{\"a\":1,\"a\":2}", 10},
+        {"{\"\xC3\xA9\":[{\"b\":1}],\n \"b\":1, \"\xC3\xA9\" :2}", 29},
+        {"{\"a\":1,\"b\":2}", 0},
+        {"{\"a\":1,\"a", 0},
+        {"", 0},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        size_t end = 0;
+        bool found = json_find_twice(text_of(cases[i].source), &end);
+        assert_int_equal(found ? end : 0, cases[i].end);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(texts_that_parse),
@@ -219,7 +258,9 @@ int main(void) {
         cmocka_unit_test(bytes_and_raw_nul_are_counted),
         cmocka_unit_test(no_fault_repeats_the_text),
         cmocka_unit_test(values_are_read),
+        cmocka_unit_test(members_are_sought_in_any_order),
         cmocka_unit_test(numbers_compare_by_value),
+        cmocka_unit_test(name_that_is_twice_is_found),
         cmocka_unit_test(built_values_outlive_their_arena_when_shared),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -67,6 +67,17 @@ static void paths_that_find(void **state) {
     arena_free(arena);
 }
 
+/* The path is shown, and the caret below it stands in the column that the sentence names. */
+static void assert_caret(const struct fault *fault, const char *path) {
+    const char *line = strchr(fault->lines, '\n'), *caret = strchr(fault->lines, '^');
+    const char *named = strstr(fault->what, "column ");
+    char column[32];
+    assert_true(line && caret && named);
+    assert_true(text_is((struct text){fault->lines, (size_t)(line - fault->lines)}, path));
+    snprintf(column, sizeof column, "column %d:", (int)(caret - line));
+    assert_true(text_starts(text_of(named), column));
+}
+
 static void mistakes_have_their_column(void **state) {
     (void)state;
     static const struct {
@@ -103,6 +114,7 @@ static void mistakes_have_their_column(void **state) {
         struct fault fault = {0};
         if (jsonpath_compile(arena, text_of(cases[i].path), &fault)) fail_msg("taken: %s", cases[i].path);
         if (!strstr(fault.what, cases[i].what)) fail_msg("%s: %s", cases[i].path, fault.what);
+        if (text_starts(text_of(cases[i].what), "column ")) assert_caret(&fault, cases[i].path);
         arena_free(arena);
     }
 }

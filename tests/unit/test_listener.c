@@ -778,6 +778,30 @@ static void test_addresses(void **state) {
     }
 }
 
+static void test_urls_of_addresses(void **state) {
+    (void)state;
+    static const char *const rows[][2] = {
+        {"127.0.0.1:8095", "http://127.0.0.1:8095"},
+        {"tls:10.0.0.1:8443", "https://10.0.0.1:8443"},
+        {"[::1]:80", "http://[::1]:80"},
+        {"*:8095", NULL},
+        {"0.0.0.0:8095", NULL},
+        {"[::]:80", NULL},
+        {"tls:[::]:80", NULL},
+        {"unix:/run/x.sock", NULL},
+        {"tls:unix:/run/x.sock", NULL},
+        {"localhost:80", NULL},
+        {"", NULL},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct buf url;
+        buf_init(&url, 200);
+        assert_int_equal(listen_address_url(text_of(rows[i][0]), &url), rows[i][1] != NULL);
+        assert_string_equal(buf_cstr(&url), rows[i][1] ? rows[i][1] : "");
+        buf_fini(&url);
+    }
+}
+
 static void test_ipv6(void **state) {
     (void)state;
     struct fault fault = {0};
@@ -1110,6 +1134,7 @@ static void test_tls_files(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_addresses),
+        cmocka_unit_test(test_urls_of_addresses),
         cmocka_unit_test(test_ipv6),
         cmocka_unit_test(test_unix_socket),
         cmocka_unit_test(test_keep_alive),

@@ -135,10 +135,16 @@ static void fault_is_logged_with_its_kind(void **state) {
     struct fault fault;
     fault_set(&fault, FAULT_SYNTAX, "x.conf:2", "no good");
     open_log(LOG_INFO, LOG_LOGFMT);
+    fault.lines[0] = 0;
+    log_fault(LOG_ERROR, "stage_broken", NULL, &fault);
+    snprintf(fault.lines, sizeof fault.lines, "{{ \"a\" + }}\n         ^~");
     log_fault(LOG_ERROR, "stage_broken", NULL, &fault);
     log_close();
-    assert_non_null(
-        strstr(contents(path), "level=error event=stage_broken kind=syntax where=x.conf:2 what=\"no good\""));
+    const char *wanted = "level=error event=stage_broken kind=syntax where=x.conf:2 what=\"no good\"";
+    const char *first = strstr(contents(path), wanted), *second = first ? strstr(first + 1, wanted) : NULL;
+    assert_non_null(second);
+    assert_int_equal(first[strlen(wanted)], '\n');
+    assert_true(text_starts(text_of(second + strlen(wanted)), " lines=\"{{ \\\"a\\\" + }}\\n         ^~\"\n"));
 }
 
 static void goes_on_in_a_new_file(void **state) {

@@ -93,9 +93,10 @@ static void test_the_report_is_the_same(void **state) {
 
 static void test_members_that_are_not_there(void **state) {
     (void)state;
-    static const char *const bodies[] = {"{}", "{\"steps\": null, \"outputs\": 5, \"artifacts\": {}, \"step\": \"x\"}",
-                                         "{\"step\": -1}", "{\"step\": 99999999999, \"steps\": [1, {}, []]}",
-                                         "{\"version\": 2, \"later\": {\"much\": true}}"};
+    static const char *const bodies[] = {
+        "{}", "{\"steps\": null, \"outputs\": 5, \"artifacts\": {}, \"warnings\": \"x\", \"step\": \"x\"}",
+        "{\"step\": -1}", "{\"step\": 99999999999, \"steps\": [1, {}, []]}",
+        "{\"version\": 2, \"later\": {\"much\": true}}"};
     struct rig rig;
     rig_begin(&rig, definition, 1);
     for (size_t i = 0; i < sizeof bodies / sizeof *bodies; i++)

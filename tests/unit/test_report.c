@@ -40,6 +40,7 @@ static const struct {
     {"upstream", K(JSON_OBJECT)},
     {"outputs", K(JSON_OBJECT)},
     {"artifacts", K(JSON_ARRAY)},
+    {"warnings", K(JSON_ARRAY)},
     {"error", K(JSON_STRING) | K(JSON_NULL)},
     {"created", K(JSON_STRING)},
     {"updated", K(JSON_STRING)},

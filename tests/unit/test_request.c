@@ -156,6 +156,7 @@ static void test_url(void **state) {
         bench.roots[ROOT_REQUEST] = json_of(&bench, arena_printf(bench.arena, "{\"body\":%s}", c->body));
         bench.roots[ROOT_FIND] = json_of(&bench, "{\"body\":{\"next\":\"/x\"}}");
         bench.call.url = template_of(&bench, c->url, PLACE_URL);
+        bench.steps[0].call.url = template_of(&bench, "https://api.example.com/v1/runs?x=1", PLACE_URL);
         if (c->result) {
             render_well(&bench);
             assert_string_equal(bench.request.url, c->result);
@@ -165,6 +166,48 @@ static void test_url(void **state) {
             if (!strstr(bench.fault.what, c->what)) fail_msg("\"%s\" is not in: %s", c->what, bench.fault.what);
             assert_null(strstr(bench.fault.what, "sesame"));
         }
+        bench_fini(&bench);
+    }
+}
+
+/* ---- through what it goes ---- */
+
+static const struct socket_case {
+    const char *url, *own, *first, *second; /* the call's own socket, and those of the two steps */
+    const char *body, *result;
+} socket_cases[] = {
+    {"https://h.example/", NULL, "/a", "/b", "{}", NULL}, /* what others have is not ours */
+    {"https://h.example/", "/own", NULL, NULL, "{}", "/own"},
+    {"{{ request.body.next }}", NULL, NULL, NULL, "{\"next\":\"/x\"}", NULL},
+    {"{{ request.body.next }}", NULL, "/a", NULL, "{\"next\":\"/x\"}", "/a"},
+    {"{{ request.body.next }}", NULL, "/a", NULL, "{\"next\":\"https://API.example.com:443/x\"}", "/a"},
+    {"{{ request.body.next }}", "/own", "/a", NULL, "{\"next\":\"/x\"}", "/own"},
+    {"{{ request.body.next }}", NULL, "/a", NULL, "{\"next\":\"https://ci.example.com/x\"}", NULL}, /* listed */
+    {"{{ find.body.next }}", NULL, "/a", NULL, "{}", "/a"}, /* of a step whose own URL came from a reply */
+    {"{{ find.body.next }}", NULL, "/a", "/b", "{}", "/b"},
+    {"{{ find.body.other }}", NULL, "/a", NULL, "{}", NULL},
+};
+
+static void test_socket(void **state) {
+    (void)state;
+    for (size_t i = 0; i < sizeof socket_cases / sizeof *socket_cases; i++) {
+        const struct socket_case *c = &socket_cases[i];
+        struct bench bench;
+        bench_init(&bench);
+        print_message("  %s %s\n", c->url, c->body);
+        bench.step_urls[1] = "https://api.example.com/v1/found";
+        bench.steps[0].call = (struct stage_call){
+            .url = template_of(&bench, "https://api.example.com/v1/runs", PLACE_URL), .unix_socket = c->first};
+        bench.steps[1].call = (struct stage_call){.url = template_of(&bench, "{{ request.body.find }}", PLACE_URL),
+                                                  .unix_socket = c->second};
+        bench.roots[ROOT_REQUEST] = json_of(&bench, arena_printf(bench.arena, "{\"body\":%s}", c->body));
+        bench.roots[ROOT_FIND] = json_of(&bench,
+                                         "{\"body\":{\"next\":\"/x\",\"other\":\"http://plain.example.com/\"}}");
+        bench.call.url = template_of(&bench, c->url, PLACE_URL);
+        bench.call.unix_socket = c->own;
+        render_well(&bench);
+        if (c->result) assert_string_equal(bench.request.unix_socket, c->result);
+        else assert_null(bench.request.unix_socket);
         bench_fini(&bench);
     }
 }
@@ -349,9 +392,25 @@ static void test_auth(void **state) {
     bench_fini(&bench);
 }
 
+static void test_idempotency_key(void **state) {
+    (void)state;
+    struct bench bench;
+    bench_init(&bench);
+    bench.call.url = template_of(&bench, "https://a.example/", PLACE_URL);
+    bench.source.idempotency_key = "k-1";
+    render_well(&bench);
+    assert_header(&bench, "Idempotency-Key", NULL); /* only where the definition says so */
+    bench.call.idempotency_header = "X-Key";
+    render_well(&bench);
+    assert_header(&bench, "X-Key", "k-1");
+    bench_fini(&bench);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_idempotency_key),
         cmocka_unit_test(test_url),
+        cmocka_unit_test(test_socket),
         cmocka_unit_test(test_headers),
         cmocka_unit_test(test_own_headers_win),
         cmocka_unit_test(test_headers_refused),

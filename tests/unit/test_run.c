@@ -229,6 +229,141 @@ static void test_outputs(void **state) {
     rig_end(&rig);
 }
 
+/* What the URL of the step at hand is made to; NULL: it is refused since a value is undefined. */
+static void assert_url(const struct rig *rig, const char *wanted) {
+    struct arena *arena = arena_new();
+    const struct json *roots[RUN_ROOTS_MAX];
+    struct fault fault = {0};
+    struct buf url;
+    buf_init(&url, 4096);
+    run_roots(rig->run, arena, rig->now_ms, NULL, roots);
+    bool made = template_render(rig->stage->steps[rig->run->step].call.url, roots, &url, &fault);
+    if (wanted) assert_string_equal(made ? buf_cstr(&url) : fault.what, wanted);
+    else assert_int_equal(made ? FAULT_NONE : fault.kind, FAULT_UNDEFINED);
+    buf_fini(&url);
+    arena_free(arena);
+}
+
+static void test_outputs_in_templates(void **state) {
+    (void)state;
+    struct rig rig;
+    begin(&rig,
+          "name = \"s\"; steps = ( { name = \"a\"; method = \"POST\"; url = \"http://up.test/\"; outputs = { "
+          "id = \"$.list[?@.mine].id\"; none = \"$.none\"; }; }, { name = \"b\"; url = \"http://up.test/{{ "
+          "a.outputs.id | first }}\"; outputs = { twice = \"{{ a.outputs.id + body.list }}\"; }; } ); "
+          "outputs = { of_b = \"{{ b.outputs.twice | length }}\"; none = \"{{ a.outputs.none | default('n') }}\"; };");
+    rig_stored(&rig);
+    rig_answer(&rig, 200, "{\"list\": [{\"id\": 1}, {\"id\": \"x y\", \"mine\": true}]}");
+    rig_stored(&rig);
+    rig_restart(&rig);
+    rig_due(&rig);
+    assert_url(&rig, "http://up.test/x%20y");
+    rig_answer(&rig, 200, "{\"list\": [2, 3]}");
+    assert_ends(&rig, RUN_SUCCEEDED, REASON_NONE);
+    assert_int_equal(json_int(json_gets(rig.run->outputs, "of_b")), 3);
+    assert_string_equal(output(&rig, "none"), "n");
+    rig_end(&rig);
+}
+
+/* An output that came to nothing is undefined where a later request needs it. */
+static void test_outputs_that_are_missing(void **state) {
+    (void)state;
+    struct rig rig;
+    begin(&rig, "name = \"s\"; steps = ( { name = \"a\"; method = \"POST\"; url = \"http://up.test/\"; outputs = { "
+                "id = \"$.id\"; }; }, { name = \"b\"; url = \"http://up.test/{{ a.outputs.id }}\"; } );");
+    rig_stored(&rig);
+    rig_answer(&rig, 200, "{}");
+    rig_stored(&rig);
+    assert_url(&rig, NULL);
+    rig_end(&rig);
+}
+
+/* ---- logs ---- */
+
+#define RIG_LOG(more)                                                                                                \
+    "name = \"s\"; parameters = ( { name = \"token\"; type = \"secret\"; } ); steps = ( { name = \"log\"; url = "    \
+    "\"http://up.test/\"; capture = " more " outputs = { last = \"{{ body[-3:] }}\"; own = \"{{ code }}\"; }; }, { " \
+    "name = \"end\"; url = \"http://up.test/{{ log.outputs.image }}\"; } ); outputs = { again = \"{{ "               \
+    "log.outputs.Image }}\"; };"
+
+static const struct log_case {
+    const char *definition, *log;
+    enum run_status status;
+    enum reason reason;
+    const char *outputs, *warnings, *progress;
+} log_cases[] = {
+    {RIG_LOG("\"properties\";"), "SPINNAKER_PROPERTY_Image=a:1\nSPINNAKER_PROPERTY_own=theirs\nbye", RUN_SUCCEEDED,
+     REASON_NONE, "{\"Image\":\"a:1\",\"image\":\"a:1\",\"own\":200,\"last\":\"bye\",\"again\":\"a:1\"}", "[]",
+     "succeeded"},
+    {RIG_LOG("\"properties\";"), "SPINNAKER_PROPERTY_Image=hunter22\nSPINNAKER_PROPERTY_hunter22=x\n12345",
+     RUN_SUCCEEDED, REASON_NONE,
+     "{\"Image\":\"***\",\"image\":\"***\",\"***\":\"x\",\"last\":\"345\",\"own\":200,\"again\":\"***\"}", "[]",
+     "succeeded"},
+    {RIG_LOG("\"properties\";"), "SPINNAKER_PROPERTY_Image=a\n.\nSPINNAKER_CONFIG_JSON={\n{}", RUN_SUCCEEDED,
+     REASON_NONE, "{\"Image\":\"a\",\"image\":\"a\",\"last\":\"\\n{}\",\"own\":200,\"again\":\"a\"}",
+     "[\"log: line 3: what follows SPINNAKER_CONFIG_JSON= is not a JSON object\"]",
+     "succeeded with a warning: log: line 3: what follows SPINNAKER_CONFIG_JSON= is not a JSON object"},
+    {RIG_LOG("{ format = \"properties\"; missing = \"fail\"; };"), "nothing", RUN_TERMINAL, REASON_NOTHING_CAPTURED, "",
+     "", "log: the log has no line that begins with SPINNAKER_PROPERTY_ or SPINNAKER_CONFIG_JSON="},
+};
+
+static void assert_json(const struct json *value, const char *wanted) {
+    struct buf text;
+    buf_init(&text, 1 << 16);
+    if (value) json_write(&text, value);
+    assert_string_equal(buf_cstr(&text), wanted);
+    buf_fini(&text);
+}
+
+static void test_logs(void **state) {
+    (void)state;
+    for (size_t i = 0; i < sizeof log_cases / sizeof *log_cases; i++) {
+        const struct log_case *c = &log_cases[i];
+        struct arena *arena = arena_new();
+        struct json *parameters = json_new_object(arena);
+        struct rig rig;
+        json_set(parameters, "token", json_new_string(arena, "hunter22"));
+        rig_begin(&rig, c->definition, i);
+        rig_start_with(&rig, parameters);
+        rig_stored(&rig);
+        rig_answer(&rig, 200, c->log);
+        rig_stored(&rig);
+        if (c->status == RUN_SUCCEEDED) {
+            assert_null(json_gets(rig.run->steps[0].value, "body")); /* a log is not kept */
+            rig_restart(&rig);
+            rig_due(&rig);
+            rig_answer(&rig, 200, "{}");
+        }
+        assert_ends(&rig, c->status, c->reason);
+        if (c->outputs[0]) assert_json(rig.run->outputs, c->outputs);
+        if (c->warnings[0]) assert_json(rig.run->warnings ? rig.run->warnings : json_new_array(arena), c->warnings);
+        assert_string_equal(rig.run->progress, c->progress);
+        rig_end(&rig);
+        arena_free(arena);
+    }
+}
+
+/* Nothing to capture: said, or not, and the run goes on; as the last step too. */
+static void test_log_without_lines(void **state) {
+    (void)state;
+    static const char *const missing[] = {"warn", "ignore"};
+    for (size_t i = 0; i < 2; i++) {
+        struct rig rig;
+        char definition[256];
+        snprintf(definition, sizeof definition,
+                 "name = \"s\"; request = { method = \"GET\"; url = \"http://up.test/\"; capture = { format = "
+                 "\"properties\"; missing = \"%s\"; }; };",
+                 missing[i]);
+        begin(&rig, definition);
+        rig_stored(&rig);
+        rig_answer(&rig, 200, "done\n");
+        assert_ends(&rig, RUN_SUCCEEDED, REASON_NONE);
+        assert_int_equal(json_size(rig.run->warnings), 1 - i);
+        assert_int_equal(strstr(rig.run->progress, "the log has no line") != NULL, 1 - i);
+        rig_end(&rig);
+    }
+}
+
 /* What a failed run gave helps to find out why. */
 static void test_outputs_of_a_run_without_success(void **state) {
     (void)state;
@@ -542,6 +677,158 @@ static void test_first_record_cannot_be_written(void **state) {
     rig_end(&rig);
 }
 
+/* ---- waiting for a turn ---- */
+
+static void begin_queued(struct rig *rig, const char *definition) {
+    rig_begin(rig, definition, 1);
+    rig->queued = true;
+    rig_start_with(rig, NULL);
+}
+
+static void test_queued_until_admitted(void **state) {
+    (void)state;
+    struct rig rig;
+    begin_queued(&rig, rig_two_steps);
+    rig_stored(&rig);
+    assert_int_equal(rig.run->state, RUN_QUEUED);
+    assert_string_equal(rig.run->progress, "queued");
+    struct run_world world = rig_world(&rig);
+    run_say_turn(rig.run, &world, "queued: 2nd of 3");
+    assert_string_equal(rig.run->progress, "queued: 2nd of 3");
+    rig.now_ms += 3600 * S; /* the time of its first step has not begun */
+    rig_restart(&rig);
+    assert_int_equal(rig.run->state, RUN_QUEUED);
+    assert_int_equal(rig.sends[0], 0);
+    rig_admit(&rig);
+    assert_int_equal(rig.run->state, RUN_INTENDING);
+    assert_int_equal(rig.sends[0], 0); /* not before it is durable */
+    rig_stored(&rig);
+    assert_int_equal(rig.sends[0], 1);
+    assert_int_equal(rig.run->step_began_ms, rig.now_ms);
+    run_say_turn(rig.run, &world, "queued: not any more");
+    assert_null(strstr(rig.run->progress, "queued"));
+    rig_restart(&rig);
+    assert_ends(&rig, RUN_TERMINAL, REASON_IN_DOUBT);
+    rig_end(&rig);
+}
+
+static void test_admitted_before_the_first_record(void **state) {
+    (void)state;
+    struct rig rig;
+    begin_queued(&rig, rig_two_steps);
+    rig_admit(&rig);
+    assert_int_equal(rig.run->state, RUN_ACCEPTING);
+    rig_written(&rig); /* the first record, which says that it is queued */
+    assert_int_equal(rig.sends[0], 0);
+    rig_stored(&rig);
+    assert_int_equal(rig.sends[0], 1);
+    rig_answer(&rig, 201, "{\"id\": 5}");
+    rig_stored(&rig);
+    assert_int_equal(rig.run->state, RUN_CALLING);
+    rig_end(&rig);
+}
+
+static void test_cancel_while_queued(void **state) {
+    (void)state;
+    for (int how = 0; how < 4; how++) {
+        struct rig rig;
+        begin_queued(&rig, rig_two_steps);
+        if (how == 3) rig_admit(&rig);
+        if (how < 2) rig_stored(&rig);
+        if (how == 1) rig_admit(&rig);
+        rig_cancel(&rig);
+        assert_ends(&rig, RUN_CANCELED, REASON_CANCELED_BEFORE_START);
+        assert_int_equal(rig.sends[0] + rig.cancel_sends, 0);
+        rig_end(&rig);
+    }
+}
+
+static void test_cancel_wish_and_a_restart_while_queued(void **state) {
+    (void)state;
+    struct rig rig;
+    begin_queued(&rig, rig_two_steps);
+    rig_cancel(&rig);
+    rig_written(&rig);
+    rig_crash(&rig, true);
+    rig_resume(&rig);
+    assert_ends(&rig, RUN_CANCELED, REASON_CANCELED_BEFORE_START);
+    rig_end(&rig);
+}
+
+static void test_time_is_up_while_queued(void **state) {
+    (void)state;
+    struct rig rig;
+    begin_queued(&rig, "name = \"s\"; timeout = \"8s\"; request = { url = \"http://up.test/\"; timeout = \"2s\"; }; "
+                       "cancel = { url = \"http://up.test/stop\"; };");
+    rig_stored(&rig);
+    assert_int_equal(rig.timer_ms, RIG_BEGAN + 8 * S);
+    rig.timer_ms = RIG_BEGAN + 3 * S; /* a timer of before */
+    rig_due(&rig);
+    assert_int_equal(rig.run->state, RUN_QUEUED);
+    rig_due(&rig);
+    assert_ends(&rig, RUN_TERMINAL, REASON_TIMEOUT);
+    assert_non_null(strstr(rig.run->error, "no call had been made"));
+    assert_int_equal(rig.sends[0] + rig.cancel_sends, 0);
+    rig_end(&rig);
+}
+
+static bool always_busy(struct rig *rig) {
+    (void)rig;
+    return true;
+}
+
+static void test_call_that_is_held(void **state) {
+    (void)state;
+    struct rig rig;
+    rig_begin(&rig, rig_two_steps, 1);
+    rig.busy = always_busy;
+    rig_start_with(&rig, NULL);
+    rig_stored(&rig);
+    assert_int_equal(rig.run->state, RUN_QUEUED);
+    assert_string_equal(rig.run->progress, "request: held: 1st of 1");
+    assert_int_equal(rig.run->steps[0].calls, 0);
+    assert_false(rig_durable_int(&rig, "sending")); /* a restart is in no doubt */
+    rig_restart(&rig);
+    rig_due(&rig);
+    rig_stored(&rig);
+    assert_int_equal(rig.run->state, RUN_QUEUED);
+    rig_admit(&rig);
+    assert_int_equal(rig.run->state, RUN_INTENDING);
+    rig_stored(&rig);
+    assert_int_equal(rig.sends[0], 1);
+    rig_answer(&rig, 201, "{\"id\": 5}");
+    rig_stored(&rig); /* the poll is held too */
+    assert_int_equal(rig.run->state, RUN_QUEUED);
+    assert_int_equal(rig.timer_ms, rig.run->step_began_ms + 60 * S);
+    rig_admit(&rig);
+    assert_int_equal(rig.run->state, RUN_CALLING);
+    rig_answer(&rig, 200, "{}");
+    rig_due(&rig);
+    assert_int_equal(rig.run->state, RUN_QUEUED);
+    rig_cancel(&rig);
+    rig_stored(&rig);
+    rig_answer(&rig, 204, "");
+    assert_ends(&rig, RUN_CANCELED, REASON_CANCELED);
+    assert_int_equal(rig.sends[1], 1);
+    rig_end(&rig);
+}
+
+static void test_time_is_up_while_a_call_is_held(void **state) {
+    (void)state;
+    struct rig rig;
+    begin_polling(&rig);
+    rig.busy = always_busy;
+    rig_answer(&rig, 200, "{}");
+    rig_due(&rig);
+    assert_int_equal(rig.run->state, RUN_QUEUED);
+    rig_due(&rig);
+    rig_stored(&rig);
+    assert_int_equal(rig.cancel_sends, 1); /* which is not held */
+    rig_answer(&rig, 204, "");
+    assert_ends(&rig, RUN_TERMINAL, REASON_TIMEOUT);
+    rig_end(&rig);
+}
+
 /* ---- cancel, in every state ---- */
 
 static void test_cancel_before_the_first_record(void **state) {
@@ -823,6 +1110,128 @@ static void test_canceled_in_advance(void **state) {
         assert_true(rig.over);
         rig_end(&rig);
     }
+}
+
+/* ---- conditions, and success that has to last ---- */
+
+static const char one_gate[] = "name = \"gate\"; request = { method = \"GET\"; url = \"http://up.test/\"; every = "
+                               "\"1s\"; timeout = \"10m\"; %s };";
+
+static void begin_gate(struct rig *rig, const char *settings) {
+    char definition[1000];
+    snprintf(definition, sizeof definition, one_gate, settings);
+    rig_begin(rig, definition, 1);
+    rig_start_with(rig, NULL);
+    rig_stored(rig);
+}
+
+static void test_ends_by_conditions(void **state) {
+    (void)state;
+    static const struct {
+        const char *settings, *body;
+        enum run_status status;
+        enum reason reason;
+        const char *said;
+    } rows[] = {
+        {"success_when = \"body.n > 2\";", "{\"n\": 3}", RUN_SUCCEEDED, REASON_NONE, "succeeded"},
+        {"success_when = \"false\"; failure_when = \"body.n > 2\";", "{\"n\": 3}", RUN_TERMINAL, REASON_UPSTREAM_FAILED,
+         "request: failure_when holds: body.n > 2"},
+        {"success_when = \"false\"; canceled_when = \"body.n > 2\";", "{\"n\": 3}", RUN_CANCELED,
+         REASON_UPSTREAM_CANCELED, "request: canceled by the upstream: canceled_when holds: body.n > 2"},
+        {"warn_when = \"body.n > 2\";", "{\"n\": 3}", RUN_SUCCEEDED, REASON_NONE, "succeeded with a warning"},
+        {"value = \"$.s\"; success = [ \"ok\" ]; failure = [ \"bad\" ]; error_when = \"false\"; error = \"$.why\";",
+         "{\"s\": \"bad\", \"why\": \"disk full\"}", RUN_TERMINAL, REASON_UPSTREAM_FAILED,
+         "request: the upstream says \"bad\" - disk full"},
+        {"value = \"$.s\"; success = [ \"ok\" ]; unknown = \"fail\";", "{\"s\": \"odd\"}", RUN_TERMINAL,
+         REASON_UNKNOWN_STATUS, "request: the upstream says \"odd\", which no list of the definition names"},
+        {"success_when = \"body.done\"; unknown = \"fail\";", "{\"done\": false}", RUN_TERMINAL, REASON_UNKNOWN_STATUS,
+         "request: no condition describes the reply"},
+        {"success_when = \"body.done\"; error = \"$.e\";", "{\"done\": true, \"e\": \"no\"}", RUN_TERMINAL,
+         REASON_UPSTREAM_REFUSED, "request: the reply has an error: no"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct rig rig;
+        begin_gate(&rig, rows[i].settings);
+        rig_answer(&rig, 200, rows[i].body);
+        assert_ends(&rig, rows[i].status, rows[i].reason);
+        assert_string_equal(rig.run->progress, rows[i].said);
+        if (rows[i].status == RUN_TERMINAL) assert_string_equal(rig.run->error, rows[i].said);
+        rig_end(&rig);
+    }
+}
+
+static void test_a_condition_over_what_is_not_there(void **state) {
+    (void)state;
+    struct rig rig;
+    begin_gate(&rig, "success_when = \"body.state.ready\";");
+    rig_answer(&rig, 200, "{}");
+    assert_int_equal(rig.run->state, RUN_WAITING);
+    assert_non_null(strstr(rig.run->progress, "request: running - success_when: body.state"));
+    rig_due(&rig);
+    rig_answer(&rig, 200, "{\"state\": {\"ready\": true}}");
+    assert_ends(&rig, RUN_SUCCEEDED, REASON_NONE);
+    rig_end(&rig);
+}
+
+static void test_an_error_in_a_200_ends_a_step_that_runs_once(void **state) {
+    (void)state;
+    struct rig rig;
+    rig_begin(&rig,
+              "name = \"s\"; steps = ( { name = \"send\"; method = \"POST\"; url = \"http://up.test/\"; error = "
+              "\"$.errors[0].message\"; }, { name = \"next\"; url = \"http://up.test/\"; } );",
+              1);
+    rig_start_with(&rig, NULL);
+    rig_stored(&rig);
+    rig_answer(&rig, 200, "{\"errors\": [{\"message\": \"no such field\"}]}");
+    assert_ends(&rig, RUN_TERMINAL, REASON_UPSTREAM_REFUSED);
+    assert_string_equal(rig.run->error, "send: the reply has an error: no such field");
+    assert_int_equal(rig.sends[1], 0);
+    rig_end(&rig);
+}
+
+static void test_success_has_to_last_over_a_restart(void **state) {
+    (void)state;
+    static const struct {
+        const char *settings;
+        unsigned polls;
+    } rows[] = {{"success_for = 3;", 3}, {"success_for = \"2500ms\";", 4}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct rig rig;
+        char settings[200];
+        snprintf(settings, sizeof settings, "value = \"$.s\"; success = [ \"up\" ]; %s", rows[i].settings);
+        begin_gate(&rig, settings);
+        rig_answer(&rig, 200, "{\"s\": \"up\"}");
+        rig_stored(&rig);
+        assert_true(rig_durable_int(&rig, "steady_since") > 0);
+        rig_due(&rig);
+        rig_answer(&rig, 200, "{\"s\": \"down\"}");
+        rig_stored(&rig);
+        assert_int_equal(rig_durable_int(&rig, "steady_since"), 0);
+        for (unsigned n = 1; n <= rows[i].polls; n++) {
+            if (rig.run->state != RUN_WAITING) fail_msg("row %zu: %s after %u", i, run_state_word(rig.run->state), n);
+            rig_due(&rig);
+            rig_answer(&rig, 200, "{\"s\": \"up\"}");
+            if (n < rows[i].polls) assert_non_null(strstr(rig.run->progress, "request: up - "));
+            if (n == 1) {
+                rig_stored(&rig);
+                rig_restart(&rig);
+            }
+        }
+        assert_ends(&rig, RUN_SUCCEEDED, REASON_NONE);
+        rig_end(&rig);
+    }
+}
+
+static void test_cancel_while_success_lasts(void **state) {
+    (void)state;
+    struct rig rig;
+    begin_gate(&rig, "success_when = \"true\"; success_for = 3;");
+    rig_answer(&rig, 200, "{}");
+    rig_due(&rig);
+    rig_cancel(&rig);
+    while (!rig.over) rig_stored(&rig);
+    assert_int_equal(rig.run->status, RUN_CANCELED);
+    rig_end(&rig);
 }
 
 /* ---- restarts ---- */
@@ -1109,13 +1518,28 @@ static void test_words_and_back(void **state) {
     for (int i = 0; i < RUN_STATE_END; i++) assert_non_null(run_state_word((enum run_state)i));
 }
 
+static void reach_doubt(struct rig *rig, enum run_state state) {
+    begin(rig, "name = \"job\"; timeout = \"60s\"; request = { url = \"http://up.test/{{ callback.url }}\"; probe = { "
+               "url = \"http://up.test/jobs\"; found = \"$.items[0]\"; }; callback = { }; };");
+    rig_stored(rig);
+    rig_fail(rig, REPLY_MAYBE_ACTED_ON);
+    if (state == RUN_PROBING) rig_due(rig);
+}
+
 /* Brings a run into a state, by the shortest way there. */
 static void reach(struct rig *rig, enum run_state state) {
+    if (state == RUN_PROBING || state == RUN_PROBE_WAITING) {
+        reach_doubt(rig, state);
+        assert_int_equal(rig->run->state, state);
+        return;
+    }
     if (state >= RUN_WAITING && state <= RUN_ENDED) {
         begin_polling(rig);
         rig_answer(rig, 200, state >= RUN_ENDING ? "{\"state\": \"passed\"}" : "{}");
     } else {
-        begin(rig, rig_two_steps);
+        rig_begin(rig, rig_two_steps, 1);
+        rig->queued = state == RUN_QUEUED;
+        rig_start_with(rig, NULL);
         if (state == RUN_DROPPED) rig_unstored(rig);
         else if (state != RUN_ACCEPTING) rig_stored(rig);
     }
@@ -1128,23 +1552,27 @@ static void reach(struct rig *rig, enum run_state state) {
     assert_string_equal(run_state_word(rig->run->state), run_state_word(state));
 }
 
-/* What becomes of every state with every event: the state after it, and the orders: s store, c call, k cancel call,
- * a abort the call, w wait until, e ended. "-" is nothing at all: no order, and a record as before. */
+/* What becomes of every state with every event: the state after it, and the orders: s store, c call, p probe, k
+ * cancel call, a abort the call, w wait until, e ended. "-" is nothing at all: no order, and a record as before. */
 static void test_every_state_with_every_event(void **state) {
     (void)state;
     static const char *const table[RUN_STATE_END][RUN_EVENT_END] = {
-        /* STORED, UNSTORED, REPLY (200), REFUSED, HELD, DUE, CANCEL */
-        [RUN_ACCEPTING] = {"calling c", "dropped e", "-", "-", "-", "-", "accepting s"},
-        [RUN_INTENDING] = {"calling c", "-", "-", "-", "-", "-", "intending s"},
-        [RUN_CALLING] = {"-", "-", "recording s", "ending s", "waiting sw", "-", "calling s"},
-        [RUN_RECORDING] = {"calling cw", "-", "-", "-", "-", "-", "recording s"},
-        [RUN_WAITING] = {"-", "-", "-", "-", "-", "calling cw", "stopping s"},
-        [RUN_STOPPING] = {"canceling k", "-", "-", "-", "-", "-", "-"},
-        [RUN_CANCELING] = {"-", "-", "ending s", "ending s", "cancel_waiting w", "-", "-"},
-        [RUN_CANCEL_WAITING] = {"-", "-", "-", "-", "-", "canceling k", "-"},
-        [RUN_ENDING] = {"ended e", "dropped e", "-", "-", "-", "-", "-"},
-        [RUN_ENDED] = {"-", "-", "-", "-", "-", "-", "-"},
-        [RUN_DROPPED] = {"-", "-", "-", "-", "-", "-", "-"},
+        /* STORED, UNSTORED, REPLY (200), REFUSED, HELD, DUE, CANCEL, CALLBACK, ADMITTED */
+        [RUN_ACCEPTING] = {"calling c", "dropped e", "-", "-", "-", "-", "accepting s", "-", "-"},
+        [RUN_QUEUED] = {"-", "-", "-", "-", "-", "-", "stopping s", "queued s", "intending s"},
+        [RUN_INTENDING] = {"calling c", "-", "-", "-", "-", "-", "intending s", "intending s", "-"},
+        [RUN_CALLING] = {"-", "-", "recording s", "ending s", "waiting sw", "-", "calling s", "calling s", "-"},
+        [RUN_RECORDING] = {"calling cw", "-", "-", "-", "-", "-", "recording s", "recording s", "-"},
+        [RUN_WAITING] = {"-", "-", "-", "-", "-", "calling cw", "stopping s", "ending s", "-"},
+        [RUN_PROBING] = {"-", "-", "probe_waiting w", "ending s", "probe_waiting w", "probing w", "stopping sa",
+                         "ending saw", "-"},
+        [RUN_PROBE_WAITING] = {"-", "-", "-", "-", "-", "probing pw", "stopping s", "ending sw", "-"},
+        [RUN_STOPPING] = {"canceling k", "-", "-", "-", "-", "-", "-", "-", "-"},
+        [RUN_CANCELING] = {"-", "-", "ending s", "ending s", "cancel_waiting w", "-", "-", "-", "-"},
+        [RUN_CANCEL_WAITING] = {"-", "-", "-", "-", "-", "canceling k", "-", "-", "-"},
+        [RUN_ENDING] = {"ended e", "dropped e", "-", "-", "-", "-", "-", "-", "-"},
+        [RUN_ENDED] = {"-", "-", "-", "-", "-", "-", "-", "-", "-"},
+        [RUN_DROPPED] = {"-", "-", "-", "-", "-", "-", "-", "-", "-"},
     };
     for (int from = 0; from < RUN_STATE_END; from++)
         for (int kind = 0; kind < RUN_EVENT_END; kind++) {
@@ -1156,14 +1584,22 @@ static void test_every_state_with_every_event(void **state) {
             rig_image_take(&rig, &before);
             struct reply reply = {.phase = REPLY_ANSWERED, .code = 200, .body = TEXT("{}")};
             fault_set(&fault, FAULT_UNDEFINED, NULL, "not there");
-            struct run_event event = {(enum run_event_kind)kind, &reply, &fault};
+            struct run_callback callback;
+            struct arena *arena = arena_new();
+            callback_read(arena, rig.run->step_count - 1, &(struct reply){.body = TEXT("{\"state\": \"passed\"}")},
+                          &callback);
+            struct run_event event = {
+                .kind = (enum run_event_kind)kind, .reply = &reply, .fault = &fault, .callback = &callback};
             struct run_world world = rig_world(&rig);
             run_move(rig.run, &event, &world, &orders);
             rig_image_take(&rig, &after);
             char became[64];
             snprintf(became, sizeof became, "%s %s%s%s%s%s%s", run_state_word(rig.run->state), orders.store ? "s" : "",
-                     orders.call == RUN_CALL_STEP ? "c" : "", orders.call == RUN_CALL_CANCEL ? "k" : "",
-                     orders.abort_call ? "a" : "", orders.wait_until ? "w" : "", orders.ended ? "e" : "");
+                     orders.call == RUN_CALL_STEP    ? "c"
+                     : orders.call == RUN_CALL_PROBE ? "p"
+                                                     : "",
+                     orders.call == RUN_CALL_CANCEL ? "k" : "", orders.abort_call ? "a" : "",
+                     orders.wait_until ? "w" : "", orders.ended ? "e" : "");
             bool same = (int)rig.run->state == from && strcmp(before.body, after.body) == 0 &&
                         became[strlen(became) - 1] == ' ';
             if (strcmp(same ? "-" : became, table[from][kind]) != 0)
@@ -1172,6 +1608,7 @@ static void test_every_state_with_every_event(void **state) {
             rig_image_drop(&before);
             rig_image_drop(&after);
             rig_end(&rig);
+            arena_free(arena);
         }
 }
 
@@ -1191,28 +1628,80 @@ static bool one_in(struct rig *rig, uint32_t n) {
     return below(rig, n) == 0;
 }
 
+/* What a step of a random definition does: polls, waits for a callback, or both; or it waits and calls nobody. */
+struct kind {
+    bool polls, waits, calls;
+};
+
+static struct kind random_kind(struct rig *rig, uint32_t i) {
+    struct kind kind = {.waits = one_in(rig, 3), .calls = true};
+    if (kind.waits && i > 0 && one_in(rig, 3)) kind.calls = false;
+    kind.polls = kind.calls && one_in(rig, 2);
+    return kind;
+}
+
+static void random_callback(struct rig *rig, const struct kind *kind, struct buf *out) {
+    buf_adds(out, "callback = {");
+    bool hint = kind->polls && one_in(rig, 4);
+    if (hint) buf_adds(out, "hint = true;");
+    if (!kind->polls && one_in(rig, 2)) buf_addf(out, "timeout = \"%us\";", 1 + below(rig, 60));
+    if (!hint && one_in(rig, 2))
+        buf_adds(out, "value = \"$.state\"; success = [ \"ok\" ]; failure = [ \"bad\" ]; canceled = [ \"gone\" ];"
+                      "warn = [ \"hm\" ];");
+    buf_adds(out, "};");
+}
+
+static void random_rules(struct rig *rig, struct buf *out) {
+    buf_addf(out,
+             "every = \"%us\"; timeout = \"%us\"; value = \"$.state\"; success = [ \"ok\" ]; failure = [ "
+             "\"bad\" ]; canceled = [ \"gone\" ]; warn = [ \"hm\" ]; not_found_grace = \"3s\"; %s",
+             1 + below(rig, 10), 5 + below(rig, 60), one_in(rig, 4) ? "unknown = \"fail\";" : "");
+}
+
 static void random_definition(struct rig *rig, struct buf *out) {
     static const char *const methods[] = {"GET", "POST", "PUT"};
-    uint32_t steps = 1 + below(rig, 3);
+    struct kind kinds[4] = {0};
+    uint32_t steps = 1 + below(rig, 3), told = 0;
+    for (uint32_t i = 0; i < steps; i++) kinds[i] = random_kind(rig, i);
+    for (uint32_t i = 0; i < steps; i++)
+        if (kinds[i].waits) told = i + 1; /* calls up to there say where to call back */
     buf_adds(out, "name = \"s\";");
     if (one_in(rig, 4)) buf_addf(out, "timeout = \"%us\";", 1 + below(rig, 60));
     buf_adds(out, "steps = (");
     for (uint32_t i = 0; i < steps; i++) {
-        buf_addf(out, "%s{ name = \"s%u\"; url = \"http://up.test/%u\"; method = \"%s\"; ", i ? "," : "", i, i,
-                 methods[below(rig, 3)]);
-        buf_addf(out, "retry = { attempts = %u; delay = \"1s\"; max_delay = \"5s\"; };", below(rig, 4));
+        if (kinds[i].waits && !kinds[i].calls && kinds[i - 1].waits) kinds[i].calls = true; /* nobody would be told */
+        buf_addf(out, "%s{ name = \"s%u\";", i ? "," : "", i);
+        if (kinds[i].calls) {
+            buf_addf(out, "url = \"http://up.test/%u\"; method = \"%s\"; ", i, methods[below(rig, 3)]);
+            buf_addf(out, "retry = { attempts = %u; delay = \"1s\"; max_delay = \"5s\"; };", below(rig, 4));
+            if (i < told) buf_adds(out, "headers = { X-Callback = \"{{ callback.url }}\"; };");
+        }
         if (one_in(rig, 2)) buf_adds(out, "outputs = { o = \"$.state\"; };");
-        if (one_in(rig, 2))
-            buf_addf(out,
-                     "every = \"%us\"; timeout = \"%us\"; value = \"$.state\"; success = [ \"ok\" ]; failure = [ "
-                     "\"bad\" ]; canceled = [ \"gone\" ]; warn = [ \"hm\" ]; not_found_grace = \"3s\"; %s",
-                     1 + below(rig, 10), 5 + below(rig, 60), one_in(rig, 4) ? "unknown = \"fail\";" : "");
+        if (kinds[i].polls) random_rules(rig, out);
+        if (kinds[i].waits) random_callback(rig, &kinds[i], out);
         buf_adds(out, "}");
     }
     buf_adds(out, ");");
     if (one_in(rig, 3)) return;
     if (one_in(rig, 3)) buf_adds(out, "cancel = { url = \"http://up.test/stop\"; };");
     else buf_addf(out, "cancel = { url = \"http://up.test/{{ s%u.body.state }}\"; };", below(rig, steps));
+}
+
+/* Early, late, twice, with a name and without. Nobody knows the URL before a call. */
+static void random_call_back(struct rig *rig) {
+    static const char *const bodies[] = {"{\"state\": \"ok\"}",
+                                         "{\"state\": \"ok\"}",
+                                         "{\"state\": \"busy\"}",
+                                         "{\"state\": \"bad\"}",
+                                         "{\"state\": \"gone\"}",
+                                         "{}",
+                                         "<html>",
+                                         "{\"state\": \"hm\"}"};
+    size_t step = below(rig, (uint32_t)rig->stage->step_count);
+    char name[8];
+    snprintf(name, sizeof name, "m%u", below(rig, 12));
+    if (!rig->stage->steps[step].callback || rig->run->state == RUN_ACCEPTING) return;
+    rig_call_back(rig, step, one_in(rig, 2) ? name : NULL, bodies[below(rig, 8)]);
 }
 
 static void random_reply(struct rig *rig) {
@@ -1243,18 +1732,28 @@ static void random_step(struct rig *rig) {
         rig_crash(rig, one_in(rig, 2));
         if (rig->durable.exists && !rig->durable.ended_ms) rig_resume(rig);
         return;
-    case 1: rig_cancel(rig); return;
+    case 1:
+        if (one_in(rig, 2)) rig_cancel(rig);
+        else random_call_back(rig);
+        return;
     case 2: rig->now_ms += (int64_t)below(rig, 20 * S) - 10 * S; return; /* the clock is set */
     case 3:
         if (rig->timer_ms) rig_due(rig);
         return;
     default: break;
     }
-    bool time = rig->timer_ms && (rig->run->state == RUN_WAITING || rig->run->state == RUN_CANCEL_WAITING);
-    if (rig->writing.exists && one_in(rig, 2)) rig_written(rig);
+    bool time = rig->timer_ms && (rig->run->state == RUN_WAITING || rig->run->state == RUN_QUEUED ||
+                                  rig->run->state == RUN_CANCEL_WAITING);
+    bool may_be_admitted = rig->run->state == RUN_QUEUED || (rig->run->state == RUN_ACCEPTING && rig->run->queued);
+    if (may_be_admitted && one_in(rig, 4)) rig_admit(rig);
+    else if (rig->writing.exists && one_in(rig, 2)) rig_written(rig);
     else if (rig->under_way && one_in(rig, 2)) random_reply(rig);
     else if (time && one_in(rig, 2)) rig_due(rig);
     else if (rig->writing.exists && !rig->accepted && one_in(rig, 8)) rig_unstored(rig);
+}
+
+static bool sometimes_busy(struct rig *rig) {
+    return one_in(rig, 3);
 }
 
 static const char *scenario_of; /* for the message of a failure */
@@ -1266,6 +1765,8 @@ static void scenario(uint64_t seed, unsigned *ends) {
     random_definition(&rig, &definition);
     scenario_of = buf_cstr(&definition);
     rig_begin(&rig, scenario_of, seed * 2 + 1);
+    rig.queued = one_in(&rig, 4);
+    if (one_in(&rig, 2)) rig.busy = sometimes_busy;
     rig_start_with(&rig, NULL);
     for (unsigned steps = 0; rig.run && !rig.over; steps++) {
         if (steps > 20000) fail_msg("it does not end: %s, %s", run_state_word(rig.run->state), rig.run->progress);
@@ -1313,8 +1814,17 @@ int main(void) {
         cmocka_unit_test(test_unknown_word_is_told_once),
         cmocka_unit_test(test_unknown_word_may_fail),
         cmocka_unit_test(test_threshold_gates),
+        cmocka_unit_test(test_ends_by_conditions),
+        cmocka_unit_test(test_a_condition_over_what_is_not_there),
+        cmocka_unit_test(test_an_error_in_a_200_ends_a_step_that_runs_once),
+        cmocka_unit_test(test_success_has_to_last_over_a_restart),
+        cmocka_unit_test(test_cancel_while_success_lasts),
         cmocka_unit_test(test_threshold_that_is_no_number),
         cmocka_unit_test(test_outputs),
+        cmocka_unit_test(test_outputs_in_templates),
+        cmocka_unit_test(test_outputs_that_are_missing),
+        cmocka_unit_test(test_logs),
+        cmocka_unit_test(test_log_without_lines),
         cmocka_unit_test(test_outputs_of_a_run_without_success),
         cmocka_unit_test(test_one_record_between_two_calls),
         cmocka_unit_test(test_long_messages),
@@ -1332,6 +1842,13 @@ int main(void) {
         cmocka_unit_test(test_refused_requests),
         cmocka_unit_test(test_not_found_at_first),
         cmocka_unit_test(test_first_record_cannot_be_written),
+        cmocka_unit_test(test_queued_until_admitted),
+        cmocka_unit_test(test_admitted_before_the_first_record),
+        cmocka_unit_test(test_cancel_while_queued),
+        cmocka_unit_test(test_cancel_wish_and_a_restart_while_queued),
+        cmocka_unit_test(test_time_is_up_while_queued),
+        cmocka_unit_test(test_call_that_is_held),
+        cmocka_unit_test(test_time_is_up_while_a_call_is_held),
         cmocka_unit_test(test_cancel_before_the_first_record),
         cmocka_unit_test(test_cancel_during_the_submit_call),
         cmocka_unit_test(test_cancel_during_an_idempotent_submit_call),

@@ -64,6 +64,7 @@ static const char *other_value(const struct settings_row *row) {
     if (strcmp(row->kind, "integer") == 0) return "17";
     if (strcmp(row->kind, "duration") == 0) return "1234ms";
     if (strcmp(row->kind, "size") == 0) return "1000";
+    if (strcmp(row->kind, "upstreams") == 0) return "ci.example.com rate=5/s";
     if (strcmp(row->name, "log_level") == 0) return "warn";
     if (strcmp(row->name, "log_format") == 0) return "json";
     if (strcmp(row->kind, "store") == 0) return "sqlite:/x/y.db";
@@ -312,6 +313,66 @@ static void test_sample_gives_defaults(void **state) {
     buf_fini(&sample);
 }
 
+static void test_upstreams(void **state) {
+    (void)state;
+    struct loaded l;
+    load(&l,
+         "upstreams = ( { host = \"API.github.com\"; concurrency = 20; rate = \"10/s\"; gap = \"1s\"; },\n"
+         "  { host = \"ci:8443\"; breaker = { ratio = 0.25; pause = \"1m\"; }; } );",
+         NULL, NULL);
+    assert_true(l.ok);
+    assert_int_equal(l.settings.upstreams.count, 2);
+    const struct limits_upstream *items = l.settings.upstreams.items;
+    assert_string_equal(items[0].host, "api.github.com");
+    assert_int_equal(items[0].limits.concurrency, 20);
+    assert_int_equal(items[0].limits.gap_ms, 1000);
+    assert_int_equal(items[0].limits.breaker.window_ms, 0);
+    assert_int_equal(items[1].limits.breaker.window_ms, 60000);
+    assert_int_equal(items[1].limits.breaker.pause_ms, 60000);
+    struct loaded flags;
+    const char *const same[] = {"--upstreams", "api.github.com concurrency=20 rate=10/s gap=1s", "--upstreams",
+                                "ci:8443 breaker.ratio=0.25 breaker.pause=1m", NULL};
+    load(&flags, "", NULL, same);
+    const char *different[2] = {NULL, NULL};
+    settings_each_difference(&l.settings, &flags.settings, count_difference, different);
+    assert_null(different[0]);
+    unload(&flags);
+    unload(&l);
+}
+
+static void test_upstreams_with_mistakes(void **state) {
+    (void)state;
+    static const struct {
+        const char *text, *where, *what;
+    } rows[] = {
+        {"upstreams = 5;", "stagedoor.conf:1",
+         "upstreams must be a list of groups: ( { host = \"…\"; … }, … ), and here is the number 5"},
+        {"upstreams = ( { rate = \"5/s\"; } );", "stagedoor.conf:1",
+         "upstreams: an upstream needs a host: host = \"…\""},
+        {"upstreams = ( { host = \"a\";\n rat = \"5/s\"; } );", "stagedoor.conf:2",
+         "upstreams: unknown setting \"rat\"; did you mean \"rate\"?"},
+        {"upstreams = ( { host = \"a\"; breaker = {\n ratio = 2; }; } );", "stagedoor.conf:2",
+         "upstreams: breaker.ratio: 2 is out of range: 0.01 to 1 are possible"},
+        {"upstreams = ( { host = \"a\"; breaker = true; } );", "stagedoor.conf:1", "upstreams: breaker cannot be true"},
+        {"upstreams = ( { host = \"a\"; rate = { }; } );", "stagedoor.conf:1", "upstreams: rate cannot be a group { }"},
+        {"upstreams = ( { host = \"a\"; }, { host = \"A\"; } );", "stagedoor.conf:1", "upstreams: a is there twice"},
+        {"upstreams = ( \"a\", { host = \"b\"; } );", "stagedoor.conf:1",
+         "upstreams: holds groups { host = \"…\"; … }, and here is the string \"a\""},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct loaded l;
+        load(&l, rows[i].text, NULL, NULL);
+        assert_false(l.ok);
+        assert_fault(&l, 0, rows[i].where, rows[i].what);
+        unload(&l);
+    }
+    struct loaded l;
+    load(&l, "", (const char *const[]){"STAGEDOOR_UPSTREAMS=a rate=5/s, b rate=0/s", NULL}, NULL);
+    assert_false(l.ok);
+    assert_string_equal(l.faults.items[0].where, "STAGEDOOR_UPSTREAMS");
+    unload(&l);
+}
+
 /* After a reload: what may change has its new value, what may not the one that is running. */
 static void test_fixed_options_are_kept(void **state) {
     (void)state;
@@ -398,6 +459,8 @@ int main(void) {
         cmocka_unit_test(test_other_mistakes),
         cmocka_unit_test(test_config_found),
         cmocka_unit_test(test_sample_gives_defaults),
+        cmocka_unit_test(test_upstreams),
+        cmocka_unit_test(test_upstreams_with_mistakes),
         cmocka_unit_test(test_fixed_options_are_kept),
         cmocka_unit_test(test_help_names_every_flag),
 #ifndef TINY_LIMITS

@@ -1005,6 +1005,34 @@ static void overwrite(struct rig *rig, off_t at, const char *bytes, size_t len) 
     close(fd);
 }
 
+static char *key_of(struct rig *rig) {
+    struct fault fault;
+    char *key = store_key(rig->store, &fault);
+    if (!key) fail_msg("%s", fault.what);
+    return key;
+}
+
+/* Made with the file, or with the first start of a version that has keys, and the same ever after. */
+static void keeps_its_key(void **state) {
+    struct rig *rig = *state;
+    char *first = key_of(rig);
+    assert_int_equal(strlen(first), 64);
+    assert_int_equal(strspn(first, "0123456789abcdef"), 64);
+    rig_reopen(rig);
+    char *again = key_of(rig);
+    assert_string_equal(again, first);
+    store_close(rig->store);
+    change_file(rig, "DROP TABLE keys; PRAGMA user_version = 1"); /* as an older stagedoor left it */
+    rig_open(rig);
+    char *other = key_of(rig);
+    assert_int_equal(strlen(other), 64);
+    assert_string_not_equal(other, first);
+    rig_reopen(rig);
+    char *kept = key_of(rig);
+    assert_string_equal(kept, other);
+    mem_free(first), mem_free(again), mem_free(other), mem_free(kept);
+}
+
 static void refuses_strange_files(void **state) {
     struct rig *rig = *state;
     static char rubbish[8192];
@@ -1013,7 +1041,7 @@ static void refuses_strange_files(void **state) {
     store_close(rig->store);
     change_file(rig, "PRAGMA user_version = 1000");
     expect_refusal(rig->url, FAULT_UNSUPPORTED, "version 1000, from a newer stagedoor");
-    change_file(rig, "PRAGMA user_version = 1; ALTER TABLE runs RENAME COLUMN body TO boody");
+    change_file(rig, "PRAGMA user_version = 2; ALTER TABLE runs RENAME COLUMN body TO boody");
     expect_refusal(rig->url, FAULT_IO, "no column named body");
     change_file(rig, "ALTER TABLE runs RENAME COLUMN boody TO body; PRAGMA application_id = 7");
     expect_refusal(rig->url, FAULT_INVALID, "not stagedoor's");
@@ -1182,6 +1210,7 @@ int main(void) {
         T(refuses_bad_names),
         T(refuses_a_file_it_may_not_write),
         T(refuses_a_second_gateway),
+        T(keeps_its_key),
         T(refuses_strange_files),
         T(damage_is_told_by_the_op_that_meets_it),
         T(files_are_private),

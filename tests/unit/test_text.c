@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -227,6 +228,71 @@ static void writes_json_strings(void **state) {
     }
 }
 
+/* Every byte that needs an escape, or looks like one, at every offset of texts of every length up to three words: into
+ * a buffer with room to spare, one that has to grow, and one that is filled to its ceiling. */
+static void escapes_at_every_offset(void **state) {
+    (void)state;
+    static const char specials[] = {'"',  '\\', '\n', 1,    0x1F, 0x20,       0x21,
+                                    0x23, 0x5B, 0x5D, 0x7E, 0x7F, (char)0x80, (char)0xFF};
+    char *in = mem_alloc(24), expected[200];
+    for (size_t len = 1; len <= 24; len++) {
+        for (size_t at = 0; at < len * COUNT(specials); at++) {
+            struct text t = {in + 24 - len, len}; /* ends with the memory: what reads beyond is caught by ASan */
+            unsigned char c = (unsigned char)specials[at / len];
+            memset(in, 'x', 24);
+            in[24 - len + at % len] = (char)c;
+            in[23 - (at * 7) % len] = (char)c;
+            size_t made = 0;
+            for (size_t i = 0; i < len; i++) {
+                unsigned char b = (unsigned char)t.at[i];
+                if (b == '\n') made += (size_t)snprintf(expected + made, 8, "\\n");
+                else if (b == '"' || b == '\\') made += (size_t)snprintf(expected + made, 8, "\\%c", b);
+                else if (b < 0x20 || b == 0x7F) made += (size_t)snprintf(expected + made, 8, "\\u%04x", b);
+                else expected[made++] = (char)b;
+            }
+            expected[made] = 0;
+            for (size_t room = 0; room < 3; room++) {
+                struct buf buf;
+                buf_init(&buf, room == 2 ? made : 4096);
+                if (room == 1 && buf_room(&buf, 2000)) buf_grew(&buf, 0);
+                buf_add_json_inner(&buf, t);
+                assert_string_equal(buf_cstr(&buf), expected);
+                assert_int_equal(buf.len, made);
+                assert_false(buf.full);
+                buf_addc(&buf, '!');
+                assert_true(buf.full == (room == 2));
+                buf_fini(&buf);
+            }
+        }
+    }
+    mem_free(in);
+}
+
+static void writes_integers(void **state) {
+    (void)state;
+    int64_t values[2 * 20 * 3 + 3] = {INT64_MIN, INT64_MIN + 1, INT64_MAX};
+    size_t count = 3;
+    for (int64_t power = 1, digits = 1; digits < 20; digits++, power = digits < 20 ? power * 10 : power)
+        for (int64_t i = -1; i < 2; i++) values[count++] = power + i, values[count++] = -power - i;
+    for (size_t i = 0; i < count; i++) {
+        struct buf roomy, tight;
+        char expected[24];
+        int len = snprintf(expected, sizeof expected, "%lld", (long long)values[i]);
+        buf_init(&roomy, 100);
+        buf_init(&tight, (size_t)len);
+        if (buf_room(&roomy, 60)) buf_grew(&roomy, 0);
+        buf_addi(&roomy, values[i]);
+        buf_addi(&tight, values[i]);
+        assert_string_equal(buf_cstr(&roomy), expected);
+        assert_string_equal(buf_cstr(&tight), expected);
+        assert_false(tight.full);
+        buf_addi(&tight, 0);
+        assert_true(tight.full);
+        buf_fini(&roomy);
+        buf_fini(&tight);
+    }
+}
+
 static void writes_hex(void **state) {
     (void)state;
     struct buf buf;
@@ -237,6 +303,35 @@ static void writes_hex(void **state) {
     assert_true(buf.full);
     assert_int_equal(buf.len, 6);
     buf_fini(&buf);
+}
+
+static void writes_and_reads_base64(void **state) {
+    (void)state;
+    static const char *const pairs[][2] = {{"", ""},
+                                           {"f", "Zg=="},
+                                           {"fo", "Zm8="},
+                                           {"foo", "Zm9v"},
+                                           {"foob", "Zm9vYg=="},
+                                           {"fooba", "Zm9vYmE="},
+                                           {"foobar", "Zm9vYmFy"},
+                                           {"\xFB\xEF\xFF", "++//"}}; /* RFC 4648, 10 */
+    static const char *const wrong[] = {"Z", "Zg", "Zg=", "Zg==Zg==", "Z===", "Zm9-", "Zm 9", "===="};
+    for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) {
+        struct buf buf;
+        buf_init(&buf, 100);
+        buf_add_base64(&buf, text_of(pairs[i][0]));
+        assert_string_equal(buf_cstr(&buf), pairs[i][1]);
+        buf_clear(&buf);
+        assert_true(buf_add_base64_decoded(&buf, text_of(pairs[i][1])));
+        assert_string_equal(buf_cstr(&buf), pairs[i][0]);
+        buf_fini(&buf);
+    }
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        struct buf buf;
+        buf_init(&buf, 100);
+        if (buf_add_base64_decoded(&buf, text_of(wrong[i]))) fail_msg("%s is taken for base64", wrong[i]);
+        buf_fini(&buf);
+    }
 }
 
 int main(void) {
@@ -251,7 +346,10 @@ int main(void) {
         cmocka_unit_test(full_buffer_takes_nothing_more),
         cmocka_unit_test(buffer_is_cut_and_taken),
         cmocka_unit_test(writes_json_strings),
+        cmocka_unit_test(escapes_at_every_offset),
+        cmocka_unit_test(writes_integers),
         cmocka_unit_test(writes_hex),
+        cmocka_unit_test(writes_and_reads_base64),
     };
     return cmocka_run_group_tests_name("text", tests, NULL, NULL);
 }

@@ -706,6 +706,75 @@ static void test_reuse(void **state) {
     script_fini(&script);
 }
 
+/* One URL by two sockets and by TCP: each has a connection of its own, and no name is looked up for a socket. */
+static void test_unix_sockets(void **state) {
+    (void)state;
+    static const char *const replies[] = {"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\na",
+                                          "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nb",
+                                          "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nc"};
+    char directory[] = "/tmp/test_transfer.XXXXXX", paths[2][64];
+    struct script scripts[3];
+    struct world world;
+    assert_non_null(mkdtemp(directory));
+    for (int i = 0; i < 3; i++) {
+        scripts[i] = (struct script){.reply = replies[i]};
+        if (i < 2) snprintf(paths[i], sizeof paths[i], "%s/%d.sock", directory, i), scripts[i].path = paths[i];
+        script_start(&scripts[i]);
+    }
+    world_init(&world);
+    unsigned asked = atomic_load(&resolver.asked);
+    const char *url = arena_printf(world.arena, "http://socket.test:%d/v1/x", scripts[2].port);
+    for (int i = 0; i < 12; i++) {
+        size_t call = world_add(&world, i % 2 ? "POST" : "GET", url);
+        world.requests[call].unix_socket = i % 3 < 2 ? paths[i % 3] : NULL;
+    }
+    world_run(&world);
+    assert_int_equal(atomic_load(&resolver.asked), asked + 1); /* by TCP */
+    for (int i = 0; i < 12; i++) {
+        assert_phase(world.replies[i], REPLY_ANSWERED);
+        assert_int_equal(world.replies[i]->body.at[0], 'a' + i % 3);
+        assert_string_equal(world.replies[i]->url, url);
+    }
+    world_fini(&world);
+    for (int i = 0; i < 3; i++) {
+        script_stop(&scripts[i]);
+        assert_int_equal(atomic_load(&scripts[i].requests), 4);
+        assert_int_equal(atomic_load(&scripts[i].connections), 1);
+        assert_holds(buf_cstr(&scripts[i].got), "GET /v1/x HTTP/1.1\r\nHost: socket.test:");
+        script_fini(&scripts[i]);
+    }
+    rmdir(directory);
+}
+
+/* Nothing was sent, so it may be tried again: an engine that is being restarted. */
+static void test_unix_socket_without_a_server(void **state) {
+    (void)state;
+    char directory[] = "/tmp/test_transfer.XXXXXX", dead[64], gone[64];
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    struct world world;
+    assert_non_null(mkdtemp(directory));
+    snprintf(dead, sizeof dead, "%s/dead", directory);
+    snprintf(gone, sizeof gone, "%s/gone", directory);
+    snprintf(address.sun_path, sizeof address.sun_path, "%s", dead);
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    assert_int_equal(bind(fd, (void *)&address, sizeof address), 0);
+    close(fd);
+    world_init(&world);
+    for (int i = 0; i < 2; i++) {
+        size_t call = world_add(&world, "POST", "http://docker/v1?key=sesame");
+        world.requests[call].unix_socket = i ? gone : dead;
+    }
+    world_run(&world);
+    for (int i = 0; i < 2; i++) {
+        assert_failed(world.replies[i], REPLY_NEVER_SENT, FAULT_UPSTREAM, i ? gone : dead);
+        assert_holds(world.replies[i]->fault.what, i ? "No such file" : "refused");
+        assert_holds(world.replies[i]->fault.what, "the socket /");
+    }
+    world_fini(&world);
+    unlink(dead);
+    rmdir(directory);
+}
+
 /* The first request is answered; the second is taken, and the connection dies without a reply. */
 static enum script_after dies_on_second(struct script_end *end, unsigned index) {
     const char *reply = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi";
@@ -956,6 +1025,30 @@ static void test_redirect_to_a_closed_port(void **state) {
     assert_failed(world.replies[0], REPLY_MAYBE_ACTED_ON, FAULT_UPSTREAM, "connection refused");
     world_fini(&world);
     script_fini(&script);
+}
+
+/* As curl does: the socket stands for every host of the call. */
+static void test_redirect_on_a_unix_socket(void **state) {
+    (void)state;
+    char directory[] = "/tmp/test_transfer.XXXXXX", path[64], reply[256];
+    struct world world;
+    assert_non_null(mkdtemp(directory));
+    snprintf(path, sizeof path, "%s/x", directory);
+    struct script script = {.path = path};
+    script_start(&script);
+    world_init(&world);
+    script_redirect(&script, reply, sizeof reply, 302, "/again");
+    size_t call = world_add(&world, "GET", "http://docker/");
+    world.requests[call].unix_socket = path;
+    world.calls[call].follow_redirects = 1;
+    world_run(&world);
+    assert_failed(world.replies[0], REPLY_MAYBE_ACTED_ON, FAULT_UNSUPPORTED, "more than 1 redirects");
+    world_fini(&world);
+    script_stop(&script);
+    assert_int_equal(atomic_load(&script.requests), 2);
+    assert_holds(buf_cstr(&script.got), "GET /again HTTP/1.1\r\nHost: docker\r\n");
+    script_fini(&script);
+    rmdir(directory);
 }
 
 /* ---- cancel ---- */
@@ -1268,12 +1361,15 @@ int main(void) {
         cmocka_unit_test(test_auth),
         cmocka_unit_test(test_proxies_of_the_environment),
         cmocka_unit_test(test_reuse),
+        cmocka_unit_test(test_unix_sockets),
+        cmocka_unit_test(test_unix_socket_without_a_server),
         cmocka_unit_test(test_reused_connection_dies),
         cmocka_unit_test(test_closed_between_calls),
         cmocka_unit_test(test_redirect_elsewhere),
         cmocka_unit_test(test_redirect_here),
         cmocka_unit_test(test_redirect_broken),
         cmocka_unit_test(test_redirect_to_a_closed_port),
+        cmocka_unit_test(test_redirect_on_a_unix_socket),
         cmocka_unit_test(test_cancel_under_way),
         cmocka_unit_test(test_cancel_at_once),
         cmocka_unit_test(test_many_at_once),

@@ -14,6 +14,7 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/text.h"
@@ -41,6 +42,7 @@ struct script {
     void (*on_request)(void *arg); /* from the script's thread, before the answer */
     void *arg;
     SSL_CTX *tls;
+    const char *path; /* of a unix socket, in place of a port */
     /* results */
     atomic_uint connections, requests, closed;
     atomic_uint hung_up; /* stalls that the client ended */
@@ -152,14 +154,26 @@ static void *script_accept(void *arg) {
     }
 }
 
-static void script_start(struct script *script) {
-    signal(SIGPIPE, SIG_IGN); /* SSL_write has no MSG_NOSIGNAL */
+static void script_listen_unix(struct script *script) {
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    memcpy(address.sun_path, script->path, strlen(script->path) + 1);
+    script->listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (bind(script->listener, (void *)&address, sizeof address) || listen(script->listener, 64)) abort();
+}
+
+static void script_listen(struct script *script) {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t size = sizeof address;
     script->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (bind(script->listener, (void *)&address, size) || listen(script->listener, 64)) abort();
     getsockname(script->listener, (void *)&address, &size);
     script->port = ntohs(address.sin_port);
+}
+
+static void script_start(struct script *script) {
+    signal(SIGPIPE, SIG_IGN); /* SSL_write has no MSG_NOSIGNAL */
+    if (script->path) script_listen_unix(script);
+    else script_listen(script);
     pthread_mutex_init(&script->lock, NULL);
     buf_init(&script->got, 64 << 20);
     pthread_create(&script->thread, NULL, script_accept, script);
@@ -170,6 +184,7 @@ static void script_stop(struct script *script) {
     shutdown(script->listener, SHUT_RDWR);
     pthread_join(script->thread, NULL);
     close(script->listener);
+    if (script->path) unlink(script->path);
     unsigned count = atomic_load(&script->connections);
     for (unsigned i = 0; i < count; i++) {
         pthread_mutex_lock(&script->lock);

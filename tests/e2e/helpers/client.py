@@ -11,12 +11,12 @@ from .wait import wait_until
 ENDED = ("SUCCEEDED", "TERMINAL", "CANCELED")
 REPORT_FIELDS = {
     "id", "stage", "status", "reason", "progress", "percent", "percentEstimated", "eta", "stalled", "statusUrl", "cancelUrl", "upstream", "outputs",
-    "artifacts", "error", "created", "updated", "ended", "steps", "key",
+    "artifacts", "warnings", "error", "created", "updated", "ended", "steps", "key",
 }  # fmt: skip
 REASONS = {
     "upstream_failed", "upstream_canceled", "upstream_refused", "upstream_unreachable", "unknown_status", "bad_reply",
     "in_doubt", "timeout", "refused_egress", "invalid_request", "broken_definition", "broken_record", "canceled",
-    "cancel_unconfirmed", "canceled_before_start",
+    "cancel_unconfirmed", "canceled_before_start", "orphaned", "nothing_captured",
 }  # fmt: skip
 
 

@@ -224,5 +224,14 @@ def shipped(name, upstream_url, **replaced):
     return text
 
 
+def shipped_text(name, **replaced):
+    """A definition that ships, with some of its settings replaced, by values in libconfig's notation."""
+    text = (ROOT / "stages.d" / f"{name}.conf").read_text()
+    for setting, value in replaced.items():
+        text, count = re.subn(rf'(?m)^(\s*{setting}\s*=\s*)[^;]*;', lambda found: f"{found.group(1)}{value};", text)
+        assert count, f"the definition has no {setting}"
+    return text
+
+
 def templates():
     return {path.name: path.read_text() for path in (ROOT / "templates").iterdir()}

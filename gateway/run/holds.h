@@ -1,0 +1,36 @@
+/* Upstreams that want to be left alone: until when, by host and credential. One a loop; nothing is kept over a restart.
+ */
+#ifndef RUN_HOLDS_H
+#define RUN_HOLDS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "call/reply.h"
+#include "call/request.h"
+
+#define HOLDS_MAX 1024 /* of more, those that end first are forgotten */
+
+struct hold {
+    char key[65]; /* a digest of origin and credentials */
+    int64_t until_ms, asked_ms;
+    int code; /* of the reply that asked */
+};
+
+struct holds {
+    struct hold *items;
+    size_t count, room;
+};
+
+/* Takes note of what a reply asks for (asked_hold_ms). */
+void holds_note(struct holds *holds, const struct request *request, const struct reply *reply, int64_t now_ms);
+
+/* Until when this call has to wait; 0: it may be made. The wait is a little longer than what was asked for, by chance,
+ * so that those who waited do not come all at once. *ret_why is a sentence in `arena`. */
+int64_t holds_until_ms(struct holds *holds, struct arena *arena, const struct request *request, int64_t now_ms,
+                       uint32_t random, const char **ret_why);
+
+void holds_fini(struct holds *holds);
+
+#endif

@@ -1,0 +1,173 @@
+/* A list of what happened, short however long it took.
+ *
+ * A run that polls for a week makes a million calls that all said "running". They are one entry: from when to when, how
+ * many, how long the last one took. What alternates without end is cut in the middle, since the beginning tells how the
+ * run came to be where it is, and the end where that is. */
+#include "run/journal.h"
+
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+
+#define RULE_MAX 400 /* bytes */
+
+struct journal_entry {
+    struct journal_entry *next;
+    int64_t first_ms, last_ms, took_ms;
+    uint64_t count;
+    int code;
+    const char *step, *call, *phase, *verdict, *rule; /* in `text`; rule may be NULL */
+    char text[];
+};
+
+/* At most RULE_MAX bytes, between two characters. */
+static size_t length_of(const char *text) {
+    size_t n = text ? strnlen(text, RULE_MAX) : 0;
+    if (n == RULE_MAX)
+        while (n > 0 && ((unsigned char)text[n] & 0xC0) == 0x80) n--;
+    return n;
+}
+
+static bool same_text(const char *kept, const char *text) {
+    size_t n = length_of(text);
+    return kept ? strlen(kept) == n && memcmp(kept, text ? text : "", n) == 0 : n == 0;
+}
+
+static bool same(const struct journal_entry *entry, const struct journal_note *note) {
+    return entry->code == note->code && same_text(entry->step, note->step) && same_text(entry->call, note->call) &&
+           same_text(entry->phase, note->phase) && same_text(entry->verdict, note->verdict) &&
+           same_text(entry->rule, note->rule);
+}
+
+static const char *put(char **at, const char *text) {
+    size_t n = length_of(text);
+    char *begin = *at;
+    if (n) memcpy(begin, text, n);
+    begin[n] = 0;
+    *at += n + 1;
+    return begin;
+}
+
+static struct journal_entry *entry_new(const struct journal_note *note) {
+    const char *texts[] = {note->step, note->call, note->phase, note->verdict, note->rule};
+    size_t size = 0;
+    for (size_t i = 0; i < 5; i++) size += length_of(texts[i]) + 1;
+    struct journal_entry *entry = mem_alloc(sizeof *entry + size);
+    char *at = entry->text;
+    entry->step = put(&at, note->step);
+    entry->call = put(&at, note->call);
+    entry->phase = put(&at, note->phase);
+    entry->verdict = put(&at, note->verdict);
+    entry->rule = note->rule ? put(&at, note->rule) : NULL;
+    entry->code = note->code;
+    entry->first_ms = note->at_ms;
+    return entry;
+}
+
+static void drop_middle(struct journal *journal) {
+    struct journal_entry *before = journal->first;
+    for (size_t i = 1; i < JOURNAL_FIRST; i++) before = before->next;
+    struct journal_entry *dropped = before->next;
+    before->next = dropped->next;
+    journal->left_out += dropped->count;
+    journal->count--;
+    mem_free(dropped);
+}
+
+static struct journal_entry *append(struct journal *journal, const struct journal_note *note) {
+    struct journal_entry *entry = entry_new(note);
+    if (journal->last) journal->last->next = entry;
+    else journal->first = entry;
+    journal->last = entry;
+    if (++journal->count > JOURNAL_MAX) drop_middle(journal);
+    return entry;
+}
+
+void journal_add(struct journal *journal, const struct journal_note *note) {
+    struct journal_entry *entry = journal->last;
+    if (!entry || !same(entry, note)) entry = append(journal, note);
+    entry->count++;
+    entry->last_ms = note->at_ms;
+    entry->took_ms = note->took_ms;
+}
+
+void journal_fini(struct journal *journal) {
+    while (journal->first) {
+        struct journal_entry *entry = journal->first;
+        journal->first = entry->next;
+        mem_free(entry);
+    }
+    *journal = (struct journal){0};
+}
+
+uint64_t journal_calls(const struct journal *journal) {
+    uint64_t calls = journal->left_out;
+    for (const struct journal_entry *entry = journal->first; entry; entry = entry->next) calls += entry->count;
+    return calls;
+}
+
+/* ---- JSON ---- */
+
+static void add_text(struct buf *out, const char *name, const char *value) {
+    buf_addf(out, ",\"%s\":", name);
+    if (value) buf_add_json_string(out, text_of(value));
+    else buf_adds(out, "null");
+}
+
+static void add_time(struct buf *out, const char *name, int64_t ms, bool for_people) {
+    char text[CLOCK_TEXT_SIZE];
+    clock_format(ms, text);
+    if (for_people) buf_addf(out, ",\"%s\":\"%s\"", name, text);
+    else buf_addf(out, ",\"%s\":%lld", name, (long long)ms);
+}
+
+static void write(const struct journal *journal, struct buf *out, bool for_people) {
+    buf_addc(out, '[');
+    for (const struct journal_entry *entry = journal->first; entry; entry = entry->next) {
+        if (entry != journal->first) buf_addc(out, ',');
+        buf_addf(out, "{\"count\":%llu", (unsigned long long)entry->count);
+        add_text(out, "step", entry->step);
+        add_text(out, "call", entry->call);
+        add_time(out, "first", entry->first_ms, for_people);
+        add_time(out, "last", entry->last_ms, for_people);
+        buf_addf(out, ",\"ms\":%lld", (long long)entry->took_ms);
+        add_text(out, "phase", entry->phase);
+        if (entry->code || !for_people) buf_addf(out, ",\"code\":%d", entry->code);
+        else buf_adds(out, ",\"code\":null");
+        add_text(out, "verdict", entry->verdict);
+        add_text(out, "rule", entry->rule);
+        buf_addc(out, '}');
+    }
+    buf_addc(out, ']');
+}
+
+void journal_write(const struct journal *journal, struct buf *out) {
+    write(journal, out, false);
+}
+
+void journal_print(const struct journal *journal, struct buf *out) {
+    write(journal, out, true);
+}
+
+static void load_one(struct journal *journal, const struct json *from) {
+    int64_t count = json_int(json_gets(from, "count"));
+    if (json_kind(from) != JSON_OBJECT || count < 1) return;
+    struct journal_note note = {.step = json_gets_text(from, "step"),
+                                .call = json_gets_text(from, "call"),
+                                .phase = json_gets_text(from, "phase"),
+                                .verdict = json_gets_text(from, "verdict"),
+                                .rule = json_gets_text(from, "rule"),
+                                .code = (int)json_int(json_gets(from, "code")),
+                                .at_ms = json_int(json_gets(from, "first"))};
+    struct journal_entry *entry = append(journal, &note);
+    entry->count = (uint64_t)count;
+    entry->last_ms = json_int(json_gets(from, "last"));
+    entry->took_ms = json_int(json_gets(from, "ms"));
+}
+
+void journal_load(struct journal *journal, const struct json *entries, uint64_t left_out) {
+    *journal = (struct journal){.left_out = left_out};
+    for (size_t i = 0; json_kind(entries) == JSON_ARRAY && i < json_size(entries); i++)
+        load_one(journal, json_at(entries, i));
+}

@@ -1,0 +1,135 @@
+/* A move: one event that a run answers, while it is being answered. Private to run/run and the files beside it that
+ * have parts of its table: run/run_cancel, run/run_doubt, run/run_callback, run/run_queue. Nobody else writes a run's
+ * state. */
+#ifndef RUN_RUN_MOVE_H
+#define RUN_RUN_MOVE_H
+
+#include "call/capture.h"
+#include "run/run.h"
+
+#define RUN_DUE_MAX_MS (60 * 60 * 1000) /* nothing is put off for longer */
+
+struct move {
+    struct run *run;
+    const struct run_event *event;
+    const struct run_world *world;
+    struct run_orders *orders;
+    /* What became of the call that ended, for the journal: a fixed word, and why (heap; or NULL). By move_judged. */
+    const char *judged;
+    char *why;
+};
+
+/* What speaks for the upstream: the reply to a call, or a callback. */
+struct said {
+    const struct reply *reply; /* NULL: the message does */
+    struct inbox_message message;
+    const struct captured *captured; /* what the reply's log gave, of a step that captures; else NULL */
+};
+
+static inline const struct json *said_value(struct arena *arena, const struct said *said) {
+    if (said->captured) return reply_value_with(arena, said->reply, json_new_text(arena, said->captured->log));
+    return said->reply ? reply_value(arena, said->reply) : said->message.value;
+}
+
+static inline const struct stage_step *step_of(const struct run *run) {
+    return &run->stage->steps[run->step];
+}
+
+/* ---- of run/run ---- */
+
+/* What came from outside may be of any length; this much of it is told. For "%.*s". */
+int move_told(const char *text);
+/* The progress; secrets are masked. */
+void move_say(struct move *m, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* What became of the call that ended, and why ("": there is nothing to say); secrets are masked. */
+void move_judged(struct move *m, const char *verdict, const char *format, ...) __attribute__((format(printf, 3, 4)));
+/* That the time is up; `what` ("": nothing) comes behind it. */
+void move_say_not_done(struct move *m, const char *what);
+
+void move_call(struct move *m);                 /* the call of the present step, its intent first */
+void move_wait(struct move *m, int64_t due_ms); /* WAITING, until then or the deadline */
+void move_queue(struct move *m);                /* QUEUED, until its turn or the deadline comes */
+void move_end(struct move *m, enum run_status status, enum reason reason, const char *error);
+void move_fail(struct move *m, enum reason reason, const char *what); /* TERMINAL, in the name of the present step */
+
+void move_say_running(struct move *m, const struct verdict *verdict);
+void move_journal_callback(struct move *m, const struct verdict *verdict); /* of the present step */
+void move_note(struct move *m, const struct verdict *verdict); /* the upstream's word, and what goes with it */
+void move_decide(struct move *m, const struct verdict *verdict, const struct said *said,
+                 struct arena *scratch);                         /* a verdict that ends the step */
+bool move_refuse_large(struct move *m, const struct said *said); /* more than is kept: the run has failed */
+/* What templates see of the present step from now on. */
+void move_keep(struct run *run, const struct json *value, const struct json *own_outputs);
+bool move_time_is_up(const struct move *m);
+void move_time_out(struct move *m); /* the upstream is told to stop */
+/* The step is decided well: the next one, or the end. */
+void move_succeed(struct move *m, const struct said *said, const struct verdict *verdict, struct arena *scratch);
+void move_note_url(struct run *run, const char *url);
+
+/* ---- of run/run_doubt ---- */
+
+/* The present call may have been acted on, and nobody knows: what the definition says. */
+void run_doubt_begin(struct move *m, const char *what);
+void run_doubt_resume(struct move *m); /* after a restart */
+/* Would looking tell what there is to cancel? */
+bool run_doubt_helps_cancel(const struct run *run);
+void run_doubt_look(struct move *m); /* now */
+
+/* Answers of the table. */
+void run_doubt_replied(struct move *m);
+void run_doubt_refused(struct move *m);
+void run_doubt_held(struct move *m);
+void run_doubt_due(struct move *m);
+void run_doubt_due_in_call(struct move *m);
+void run_doubt_cancel(struct move *m);
+void run_doubt_cancel_in_call(struct move *m);
+
+/* ---- of run/run_callback ---- */
+
+#define MOVE_HINT_GAP_MS 200 /* between a reply and the poll that a hint asks for */
+
+bool run_callback_waits(const struct run *run); /* once its call is done, the present step waits for one */
+/* Does the step go on with waiting for its callback, now that its call has been judged so? */
+bool run_callback_follows(const struct move *m, const struct verdict *verdict);
+void run_callback_await(struct move *m, const struct said *said, struct arena *scratch); /* … then this */
+void run_callback_wait(struct move *m);    /* there is nothing to do but wait; begins */
+void run_callback_wait_on(struct move *m); /* … goes on, also after a restart */
+bool run_callback_overdue(const struct move *m);
+/* After a restart: is waiting for the callback all that is left of the step? */
+bool run_callback_is_all(const struct run *run);
+/* Those that came before the step could judge them. True where one of them has decided it. */
+bool run_callback_judge_kept(struct move *m);
+bool run_callback_has_reply(const struct run *run); /* the step waits, and the reply to its call is known */
+
+/* Answers of the table. */
+void run_callback_early(struct move *m);
+void run_callback_in_call(struct move *m);
+void run_callback_in_wait(struct move *m);
+void run_callback_in_doubt(struct move *m);
+void run_callback_late(struct move *m);
+
+/* ---- of run/run_cancel ---- */
+
+/* Ends it as canceled, or as timed out where nobody asked. */
+void run_cancel_end(struct move *m, enum reason reason, const char *what);
+
+/* Records, then run_cancel_begin. */
+void run_cancel_stop_now(struct move *m);
+
+/* Answers of the table. */
+void run_cancel_begin(struct move *m);
+void run_cancel_want(struct move *m);
+void run_cancel_stop(struct move *m);
+void run_cancel_stop_call(struct move *m);
+void run_cancel_replied(struct move *m);
+void run_cancel_refused(struct move *m);
+void run_cancel_held(struct move *m);
+void run_cancel_again(struct move *m);
+
+/* ---- of run/run_queue: answers of the table ---- */
+void run_queue_held(struct move *m);
+void run_queue_admitted(struct move *m);
+void run_queue_admitted_early(struct move *m);
+void run_queue_called_back(struct move *m);
+
+#endif

@@ -1,0 +1,94 @@
+"""Rules: conditions beside lists, success that has to last, errors in a 200, and what the report says of them."""
+
+from helpers.gateway import stage
+from helpers.jobs import call_stage, job_stage, script_job
+from helpers.upstream import reply
+
+
+def gate_stage(upstream_url, **settings):
+    return stage("gate", request={"method": "GET", "url": f"{upstream_url}/gate", "every": "50ms", **settings})
+
+
+def test_conditions_beside_lists(gateway, upstream):
+    """Several fields for one status, the run's parameters and headers among what they may speak of."""
+    status = {
+        "success_when": "body.phase == 'over' and body.bad <= parameters.n and headers['x-kind'] == 'final'",
+        "failure_when": "body.bad > parameters.n",
+        "failure": ["failed"],
+    }
+    client = gateway(stages={"job": job_stage(upstream.url, status=status)}).client()
+    final = {"X-Kind": "final"}
+    script_job(upstream, "running", reply(200, {"phase": "over", "bad": 2, "result": 5}, headers=final))
+    report = client.run("job", {"n": 2})
+    assert (report["status"], report["outputs"]) == ("SUCCEEDED", {"result": 5}), report
+    script_job(upstream, "running", reply(200, {"state": "done", "phase": "over", "bad": 3}, headers=final))
+    report = client.run("job", {"n": 2})
+    assert (report["status"], report["reason"]) == ("TERMINAL", "upstream_failed"), "failure beats the word done"
+    assert report["error"] == "status: failure_when holds: body.bad > parameters.n"
+
+
+def test_a_misspelt_condition_shows(gateway, upstream):
+    upstream.on("GET", "/gate", reply(200, {"ready": True}))
+    gw = gateway(stages={"gate": gate_stage(upstream.url, success_when="body.redy", timeout="60s")})
+    report = gw.client().started("gate")
+    told = gw.client().wait_report(report["id"], lambda one: "success_when" in one["progress"], "the condition")
+    assert told["status"] == "RUNNING" and "redy" in told["progress"], told
+    gw.client().cancel(report["id"])
+    gw.client().wait_end(report["id"])
+
+
+def test_success_for_polls_in_a_row(gateway, upstream):
+    up, down = reply(200, {"healthy": True}), reply(200, {"healthy": False})
+    upstream.on("GET", "/gate", up, up, down, up, reply(503), up, up, up)
+    definition = gate_stage(upstream.url, success_when="body.healthy", success_for=3, retry={"delay": "10ms"})
+    gw = gateway(stages={"gate": definition})
+    report = gw.client().run("gate")
+    assert report["status"] == "SUCCEEDED", report
+    assert upstream.count("GET", "/gate") == 8
+
+
+def test_success_for_outlives_a_restart(gateway, upstream):
+    upstream.on("GET", "/gate", reply(200, {"healthy": True}))
+    definition = gate_stage(upstream.url, success_when="body.healthy", success_for=1000, every="10ms")
+    gw = gateway(stages={"gate": definition})
+    report = gw.client().started("gate")
+    gw.client().wait_report(report["id"], lambda one: "of 1000 in a row" in one["progress"], "a count")
+    upstream.wait_for(20, "GET", "/gate")
+    gw.restart()
+    told = gw.client().wait_report(report["id"], lambda one: "of 1000 in a row" in one["progress"], "a count")
+    assert int(told["progress"].split(" of ")[0].rsplit(" ", 1)[1]) >= 20, told
+    gw.client().cancel(report["id"])
+    gw.client().wait_end(report["id"])
+
+
+def test_errors_in_a_200(gateway, upstream):
+    """GraphQL's way: the call was answered well, and has failed."""
+    definition = call_stage(upstream.url, error="$.errors[0].message", idempotent=True)
+    client = gateway(stages={"call": definition}).client()
+    upstream.on("POST", "/call", reply(200, {"data": None, "errors": [{"message": "Field 'x' is ${unknown}"}]}))
+    report = client.run("call")
+    assert (report["status"], report["reason"]) == ("TERMINAL", "upstream_refused")
+    assert report["error"] == "request: the reply has an error: Field 'x' is $ {unknown}"
+    assert upstream.count("POST", "/call") == 1, "it has failed for good"
+    upstream.on("POST", "/call", reply(200, {"data": {"id": 1}, "errors": []}))
+    assert client.run("call")["status"] == "SUCCEEDED"
+    upstream.on("POST", "/call", reply(422, {"errors": [{"message": "not that one"}]}))
+    assert client.run("call")["error"] == "request: the upstream answered 422: not that one"
+
+
+def test_an_error_that_quotes_a_secret_is_masked(gateway, upstream):
+    definition = call_stage(upstream.url, error="$.why", auth={"type": "bearer", "token": "{{ secret.token }}"})
+    gw = gateway(stages={"call": definition}, secrets={"token": "s3cr3t-t0k3n"})
+    upstream.on("POST", "/call", reply(200, {"why": "no access with s3cr3t-t0k3n"}))
+    report = gw.client().run("call")
+    assert "s3cr3t" not in str(report) and "no access with" in report["error"], report
+
+
+def test_warn_when(gateway, upstream):
+    upstream.on("GET", "/gate", reply(200, {"done": True, "warnings": ["a"]}))
+    definition = gate_stage(upstream.url, success_when="body.done", warn_when="body.warnings | length > 0")
+    client = gateway(stages={"gate": definition}).client()
+    report = client.run("gate")
+    assert (report["status"], report["outputs"]) == ("SUCCEEDED", {"result": "WARN"}), report
+    upstream.on("GET", "/gate", reply(200, {"done": True, "warnings": []}))
+    assert client.run("gate")["outputs"] == {}
