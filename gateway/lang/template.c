@@ -301,7 +301,7 @@ static bool run_all(struct rendering *r) {
     static const char *const made[] = {
         [PLACE_TEXT] = "the text",     [PLACE_JSON] = "the JSON body", [PLACE_URL] = "the URL",
         [PLACE_HEADER] = "the header", [PLACE_FORM] = "the form",      [PLACE_XML] = "the XML body"};
-    if (!run_ops(r, r->t->ops, r->t->ops + r->t->count)) return false;
+    if (r->t->count && !run_ops(r, r->t->ops, r->t->ops + r->t->count)) return false;
     if (r->out->full)
         return fault_set(r->fault, FAULT_TOO_LARGE, r->t->file, "%s would have more than %zu bytes", made[r->t->place],
                          r->out->max);

@@ -426,8 +426,11 @@ static void ask_callback(struct ask *ask, struct life *life) {
     const struct run *run = life->run;
     struct fault fault;
     struct run_callback callback;
+    const struct store *store = life->engine->store;
     if (!run->stage || ask->step >= run->step_count || !run->stage->steps[ask->step].callback) {
         callback_too_late(ask, run);
+    } else if (!store || !store_ready(store)) {
+        refuse_callback(ask, run, FAULT_BUSY, "the store cannot write at the moment; send it again later", "refused");
     } else if (!callback_verify(run, ask->step, ask->message, loop_wall_ms(life->engine->loop), &fault)) {
         refuse_callback(ask, run, fault.kind, fault.what, "unverified");
     } else {

@@ -350,6 +350,7 @@ static bool hold_for_quiet(struct life *life) {
     int64_t until_ms = holds_until_ms(&engine->holds, life->attempt, &life->request, world.now_ms, world.random, &why);
     if (!until_ms) return false;
     fault_set(&fault, FAULT_UPSTREAM, NULL, "%s", why);
+    turns_called(life, NULL); /* its turn, if it had one, is for others */
     end_attempt(life);
     struct log_context ctx = life_context(life->run);
     log_fault(LOG_DEBUG, "call_held", &ctx, &fault);

@@ -45,6 +45,7 @@ static bool make_key(const struct request *request, char key[65]) {
     if (!url_parse(text_of(request->url), &url, NULL)) return false;
     buf_init(&text, KEY_MAX);
     add_origin(&text, &url);
+    add_part(&text, request->call->unix_socket); /* behind which any host may be */
     buf_addf(&text, "%d\n", (int)request->auth);
     add_part(&text, request->user);
     add_part(&text, request->password);

@@ -1,8 +1,7 @@
 /* Compiles callback = { … } of a step: how long it waits, whom it believes, and how the callback's body is judged.
  *
  * What judges is what judges a reply (compile_rules). The settings of a step that repeats have no meaning for something
- * that comes by itself. Whether anybody is told the URL is looked at by
- * stage/stage, which sees all steps. */
+ * that comes by itself. Whether anybody is told the URL is looked at by stage/stage, which sees all steps. */
 #include <string.h>
 
 #include "stage/compile.h"

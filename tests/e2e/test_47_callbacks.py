@@ -7,12 +7,13 @@ import base64
 import hashlib
 import hmac
 import json
+import sqlite3
 import time
 import urllib.parse
 
 import pytest
 from helpers.client import Client, check_problem, metric
-from helpers.gateway import command, stage
+from helpers.gateway import Background, command, stage
 from helpers.jobs import script_job
 from helpers.upstream import Gate, Reset, reply
 from helpers.wait import wait_until
@@ -277,8 +278,8 @@ def test_verified_by(gateway, upstream, kind, secret, sign, wrong):
     report = client.started("wait")
     for headers in wrong:
         check_problem(caller.call(BODY, headers()), 401)
-    lines = gw.wait_log(event="callback", outcome="unverified")
-    assert len(lines) == len(wrong) and all(line["run"] == report["id"] for line in lines)
+    refused = {"event": "callback", "outcome": "unverified", "run": report["id"]}
+    wait_until(lambda: len(gw.log(**refused)) == len(wrong), "a line of the log for each")
     assert client.report(report["id"])["status"] == "RUNNING"
     assert caller.call(BODY, sign(BODY)).status == 200
     ended = client.wait_end(report["id"])
@@ -482,6 +483,26 @@ def test_killed_between_the_answer_and_the_end(gw, caller, upstream):
         assert (ended["status"], ended["outputs"]) == ("SUCCEEDED", {"v": n})
         assert caller.call({"state": "done", "v": n}, index=n).status == 200, "sent again, it is answered the same"
     assert upstream.count("POST", "/ask") == 12
+
+
+def test_while_the_store_cannot_write(gw, caller):
+    """What is taken is answered when it is on disk, and what cannot be put there is not taken."""
+    client = gw.client()
+    report = client.started("wait")
+    waits(client, report["id"])
+    other = sqlite3.connect(gw.store_file, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with_time = gw.client(timeout=60)
+    first = Background(lambda: caller.call({"state": "running", "percent": 5}, client=with_time))
+    wait_until(lambda: gw.client().get("/ready").status == 503, "the store to be seen to fail", 20)
+    assert first.running, "not answered before it is durable"
+    check_problem(caller.call({"state": "done", "v": 1}), 503)
+    other.execute("ROLLBACK")
+    assert first.results()[0].status == 200
+    wait_until(lambda: gw.client().get("/ready").status == 200, "the store to be well", 20)
+    assert client.report(report["id"])["percent"] == 5
+    assert caller.call({"state": "done", "v": 1}).status == 200
+    assert client.wait_end(report["id"])["outputs"] == {"v": 1}
 
 
 # ---- all of it ----

@@ -34,6 +34,7 @@ struct rig {
     bool changed;
     /* the upstream */
     enum run_call under_way;
+    size_t under_way_step;                                        /* the run may be past it when it ends */
     unsigned sends[STAGE_STEPS_MAX], cancel_sends, probe_sends;   /* calls begun, over all lives */
     bool may_have_acted[STAGE_STEPS_MAX];                         /* as far as the gateway can know */
     unsigned acted[STAGE_STEPS_MAX];                              /* what the upstream did, whoever knows */
@@ -199,6 +200,7 @@ static inline void rig_begin_call(struct rig *rig, enum run_call call) {
     }
     rig->admitted = false;
     rig->under_way = call;
+    rig->under_way_step = run->step;
     if (call == RUN_CALL_PROBE) {
         assert_true(rig_durable_int(rig, "sending")); /* so that a restart looks again */
         rig->probe_sends++;
@@ -231,7 +233,7 @@ static inline void rig_begin_call(struct rig *rig, enum run_call call) {
 /* The call under way ends without a reply that the gateway sees. */
 static inline void rig_lose(struct rig *rig) {
     bool acts = rig->lost == RIG_LOST_ACTED || (rig->lost == RIG_LOST_CHANCE && rig_chance(rig) % 2);
-    if (rig->under_way == RUN_CALL_STEP && acts) rig->acted[rig->run->step]++;
+    if (rig->under_way == RUN_CALL_STEP && acts) rig->acted[rig->under_way_step]++;
     rig->under_way = RUN_CALL_NONE;
 }
 

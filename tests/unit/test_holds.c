@@ -36,7 +36,7 @@ static void test_host_and_credential(void **state) {
     struct stage *stage = rig_stage("name = \"s\"; request = { url = \"http://up.test/\"; headers = { Api_Key = \"{{ "
                                     "secret.key }}\"; X_Other = \"{{ run.id }}\"; }; };");
     const struct stage_call *with_key = &stage->steps[0].call;
-    static const struct stage_call plain = {0};
+    static const struct stage_call plain = {0}, socket = {.unix_socket = "/run/a.sock"};
     struct request_header first[] = {{"Api_Key", "one"}, {"X_Other", "a"}},
                           same[] = {{"Api_Key", "one"}, {"X_Other", "b"}},
                           other[] = {{"Api_Key", "two"}, {"X_Other", "a"}};
@@ -46,6 +46,7 @@ static void test_host_and_credential(void **state) {
     } rows[] = {
         {{.url = "https://a.test/x", .call = &plain}, {.url = "https://A.test:443/y?z", .call = &plain}, true},
         {{.url = "https://a.test/x", .call = &plain}, {.url = "https://b.test/x", .call = &plain}, false},
+        {{.url = "https://a.test/x", .call = &plain}, {.url = "https://a.test/x", .call = &socket}, false},
         {{.url = "https://a.test/x", .call = &plain}, {.url = "https://a.test:444/x", .call = &plain}, false},
         {{.url = "https://a.test/x", .call = &plain}, {.url = "http://a.test:443/x", .call = &plain}, false},
         {{.url = "https://a.test/", .call = &plain, .auth = AUTH_BEARER, .token = "t"},

@@ -1658,6 +1658,14 @@ static void random_rules(struct rig *rig, struct buf *out) {
              1 + below(rig, 10), 5 + below(rig, 60), one_in(rig, 4) ? "unknown = \"fail\";" : "");
 }
 
+static void random_doubt(struct rig *rig, struct buf *out) {
+    static const char *const words[] = {"on_in_doubt = \"resend\";", "on_in_doubt = \"fail\";",
+                                        "probe = { url = \"http://up.test/list\"; found = \"$.items[0]\"; "
+                                        "not_found_grace = \"2s\"; retry = { attempts = 2; "
+                                        "delay = \"1s\"; }; };"};
+    buf_adds(out, words[below(rig, 3)]);
+}
+
 static void random_definition(struct rig *rig, struct buf *out) {
     static const char *const methods[] = {"GET", "POST", "PUT"};
     struct kind kinds[4] = {0};
@@ -1674,6 +1682,7 @@ static void random_definition(struct rig *rig, struct buf *out) {
         if (kinds[i].calls) {
             buf_addf(out, "url = \"http://up.test/%u\"; method = \"%s\"; ", i, methods[below(rig, 3)]);
             buf_addf(out, "retry = { attempts = %u; delay = \"1s\"; max_delay = \"5s\"; };", below(rig, 4));
+            if (!kinds[i].polls && one_in(rig, 2)) random_doubt(rig, out);
             if (i < told) buf_adds(out, "headers = { X-Callback = \"{{ callback.url }}\"; };");
         }
         if (one_in(rig, 2)) buf_adds(out, "outputs = { o = \"$.state\"; };");
@@ -1701,7 +1710,18 @@ static void random_call_back(struct rig *rig) {
     char name[8];
     snprintf(name, sizeof name, "m%u", below(rig, 12));
     if (!rig->stage->steps[step].callback || rig->run->state == RUN_ACCEPTING) return;
+    if (rig->stage->steps[step].probe && !rig->acted[step]) return; /* the probe would be right, and the caller not */
     rig_call_back(rig, step, one_in(rig, 2) ? name : NULL, bodies[below(rig, 8)]);
+}
+
+/* A probe that answers tells the truth. */
+static void random_look(struct rig *rig) {
+    switch (below(rig, 6)) {
+    case 0: rig_fail(rig, one_in(rig, 2) ? REPLY_NEVER_SENT : REPLY_MAYBE_ACTED_ON); return;
+    case 1: rig_answer(rig, one_in(rig, 2) ? 503 : 403, ""); return;
+    default:
+        rig_answer(rig, 200, rig->acted[rig->run->step] ? "{\"items\": [{\"state\": \"ok\"}]}" : "{\"items\": []}");
+    }
 }
 
 static void random_reply(struct rig *rig) {
@@ -1709,6 +1729,10 @@ static void random_reply(struct rig *rig) {
         "{\"state\": \"ok\"}",   "{\"state\": \"ok\"}", "{\"state\": \"busy\"}", "{\"state\": \"bad\"}", "{}", "<html>",
         "{\"state\": \"gone\"}", "{\"state\": \"hm\"}"};
     static const int codes[] = {200, 200, 200, 200, 200, 200, 404, 429, 500, 400};
+    if (rig->under_way == RUN_CALL_PROBE) {
+        random_look(rig);
+        return;
+    }
     switch (below(rig, 8)) {
     case 0: rig_fail(rig, REPLY_NEVER_SENT); return;
     case 1: rig_fail(rig, REPLY_MAYBE_ACTED_ON); return;
@@ -1742,9 +1766,10 @@ static void random_step(struct rig *rig) {
         return;
     default: break;
     }
-    bool time = rig->timer_ms && (rig->run->state == RUN_WAITING || rig->run->state == RUN_QUEUED ||
-                                  rig->run->state == RUN_CANCEL_WAITING);
-    bool may_be_admitted = rig->run->state == RUN_QUEUED || (rig->run->state == RUN_ACCEPTING && rig->run->queued);
+    enum run_state at = rig->run->state;
+    bool time = rig->timer_ms &&
+                (at == RUN_WAITING || at == RUN_QUEUED || at == RUN_CANCEL_WAITING || at == RUN_PROBE_WAITING);
+    bool may_be_admitted = at == RUN_QUEUED || (at == RUN_ACCEPTING && rig->run->queued);
     if (may_be_admitted && one_in(rig, 4)) rig_admit(rig);
     else if (rig->writing.exists && one_in(rig, 2)) rig_written(rig);
     else if (rig->under_way && one_in(rig, 2)) random_reply(rig);
@@ -1765,6 +1790,7 @@ static void scenario(uint64_t seed, unsigned *ends) {
     random_definition(&rig, &definition);
     scenario_of = buf_cstr(&definition);
     rig_begin(&rig, scenario_of, seed * 2 + 1);
+    rig.lost = RIG_LOST_CHANCE;
     rig.queued = one_in(&rig, 4);
     if (one_in(&rig, 2)) rig.busy = sometimes_busy;
     rig_start_with(&rig, NULL);
