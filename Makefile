@@ -12,6 +12,7 @@
 #   make bench      figures, beside what a user would use instead
 #   make fuzz-replay  every fuzzer over its corpus, once
 #   make fuzz       search with every fuzzer for FUZZ_SECONDS each (default 60)
+#   make crash      kill -9 at random moments under load, CRASHES times (default 500)
 #   make soak       a long run under load; looks for growth
 #   make docs       make the pages anew that are made from the source
 #   make format     put the sources into form
@@ -61,7 +62,7 @@ BENCHES := $(sort $(wildcard tests/bench/*.c))
 BENCH_BINARIES = $(BENCHES:tests/bench/%.c=$(BUILD)/bench/%)
 FORMATTED := $(sort $(wildcard gateway/*.c gateway/*/*.[ch] tests/*/*.[ch]))
 
-.PHONY: all help deps docs run test lint unit schema differential fuzz-replay e2e bench fuzz soak format install clean FORCE
+.PHONY: all help deps docs run test lint unit schema differential fuzz-replay e2e bench fuzz crash soak format install clean FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -154,6 +155,9 @@ $(BUILD)/bench/%: tests/bench/%.c $(OUT)/libgateway.a
 
 bench: $(OUT)/stagedoor $(BENCH_BINARIES)
 	@STAGEDOOR=$(abspath $(OUT)/stagedoor) tests/bench/run
+
+crash: $(OUT)/stagedoor
+	@CRASHES=$(or $(CRASHES),500) STAGEDOOR=$(abspath $(OUT)/stagedoor) PYTHONDONTWRITEBYTECODE=1 $(PYTHON) -m pytest -q -s -p no:cacheprovider tests/e2e/test_51_crash.py -k kills_at
 
 soak: $(OUT)/stagedoor
 	@STAGEDOOR=$(abspath $(OUT)/stagedoor) tests/soak/run

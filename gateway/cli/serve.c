@@ -2,8 +2,10 @@
  *
  * The main thread has a loop of its own, for what is nobody's request: signals (TERM and INT drain, HUP reads
  * definitions, secrets, callers and certificates again, USR1 opens the log again), changes of the definitions'
- * directories, and the retention of ended runs. The order of starting is the order of dependence: settings, log,
- * secrets, catalog, callers, sockets, store, workers, runs that go on; and of stopping the reverse. */
+ * directories, and the retention of ended runs. USR2 hands over to a new process (cli/upgrade). The order of starting
+ * is the order of dependence: settings, log, secrets, catalog, callers, sockets, store, workers, runs that go on; and
+ * of stopping the reverse. A process that takes over waits before the store, until the old one has let it go. */
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -12,9 +14,13 @@
 #include <unistd.h>
 
 #include "back/secrets.h"
+#include "base/clock.h"
 #include "base/count.h"
 #include "base/log.h"
 #include "cli/command.h"
+#include "cli/inherit.h"
+#include "cli/supervisor.h"
+#include "cli/upgrade.h"
 #include "cli/watchdir.h"
 #include "cli/worker.h"
 #include "config/settings.h"
@@ -26,6 +32,7 @@
 #define PRUNE_EVERY_MS (10 * 60 * 1000)
 #define PRUNE_SOON_MS 1000 /* after the start */
 #define PRUNE_NEXT_MS 100  /* between two slices: a gateway may end thousands of runs a second */
+#define LINGER_MS 2000     /* after a hand-over, for clients to see that idle connections are closed */
 
 extern char **environ;
 
@@ -49,6 +56,8 @@ struct server {
     int signal_fd;
     struct loop_timer prune_timer, drain_timer;
     struct store_op prune;
+    struct inherit inherit;
+    struct upgrade upgrade;
     bool draining;
     unsigned drained; /* workers */
 };
@@ -343,16 +352,54 @@ static void on_drain_timeout(void *arg) {
 }
 
 static void drain(struct server *server, const char *why) {
-    if (server->draining) { /* asked twice */
+    if (!upgrade_revoke(&server->upgrade) || server->draining) { /* nobody is served any more, or asked twice */
         stop(server);
         return;
     }
+    supervisor_tell("STOPPING=1");
     log_put(LOG_INFO, "stopping", NULL, LOG_STR("why", why),
             LOG_INT("runs_in_flight", count_read(COUNT_RUNS_IN_FLIGHT)));
     server->draining = true;
     loop_timer_clear(&server->prune_timer);
     loop_timer_set(&server->drain_timer, server->settings->drain_timeout_ms);
     for (unsigned i = 0; i < server->engines.count; i++) worker_drain(&server->workers[i], on_drained, server);
+}
+
+/* ---- handing over ---- */
+
+static void on_upgrade_over(void *arg) {
+    struct server *server = arg;
+    server->draining = true;
+    stop(server);
+}
+
+static void upgrade(struct server *server) {
+    if (server->draining) return;
+    server->upgrade.workers = server->workers;
+    server->upgrade.worker_count = server->engines.count;
+    server->upgrade.sockets = server->sockets;
+    server->upgrade.socket_count = server->socket_count;
+    server->upgrade.patience_ms = server->settings->drain_timeout_ms;
+    server->upgrade.over = on_upgrade_over;
+    server->upgrade.arg = server;
+    upgrade_begin(&server->upgrade);
+}
+
+/* The loops have ended, and the store is closed. Connections of clients that have not seen their end yet are left open
+ * for a moment: what they send would be answered with a reset. */
+static bool hand_over(struct server *server, struct fault *fault) {
+    int64_t until = clock_mono_ms() + LINGER_MS;
+    char state[40];
+    if (!upgrade_finish(&server->upgrade, server->signal_fd)) {
+        log_close();
+        upgrade_fall_back(&server->upgrade);
+        return fault_set(fault, FAULT_IO, server->upgrade.image, "cannot be run again: %s", strerror(errno));
+    }
+    snprintf(state, sizeof state, "MAINPID=%d", (int)server->upgrade.pid);
+    supervisor_tell(state);
+    for (size_t i = 0; i < server->socket_count; i++) listen_socket_disown(server->sockets[i]);
+    for (unsigned i = 0; i < server->engines.count; i++) listener_wait_gone(server->workers[i].listener, until);
+    return true;
 }
 
 static void on_signal(void *arg, int fd, int events) {
@@ -362,6 +409,7 @@ static void on_signal(void *arg, int fd, int events) {
     while (read(fd, &info, sizeof info) == (ssize_t)sizeof info) {
         if (info.ssi_signo == SIGHUP) reload(server);
         else if (info.ssi_signo == SIGUSR1) log_reopen();
+        else if (info.ssi_signo == SIGUSR2) upgrade(server);
         else drain(server, info.ssi_signo == SIGINT ? "SIGINT" : "SIGTERM");
     }
 }
@@ -375,6 +423,7 @@ static void block_signals(struct server *server) {
     sigaddset(&set, SIGINT);
     sigaddset(&set, SIGHUP);
     sigaddset(&set, SIGUSR1);
+    sigaddset(&set, SIGUSR2);
     sigprocmask(SIG_BLOCK, &set, NULL); /* every thread inherits it */
     server->signal_fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
 }
@@ -398,11 +447,12 @@ static bool open_sockets(struct server *server, struct fault *fault) {
     const struct settings_list *listen = &server->settings->listen;
     server->sockets = arena_array_of(server->arena, struct listen_socket *, listen->count);
     for (size_t i = 0; i < listen->count; i++) {
-        struct listen_socket *socket = listen_socket_open(listen->items[i], fault);
+        struct listen_socket *socket = inherit_take(&server->inherit, listen->items[i]);
+        if (!socket) socket = listen_socket_open(listen->items[i], fault);
         if (!socket) return false;
         server->sockets[server->socket_count++] = socket;
     }
-    return true;
+    return inherit_check_rest(&server->inherit, fault);
 }
 
 static void make_workers(struct server *server) {
@@ -456,6 +506,7 @@ static bool start(struct server *server, struct fault *fault) {
     raise_descriptors();
     upstream_global_init();
     server->loop = loop_new(UINT16_MAX);
+    upgrade_init(&server->upgrade, server->loop, server->arena);
     /* Watched before it is read, so that no change can fall between the two. */
     const char *const directories[] = {settings->stages, settings->templates};
     server->watchdir = watchdir_new(server->loop, directories, 2, on_directory_changed, server);
@@ -468,11 +519,13 @@ static bool start(struct server *server, struct fault *fault) {
     bool good = read_callers(server, &faults);
     if (!good) *fault = faults.items[0];
     faults_fini(&faults);
-    if (!good) return false;
+    if (!good || !supervisor_pid_check(settings->pid_file, fault)) return false;
+    inherit_wait_store(&server->inherit);
     server->store = store_open(&(struct store_settings){.url = settings->store, .max_queue = STORE_QUEUE_MAX}, fault);
     if (!server->store || !read_key(server, fault)) return false;
     make_workers(server);
-    return resume_runs(server, fault) && start_workers(server, fault);
+    return resume_runs(server, fault) && supervisor_pid_write(settings->pid_file, fault) &&
+           start_workers(server, fault);
 }
 
 static void keep_house(struct server *server) {
@@ -484,6 +537,8 @@ static void keep_house(struct server *server) {
         log_put(LOG_INFO, "listening", NULL, LOG_STR("address", listen_socket_address(server->sockets[i])));
     log_put(LOG_INFO, "started", NULL, LOG_STR("version", STAGEDOOR_VERSION), LOG_INT("loops", server->engines.count),
             LOG_INT("stages", server->catalog->count), LOG_STR("store", server->settings->store));
+    inherit_say_ready(&server->inherit);
+    supervisor_tell("READY=1");
     loop_run(server->loop);
 }
 
@@ -502,7 +557,6 @@ static void stop_workers(struct server *server) {
 }
 
 static void finish(struct server *server) {
-    stop_workers(server);
     for (unsigned i = 0; i < server->engines.count; i++) worker_fini(&server->workers[i]);
     gate_free(server->gate);
     for (size_t i = 0; i < server->socket_count; i++) listen_socket_close(server->sockets[i]);
@@ -510,6 +564,8 @@ static void finish(struct server *server) {
     catalog_unref(server->catalog);
     callers_unref(server->callers);
     watchdir_free(server->watchdir);
+    supervisor_pid_remove(server->settings->pid_file);
+    upgrade_fini(&server->upgrade);
     loop_watch_free(server->signals);
     if (server->loop) {
         loop_flush(server->loop); /* a retention that was under way */
@@ -525,11 +581,15 @@ static void finish(struct server *server) {
 static int serve(struct server *server) {
     struct fault fault;
     bool started = start(server, &fault);
+    bool good = started;
     if (started) keep_house(server);
+    else inherit_say_failed(&server->inherit, &fault);
+    stop_workers(server);
+    if (server->upgrade.state == UPGRADE_OVER) good = hand_over(server, &fault);
     finish(server);
-    if (started) return EXIT_DONE;
+    if (good) return EXIT_DONE;
     print_fault(&fault);
-    return EXIT_USAGE;
+    return started ? EXIT_FAILED : EXIT_USAGE;
 }
 
 static void print_help(void) {
@@ -581,8 +641,12 @@ int command_serve(int argc, char **argv) {
     if (status < 0) {
         struct faults faults;
         faults_init(&faults);
-        bool good = load_settings(arena, &server.input, &settings, &faults);
+        struct fault fault;
+        bool good = inherit_read(&server.inherit, &fault);
+        if (!good) faults_add(&faults, &fault);
+        good = good && load_settings(arena, &server.input, &settings, &faults);
         if (!good) print_faults(&faults);
+        if (!good) inherit_say_failed(&server.inherit, &faults.items[0]);
         faults_fini(&faults);
         status = good ? serve(&server) : EXIT_USAGE;
     }

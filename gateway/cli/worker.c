@@ -177,3 +177,43 @@ void worker_drain(struct worker *worker, void (*drained)(void *arg, struct worke
     worker->drained_arg = arg;
     loop_post(worker->loop, drain, worker);
 }
+
+/* ---- another process takes over ---- */
+
+struct step {
+    struct worker *worker;
+    enum worker_step step;
+    void (*done)(void *arg);
+    void *arg;
+};
+
+static void take_step(void *arg) {
+    struct step *step = arg;
+    struct worker *worker = step->worker;
+    switch (step->step) {
+    case WORKER_LEAVE: listener_leave(worker->listener, step->done, step->arg); break;
+    case WORKER_SETTLE: engine_settle(worker->engine, step->done, step->arg); break;
+    case WORKER_RETIRE:
+        engine_hand_over(worker->engine);
+        listener_retire(worker->listener, step->done, step->arg);
+        break;
+    case WORKER_EMPTY: engine_drain(worker->engine, step->done, step->arg); break;
+    }
+    mem_free(step);
+}
+
+void worker_step(struct worker *worker, enum worker_step step, void (*done)(void *arg), void *arg) {
+    struct step *message = mem_alloc(sizeof *message);
+    *message = (struct step){.worker = worker, .step = step, .done = done, .arg = arg};
+    loop_post(worker->loop, take_step, message);
+}
+
+static void stay(void *arg) {
+    struct worker *worker = arg;
+    listener_stay(worker->listener);
+    engine_unsettle(worker->engine);
+}
+
+void worker_stay(struct worker *worker) {
+    loop_post(worker->loop, stay, worker);
+}

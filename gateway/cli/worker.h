@@ -44,4 +44,10 @@ void worker_renew_tls(struct worker *worker, struct tls_context *tls,
                       int *holders); /* TAKES a share: the last holder frees both */
 void worker_drain(struct worker *worker, void (*drained)(void *arg, struct worker *worker), void *arg);
 
+/* The steps by which another process takes over (cli/upgrade), in this order. `done` is called on the worker's loop, at
+ * most once a step, and not for the step before. */
+enum worker_step { WORKER_LEAVE, WORKER_SETTLE, WORKER_RETIRE, WORKER_EMPTY };
+void worker_step(struct worker *worker, enum worker_step step, void (*done)(void *arg), void *arg);
+void worker_stay(struct worker *worker); /* after the first two: nobody takes over */
+
 #endif

@@ -61,7 +61,8 @@
       "until they fit. As a flag or variable: \"api.github.com rate=10/s breaker.pause=1m\".")                        \
     X(INTEGER, loops, "0", "0..256", RESTART, "Process", "Event loops, each with its own thread; 0 is one a core.")   \
     X(DURATION, drain_timeout, "30s", "0s..1d", RELOAD, "Process",                                                    \
-      "After SIGTERM, how long requests that are under way may take. Runs go on after the next start.")               \
+      "After SIGTERM or SIGUSR2, how long what is under way may take. Runs go on after the next start.")              \
+    X(PATH, pid_file, "", "", RESTART, "Process", "File that the id of the process is written to; empty: none.")      \
     X(STRING, user_agent, "stagedoor/" STAGEDOOR_VERSION, "", RESTART, "Process",                                     \
       "The User-Agent header of calls to upstreams.")                                                                 \
     X(CHOICE, log_level, "info", "debug|info|warn|error", RELOAD, "Log", "The least level that is logged.")           \

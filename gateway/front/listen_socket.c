@@ -3,7 +3,10 @@
  * Opened once, before loops run; each listener works on a dup of it. That way a connection waits in one queue for
  * whichever loop is free, and none is lost when a loop goes. Sockets are not left to libevhtp: it binds to any address
  * when it does not understand one, and says that it succeeded. Names are never looked up, for that could block and
- * surprise. A unix socket's file is removed at the end only if it is still the one that was made here. */
+ * surprise. A unix socket's file is removed at the end only if it is still the one that was made here.
+ *
+ * A socket may also come from another process: a supervisor that holds it, or the gateway that this one takes over
+ * from. It is then found by what it is bound to, and used as it is. */
 #include "front/listen_socket.h"
 
 #include <arpa/inet.h>
@@ -28,7 +31,8 @@ struct listen_socket {
     int family;
     bool tls;
     char *address; /* as text, with the real port */
-    char *path;    /* of a unix socket; NULL otherwise */
+    bool own;      /* not a supervisor's */
+    char *path;    /* of a unix socket that is ours; NULL otherwise */
     dev_t device;  /* of its file */
     ino_t inode;
 };
@@ -141,6 +145,67 @@ bool listen_address_url(struct text t, struct buf *ret_url) {
     return !all;
 }
 
+/* ---- sockets of others ---- */
+
+bool listen_socket_check(int fd, struct fault *fault) {
+    int type = 0, listens = 0;
+    socklen_t size = sizeof type;
+    if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) < 0)
+        return fault_set(fault, FAULT_INVALID, NULL, "it is no socket: %s", strerror(errno));
+    size = sizeof listens;
+    if (type == SOCK_STREAM && getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) == 0 && listens) return true;
+    return fault_set(fault, FAULT_INVALID, NULL, "it is not a stream socket that listens");
+}
+
+union bound {
+    struct sockaddr any;
+    struct sockaddr_in four;
+    struct sockaddr_in6 six;
+    struct sockaddr_un un;
+    struct sockaddr_storage storage;
+};
+
+static bool find_bound(int fd, union bound *ret_bound) {
+    socklen_t size = sizeof *ret_bound;
+    memset(ret_bound, 0, sizeof *ret_bound);
+    return getsockname(fd, &ret_bound->any, &size) == 0;
+}
+
+static bool same_inet(const union bound *bound, const struct sockaddr *wanted) {
+    union bound other = {0};
+    memcpy(&other, wanted, wanted->sa_family == AF_INET6 ? sizeof other.six : sizeof other.four);
+    if (bound->any.sa_family != wanted->sa_family) return false;
+    if (wanted->sa_family == AF_INET6)
+        return memcmp(&bound->six.sin6_addr, &other.six.sin6_addr, sizeof other.six.sin6_addr) == 0 &&
+               (other.six.sin6_port == 0 || bound->six.sin6_port == other.six.sin6_port);
+    return bound->four.sin_addr.s_addr == other.four.sin_addr.s_addr &&
+           (other.four.sin_port == 0 || bound->four.sin_port == other.four.sin_port);
+}
+
+bool listen_socket_is_at(int fd, const char *address) {
+    struct place place;
+    union bound bound;
+    if (!split(text_of(address), &place, NULL) || !find_bound(fd, &bound)) return false;
+    if (place.path.at) return bound.any.sa_family == AF_UNIX && text_is(place.path, bound.un.sun_path);
+    struct addrinfo *found = resolve(&place, NULL);
+    if (!found) return false;
+    bool same = same_inet(&bound, found->ai_addr);
+    freeaddrinfo(found);
+    return same;
+}
+
+void listen_socket_describe(int fd, struct buf *out) {
+    char ip[INET6_ADDRSTRLEN] = "?";
+    union bound bound;
+    if (!find_bound(fd, &bound)) buf_adds(out, "unknown");
+    else if (bound.any.sa_family == AF_UNIX) buf_addf(out, "unix:%s", bound.un.sun_path);
+    else if (bound.any.sa_family == AF_INET6)
+        buf_addf(out, "[%s]:%d", inet_ntop(AF_INET6, &bound.six.sin6_addr, ip, sizeof ip), ntohs(bound.six.sin6_port));
+    else if (bound.any.sa_family == AF_INET)
+        buf_addf(out, "%s:%d", inet_ntop(AF_INET, &bound.four.sin_addr, ip, sizeof ip), ntohs(bound.four.sin_port));
+    else buf_adds(out, "of an unknown family");
+}
+
 /* ---- sockets ---- */
 
 static bool listen_fault(struct fault *fault, const char *doing) {
@@ -163,6 +228,14 @@ static bool remove_stale(const struct sockaddr_un *address, struct fault *fault)
     return unlink(address->sun_path) == 0 || listen_fault(fault, "remove the stale socket");
 }
 
+static bool note_file(struct listen_socket *socket_) {
+    struct stat made;
+    if (lstat(socket_->path, &made) < 0) return false;
+    socket_->device = made.st_dev;
+    socket_->inode = made.st_ino;
+    return true;
+}
+
 static bool open_unix(struct listen_socket *socket_, struct text path, struct fault *fault) {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     memcpy(address.sun_path, path.at, path.len);
@@ -171,12 +244,8 @@ static bool open_unix(struct listen_socket *socket_, struct text path, struct fa
     if (socket_->fd < 0) return listen_fault(fault, "make a socket");
     fchmod(socket_->fd, UNIX_MODE); /* so that the file is never open to others, not even until the chmod below */
     if (bind(socket_->fd, (struct sockaddr *)&address, sizeof address) < 0) return listen_fault(fault, "bind");
-    struct stat made;
     socket_->path = mem_strndup(path.at, path.len);
-    if (chmod(socket_->path, UNIX_MODE) < 0 || lstat(socket_->path, &made) < 0)
-        return listen_fault(fault, "set the socket's mode");
-    socket_->device = made.st_dev;
-    socket_->inode = made.st_ino;
+    if (chmod(socket_->path, UNIX_MODE) < 0 || !note_file(socket_)) return listen_fault(fault, "set the socket's mode");
     return true;
 }
 
@@ -233,10 +302,48 @@ static bool socket_open(struct listen_socket *socket_, const char *address, stru
 struct listen_socket *listen_socket_open(const char *address, struct fault *fault) {
     struct listen_socket *made = mem_alloc(sizeof *made);
     made->fd = -1;
+    made->own = true;
     if (socket_open(made, address, fault)) return made;
     fault_place(fault, "%s", address);
     listen_socket_close(made);
     return NULL;
+}
+
+struct listen_socket *listen_socket_adopt(int fd, const char *address, bool own) {
+    const int on = 1;
+    struct place place;
+    struct listen_socket *made = mem_alloc(sizeof *made);
+    made->fd = fd;
+    made->own = own;
+    split(text_of(address), &place, NULL);
+    made->tls = place.tls;
+    fcntl(fd, F_SETFD, FD_CLOEXEC);
+    fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
+    if (place.path.at) {
+        made->family = AF_UNIX;
+        made->address = mem_strdup(address);
+        made->path = own ? mem_strndup(place.path.at, place.path.len) : NULL;
+        if (own) note_file(made);
+    } else {
+        made->family = place.v6 ? AF_INET6 : AF_INET;
+        made->address = real_address(fd, &place);
+        setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    }
+    return made;
+}
+
+int listen_socket_fd(const struct listen_socket *socket_) {
+    return socket_->fd;
+}
+
+bool listen_socket_is_own(const struct listen_socket *socket_) {
+    return socket_->own;
+}
+
+void listen_socket_disown(struct listen_socket *socket_) {
+    mem_free(socket_->path);
+    socket_->path = NULL;
 }
 
 void listen_socket_close(struct listen_socket *socket_) {

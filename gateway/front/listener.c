@@ -17,6 +17,10 @@
  * A refusal goes from any of the first four to WRITING. LINGER has sent its FIN and swallows what still comes, because
  * closing with unread input would reset the connection and take the answer away from the client.
  *
+ * Where another process takes over, a listener leaves (it still accepts, yet each answer says that it is the last),
+ * then retires: what was accepted is answered, what is idle gets its FIN, what has not been accepted stays in the
+ * socket's queue, which outlives this process.
+ *
  * Always holds: exchange is set exactly in BUSY; connection_end is never called below libevhtp's parser, and a
  * connection's memory outlives the callback it ended in (loop_later). libevhtp keeps no list of connections and frees
  * none when it is freed itself, so the list here is the one that counts. */
@@ -26,12 +30,14 @@
 #include <errno.h>
 #include <evhtp.h>
 #include <linux/sockios.h>
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/count.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -42,10 +48,13 @@
 #define BACKLOG_BYTES 65536
 #define PIECE_BYTES 4096 /* smaller ones are copied where they have to wait */
 #define LINGER_MS 2000
-#define ACCEPT_REST_MS 100     /* after accept found no descriptor left */
-#define ACCEPT_QUIET_MS 5000   /* a burst of such failures is over when none came for so long */
-#define TURNED_AWAY_MAX 256    /* connections over the limit that may wait for their 503 to be read */
-#define ANSWER_MAX (256 << 20) /* bytes */
+#define RETIRE_LOOK_MS 10       /* how often a listener that retires looks at its connections */
+#define DRAIN_PATIENCE_MS 250   /* for a request to begin, on a connection that was just accepted */
+#define RETIRE_PATIENCE_MS 2000 /* for a request to arrive whole */
+#define ACCEPT_REST_MS 100      /* after accept found no descriptor left */
+#define ACCEPT_QUIET_MS 5000    /* a burst of such failures is over when none came for so long */
+#define TURNED_AWAY_MAX 256     /* connections over the limit that may wait for their 503 to be read */
+#define ANSWER_MAX (256 << 20)  /* bytes */
 #define SCRATCH_KEEP_BYTES 65536
 #define REFUSAL_MAX_BYTES 16384
 
@@ -78,6 +87,7 @@ struct connection {
     bool close_after; /* the answer that is being written is the last one */
     bool sent_all;    /* the client sends no more */
     bool throttled;
+    bool served; /* a request of it was answered */
     bool dead;
     bool loopback;
     char *client_name;
@@ -96,6 +106,11 @@ struct listener {
     int64_t date_second;
     char date[ANSWER_DATE_SIZE];
     bool draining;
+    bool leaving;                   /* each answer is its connection's last */
+    bool retiring;                  /* and accepts no more */
+    struct loop_timer retire_timer; /* while it waits for `retired` */
+    void (*retired)(void *);
+    void *retired_arg;
     struct loop_timer drained_soon;
     void (*drained)(void *);
     void *drained_arg;
@@ -228,7 +243,9 @@ static void write_answer(struct connection *connection, const struct answer *ans
 
 static void connection_answer(struct connection *connection, const struct answer *answer) {
     connection->exchange = NULL;
-    connection->close_after = answer->close || !connection->keep_alive || connection->listener->draining;
+    const struct listener *listener = connection->listener;
+    connection->close_after = answer->close || !connection->keep_alive || listener->draining || listener->leaving;
+    connection->served = true;
     write_answer(connection, answer);
     evhtp_send_reply_end(connection->request);
     connection_enter(connection, WRITING);
@@ -556,6 +573,8 @@ static void on_rested(void *arg) {
 
 /* ---- the listener itself ---- */
 
+static void on_retire_look(void *arg);
+
 struct listener *listener_new(struct loop *loop, const struct listener_settings *settings) {
     struct listener *listener = mem_alloc(sizeof *listener);
     listener->loop = loop;
@@ -566,6 +585,7 @@ struct listener *listener_new(struct loop *loop, const struct listener_settings 
     buf_init(&listener->scratch, ANSWER_MAX);
     answer_date(0, listener->date);
     loop_timer_init(&listener->drained_soon, loop, "drained", on_drained, listener);
+    loop_timer_init(&listener->retire_timer, loop, "retire", on_retire_look, listener);
     signal(SIGPIPE, SIG_IGN); /* a client that has left is an error of write, not a signal */
     return listener;
 }
@@ -619,24 +639,127 @@ static bool has_news(const struct connection *connection) {
     return recv(connection->evhtp->sock, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
 }
 
-void listener_drain(struct listener *listener, void (*drained)(void *arg), void *arg) {
-    listener->draining = true;
-    listener->drained = drained;
-    listener->drained_arg = arg;
+/* Since it is in its phase. */
+static int64_t phase_age_ms(const struct connection *connection) {
+    const struct listener *listener = connection->listener;
+    int64_t left = connection->deadline.due_ms - loop_mono_ms(listener->loop);
+    return phase_ms(&listener->settings.limits, connection->phase) - left;
+}
+
+static void accept_no_more(struct listener *listener) {
     for (struct port *port = listener->ports; port; port = port->next) {
         loop_timer_clear(&port->rest);
         evconnlistener_disable(port->htp->server);
     }
+}
+
+void listener_drain(struct listener *listener, void (*drained)(void *arg), void *arg) {
+    listener->draining = true;
+    listener->drained = drained;
+    listener->drained_arg = arg;
+    accept_no_more(listener);
     for (struct connection *connection = listener->connections, *next; connection; connection = next) {
         next = connection->next;
-        if (connection->phase <= IDLE && !has_news(connection)) connection_end(connection);
+        if (connection->phase > IDLE || has_news(connection)) continue;
+        int64_t left = DRAIN_PATIENCE_MS - phase_age_ms(connection);
+        if (connection->served || left <= 0) connection_end(connection);
+        else loop_timer_set(&connection->deadline, left); /* it was accepted just now: its request is on the way */
     }
     drained_check(listener);
+}
+
+/* ---- retiring: another process takes over ---- */
+
+/* Kept alive from before, with nobody having said that it ends. */
+static bool unaware(const struct connection *connection) {
+    return connection->served &&
+           (connection->phase == IDLE || (connection->phase == WRITING && !connection->close_after));
+}
+
+static bool left_check(const struct listener *listener) {
+    for (const struct connection *connection = listener->connections; connection; connection = connection->next)
+        if (unaware(connection)) return false;
+    return true;
+}
+
+/* The client of an idle connection reads an end of the stream, and may go on sending for a moment: no reset. A request
+ * of an accepted connection is waited for, though not for ever: those who come after wait in the queue of the socket.
+ */
+static void retire_one(struct connection *connection) {
+    bool late = phase_age_ms(connection) >= RETIRE_PATIENCE_MS;
+    switch (connection->phase) {
+    case IDLE:
+        if (!has_news(connection) && (connection->served || late)) connection_linger(connection);
+        break;
+    case HANDSHAKE:
+        if (late) connection_end(connection);
+        break;
+    case HEAD:
+    case BODY:
+        if (late) connection_refuse(connection, 503, "The gateway is being replaced; send it again");
+        break;
+    case BUSY:
+    case WRITING:
+    case LINGER: break;
+    }
+}
+
+static bool quiet_check(struct listener *listener) {
+    bool quiet = true;
+    for (struct connection *connection = listener->connections, *next; connection; connection = next) {
+        next = connection->next;
+        retire_one(connection);
+    }
+    for (const struct connection *connection = listener->connections; connection; connection = connection->next)
+        quiet = quiet && connection->phase == LINGER;
+    return quiet;
+}
+
+static void on_retire_look(void *arg) {
+    struct listener *listener = arg;
+    if (listener->retiring ? quiet_check(listener) : left_check(listener)) listener->retired(listener->retired_arg);
+    else loop_timer_set(&listener->retire_timer, RETIRE_LOOK_MS);
+}
+
+static void retire(struct listener *listener, void (*retired)(void *arg), void *arg) {
+    listener->retired = retired;
+    listener->retired_arg = arg;
+    loop_timer_set(&listener->retire_timer, 0);
+}
+
+void listener_leave(struct listener *listener, void (*left)(void *arg), void *arg) {
+    listener->leaving = true;
+    retire(listener, left, arg);
+}
+
+void listener_stay(struct listener *listener) {
+    listener->leaving = false;
+    loop_timer_clear(&listener->retire_timer);
+}
+
+void listener_retire(struct listener *listener, void (*quiet)(void *arg), void *arg) {
+    listener->leaving = true;
+    listener->retiring = true;
+    accept_no_more(listener);
+    retire(listener, quiet, arg);
+}
+
+void listener_wait_gone(struct listener *listener, int64_t until_mono_ms) {
+    char ignored[4096];
+    for (const struct connection *connection = listener->connections; connection; connection = connection->next) {
+        struct pollfd one = {.fd = connection->evhtp->sock, .events = POLLIN};
+        for (;;) {
+            int64_t left = until_mono_ms - clock_mono_ms();
+            if (left <= 0 || poll(&one, 1, (int)left) <= 0) break;
+            if (recv(one.fd, ignored, sizeof ignored, MSG_DONTWAIT) <= 0) break;
+        }
+    }
 }
 
 void listener_free(struct listener *listener) {
     if (!listener) return;
     listener->draining = false;
+    loop_timer_clear(&listener->retire_timer);
     while (listener->connections) connection_end(listener->connections);
     while (listener->ports) {
         struct port *port = listener->ports;

@@ -42,6 +42,19 @@ void listener_renew_tls(struct listener *listener, struct tls_context *tls); /* 
 /* Accepts no more; idle connections close, the others after their answer. `drained` is called once, from the loop, when
  * none is left. A handler that holds its answer back holds this up: the deadline is the caller's. */
 void listener_drain(struct listener *listener, void (*drained)(void *arg), void *arg);
+
+/* The same in steps, where another process takes over the sockets. First: accepts and answers as before, yet each
+ * answer announces that its connection closes; `left` is called when no client is left that was not told, which may be
+ * never: the deadline is the caller's. */
+void listener_leave(struct listener *listener, void (*left)(void *arg), void *arg);
+void listener_stay(struct listener *listener); /* nobody takes over after all; `left` is not called any more */
+/* Then: accepts no more (who comes waits in the socket's queue), answers what was accepted, and half-closes what is
+ * idle. `quiet` is called when no request is left; connections may still be lingering. */
+void listener_retire(struct listener *listener, void (*quiet)(void *arg), void *arg);
+/* Last, after the loop has ended: blocks until the clients of lingering connections have closed them, or the time has
+ * come. */
+void listener_wait_gone(struct listener *listener, int64_t until_mono_ms);
+
 /* Closes what is still open. Exchanges without an answer are told that their clients are gone; they may be answered as
  * long as the loop exists. */
 void listener_free(struct listener *listener);

@@ -337,7 +337,7 @@ static void ask_start(struct engine *engine, struct ask *ask) {
     struct life *life = ask->key ? life_find_key(engine, ask->stage_name, ask->key) : NULL;
     if (life) {
         ask_life(ask, life);
-    } else if (engine->draining) {
+    } else if (engine->draining && !engine->handing_over) {
         answer_fault(ask, FAULT_BUSY, "gateway", "the gateway is being stopped; try again");
     } else if (!store_ready(engine->store)) {
         answer_fault(ask, FAULT_BUSY, "store", "the store cannot take runs at the moment; try again");

@@ -20,6 +20,8 @@
 
 #define RECORD_MAX (64 * 1024 * 1024)
 #define STORE_RETRY_MS 1000
+#define SETTLE_LOOK_MS 20 /* how often it is looked whether calls that may not be repeated are under way */
+#define HELD_LOOK_MS 100  /* how often a call that is held back is tried again */
 #define ORPHAN_AFTER_MS (10 * 60 * 1000) /* in lists, of stages that do not say */
 
 struct write {
@@ -78,9 +80,22 @@ struct life *life_find_key(const struct engine *engine, const char *stage, const
     return index_find(&engine->by_key, index_hash(text_of(stage), text_of(key)), same_key, &(struct pair){stage, key});
 }
 
+/* The call that the run makes, or waits to make, may be ended at any moment, and begun again by whoever resumes the
+ * run. */
+static bool may_repeat(const struct life *life) {
+    const struct run *run = life->run;
+    if (run->state == RUN_PROBING || run->state == RUN_PROBE_WAITING) return true;
+    if (run->state == RUN_CANCEL_CHECKING || run->state == RUN_CANCEL_CHECK_WAITING) return true;
+    return (run->state == RUN_CALLING || run->state == RUN_WAITING) && run_call_of(run, RUN_CALL_STEP)->idempotent;
+}
+
 static void on_due(void *arg) {
     struct life *life = arg;
     if (life->engine->draining) return; /* the record knows what is due */
+    if (life->engine->settling && !life->transfer && !may_repeat(life)) {
+        loop_timer_set(&life->timer, HELD_LOOK_MS);
+        return;
+    }
     if (life->run->state == RUN_WAITING)
         count_observe(COUNT_HISTOGRAM_POLL_LATE_MS, loop_wall_ms(life->engine->loop) - life->run->due_ms);
     drive(life, &(struct run_event){.kind = RUN_EVENT_DUE});
@@ -394,13 +409,17 @@ static void let_go(struct life *life) {
     loop_later(life->engine->loop, life_free, life);
 }
 
+static bool holds(const struct life *life) {
+    return life->engine->draining || (life->engine->settling && !may_repeat(life));
+}
+
 static void carry_out(struct life *life, const struct run_orders *orders) {
     if (orders->unknown_word) log_unknown_word(life);
     if (orders->abort_call) abort_call(life);
     if (orders->wait_until) loop_timer_set(&life->timer, orders->wait_until - loop_wall_ms(life->engine->loop));
     if (orders->store) life_record(life);
     if (orders->ended) let_go(life);
-    else if (orders->call && life->engine->draining) drive(life, &(struct run_event){.kind = RUN_EVENT_HELD});
+    else if (orders->call && holds(life)) drive(life, &(struct run_event){.kind = RUN_EVENT_HELD});
     else if (orders->call) begin_call(life, orders->call);
 }
 
@@ -436,12 +455,15 @@ enum run_taken life_callback(struct life *life, const struct run_callback *callb
 
 /* ---- the engine itself ---- */
 
+static void on_settle_look(void *arg);
+
 struct engine *engine_new(struct loop *loop, struct upstream *upstream, struct store *store,
                           const struct engine_settings *settings) {
     struct engine *engine = mem_alloc(sizeof *engine);
     *engine = (struct engine){.loop = loop, .upstream = upstream, .store = store, .settings = *settings};
     digest_random(&engine->random, sizeof engine->random);
     engine->random |= 1;
+    loop_timer_init(&engine->settle_timer, loop, "settle", on_settle_look, engine);
     turns_sit(engine);
     return engine;
 }
@@ -473,17 +495,46 @@ void engine_resume(struct engine *engine, const struct store_record *record, str
     carry_out(life, &orders);
 }
 
-void engine_drain(struct engine *engine, void (*done)(void *arg), void *arg) {
+static void begin_no_more(struct engine *engine) {
     engine->draining = true;
-    engine->drained = done;
-    engine->drained_arg = arg;
     for (struct life *life = engine->lives; life; life = life->next) {
-        const struct run *run = life->run;
-        bool poll = run->state == RUN_CALLING && run_call_of(run, RUN_CALL_STEP)->idempotent;
-        if (poll || run->state == RUN_PROBING || run->state == RUN_CANCEL_CHECKING) abort_call(life);
+        if (may_repeat(life)) abort_call(life);
         ask_answer_waiting(life);
     }
+}
+
+void engine_drain(struct engine *engine, void (*done)(void *arg), void *arg) {
+    begin_no_more(engine);
+    engine->drained = done;
+    engine->drained_arg = arg;
     look_drained(engine);
+}
+
+static void on_settle_look(void *arg) {
+    struct engine *engine = arg;
+    for (const struct life *life = engine->lives; life; life = life->next) {
+        if (!life->transfer || may_repeat(life)) continue;
+        loop_timer_set(&engine->settle_timer, SETTLE_LOOK_MS);
+        return;
+    }
+    engine->settled(engine->settled_arg);
+}
+
+void engine_settle(struct engine *engine, void (*done)(void *arg), void *arg) {
+    engine->settling = true;
+    engine->settled = done;
+    engine->settled_arg = arg;
+    loop_timer_set(&engine->settle_timer, 0);
+}
+
+void engine_unsettle(struct engine *engine) {
+    engine->settling = false;
+    loop_timer_clear(&engine->settle_timer);
+}
+
+void engine_hand_over(struct engine *engine) {
+    engine->handing_over = true;
+    begin_no_more(engine);
 }
 
 void engine_limit(struct engine *engine, size_t max_runs) {
@@ -496,6 +547,7 @@ void engine_call_back(struct engine *engine, const char *url) {
 
 void engine_detach(struct engine *engine) {
     engine->draining = true;
+    engine->handing_over = false;
     engine->store = NULL;
 }
 
@@ -514,6 +566,7 @@ void engine_free(struct engine *engine) {
         life_unlink(life);
         life_free(life);
     }
+    loop_timer_clear(&engine->settle_timer);
     index_fini(&engine->by_id);
     index_fini(&engine->by_key);
     pasts_fini(&engine->pasts);

@@ -42,6 +42,14 @@ void engine_resume(struct engine *engine, const struct store_record *record, str
  * the others; `done` is called when nothing is under way and all is recorded. */
 void engine_drain(struct engine *engine, void (*done)(void *arg), void *arg);
 
+/* The same in steps, where another process takes over. First: calls that may not be repeated are held back, all else
+ * goes on; `done` is called when none of them is under way, which may be never: the deadline is the caller's. */
+void engine_settle(struct engine *engine, void (*done)(void *arg), void *arg);
+void engine_unsettle(struct engine *engine); /* nobody takes over after all; `done` is not called any more */
+/* Then: begins no more calls, as engine_drain, yet starts are still recorded; the other process makes their calls. Goes
+ * before engine_drain. */
+void engine_hand_over(struct engine *engine);
+
 /* All loops' engines; read-only after start. */
 struct engines {
     struct engine **items;

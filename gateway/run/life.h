@@ -46,7 +46,12 @@ struct engine {
     struct loop_timer gate_timer; /* when somebody may go on by time alone */
     uint32_t random;              /* xorshift state: jitter needs no better */
     bool draining;                /* nothing begins any more */
-    void (*drained)(void *arg);   /* until it was called */
+    bool handing_over;            /* but runs, for the process that comes next */
+    bool settling;                /* no call begins that may not be repeated */
+    struct loop_timer settle_timer;
+    void (*settled)(void *arg); /* while it settles */
+    void *settled_arg;
+    void (*drained)(void *arg); /* until it was called */
     void *drained_arg;
 };
 

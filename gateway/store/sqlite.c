@@ -142,7 +142,8 @@ static void *write_thread(void *arg) {
         if (batch) write_batch(store, batch, count);
         else if (opqueue_drained(store->queue)) return NULL;
         else idle(store);
-        if (store->wal_bytes >= store->checkpoint_at) checkpoint(store);
+        bool stuck = batch && !atomic_load(&store->well); /* maybe for want of room, which an emptied WAL has */
+        if (store->wal_bytes && (stuck || store->wal_bytes >= store->checkpoint_at)) checkpoint(store);
     }
 }
 

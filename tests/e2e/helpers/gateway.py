@@ -76,6 +76,8 @@ def command(*arguments, binary=BINARY, timeout=60, input=None, env=None, cwd=Non
 
 
 class Gateway:
+    binary = BINARY  # a test may replace it by a copy
+
     def __init__(self, directory, options=None, env=None, stages=None, templates=None, secrets=None, callers=None):
         self.directory = directory
         self.port = free_port()
@@ -141,7 +143,7 @@ class Gateway:
         environment.setdefault("ASAN_OPTIONS", "abort_on_error=0:exitcode=99:detect_leaks=1")
         with open(self._log_file(), "wb") as log:
             self.process = subprocess.Popen(
-                [str(BINARY), "serve", "--config", str(config), *flags],
+                [str(self.binary), "serve", "--config", str(config), *flags],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

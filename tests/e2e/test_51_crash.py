@@ -1,0 +1,211 @@
+"""A real process under load, killed at random moments, and on disks that fail: no acknowledged run is lost, no call that may
+not be repeated is made twice, and it recovers without help.
+
+CRASHES says how often it is killed (`make crash` says 500)."""
+
+import errno
+import itertools
+import os
+import random
+import subprocess
+import threading
+import time
+
+import pytest
+from helpers.gateway import ROOT
+from helpers.jobs import Jobs, job_stage
+from helpers.load import Load
+from helpers.succession import Supervised
+from helpers.wait import wait_until
+
+pytestmark = pytest.mark.no_asan
+CRASHES = int(os.environ.get("CRASHES", "40"))
+RATE = 200
+
+
+@pytest.fixture
+def jobs(upstream):
+    upstream.keep_requests = False
+    return Jobs(upstream, polls=1)
+
+
+def all_runs(client):
+    """id: report of every run that the gateway knows of."""
+    runs, cursor = {}, ""
+    while cursor is not None:
+        page = client.get(f"/runs?limit=1000{cursor and '&cursor=' + cursor}").json()
+        runs |= {one["id"]: one for one in page["runs"]}
+        cursor = page["cursor"]
+    return runs
+
+
+def check_ends(client, jobs, result, timeout=120):
+    """Waits for every run's end; how they ended."""
+    in_flight = ("stagedoor_runs_in_flight", frozenset())
+    wait_until(lambda: client.metrics().get(in_flight) == 0, lambda: f"all ends: {client.metrics()}", timeout, every=0.2)
+    runs = all_runs(client)
+    lost = set(result["acknowledged"].values()) - set(runs)
+    assert not lost, f"{len(lost)} acknowledged runs are gone: {sorted(lost)[:5]}"
+    assert len(set(result["acknowledged"].values())) == len(result["acknowledged"]), "each key has a run of its own"
+    twice = {n: count for n, count in jobs.posts.items() if count != 1}
+    assert not twice, f"called more than once: {twice}"
+    ends = {}
+    for key, id in result["acknowledged"].items():
+        report, n = runs[id], int(key.rsplit("-", 1)[1])
+        if report["status"] == "SUCCEEDED":
+            assert report["outputs"] == {"result": n} and jobs.posts[n] == 1, report
+        else:
+            assert (report["status"], report["reason"]) == ("TERMINAL", "in_doubt"), report
+        ends[report["status"]] = ends.get(report["status"], 0) + 1
+    return ends
+
+
+def test_kills_at_random_moments(tmp_path, upstream, jobs):
+    seed = random.randrange(1 << 30)
+    dice, rest = random.Random(seed), threading.Event()
+    gw = Supervised(tmp_path / "gateway", stages={"job": job_stage(upstream.url, status={"every": "50ms"})})
+    gw.options["log_level"] = "warn"
+    gw.start()
+    load = Load(gw.port, rate=RATE, starts=1, again=True)
+    early = 0
+    for number in range(CRASHES):
+        # Every fourth one may come while it reads what the one before left behind; the others find it at work.
+        if number % 4:
+            wait_until(gw._is_ready, "it to recover", 60)
+        rest.wait(dice.random() * 0.3)
+        early += "event=started" not in gw.log_text()
+        gw.kill9()
+        gw.launch()
+    wait_until(gw._is_ready, "it to recover", 60)
+    result = load.stop()
+    try:
+        ends = check_ends(gw.client(), jobs, result)
+        print(
+            f"\nseed {seed}: {CRASHES} × kill -9 in {result['seconds']:.0f} s; {len(result['acknowledged'])} runs acknowledged"
+            f" ({len(result['acknowledged']) / result['seconds']:.0f}/s), {ends}, lost answers {result['lost']}"
+        )
+        assert result["sent"] == len(result["acknowledged"]) >= CRASHES
+        assert "ConnectionRefusedError" not in result["lost"], "the socket is held"
+        # What was being sent when it was killed is in doubt; of 200 a second that is a part of each burst.
+        assert ends["SUCCEEDED"] > 0.25 * len(result["acknowledged"]), ends
+    finally:
+        gw.close()
+
+
+# ---- disks that fail ----
+
+
+class Disk:
+    """tests/faults/disk.c, and what it is told."""
+
+    def __init__(self, directory):
+        self.library, self.orders = directory / "disk.so", directory / "disk"
+        subprocess.run(
+            ["cc", "-shared", "-fPIC", "-O1", "-Wall", "-Wextra", "-Werror", "-D_GNU_SOURCE", "-o", self.library,
+             ROOT / "tests/faults/disk.c", "-ldl"],
+            check=True,
+        )  # fmt: skip
+        self.fail(0, 0)
+
+    def fail(self, number, percent):
+        with open(self.orders, "r+b" if self.orders.exists() else "w+b") as file:
+            file.write(bytes([number, percent]))
+
+    @property
+    def env(self):
+        return {"LD_PRELOAD": str(self.library), "FAULTY_DISK": str(self.orders), "FAULTY_FILES": "/stagedoor.db"}
+
+
+@pytest.fixture
+def disk(tmp_path):
+    return Disk(tmp_path)
+
+
+probes = itertools.count(10**6)
+
+
+def refused_for_want_of_a_disk(client):
+    answer = client.start("job", {"n": next(probes)})
+    return answer.status == 503 and answer.header("Retry-After") and client.get("/ready").status == 503
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO], ids=["ENOSPC", "EIO"])
+def test_disk_that_fails_altogether(gateway, upstream, jobs, disk, number):
+    gw = gateway(stages={"job": job_stage(upstream.url, status={"every": "50ms"})}, env=disk.env)
+    load = Load(gw.port, rate=50, starts=1, again=True)
+    client = gw.client()
+    jobs.hold = True
+    wait_until(lambda: len(jobs.posts) > 20, "some runs")
+    disk.fail(number, 100)
+    wait_until(lambda: refused_for_want_of_a_disk(client), "starts to be refused")
+    assert client.get("/health").status == 200
+    posts = dict(jobs.posts)
+    jobs.hold = False
+    for _ in range(5):  # while it cannot commit nothing begins
+        assert client.start("job", {"n": next(probes)}).status == 503
+    assert jobs.posts == posts
+    disk.fail(0, 0)
+    wait_until(lambda: client.get("/ready").status == 200, "it to recover by itself", 20)
+    seen = len(jobs.posts)
+    wait_until(lambda: len(jobs.posts) > seen + 20, "runs to begin again")
+    result = load.stop()
+    ends = check_ends(client, jobs, result)
+    assert ends == {"SUCCEEDED": len(result["acknowledged"])}, "nothing is in doubt, since nothing was killed"
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO], ids=["ENOSPC", "EIO"])
+def test_disk_that_fails_now_and_then_and_kills(gateway, upstream, jobs, disk, number):
+    gw = gateway(stages={"job": job_stage(upstream.url, status={"every": "50ms"})}, env=disk.env)
+    load = Load(gw.port, rate=100, starts=1, again=True)
+    rest = threading.Event()
+    for round_ in range(4):
+        disk.fail(number, 30)
+        rest.wait(0.7)
+        if round_ % 2:
+            gw.kill9()  # in the middle of it
+            disk.fail(0, 0)
+            gw.start()
+        disk.fail(0, 0)
+        client = gw.client()
+        wait_until(lambda client=client: client.get("/ready").status == 200, "it to recover by itself", 20)
+        seen = len(jobs.posts)
+        wait_until(lambda seen=seen: len(jobs.posts) > seen + 20, "runs to begin again", 20)
+    result = load.stop()
+    ends = check_ends(gw.client(), jobs, result)
+    print(f"{ends}, lost answers {result['lost']}, faults logged {len(gw.log(event='record_not_written'))}")
+    assert result["lost"].get("503", 0) > 0, result["lost"]
+
+
+def test_small_file_system_that_is_full(gateway, upstream, jobs, tmp_path):
+    """A real one, of 64 MiB: filled up, and cleared again."""
+    small = tmp_path / "small"
+    small.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "none", small], capture_output=True, text=True)
+    if mounted.returncode:
+        pytest.skip(f"no file system can be mounted here: {mounted.stderr.strip()}")
+    try:
+        gw = gateway(
+            stages={"job": job_stage(upstream.url, status={"every": "50ms"})},
+            options={"store": f"sqlite:{small}/stagedoor.db"},
+        )
+        load = Load(gw.port, rate=50, starts=1, again=True)
+        client = gw.client()
+        wait_until(lambda: len(jobs.posts) > 20, "some runs")
+        with open(small / "filler", "wb", buffering=0) as filler:
+            began = time.monotonic()
+            while not refused_for_want_of_a_disk(client):
+                assert time.monotonic() - began < 30, "it does not notice that the disk is full"
+                try:
+                    filler.write(b"x" * (1 << 20))
+                except OSError as error:
+                    assert error.errno == errno.ENOSPC
+        (small / "filler").unlink()
+        wait_until(lambda: client.get("/ready").status == 200, "it to recover by itself", 20)
+        seen = len(jobs.posts)
+        wait_until(lambda: len(jobs.posts) > seen + 20, "runs to begin again")
+        result = load.stop()
+        ends = check_ends(client, jobs, result)
+        assert ends == {"SUCCEEDED": len(result["acknowledged"])}
+        gw.stop()
+    finally:
+        subprocess.run(["umount", "--lazy", small], check=True)
