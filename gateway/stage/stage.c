@@ -196,8 +196,8 @@ static void compile_cancel(struct compile *c, const struct conf *group) {
     c->scope.steps = c->scope.outputs = c->stage->step_count;
     compile_call(c, group, "cancel", COMPILE_CANCEL, call);
     c->stage->cancel = call;
+    c->stage->cancel_needs = c->steps_used; /* and not what the fallback uses: it may be for a later step alone */
     compile_fallback(c, conf_find(group, "fallback"));
-    c->stage->cancel_needs = c->steps_used;
 }
 
 static bool host_check(struct compile *c, const char *host) {
