@@ -216,8 +216,8 @@ class Target(_Sample):
 def shipped(name, upstream_url, **replaced):
     """A definition that ships, aimed at another upstream, with some settings (`every = "1s"`) made quicker."""
     text = (ROOT / "stages.d" / f"{name}.conf").read_text()
-    text, count = re.subn(r"http://127\.0\.0\.1:\d+", upstream_url, text)
-    assert count, "the definition names no upstream on loopback"
+    text, count = re.subn(r'(\burl\s*=\s*")https?://[^/"]+', rf"\g<1>{upstream_url}", text)
+    assert count, "the definition names no upstream"
     for setting, value in replaced.items():
         text, count = re.subn(rf'(\b{setting}\s*=\s*)"[^"]*"', rf'\g<1>"{value}"', text)
         assert count, f"the definition has no {setting}"
