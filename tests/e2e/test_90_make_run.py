@@ -59,8 +59,9 @@ def test_printed_lines(run):
     done = subprocess.run(["bash", "-c", line.replace("duration=5", "duration=1")], capture_output=True, text=True)
     assert done.returncode == 0 and "p99_ms" in done.stdout, done
     assert {one["name"]: one["state"] for one in client.get("/stages").json()["stages"]} == {
-        "container-job": "disabled", "docker-image-labels": "ok", "kubernetes-job": "disabled", "load-test": "ok",
-        "prometheus-gate": "ok",
+        "container-job": "disabled", "docker-image-labels": "ok", "github-commit-status": "disabled",
+        "github-workflow": "disabled", "jenkins-job": "disabled", "kubernetes-job": "disabled", "load-test": "ok",
+        "newrelic-change": "disabled", "newrelic-gate": "disabled", "prometheus-gate": "ok",
     }  # fmt: skip
 
 
