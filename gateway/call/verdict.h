@@ -97,6 +97,7 @@ bool verdict_settle(struct arena *arena, const struct stage_rules *rules, int64_
                     struct verdict *verdict);
 
 /* A JSON number, or text that is one. */
+bool verdict_truth(const struct json *value); /* as in Jinja: null, false, 0 and what is empty are not true */
 bool verdict_number(const struct json *value, double *ret_number);
 
 #endif

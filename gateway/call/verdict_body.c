@@ -74,7 +74,7 @@ static bool has_lists(const struct stage_rules *r) {
 
 /* ---- conditions ---- */
 
-static bool is_true(const struct json *value) {
+bool verdict_truth(const struct json *value) {
     switch (json_kind(value)) {
     case JSON_NULL: return false;
     case JSON_BOOL: return json_truth(value);
@@ -90,7 +90,7 @@ static bool condition_holds(struct judging *j, const struct stage_condition *con
     struct fault fault;
     const struct json *value = template_value(condition->holds, j->roots, j->arena, &fault);
     if (!value && !j->trouble) j->trouble = arena_printf(j->arena, "%s: %s", name, fault.what);
-    return is_true(value);
+    return verdict_truth(value);
 }
 
 /* Whether the list or the condition says so; which one is noted. */
@@ -185,7 +185,7 @@ const char *verdict_error(struct arena *arena, const struct stage_rules *rules, 
     const struct json *value = NULL;
     if (rules->error_path) value = jsonpath_first(rules->error_path, body, arena);
     else if (rules->error && roots) value = template_value(rules->error, roots, arena, NULL);
-    if (!is_true(value)) return NULL;
+    if (!verdict_truth(value)) return NULL;
     const char *text = word_of(arena, value);
     return text ? text : json_word(arena, value);
 }

@@ -140,9 +140,10 @@ static bool feed_string(struct feed *f) {
         return wrong(f, "the template makes no JSON: a line break or control character inside a string; write \\n");
     if (c == '\\') return feed_escape(f);
     if (c != '"') return true;
-    if (place->in_name && f->name_start != SIZE_MAX)
+    bool whole = f->name_start != SIZE_MAX; /* else it is in parts, with a hole or a statement between them */
+    if (place->in_name)
         f->names->name(f->names->arg, place->open[place->depth - 1],
-                       (struct text){f->t.at + f->name_start, f->at - f->name_start});
+                       whole ? (struct text){f->t.at + f->name_start, f->at - f->name_start} : (struct text){0});
     f->name_start = SIZE_MAX;
     place->state = place->in_name ? PLACE_COLON : PLACE_AFTER;
     return true;

@@ -63,7 +63,7 @@ struct place_step {
     size_t at;       /* its offset in the literal */
 };
 
-/* Each member's name that is written out whole, with the number of its object. */
+/* Each member's name that is written out whole, with the number of its object; one in parts, with {NULL, 0}. */
 struct place_names {
     void (*name)(void *arg, uint32_t object, struct text name);
     void *arg;

@@ -99,6 +99,8 @@ static void note_objects(struct compiler *c) {
 /* Whether names of one object could coincide is known only where branches and holes make them. */
 static void note_name(void *arg, uint32_t object, struct text name) {
     struct compiler *c = arg;
+    if (!name.at || memchr(name.at, '\\', name.len)) c->template->names_vary = true; /* "\\u0041" is "A" */
+    if (!name.at) return;
     struct named item = {object >> 1, {c->template->count, name, lexer_of(c)->origin}};
     note_objects(c);
     unsigned began;

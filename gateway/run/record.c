@@ -129,7 +129,7 @@ static int64_t int_of(const struct json *from, const char *name) {
 }
 
 static enum run_status status_parse(const char *word) {
-    for (int status = RUN_NOT_STARTED; word && status <= RUN_CANCELED; status++)
+    for (int status = RUN_NOT_STARTED; word && status <= RUN_SKIPPED; status++)
         if (strcmp(run_status_word((enum run_status)status), word) == 0) return (enum run_status)status;
     return RUN_NOT_STARTED;
 }

@@ -44,6 +44,7 @@ bool run_ended(const struct run *run) {
     return run->state == RUN_ENDED;
 }
 
+/* As far as one can know before its reply: the steps behind it may be left out. */
 static bool is_last(const struct run *run) {
     return run->step + 1 == run->step_count;
 }
@@ -316,11 +317,10 @@ static const struct json *with_outputs(const struct json *value, const struct js
 }
 
 /* The reply decided the step: take the outputs from it. Gives those of the step itself. */
-static const struct json *take_outputs(struct move *m, const struct said *said, const struct json *value, bool warned,
-                                       struct arena *scratch) {
+static const struct json *take_outputs(struct move *m, const struct said *said, const struct json *value, bool last,
+                                       bool warned, struct arena *scratch) {
     struct run *run = m->run;
     const struct json *own = own_outputs(m, said, value, scratch);
-    bool last = is_last(run);
     const struct json *whole = last ? run_outputs_of(run, scratch, run->stage->outputs, run->stage->output_count,
                                                      m->world->now_ms, with_outputs(value, own, scratch))
                                     : NULL;
@@ -348,13 +348,60 @@ void move_keep(struct run *run, const struct json *value, const struct json *own
 }
 
 /* The step is done: keep what later templates may ask for. */
-static void keep_said(struct move *m, const struct verdict *verdict, const struct said *said, struct arena *scratch) {
+static void keep_said(struct move *m, const struct verdict *verdict, const struct said *said, bool last,
+                      struct arena *scratch) {
     struct run *run = m->run;
     run->steps[run->step].status = RUN_SUCCEEDED;
-    if (!verdict->warned && is_last(run) && !run->stage->output_count && !step_of(run)->output_count && !said->captured)
+    if (!verdict->warned && last && !run->stage->output_count && !step_of(run)->output_count && !said->captured)
         return; /* nobody will ask */
     const struct json *value = said_value(scratch, said);
-    move_keep(run, value, take_outputs(m, said, value, verdict->warned, scratch));
+    move_keep(run, value, take_outputs(m, said, value, last, verdict->warned, scratch));
+}
+
+static void note_skipped(struct move *m, size_t step) {
+    const struct stage_step *skipped = &m->run->stage->steps[step];
+    struct buf why;
+    buf_init(&why, 4 * SAID_MAX);
+    buf_addf(&why, "when: %.*s", move_told(skipped->when.source), skipped->when.source);
+    struct journal_note note = {.step = skipped->name,
+                                .call = "none",
+                                .phase = "skipped",
+                                .verdict = "skipped",
+                                .rule = buf_cstr(&why),
+                                .at_ms = m->world->now_ms};
+    journal_add(&m->run->journal, &note);
+    buf_fini(&why);
+    m->run->steps[step].status = RUN_SKIPPED;
+}
+
+/* Which step comes behind the present one, which has succeeded: step_count where there is none. Those whose `when` does
+ * not hold are left out. */
+static bool find_next(struct move *m, const struct said *said, struct arena *scratch, size_t *ret_next,
+                      struct fault *fault) {
+    struct run *run = m->run;
+    const struct json *roots[RUN_ROOTS_MAX] = {0};
+    bool known = false;
+    size_t next = run->step + 1;
+    for (; next < run->step_count && run->stage->steps[next].when.holds; next++) {
+        const struct json *value = said_value(scratch, said);
+        if (!known)
+            run_roots(run, scratch, m->world->now_ms,
+                      with_outputs(value, own_outputs(m, said, value, scratch), scratch), roots);
+        known = true;
+        const struct json *holds = template_value(run->stage->steps[next].when.holds, roots, scratch, fault);
+        if (!holds) return false;
+        if (verdict_truth(holds)) break;
+    }
+    for (size_t i = run->step + 1; i < next; i++) note_skipped(m, i);
+    *ret_next = next;
+    return true;
+}
+
+/* Nobody knows whether the step is to be made: nothing more is sent. */
+static void fail_when(struct move *m, const struct fault *fault) {
+    char what[SAID_MAX];
+    snprintf(what, sizeof what, "when of a step behind it cannot be told: %s", fault->what);
+    move_fail(m, REASON_INVALID_REQUEST, what);
 }
 
 bool move_refuse_large(struct move *m, const struct said *said) {
@@ -366,13 +413,19 @@ bool move_refuse_large(struct move *m, const struct said *said) {
 
 void move_succeed(struct move *m, const struct said *said, const struct verdict *verdict, struct arena *scratch) {
     struct run *run = m->run;
-    bool last = is_last(run);
-    if (!last && !said->captured && move_refuse_large(m, said)) return;
+    struct fault fault;
+    size_t next;
+    if (!is_last(run) && !said->captured && move_refuse_large(m, said)) return;
     if (said->captured && step_of(run)->capture.missing == MISSING_FAIL && !json_size(said->captured->values)) {
         move_fail(m, REASON_NOTHING_CAPTURED, NO_PROPERTY);
         return;
     }
-    keep_said(m, verdict, said, scratch);
+    if (!find_next(m, said, scratch, &next, &fault)) {
+        fail_when(m, &fault);
+        return;
+    }
+    bool last = next == run->step_count;
+    keep_said(m, verdict, said, last, scratch);
     run->sending = run->awaiting = run->hinted = false;
     if (last && run->outputs_left_out) {
         move_say(m, "succeeded; outputs are left out, since they are larger than 4 MiB");
@@ -388,7 +441,7 @@ void move_succeed(struct move *m, const struct said *said, const struct verdict 
         move_end(m, RUN_SUCCEEDED, REASON_NONE, NULL);
         return;
     }
-    run->step++;
+    run->step = next;
     run->attempt = run->probe_attempt = 0;
     run->steady = (struct verdict_series){0};
     run->step_began_ms = m->world->now_ms;
@@ -504,7 +557,7 @@ void move_judge(struct move *m, struct arena *scratch, struct verdict *ret_verdi
 
 void move_take_outputs(struct move *m, struct arena *scratch) {
     struct said said = {.reply = m->event->reply};
-    take_outputs(m, &said, said_value(scratch, &said), false, scratch);
+    take_outputs(m, &said, said_value(scratch, &said), is_last(m->run), false, scratch);
 }
 
 /* In the upstream's own word, where that is what failed. Outputs help to find out why. */
@@ -512,7 +565,7 @@ static void failed(struct move *m, const struct verdict *verdict, const struct s
     const char *word = verdict->word, *what = verdict->message ? verdict->message : "";
     bool unknown = verdict->reason == REASON_UNKNOWN_STATUS, by_word = word && (unknown || rule_is(verdict, "failure"));
     if (word || verdict->reason == REASON_UPSTREAM_FAILED)
-        take_outputs(m, said, said_value(scratch, said), false, scratch);
+        take_outputs(m, said, said_value(scratch, said), is_last(m->run), false, scratch);
     if (by_word)
         what = arena_printf(scratch, "the upstream says \"%.*s\"%s%s%.*s", move_told(word), word,
                             unknown ? ", which no list of the definition names" : "", *what ? " - " : "",
@@ -523,7 +576,7 @@ static void failed(struct move *m, const struct verdict *verdict, const struct s
 static void canceled(struct move *m, const struct verdict *verdict, const struct said *said, struct arena *scratch) {
     struct run *run = m->run;
     const char *word = verdict->word, *what = verdict->message ? verdict->message : "";
-    take_outputs(m, said, said_value(scratch, said), false, scratch);
+    take_outputs(m, said, said_value(scratch, said), is_last(run), false, scratch);
     run->steps[run->step].status = RUN_CANCELED;
     if (word && rule_is(verdict, "canceled"))
         move_say(m, "%s: the upstream says \"%.*s\"", step_of(run)->name, move_told(word), word);

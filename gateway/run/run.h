@@ -40,7 +40,8 @@
     X(RUNNING, "RUNNING")         \
     X(SUCCEEDED, "SUCCEEDED")     \
     X(TERMINAL, "TERMINAL")       \
-    X(CANCELED, "CANCELED")
+    X(CANCELED, "CANCELED")       \
+    X(SKIPPED, "SKIPPED") /* of steps only */
 
 enum run_status {
 #define X(id, word) RUN_##id,

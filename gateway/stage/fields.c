@@ -154,7 +154,10 @@ static const struct field repeat_fields[] = {
     LATER(follow),
     ROW(GROUP, callback, HAND, "", "none", "The step waits to be called back by its upstream; see \"Callbacks\"."),
     LATER(artifacts),
-    LATER(when),
+    ROW(STRING, when, HAND, "", "none",
+        "An expression over the earlier steps, the parameters and the like: the step is left out unless it holds. Not "
+        "for the first "
+        "step."),
 };
 
 static const struct field capture_fields[] = {

@@ -142,6 +142,14 @@ static void check_callbacks_told(struct compile *c, const struct plan *plan, con
     }
 }
 
+static void compile_when(struct compile *c, const struct conf *at, size_t index, struct stage_condition *when) {
+    if (!at || at->kind != CONF_STRING) return;
+    c->scope.secrets = c->scope.reply = false;
+    when->holds = compile_expression(c, at);
+    when->source = at->string.at;
+    if (index == 0) compile_fault(c, at, FAULT_INVALID, "the first step is always made; when is for those behind it");
+}
+
 static void compile_step(struct compile *c, const struct plan *plan, size_t index, struct stage_step *step) {
     const struct conf *group = plan->groups[index], *callback = conf_find(group, "callback");
     bool is_status = !plan->general && index == 1, polls = compile_rules_find(group) != NULL;
@@ -160,6 +168,7 @@ static void compile_step(struct compile *c, const struct plan *plan, size_t inde
     compile_call_defaults(&step->call);
     fields_read(c, group, of, places, plan->general ? 5 : 4);
     c->scope.steps = c->scope.outputs = index;
+    compile_when(c, conf_find(group, "when"), index, &step->when);
     compile_step_call(c, plan, index, of, kind, step);
     if (!misplaced_rules(c, plan, index, group)) compile_rules(c, group, of, is_status && !callback, step);
     if (step->rules.exist && !step->call.method[0])

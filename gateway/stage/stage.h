@@ -153,12 +153,14 @@ struct stage_step {
     const struct stage_probe *probe; /* of DOUBT_PROBE; else NULL */
     struct stage_rules rules;
     const struct stage_callback *callback; /* or NULL */
-    size_t callback_step;       /* for which step callback.url stands in this one's call; STAGE_STEPS_MAX: none */
-    int64_t every_ms;           /* from one poll to the next; repeating steps */
-    int64_t max_every_ms;       /* the longest, with backoff or adaptive */
-    double backoff;             /* by this factor `every` grows from poll to poll; 1: not at all */
-    bool adaptive;              /* poll where the stage's runs used to end */
-    int64_t timeout_ms;         /* of the whole step; 0: none of its own */
+    size_t callback_step; /* for which step callback.url stands in this one's call; STAGE_STEPS_MAX: none */
+    int64_t every_ms;     /* from one poll to the next; repeating steps */
+    int64_t max_every_ms; /* the longest, with backoff or adaptive */
+    double backoff;       /* by this factor `every` grows from poll to poll; 1: not at all */
+    bool adaptive;        /* poll where the stage's runs used to end */
+    int64_t timeout_ms;   /* of the whole step; 0: none of its own */
+    struct stage_condition
+        when;                   /* over the earlier steps: the step is left out unless it holds. Not of the first one */
     int64_t not_found_grace_ms; /* so long after the step began a 404 means "not yet" */
     struct stage_capture capture;
     const struct stage_output *outputs;

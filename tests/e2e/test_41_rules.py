@@ -1,5 +1,6 @@
 """Rules: conditions beside lists, success that has to last, errors in a 200, and what the report says of them."""
 
+import pytest
 from helpers.gateway import stage
 from helpers.jobs import call_stage, job_stage, script_job
 from helpers.upstream import reply
@@ -92,3 +93,29 @@ def test_warn_when(gateway, upstream):
     assert (report["status"], report["outputs"]) == ("SUCCEEDED", {"result": "WARN"}), report
     upstream.on("GET", "/gate", reply(200, {"done": True, "warnings": []}))
     assert client.run("gate")["outputs"] == {}
+
+
+@pytest.mark.parametrize("code, left_out", [(200, True), (204, False)])
+def test_a_step_that_depends_on_the_one_before(gateway, upstream, code, left_out):
+    """As GitHub's dispatch: newer servers say which run they began, older ones are asked for it."""
+    steps = [
+        {"name": "dispatch", "method": "POST", "url": f"{upstream.url}/dispatch"},
+        {"name": "find", "url": f"{upstream.url}/find", "when": "dispatch.code == 204"},
+        {
+            "name": "watch",
+            "url": f"{upstream.url}/runs/{{{{ find.body.id if find is defined else dispatch.body.id }}}}",
+            "value": "$.state", "success": ["done"], "every": "100ms",
+        },
+    ]  # fmt: skip
+    upstream.on("POST", "/dispatch", reply(code, {"id": 1} if code == 200 else b""))
+    upstream.on("GET", "/find", reply(200, {"id": 2}))
+    upstream.on("GET", "/runs/*", reply(200, {"state": "done"}))
+    client = gateway(stages={"job": stage("job", steps=steps)}).client()
+    report = client.run("job")
+    assert report["status"] == "SUCCEEDED", report
+    assert [one["status"] for one in report["steps"]] == ["SUCCEEDED", "SKIPPED" if left_out else "SUCCEEDED", "SUCCEEDED"]
+    assert upstream.count("GET", "/find") == (0 if left_out else 1)
+    assert upstream.count("GET", f"/runs/{1 if left_out else 2}") == 1
+    calls = client.get(f"/runs/{report['id']}/explain").json()["calls"]
+    skipped = [(one["step"], one["rule"]) for one in calls if one["verdict"] == "skipped"]
+    assert skipped == ([("find", "when: dispatch.code == 204")] if left_out else [])

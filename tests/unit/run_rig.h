@@ -139,13 +139,15 @@ static inline int64_t rig_durable_int(const struct rig *rig, const char *name) {
     return value;
 }
 
-/* Does the durable record hold the reply that decided this step? */
+/* Does the durable record hold the reply that decided this step, or that it is left out? */
 static inline bool rig_durable_decided(const struct rig *rig, size_t step) {
     struct arena *arena = arena_new();
     struct json_limits limits = {64 << 20, 256, 1000000};
     struct fault fault;
     const struct json *record = json_parse(arena, text_of(rig->durable.body), &limits, &fault);
-    bool decided = json_kind(json_gets(json_at(json_gets(record, "steps"), step), "value")) == JSON_OBJECT;
+    const struct json *kept = json_at(json_gets(record, "steps"), step);
+    const char *status = json_gets_text(kept, "status");
+    bool decided = json_kind(json_gets(kept, "value")) == JSON_OBJECT || (status && strcmp(status, "SKIPPED") == 0);
     arena_free(arena);
     return decided;
 }

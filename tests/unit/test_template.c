@@ -482,6 +482,8 @@ static void names_that_coincide_are_shown(void **state) {
          "t.json:1:77", NULL},
         {"[{\"a\": 1},{ \"\\\\\": {% if true %}1, \"\\\"\":2, \"\\\\\": {% endif %} 5} ]", "t.json:1:44", NULL},
         {"{\"a\": {\"a\": {\"text\": 1, {% for k in {'text': 1} %}\"{{ k }}\": 2{% endfor %}}}}", "t.json:1:55", NULL},
+        {"{\"A\": 1, \"\\u0041\": 2}", "t.json:1:11", "{\"A\": 1, \"\\u0041\": 2}\n          ^~~~~~"},
+        {"{ {% for x in [1, 2] %}\"a{% set y = 0 %}b\": {{ x }},{% endfor %}}", "t.json:1", NULL},
         {"{\"\": {{ '\\u00e9' }}, {% set x %}\"\"{% endset %}\"{{ parameters.empty }}\": {{ x }}}", "t.json:1", NULL},
     };
     for (size_t i = 0; i < COUNT(cases); i++) {
