@@ -336,6 +336,7 @@ static bool render(struct life *life, enum run_call call, struct fault *fault) {
         roots[ROOT_CALLBACK] = callback_root(life->attempt, run, life->engine->settings.callback_key,
                                              life->engine->settings.callback_url);
     for (size_t i = 0; i < run->step_count; i++) urls[i] = run->steps[i].url;
+    if (run->steps[run->step].location) urls[run->step - 1] = run->steps[run->step].url; /* it came from there */
     struct request_source source = {
         .stage = run->stage, .roots = roots, .step_urls = urls, .traceparent = run->traceparent};
     if (run_call_of(run, call)->idempotency_header) source.idempotency_key = run_idempotency_key(run, life->attempt);

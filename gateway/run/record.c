@@ -64,6 +64,7 @@ static void add_step(struct buf *out, const struct run *run, size_t i, const str
     if (step->inbox) add_value(out, "callbacks", inbox_of(run, step->inbox, world, arena));
     if (!run->ended_ms) {
         add_value(out, "url", masked(world, arena, json_new_string(arena, step->url)));
+        add_text(out, arena, "location", step->location);
         if (step->value) add_value(out, "value", masked(world, arena, step->value));
     }
     buf_addc(out, '}');
@@ -145,6 +146,7 @@ static void load_steps(struct run *run, const struct json *steps) {
         to->calls = (unsigned)int_of(from, "calls");
         to->code = (int)int_of(from, "code");
         to->url = json_gets_text(from, "url");
+        to->location = mem_strdup(json_gets_text(from, "location"));
         to->inbox = inbox_load(run->arena, json_gets(from, "callbacks"));
         to->value = json_gets(from, "value");
         if (json_kind(to->value) == JSON_NULL) to->value = NULL;

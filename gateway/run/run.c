@@ -404,6 +404,10 @@ static void fail_when(struct move *m, const struct fault *fault) {
     move_fail(m, REASON_INVALID_REQUEST, what);
 }
 
+static int64_t asked_bounded(const struct verdict *verdict) {
+    return verdict->retry_after_ms > RUN_DUE_MAX_MS ? RUN_DUE_MAX_MS : verdict->retry_after_ms;
+}
+
 bool move_refuse_large(struct move *m, const struct said *said) {
     size_t bytes = said->reply ? said->reply->body.len : said->message.bytes;
     if (bytes <= KEPT_MAX) return false;
@@ -450,6 +454,7 @@ void move_succeed(struct move *m, const struct said *said, const struct verdict 
     run->upstream_word = NULL;
     move_say(m, "%s: beginning", step_of(run)->name);
     run->sending = !step_of(run)->call.idempotent && !run->cancel_wanted; /* the intent goes along with the reply */
+    run->due_ms = step_of(run)->follows && verdict->retry_after_ms > 0 ? m->world->now_ms + asked_bounded(verdict) : 0;
     run->state = RUN_RECORDING;
     m->orders->store = true;
 }
@@ -499,7 +504,7 @@ static void still_running(struct move *m, const struct verdict *verdict) {
     move_say_running(m, verdict);
     struct pace_now now = move_pace(run, m->world);
     int64_t delay_ms = run->hinted ? MOVE_HINT_GAP_MS : pace_poll_ms(step_of(run), &now);
-    int64_t asked_ms = verdict->retry_after_ms > RUN_DUE_MAX_MS ? RUN_DUE_MAX_MS : verdict->retry_after_ms;
+    int64_t asked_ms = asked_bounded(verdict);
     move_wait(m, m->world->now_ms + (asked_ms > delay_ms ? asked_ms : delay_ms));
     run->hinted = false;
 }
@@ -517,11 +522,21 @@ void move_note_url(struct run *run, const char *url) {
     if (url && (!*to || strcmp(*to, url) != 0)) *to = arena_strdup(run->arena, url);
 }
 
+static void note_location(struct run_step *step, const struct reply *reply) {
+    bool accepted = reply->phase == REPLY_ANSWERED && reply->code == 202;
+    const char *location = accepted ? reply_header(reply, "Location") : NULL;
+    if (!location && accepted && step->location) location = reply->url; /* it is to be asked again */
+    if (!location) return;
+    mem_free(step->location);
+    step->location = mem_strdup(location);
+}
+
 static void note_upstream(struct move *m, const struct verdict *verdict) {
     struct run *run = m->run;
     const struct reply *reply = m->event->reply;
     run->upstream_code = run->steps[run->step].code = reply->phase == REPLY_ANSWERED ? reply->code : 0;
     move_note_url(run, reply->url);
+    if (step_of(run)->follows) note_location(&run->steps[run->step], reply);
     move_note(m, verdict);
 }
 
@@ -694,6 +709,8 @@ static void recorded(struct move *m) {
         move_time_out(m);
     } else if (m->run->queued) {
         move_queue(m);
+    } else if (step_of(m->run)->follows && !m->run->awaiting && m->run->due_ms > m->world->now_ms) {
+        move_wait(m, m->run->due_ms); /* the upstream said when to ask first */
     } else {
         move_call(m);
     }
@@ -882,6 +899,7 @@ void run_free(struct run *run) {
     mem_free(run->progress);
     mem_free(run->error);
     mem_free(run->upstream_word);
+    for (size_t i = 0; i < run->step_count; i++) mem_free(run->steps[i].location);
     journal_fini(&run->journal);
     arena_free(run->arena);
 }

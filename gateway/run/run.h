@@ -148,6 +148,7 @@ struct run_step {
     const char *name;         /* as the store had it; only where the run has no stage */
     const struct json *value; /* {body, headers, code, outputs} of the reply that decided it; NULL before */
     const char *url;          /* that it called last */
+    char *location;           /* heap; where its last 202 said to ask next; NULL: as the step before says */
     struct inbox *inbox;      /* of its callbacks; NULL: none has come */
     unsigned calls;
     int code; /* of its last reply; 0: none */

@@ -25,6 +25,20 @@ static const struct json *now_text(struct arena *arena, int64_t now_ms) {
     return json_new_string(arena, now);
 }
 
+/* A step that follows was told a newer place to ask at than the step before was. */
+static void put_location(const struct run *run, struct arena *arena, const struct json **roots) {
+    const struct json **before = &roots[ROOT_STEPS + run->step - 1];
+    struct json *value = json_new_object(arena), *headers = json_new_object(arena);
+    const struct json *old = json_gets(*before, "headers");
+    for (struct json_member m = json_first(*before); m.name.at; m = json_next(*before, m))
+        json_set_text(value, m.name, m.value);
+    for (struct json_member m = json_first(old); m.name.at; m = json_next(old, m))
+        json_set_text(headers, m.name, m.value);
+    json_set(headers, "location", json_new_string(arena, run->steps[run->step].location));
+    json_set(value, "headers", headers);
+    *before = value;
+}
+
 void run_roots(const struct run *run, struct arena *arena, int64_t now_ms, const struct json *reply,
                const struct json *roots[RUN_ROOTS_MAX]) {
     memset(roots, 0, RUN_ROOTS_MAX * sizeof *roots);
@@ -37,6 +51,7 @@ void run_roots(const struct run *run, struct arena *arena, int64_t now_ms, const
     roots[ROOT_CODE] = json_gets(reply, "code");
     for (size_t i = 0; i < run->step_count; i++) roots[ROOT_STEPS + i] = run->steps[i].value;
     if (reply) roots[ROOT_STEPS + run->step] = reply; /* an output may name its own step as well */
+    if (run->stage && run->step_count && run->steps[run->step].location) put_location(run, arena, roots);
 }
 
 /* The form is what most upstreams ask for; the run's own key may be of any form, and come up in another stage too. */

@@ -63,6 +63,9 @@ void compile_limits(struct compile *c, const struct conf *top); /* limits, break
 enum compile_call_kind { COMPILE_REQUEST, COMPILE_STATUS, COMPILE_STEP, COMPILE_CANCEL, COMPILE_PROBE };
 void compile_call(struct compile *c, const struct conf *group, const char *of, enum compile_call_kind kind,
                   struct stage_call *call);
+/* The group with what `follow` stands for; the same where it has none. `before` is the step whose reply says where to
+ * ask; NULL: there is none. */
+const struct conf *compile_follow(struct compile *c, const struct conf *group, const char *before);
 void compile_call_defaults(struct stage_call *call);             /* before fields_read */
 const struct conf *compile_rules_find(const struct conf *group); /* what makes a step repeat; or NULL */
 void compile_rules(struct compile *c, const struct conf *group, const char *of, bool must, struct stage_step *step);

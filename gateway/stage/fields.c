@@ -151,7 +151,10 @@ static const struct field repeat_fields[] = {
         "So long after the step began, a 404 means \"not there yet\"."),
     ROW(GROUP, outputs, HAND, "", "none", "As at the top, from this step's last reply."),
     ROW(CAPTURE, capture, HAND, "", "none", "The reply is a log, and lines of it are outputs; see \"Logs\"."),
-    LATER(follow),
+    ROW(STRING, follow, HAND, "location", "",
+        "The step asks where the reply of the step before says, in place of `url`: 202 means that the work goes on, "
+        "any other code of "
+        "`expect` that it is done; see \"Where the reply says where to ask\"."),
     ROW(GROUP, callback, HAND, "", "none", "The step waits to be called back by its upstream; see \"Callbacks\"."),
     LATER(artifacts),
     ROW(STRING, when, HAND, "", "none",

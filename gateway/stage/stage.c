@@ -90,6 +90,8 @@ static void make_plan(struct compile *c, const struct conf *top, struct plan *pl
                       "steps stands in place of request and status; use one form or the other");
     if (steps) plan_steps(c, steps, plan);
     else plan_two(c, top, plan);
+    for (size_t i = 0; i < plan->count; i++)
+        plan->groups[i] = compile_follow(c, plan->groups[i], i ? plan->names[i - 1] : NULL);
 }
 
 static void make_roots(struct compile *c, const struct plan *plan) {
@@ -163,6 +165,7 @@ static void compile_step(struct compile *c, const struct plan *plan, size_t inde
                                    {&fields_step, NULL}};
     enum compile_call_kind kind = plan->general ? COMPILE_STEP : is_status ? COMPILE_STATUS : COMPILE_REQUEST;
     step->name = plan->names[index];
+    step->follows = index > 0 && conf_find(group, "follow");
     step->every_ms = 5000;
     step->timeout_ms = repeats || (callback && !conf_find(callback, "timeout")) ? HOUR_MS : 0;
     compile_call_defaults(&step->call);

@@ -154,6 +154,7 @@ struct stage_step {
     struct stage_rules rules;
     const struct stage_callback *callback; /* or NULL */
     size_t callback_step; /* for which step callback.url stands in this one's call; STAGE_STEPS_MAX: none */
+    bool follows;         /* its URL is the Location of the step before, or of its own last 202 */
     int64_t every_ms;     /* from one poll to the next; repeating steps */
     int64_t max_every_ms; /* the longest, with backoff or adaptive */
     double backoff;       /* by this factor `every` grows from poll to poll; 1: not at all */
