@@ -186,7 +186,7 @@ struct run {
     int64_t cancel_since_ms; /* the wish; then the first cancel call; 0: neither */
     bool cancel_told;        /* a cancel call was accepted */
     bool cancel_fell_back;   /* the fallback is what is called */
-    bool cancel_checked;     /* asked at least once, in this life of the process */
+    bool cancel_checked;     /* asked at least once since it was told, in this life of the process */
     int64_t created_ms, updated_ms, ended_ms;
     int64_t step_began_ms;
     int64_t failing_since_ms;

@@ -162,6 +162,7 @@ static void told(struct move *m, bool over) {
     struct run *run = m->run;
     const char *what = over ? "the upstream has nothing to stop" : "the upstream was told to stop";
     run->cancel_told = true;
+    run->cancel_checked = false; /* it is asked once after it was told, however late that was */
     if (!can_check(run)) {
         run_cancel_end(m, REASON_CANCELED, what);
         return;

@@ -246,6 +246,27 @@ static void test_fallback_where_it_does_not_stop(void **state) {
     rig_end(&rig);
 }
 
+/* The answer to the fallback comes when the time is up: it is asked once all the same, since it was only just told. */
+static void test_fallback_that_is_slow(void **state) {
+    (void)state;
+    for (int stops = 0; stops <= 1; stops++) {
+        struct rig rig;
+        begin_checking(&rig, forced);
+        while (rig.run->state == RUN_CANCEL_CHECK_WAITING) {
+            rig_due(&rig);
+            if (rig.under_way) rig_answer(&rig, 200, RUNNING);
+        }
+        rig_stored(&rig);
+        rig.now_ms += 21 * S;
+        rig_answer(&rig, 202, "");
+        rig_due(&rig);
+        assert_int_equal(rig.under_way, RUN_CALL_CHECK);
+        rig_answer(&rig, 200, stops ? ABORTED : RUNNING);
+        assert_ends(&rig, RUN_CANCELED, stops ? REASON_CANCELED : REASON_CANCEL_UNCONFIRMED);
+        rig_end(&rig);
+    }
+}
+
 /* The first call was taken, so the upstream may stop all the same. */
 static void test_fallback_that_is_refused(void **state) {
     (void)state;
@@ -497,6 +518,7 @@ int main(void) {
         cmocka_unit_test(test_time_out_is_verified_too),
         cmocka_unit_test(test_fallback_where_the_call_is_refused),
         cmocka_unit_test(test_fallback_where_it_does_not_stop),
+        cmocka_unit_test(test_fallback_that_is_slow),
         cmocka_unit_test(test_fallback_that_is_refused),
         cmocka_unit_test(test_restart_while_asking),
         cmocka_unit_test(test_restart_after_the_time_is_up),

@@ -21,7 +21,7 @@ def wait_until(condition, what, timeout=10.0, every=0.02):
 # Below the range from which Linux takes ports for outgoing connections, so that none of those gets in between; where
 # two rounds run on one machine they begin at different places.
 _ports = itertools.cycle(range(20000, 32000))
-for _ in range(os.getpid() * 97 % 12000):
+for _ in range(os.getpid() * 2971 % 12000):
     next(_ports)
 
 
