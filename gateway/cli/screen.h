@@ -49,7 +49,7 @@ void screen_bar_clear(struct screen *screen);                              /* th
 void screen_elapsed(struct buf *out, int64_t ms); /* "12s", "3m05s", "2h00m" */
 
 /* A table: cells are clean or made so, columns as wide as their widest cell; on a terminal the last one is cut. */
-#define SCREEN_COLUMNS_MAX 8
+#define SCREEN_COLUMNS_MAX 12
 struct screen_table {
     const struct screen *screen;
     size_t columns;

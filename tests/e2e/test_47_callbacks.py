@@ -67,6 +67,8 @@ def caller(gw, upstream):
 
 
 def waits(client, id):
+    """Durably so: before that a kill would leave its call in doubt."""
+    wait_until(lambda: client.get(f"/runs/{id}/explain").json()["state"] == "waiting", f"run {id} to wait")
     return client.wait_report(id, lambda report: "waiting to be called back" in report["progress"], "its waiting")
 
 
