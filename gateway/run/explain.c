@@ -2,28 +2,10 @@
  *
  * For whoever asks why a run is not over yet, or why it ended as it did. It tells what the journal has, in the words of
  * the definition. */
-#include "base/clock.h"
+#include "run/member.h"
 #include "run/run.h"
 
 #define EXPLAIN_MAX (4 * 1024 * 1024)
-
-static void add_name(struct buf *out, const char *name) {
-    buf_adds(out, out->at[out->len - 1] == '{' ? "\"" : ",\"");
-    buf_adds(out, name);
-    buf_adds(out, "\":");
-}
-
-static void add_string(struct buf *out, const char *name, const char *value) {
-    add_name(out, name);
-    if (value) buf_add_json_string(out, text_of(value));
-    else buf_adds(out, "null");
-}
-
-static void add_time(struct buf *out, const char *name, int64_t wall_ms) {
-    char text[CLOCK_TEXT_SIZE];
-    clock_format(wall_ms, text);
-    add_string(out, name, wall_ms ? text : NULL);
-}
 
 /* What the run waits for, in one sentence; *ret_due_ms is when it comes, 0 where the world decides. */
 static const char *next_of(const struct run *run, int64_t *ret_due_ms) {
@@ -56,15 +38,15 @@ static const char *next_of(const struct run *run, int64_t *ret_due_ms) {
 static void add_next(struct buf *out, const struct run *run) {
     int64_t due_ms;
     const char *what = run->stage ? next_of(run, &due_ms) : NULL;
-    add_name(out, "next");
+    member_name(out, "next");
     if (!what) {
         buf_adds(out, "null");
         return;
     }
     buf_addc(out, '{');
-    add_string(out, "what", what);
-    add_string(out, "step", run->stage->steps[run->step].name);
-    add_time(out, "at", due_ms);
+    member_string(out, "what", what);
+    member_string(out, "step", run->stage->steps[run->step].name);
+    member_time(out, "at", due_ms);
     buf_addc(out, '}');
 }
 
@@ -73,20 +55,19 @@ void run_explain_write(const struct run *run, struct buf *out) {
     buf_init(&text, EXPLAIN_MAX);
     bool over = run->state == RUN_ENDED;
     buf_addc(&text, '{');
-    add_string(&text, "id", run->id);
-    add_string(&text, "stage", run->stage_name);
-    add_string(&text, "status", run_status_word(over ? run->status : RUN_RUNNING));
-    add_string(&text, "reason", over ? reason_word(run->reason) : NULL);
-    add_string(&text, "progress", run->progress);
-    add_string(&text, "error", over ? run->error : NULL);
-    add_string(&text, "definition", run->definition);
-    add_string(&text, "state", over || run->stage ? run_state_word(run->state) : NULL);
-    add_name(&text, "calls");
+    member_string(&text, "id", run->id);
+    member_string(&text, "stage", run->stage_name);
+    member_string(&text, "status", run_status_word(over ? run->status : RUN_RUNNING));
+    member_string(&text, "reason", over ? reason_word(run->reason) : NULL);
+    member_string(&text, "progress", run->progress);
+    member_string(&text, "error", over ? run->error : NULL);
+    member_string(&text, "definition", run->definition);
+    member_string(&text, "state", over || run->stage ? run_state_word(run->state) : NULL);
+    member_name(&text, "calls");
     journal_print(&run->journal, &text);
-    add_name(&text, "leftOut");
-    buf_addi(&text, (int64_t)run->journal.left_out);
+    member_number(&text, "leftOut", (int64_t)run->journal.left_out);
     add_next(&text, run);
-    add_time(&text, "deadline", run->stage && !over ? run_deadline_ms(run) : 0);
+    member_time(&text, "deadline", run->stage && !over ? run_deadline_ms(run) : 0);
     buf_addc(&text, '}');
     run_report_defuse(out, buf_text(&text));
     buf_fini(&text);

@@ -7,8 +7,8 @@
 
 #include <string.h>
 
-#include "base/clock.h"
 #include "base/mem.h"
+#include "run/member.h"
 
 #define RULE_MAX 400 /* bytes */
 
@@ -109,34 +109,26 @@ uint64_t journal_calls(const struct journal *journal) {
 
 /* ---- JSON ---- */
 
-static void add_text(struct buf *out, const char *name, const char *value) {
-    buf_addf(out, ",\"%s\":", name);
-    if (value) buf_add_json_string(out, text_of(value));
-    else buf_adds(out, "null");
-}
-
 static void add_time(struct buf *out, const char *name, int64_t ms, bool for_people) {
-    char text[CLOCK_TEXT_SIZE];
-    clock_format(ms, text);
-    if (for_people) buf_addf(out, ",\"%s\":\"%s\"", name, text);
-    else buf_addf(out, ",\"%s\":%lld", name, (long long)ms);
+    if (for_people) member_time(out, name, ms);
+    else member_number(out, name, ms);
 }
 
 static void write(const struct journal *journal, struct buf *out, bool for_people) {
     buf_addc(out, '[');
     for (const struct journal_entry *entry = journal->first; entry; entry = entry->next) {
         if (entry != journal->first) buf_addc(out, ',');
-        buf_addf(out, "{\"count\":%llu", (unsigned long long)entry->count);
-        add_text(out, "step", entry->step);
-        add_text(out, "call", entry->call);
+        buf_addc(out, '{');
+        member_number(out, "count", (int64_t)entry->count);
+        member_string(out, "step", entry->step);
+        member_string(out, "call", entry->call);
         add_time(out, "first", entry->first_ms, for_people);
         add_time(out, "last", entry->last_ms, for_people);
-        buf_addf(out, ",\"ms\":%lld", (long long)entry->took_ms);
-        add_text(out, "phase", entry->phase);
-        if (entry->code || !for_people) buf_addf(out, ",\"code\":%d", entry->code);
-        else buf_adds(out, ",\"code\":null");
-        add_text(out, "verdict", entry->verdict);
-        add_text(out, "rule", entry->rule);
+        member_number(out, "ms", entry->took_ms);
+        member_string(out, "phase", entry->phase);
+        member_known(out, "code", entry->code, entry->code || !for_people);
+        member_string(out, "verdict", entry->verdict);
+        member_string(out, "rule", entry->rule);
         buf_addc(out, '}');
     }
     buf_addc(out, ']');

@@ -6,6 +6,7 @@
  * their neutral value, so that records of an older version can be read. */
 #include <string.h>
 
+#include "run/member.h"
 #include "run/run.h"
 
 #define RECORD_DEPTH 256
@@ -13,30 +14,19 @@
 static const struct json_limits record_limits = {
     .max_bytes = 64 * 1024 * 1024, .max_depth = RECORD_DEPTH, .max_items = 10 * 1000 * 1000};
 
-static void add_name(struct buf *out, const char *name) {
-    buf_adds(out, out->at[out->len - 1] == '{' ? "\"" : ",\"");
-    buf_adds(out, name);
-    buf_adds(out, "\":");
-}
-
 static void add_text(struct buf *out, struct arena *arena, const char *name, const char *value) {
     if (!value) return;
-    add_name(out, name);
+    member_name(out, name);
     json_write(out, json_new_string(arena, value)); /* which makes good text of what is not */
 }
 
-static void add_int(struct buf *out, const char *name, int64_t value) {
-    add_name(out, name);
-    buf_addi(out, value);
-}
-
 static void add_value(struct buf *out, const char *name, const struct json *value) {
-    add_name(out, name);
+    member_name(out, name);
     json_write(out, value);
 }
 
 static void add_or(struct buf *out, const char *name, const struct json *value, const char *neutral) {
-    add_name(out, name);
+    member_name(out, name);
     if (value) json_write(out, value);
     else buf_adds(out, neutral);
 }
@@ -59,8 +49,8 @@ static void add_step(struct buf *out, const struct run *run, size_t i, const str
     buf_adds(out, i ? ",{" : "{");
     add_text(out, arena, "name", run->stage ? run->stage->steps[i].name : step->name);
     add_text(out, arena, "status", run_status_word(step->status));
-    add_int(out, "calls", step->calls);
-    add_int(out, "code", step->code);
+    member_number(out, "calls", step->calls);
+    member_number(out, "code", step->code);
     if (step->inbox) add_value(out, "callbacks", inbox_of(run, step->inbox, world, arena));
     if (!run->ended_ms) {
         add_value(out, "url", masked(world, arena, json_new_string(arena, step->url)));
@@ -80,45 +70,45 @@ static const struct json *parameters_of(const struct run *run, struct arena *are
 void run_record_write(const struct run *run, const struct run_world *world, struct buf *out) {
     struct arena *arena = arena_new();
     buf_addc(out, '{');
-    add_int(out, "version", 1);
+    member_number(out, "version", 1);
     add_text(out, arena, "reason", reason_word(run->reason));
     add_text(out, arena, "fingerprint", run->fingerprint);
     add_text(out, arena, "traceparent", run->traceparent);
     add_text(out, arena, "caller_name", run->caller_name);
     add_value(out, "caller", run->caller);
     add_value(out, "parameters", parameters_of(run, arena));
-    add_int(out, "step", (int64_t)run->step);
-    if (run->queued) add_int(out, "queued", 1);
-    add_int(out, "sending", run->sending);
-    add_int(out, "awaiting", run->awaiting);
-    add_int(out, "cancel_wanted", run->cancel_wanted);
-    add_int(out, "cancel_since", run->cancel_since_ms);
-    add_int(out, "cancel_told", run->cancel_told);
-    add_int(out, "cancel_fell_back", run->cancel_fell_back);
-    add_int(out, "orphaned", run->orphaned);
-    add_int(out, "timed_out", run->timed_out);
-    if (run->deadline_ms) add_int(out, "deadline", run->deadline_ms);
-    add_int(out, "attempt", run->attempt);
-    if (run->attempt) add_int(out, "failing_since", run->failing_since_ms);
-    add_int(out, "probe_attempt", run->probe_attempt);
-    add_int(out, "step_began", run->step_began_ms);
-    add_int(out, "due", run->due_ms);
+    member_number(out, "step", (int64_t)run->step);
+    if (run->queued) member_number(out, "queued", 1);
+    member_number(out, "sending", run->sending);
+    member_number(out, "awaiting", run->awaiting);
+    member_number(out, "cancel_wanted", run->cancel_wanted);
+    member_number(out, "cancel_since", run->cancel_since_ms);
+    member_number(out, "cancel_told", run->cancel_told);
+    member_number(out, "cancel_fell_back", run->cancel_fell_back);
+    member_number(out, "orphaned", run->orphaned);
+    member_number(out, "timed_out", run->timed_out);
+    if (run->deadline_ms) member_number(out, "deadline", run->deadline_ms);
+    member_number(out, "attempt", run->attempt);
+    if (run->attempt) member_number(out, "failing_since", run->failing_since_ms);
+    member_number(out, "probe_attempt", run->probe_attempt);
+    member_number(out, "step_began", run->step_began_ms);
+    member_number(out, "due", run->due_ms);
     if (run->steady.since_ms) {
-        add_int(out, "steady_since", run->steady.since_ms);
-        add_int(out, "steady_replies", run->steady.replies);
+        member_number(out, "steady_since", run->steady.since_ms);
+        member_number(out, "steady_replies", run->steady.replies);
     }
     add_text(out, arena, "progress", run->progress);
     add_text(out, arena, "error", run->error);
     add_text(out, arena, "upstream_word", run->upstream_word);
-    add_int(out, "upstream_code", run->upstream_code);
-    add_int(out, "percent", run->percent);
+    member_number(out, "upstream_code", run->upstream_code);
+    member_number(out, "percent", run->percent);
     add_or(out, "outputs", run->outputs, "{}");
     add_or(out, "artifacts", run->artifacts, "[]");
     add_or(out, "warnings", run->warnings, "[]");
-    add_int(out, "journal_left_out", (int64_t)run->journal.left_out);
-    add_name(out, "journal");
+    member_number(out, "journal_left_out", (int64_t)run->journal.left_out);
+    member_name(out, "journal");
     journal_write(&run->journal, out);
-    add_name(out, "steps");
+    member_name(out, "steps");
     buf_addc(out, '[');
     for (size_t i = 0; i < run->step_count; i++) add_step(out, run, i, world, arena);
     buf_adds(out, "]}");

@@ -4,7 +4,7 @@
  * field. `${` is taken apart wherever it comes from, because orca would evaluate what follows it. */
 #include <string.h>
 
-#include "base/clock.h"
+#include "run/member.h"
 #include "run/run.h"
 
 #define REPORT_MAX (16 * 1024 * 1024)
@@ -20,21 +20,9 @@ void run_report_defuse(struct buf *out, struct text json) {
     buf_add(out, at, (size_t)(end - at));
 }
 
-static void add_name(struct buf *out, const char *name) {
-    buf_adds(out, out->at[out->len - 1] == '{' ? "\"" : ",\"");
-    buf_adds(out, name);
-    buf_adds(out, "\":");
-}
-
-static void add_string(struct buf *out, const char *name, const char *value) {
-    add_name(out, name);
-    if (value) buf_add_json_string(out, text_of(value));
-    else buf_adds(out, "null");
-}
-
 /* The base may come from a client's Host header. */
 static void add_url(struct buf *out, const char *name, const char *base_url, const char *id, const char *rest) {
-    add_name(out, name);
+    member_name(out, name);
     buf_addc(out, '"');
     if (text_utf8_check(text_of(base_url))) buf_add_json_inner(out, text_of(base_url));
     buf_adds(out, "/runs/");
@@ -43,34 +31,22 @@ static void add_url(struct buf *out, const char *name, const char *base_url, con
     buf_addc(out, '"');
 }
 
-static void add_time(struct buf *out, const char *name, int64_t wall_ms) {
-    char text[CLOCK_TEXT_SIZE];
-    clock_format(wall_ms, text);
-    add_string(out, name, wall_ms ? text : NULL);
-}
-
-static void add_number(struct buf *out, const char *name, int64_t value, bool known) {
-    add_name(out, name);
-    if (known) buf_addi(out, value);
-    else buf_adds(out, "null");
-}
-
 static void add_value(struct buf *out, const char *name, const struct json *value, const char *neutral) {
-    add_name(out, name);
+    member_name(out, name);
     if (json_size(value)) json_write(out, value);
     else buf_adds(out, neutral);
 }
 
 static void add_steps(struct buf *out, const struct run *run) {
-    add_name(out, "steps");
+    member_name(out, "steps");
     buf_addc(out, '[');
     for (size_t i = 0; i < run->step_count; i++) {
         const struct run_step *step = &run->steps[i];
         buf_adds(out, i ? ",{" : "{");
-        add_string(out, "name", run->stage ? run->stage->steps[i].name : step->name);
-        add_string(out, "status", run_status_word(step->status));
-        add_number(out, "calls", step->calls, true);
-        add_number(out, "code", step->code, step->code != 0);
+        member_string(out, "name", run->stage ? run->stage->steps[i].name : step->name);
+        member_string(out, "status", run_status_word(step->status));
+        member_number(out, "calls", step->calls);
+        member_known(out, "code", step->code, step->code != 0);
         buf_addc(out, '}');
     }
     buf_addc(out, ']');
@@ -83,12 +59,10 @@ static void add_outlook(struct buf *out, const struct run *run, const struct his
     if (history && goes_on) outlook = history_outlook(history, now_ms - run->created_ms);
     bool estimated = run->percent < 0 && outlook.percent >= 0;
     int percent = estimated ? outlook.percent : run->percent;
-    add_number(out, "percent", percent, percent >= 0);
-    add_name(out, "percentEstimated");
-    buf_adds(out, estimated ? "true" : "false");
-    add_time(out, "eta", outlook.left_ms >= 0 ? now_ms + outlook.left_ms : 0);
-    add_name(out, "stalled");
-    buf_adds(out, outlook.stalled ? "true" : "false");
+    member_known(out, "percent", percent, percent >= 0);
+    member_bool(out, "percentEstimated", estimated);
+    member_time(out, "eta", outlook.left_ms >= 0 ? now_ms + outlook.left_ms : 0);
+    member_bool(out, "stalled", outlook.stalled);
 }
 
 void run_report_write(const struct run *run, const struct history *history, int64_t now_ms, const char *base_url,
@@ -97,27 +71,27 @@ void run_report_write(const struct run *run, const struct history *history, int6
     buf_init(&text, REPORT_MAX);
     bool over = run->state == RUN_ENDED; /* an end is told only when it is durable */
     buf_addc(&text, '{');
-    add_string(&text, "id", run->id);
-    add_string(&text, "stage", run->stage_name);
-    add_string(&text, "status", run_status_word(over ? run->status : RUN_RUNNING));
-    add_string(&text, "reason", over ? reason_word(run->reason) : NULL);
-    add_string(&text, "progress", run->progress);
+    member_string(&text, "id", run->id);
+    member_string(&text, "stage", run->stage_name);
+    member_string(&text, "status", run_status_word(over ? run->status : RUN_RUNNING));
+    member_string(&text, "reason", over ? reason_word(run->reason) : NULL);
+    member_string(&text, "progress", run->progress);
     add_outlook(&text, run, history, now_ms);
     add_url(&text, "statusUrl", base_url, run->id, "");
     add_url(&text, "cancelUrl", base_url, run->id, "/cancel");
-    add_name(&text, "upstream");
+    member_name(&text, "upstream");
     buf_addc(&text, '{');
-    add_string(&text, "status", run->upstream_word);
-    add_number(&text, "code", run->upstream_code, run->upstream_code != 0);
+    member_string(&text, "status", run->upstream_word);
+    member_known(&text, "code", run->upstream_code, run->upstream_code != 0);
     buf_addc(&text, '}');
     add_value(&text, "outputs", run->outputs, "{}");
     add_value(&text, "artifacts", run->artifacts, "[]");
     add_value(&text, "warnings", run->warnings, "[]");
-    add_string(&text, "error", over ? run->error : NULL);
-    add_time(&text, "created", run->created_ms);
-    add_time(&text, "updated", run->updated_ms);
-    add_time(&text, "ended", over ? run->ended_ms : 0);
-    add_string(&text, "key", run->key);
+    member_string(&text, "error", over ? run->error : NULL);
+    member_time(&text, "created", run->created_ms);
+    member_time(&text, "updated", run->updated_ms);
+    member_time(&text, "ended", over ? run->ended_ms : 0);
+    member_string(&text, "key", run->key);
     add_steps(&text, run);
     buf_addc(&text, '}');
     run_report_defuse(out, buf_text(&text));
