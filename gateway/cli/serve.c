@@ -51,6 +51,7 @@ struct server {
     struct worker *workers;
     struct engines engines;
     struct gate *gate;
+    struct holds holds;
     struct watchdir *watchdir;
     struct loop_watch *signals;
     int signal_fd;
@@ -463,9 +464,9 @@ static void make_workers(struct server *server) {
     server->workers = arena_array_of(server->arena, struct worker, count);
     server->gate = gate_new(count);
     struct worker_callbacks callbacks = {server->callback_key, server->callback_url};
+    struct worker_shared shared = {server->gate, &server->holds};
     for (unsigned i = 0; i < count; i++)
-        worker_init(&server->workers[i], i, server->settings, server->store, &callbacks, server->gate,
-                    &server->engines);
+        worker_init(&server->workers[i], i, server->settings, server->store, &callbacks, &shared, &server->engines);
     tune_stages(server);
     tune_hosts(server);
 }
@@ -559,6 +560,7 @@ static void stop_workers(struct server *server) {
 static void finish(struct server *server) {
     for (unsigned i = 0; i < server->engines.count; i++) worker_fini(&server->workers[i]);
     gate_free(server->gate);
+    holds_fini(&server->holds);
     for (size_t i = 0; i < server->socket_count; i++) listen_socket_close(server->sockets[i]);
     tls_context_free(server->tls);
     catalog_unref(server->catalog);
