@@ -49,6 +49,9 @@ CFLAGS.asan = -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno
 CFLAGS.tiny = -O1 -g -DTINY_LIMITS
 CFLAGS.tsan = -O1 -g -fsanitize=thread
 CFLAGS += -std=gnu11 -pthread $(CFLAGS.$(VARIANT))
+ifeq ($(VARIANT),tsan)
+export TSAN_OPTIONS ?= suppressions=$(abspath tests/tsan.supp)
+endif
 LDFLAGS += -pthread $(filter -fsanitize=%,$(CFLAGS.$(VARIANT)))
 LIBS = -levhtp -levent -levent_openssl -levent_pthreads -lcurl -ljansson -lconfig -lsqlite3 -lpcre2-8 -lssl -lcrypto -lm
 

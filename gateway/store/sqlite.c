@@ -22,6 +22,8 @@
 #include "store/sqlite_room.h"
 
 #define BATCH_OPS 1024
+#define BATCH_OPS_LITTLE 8 /* after one that failed: its log may have been what there was no room for */
+#define CRAMPED_BATCHES 256
 #define BATCH_BYTES (16 << 20)
 #ifdef TINY_LIMITS
 #define WAL_MOST (1 << 20)
@@ -41,6 +43,7 @@ struct sqlite {
     /* the writer thread's */
     int64_t wal_bytes;     /* not yet moved to the file */
     int64_t checkpoint_at; /* bytes of WAL */
+    int cramped;           /* batches that are to be small, since one was too large for the disk */
 };
 
 /* ---- writing ---- */
@@ -81,12 +84,10 @@ static bool is_full(int rc) {
 }
 
 /* The log may hold the room that is wanted. */
-static bool make_room(struct sqlite *store) {
-    bool moves = store->wal_bytes > 0;
+static void make_room(struct sqlite *store) {
     pthread_mutex_lock(&store->reading);
-    bool shrinks = sqlite_room_make(&store->file.writer);
+    sqlite_room_make(&store->file.writer);
     pthread_mutex_unlock(&store->reading);
-    return moves || shrinks;
 }
 
 static int write_again(struct sqlite *store, struct store_op *first, bool starts) {
@@ -102,12 +103,13 @@ static int write_again(struct sqlite *store, struct store_op *first, bool starts
 }
 
 /* Where there is no room for new runs, there may be for what becomes of the others. */
-static int write_in_little_room(struct sqlite *store, struct store_op *first) {
-    int rc = SQLITE_FULL;
+static int write_in_little_room(struct sqlite *store, struct store_op *first, bool *ret_starts) {
     sqlite_op_undo(&store->file.writer);
-    if (make_room(store)) rc = write_again(store, first, true);
+    make_room(store);
+    int rc = write_again(store, first, true);
     bool starts = false, others = false;
     for (struct store_op *op = first; op; op = op->next) *(op->kind == STORE_INSERT ? &starts : &others) = true;
+    *ret_starts = !is_full(rc) || !starts;
     return is_full(rc) && starts && others ? write_again(store, first, false) : rc;
 }
 
@@ -129,18 +131,33 @@ static void answer_all(struct store_op *op) {
     }
 }
 
-/* After a sync that failed it also takes the place, in the log, of what was not committed: a process that is killed
- * leaves no trace of what was refused. */
+/* Writes a page, and changes nothing. */
+static int commit_nothing(struct sqlite *store, bool spare) {
+    struct sqlite_connection *c = &store->file.writer;
+    int rc = sqlite_op_begin(c, true);
+    if (rc == SQLITE_OK) rc = sqlite_op_probe(c);
+    if (rc == SQLITE_OK) rc = sqlite_file_commit(&store->file, spare);
+    if (rc != SQLITE_OK) sqlite_op_undo(c);
+    return rc;
+}
+
+/* Could a new run be taken? */
 static void probe(struct sqlite *store) {
-    int rc = sqlite_op_probe(&store->file.writer);
-    if (rc != SQLITE_OK) sqlite_op_undo(&store->file.writer);
+    int rc = commit_nothing(store, true);
+    if (is_full(rc)) {
+        make_room(store);
+        rc = commit_nothing(store, true);
+    }
     atomic_store(&store->well, rc == SQLITE_OK);
 }
 
 static void write_batch(struct sqlite *store, struct store_op *first, size_t count) {
     int64_t began = clock_mono_ms();
     int rc = write_all(store, first, true);
-    if (is_full(rc)) rc = write_in_little_room(store, first);
+    bool starts = true;
+    if (store->cramped) store->cramped--;
+    if (is_full(rc)) store->cramped = CRAMPED_BATCHES;
+    if (is_full(rc)) rc = write_in_little_room(store, first, &starts);
     if (rc == SQLITE_OK) {
         count_add(COUNT_STORE_COMMITS, 1);
         count_observe(COUNT_HISTOGRAM_COMMIT_MS, clock_mono_ms() - began);
@@ -150,8 +167,9 @@ static void write_batch(struct sqlite *store, struct store_op *first, size_t cou
         sqlite_op_undo(&store->file.writer);
         for (struct store_op *op = first; op; op = op->next) fail(op, &fault);
     }
-    if ((rc & 0xff) == SQLITE_IOERR) probe(store);
-    atomic_store(&store->well, rc == SQLITE_OK);
+    /* After a sync that failed: what was refused loses its place in the log, so that a restart does not find it. */
+    if ((rc & 0xff) == SQLITE_IOERR) commit_nothing(store, false);
+    atomic_store(&store->well, rc == SQLITE_OK && starts);
     count_outcomes(first);
     opqueue_finish_writes(store->queue, count);
     answer_all(first);
@@ -199,7 +217,8 @@ static void *write_thread(void *arg) {
     struct sqlite *store = arg;
     for (;;) {
         size_t count;
-        struct store_op *batch = opqueue_take_writes(store->queue, BATCH_OPS, BATCH_BYTES, idle_ms(store), &count);
+        size_t most = store->cramped > 0 ? BATCH_OPS_LITTLE : BATCH_OPS;
+        struct store_op *batch = opqueue_take_writes(store->queue, most, BATCH_BYTES, idle_ms(store), &count);
         if (batch) write_batch(store, batch, count);
         else if (opqueue_drained(store->queue)) return NULL;
         else idle(store);

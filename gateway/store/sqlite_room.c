@@ -76,12 +76,9 @@ void sqlite_room_open(struct sqlite_connection *c) {
 }
 
 /* SQLite cuts a log that is too long with the first commit after the log has begun anew. */
-bool sqlite_room_make(struct sqlite_connection *c) {
-    sqlite3_file *log = file_of(c, SQLITE_FCNTL_JOURNAL_POINTER);
-    int64_t had = size_of(log);
-    if (sqlite3_wal_checkpoint_v2(c->db, NULL, SQLITE_CHECKPOINT_RESTART, NULL, NULL) != SQLITE_OK) return false;
+void sqlite_room_make(struct sqlite_connection *c) {
+    if (sqlite3_wal_checkpoint_v2(c->db, NULL, SQLITE_CHECKPOINT_RESTART, NULL, NULL) != SQLITE_OK) return;
     limit_log(c, LOG_LEAST);
     if (sqlite_op_probe(c) != SQLITE_OK) sqlite_op_undo(c);
     limit_log(c, LOG_MOST);
-    return size_of(log) < had;
 }

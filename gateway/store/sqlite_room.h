@@ -11,8 +11,7 @@ void sqlite_room_open(struct sqlite_connection *c);
  * on new runs leaves some `spare`, so that there is room for their ends. SQLITE_FULL where there is none. */
 int sqlite_room_reserve(struct sqlite_connection *c, int64_t page_bytes, bool spare);
 
-/* Moves the log into the file and gives back what it took beyond its least. No reader may be at work. True: it took
- * less room afterwards. */
-bool sqlite_room_make(struct sqlite_connection *c);
+/* Moves the log into the file and gives back what it took beyond its least. No reader may be at work. */
+void sqlite_room_make(struct sqlite_connection *c);
 
 #endif

@@ -218,7 +218,7 @@ static void rig_open(struct rig *rig) {
     char url[128];
     struct fault fault = {0};
     snprintf(url, sizeof url, "sqlite:%s", rig->path);
-    rig->store = store_open(&(struct store_settings){.url = url, .max_queue = 1000}, &fault);
+    rig->store = store_open(&(struct store_settings){.url = url, .max_queue = 10000}, &fault);
     if (!rig->store) fail_msg("%s: %s", fault.where, fault.what);
 }
 
@@ -263,12 +263,17 @@ static void count_down(struct store_op *op) {
     --*(size_t *)op->arg;
 }
 
-static enum store_outcome carry_out(struct rig *rig, struct store_op *op) {
-    size_t left = 1;
+static void hand_over(struct rig *rig, struct store_op *op, size_t *left) {
     op->loop = rig->loop;
     op->done = count_down;
-    op->arg = &left;
+    op->arg = left;
+    ++*left;
     store_submit(rig->store, op);
+}
+
+static enum store_outcome carry_out(struct rig *rig, struct store_op *op) {
+    size_t left = 0;
+    hand_over(rig, op, &left);
     while (left) event_base_loop(loop_base(rig->loop), EVLOOP_ONCE);
     return op->outcome;
 }
@@ -293,10 +298,15 @@ static enum store_outcome insert(struct rig *rig, int64_t number, size_t bytes) 
     return outcome;
 }
 
-static enum store_outcome end(struct rig *rig, int64_t number) {
+static struct store_op end_of(int64_t number) {
     struct store_op op = {.kind = STORE_UPDATE, .record = make(number, 2)};
     op.record.status = "SUCCEEDED";
     op.record.ended_ms = number + 1;
+    return op;
+}
+
+static enum store_outcome end(struct rig *rig, int64_t number) {
+    struct store_op op = end_of(number);
     enum store_outcome outcome = carry_out(rig, &op);
     store_op_fini(&op);
     return outcome;
@@ -341,15 +351,27 @@ static void small_disk_is_used_to_its_end(void **state) {
     assert_false(holds(rig, count));
 }
 
-/* A disk without room for more runs has room for what becomes of those that it holds; and what is pruned is room again.
- */
+/* A disk without room for more runs has room for what becomes of those that it holds, also where both come together;
+ * and what is pruned is room again. */
 static void full_disk_lets_runs_end(void **state) {
     struct rig *rig = *state;
     disk.room = ROOM;
     int64_t count = insert_until_full(rig);
-    for (int64_t i = 0; i < count; i++) assert_int_equal(end(rig, i), STORE_DONE);
+    static struct store_op ops[2][ROOM / BODY];
+    static size_t left;
+    for (int64_t i = 0; i < count; i++) {
+        ops[0][i] = (struct store_op){.kind = STORE_INSERT, .record = make(10000 + i, BODY)};
+        ops[1][i] = end_of(i);
+        for (int kind = 0; kind < 2; kind++) hand_over(rig, &ops[kind][i], &left);
+    }
+    while (left) event_base_loop(loop_base(rig->loop), EVLOOP_ONCE);
+    assert_int_equal(ops[0][0].outcome, STORE_FAILED);
+    for (int64_t i = 0; i < count; i++) { /* as the engine does: written again until it is taken */
+        for (int tries = 0; tries < 3 && ops[1][i].outcome != STORE_DONE; tries++) carry_out(rig, &ops[1][i]);
+        assert_int_equal(ops[1][i].outcome, STORE_DONE);
+    }
     struct store_op prune = {.kind = STORE_PRUNE, .before_ms = count / 2, .more = true};
-    for (int64_t left = count / 2 - 1; left > 0; left -= (int64_t)prune.found_count) {
+    for (int64_t old = count / 2 - 1; old > 0; old -= (int64_t)prune.found_count) {
         assert_true(prune.more);
         assert_int_equal(carry_out(rig, &prune), STORE_DONE);
     }
