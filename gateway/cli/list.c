@@ -1,5 +1,5 @@
-/* `stagedoor list`: what a gateway offers, with the parameters of each stage; a broken definition is shown with its
- * mistakes, and whether an older version of it is still in force. */
+/* `stagedoor list`: what a gateway offers, with the parameters of each stage, and what the contract watch has found; a
+ * broken definition is shown with its mistakes, and whether an older version of it is still in force. */
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
@@ -24,7 +24,8 @@ static const struct args_option options[] = {
 static const struct args_command command = {
     "list",
     "[STAGE]",
-    "Lists the stages that a gateway offers, with their parameters.\n\n"
+    "Lists the stages that a gateway offers, with their parameters, and with what their upstreams have sent\n"
+    "that the definition does not expect.\n\n"
     "exit status: 0 done, 1 failed, 2 usage or no such stage, 4 gateway unreachable\n",
     options,
     sizeof options / sizeof *options,

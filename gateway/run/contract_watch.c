@@ -3,7 +3,8 @@
  * A warning that comes without need is worse than none, so a path that leads nowhere counts only where the definition
  * can mean nothing else. The status, the progress and success_when have all replies of a step to be there: upstreams
  * leave them out while work is queued. An output has the reply by which its step succeeded, if its path can lead to one
- * value only: an empty list is an answer too. The error has a reply that failed. The rest of what rules look for may be
+ * value only, and does not end at a list with too few elements or at a null: those are answers too. The error has a
+ * reply that failed. The rest of what rules look for may be
  * missing at any time (message, found, the error in a reply that is good), and templates with default() say themselves
  * that something may be.
  *
@@ -110,7 +111,8 @@ static void look_at_output(const struct run_world *world, const struct run *run,
     struct contract_note note = {.kind = CONTRACT_MISSING,
                                  .what = "the reply by which the step succeeded had nothing there"};
     const struct json *value = jsonpath_first(output->path, body, NULL);
-    if (!value || is_other_kind(world->contract, slot, json_kind(value), false, &note))
+    if (value ? is_other_kind(world->contract, slot, json_kind(value), false, &note)
+              : jsonpath_misfits(output->path, body))
         put_output(world, run, output, &note);
 }
 

@@ -224,7 +224,8 @@ void run_cancel_replied(struct move *m) {
 /* It cannot be made, so the upstream was not told by it. */
 void run_cancel_refused(struct move *m) {
     move_judged(m, "failed", "%s", m->event->fault->what);
-    contract_refused(m->world, m->run, true, m->event->fault);
+    if (!m->run->stage->cancel_fallback || m->run->cancel_fell_back) /* which may be for just that */
+        contract_refused(m->world, m->run, true, m->event->fault);
     not_told(m, m->event->fault->what);
 }
 

@@ -274,6 +274,36 @@ static void test_one_run(void **state) {
     }
 }
 
+/* An answer that is empty keeps to its form. */
+static void test_lists_with_nothing_in_them(void **state) {
+    (void)state;
+    static const struct {
+        const char *body, *found;
+    } rows[] = {
+        {"{\"list\": []}", ""},
+        {"{\"list\": null}", ""},
+        {"{\"list\": [null]}", ""},
+        {"{\"list\": [{\"name\": 5}]}", ""},
+        {"{\"list\": [{}]}", "missing request outputs.name $.list[0].name x1\n"},
+        {"{\"list\": {}}", "missing request outputs.name $.list[0].name x1\n"},
+        {"{}", "missing request outputs.name $.list[0].name x1\n"},
+        {"[]", "missing request outputs.name $.list[0].name x1\n"},
+        {"", "missing request outputs.name $.list[0].name x1\n"},
+        {"<html>", "missing request outputs.name $.list[0].name x1\n"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct rig rig;
+        begin(&rig, "name = \"one\"; request = { method = \"GET\"; url = \"http://up.test/\"; }; "
+                    "outputs = { name = \"$.list[0].name\"; };");
+        rig_answer(&rig, 200, rows[i].body);
+        if (strcmp(found(&rig), rows[i].found) != 0)
+            fail_msg("row %zu: found\n%s, wanted\n%s", i, found(&rig), rows[i].found);
+        end(&rig);
+        contracts_free(all);
+        all = contracts_new();
+    }
+}
+
 static void test_kinds_over_runs(void **state) {
     (void)state;
     static const char *const runs[] = {
@@ -440,6 +470,35 @@ static void test_calls_that_cannot_be_made(void **state) {
         if (strcmp(found(&rig), rows[i].found) != 0)
             fail_msg("row %zu: found\n%s, wanted\n%s", i, found(&rig), rows[i].found);
         if (rows[i].found[0]) assert_int_equal(told(rows[i].what, "step=status"), 1);
+        end(&rig);
+        contracts_free(all);
+        all = contracts_new();
+    }
+}
+
+/* Where there is a fallback, the cancel call may lack what it speaks of: a job that waits has no build yet. */
+static void test_cancel_calls_that_cannot_be_made(void **state) {
+    (void)state;
+    static const char start[] = "name = \"job\"; request = { url = \"http://up.test/\"; }; status = { url = "
+                                "\"http://up.test/1\"; value = \"$.state\"; success = [ \"ok\" ]; }; cancel = { url = "
+                                "\"http://up.test/{{ request.body.id }}\"; ";
+    for (int fallback = 0; fallback < 2; fallback++) {
+        struct rig rig;
+        struct arena *arena = arena_new();
+        begin(&rig, arena_printf(arena, "%s%s};", start,
+                                 fallback ? "fallback = { url = \"http://up.test/{{ request.body.id }}\"; }; " : ""));
+        rig_answer(&rig, 201, "{}");
+        rig_stored(&rig);
+        rig_cancel(&rig);
+        rig_stored(&rig);
+        rig_refuse(&rig, FAULT_UNDEFINED);
+        assert_string_equal(found(&rig), fallback ? "" : "missing cancel x1\n");
+        if (fallback) {
+            rig_stored(&rig);
+            rig_refuse(&rig, FAULT_UNDEFINED);
+            assert_string_equal(found(&rig), "missing cancel x1\n");
+        }
+        arena_free(arena);
         end(&rig);
         contracts_free(all);
         all = contracts_new();
@@ -698,6 +757,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_words_are_cut_between_characters, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_secrets_are_masked, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_one_run, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_lists_with_nothing_in_them, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_kinds_over_runs, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_status_of_another_kind, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_status_that_never_came, set_up, tear_down),
@@ -706,6 +766,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_errors_without_a_word_on_why, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_outputs_of_steps_that_are_left_out, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_calls_that_cannot_be_made, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_cancel_calls_that_cannot_be_made, set_up, tear_down),
         cmocka_unit_test(test_dates),
         cmocka_unit_test(test_links),
         cmocka_unit_test_setup_teardown(test_headers, set_up, tear_down),
