@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "call/outputs.h"
 #include "call/verdict.h"
 
 #define WORD_MAX (1 << 20) /* bytes; of what a report shows, less is told */
@@ -255,6 +256,10 @@ static void judge_unknown(struct judging *j) {
         const char *no_word = why_no_word(j);
         j->verdict->message = no_word ? no_word : unmapped ? NULL : j->trouble;
     }
+}
+
+void verdict_put_outputs(struct arena *arena, const struct stage_rules *rules, const struct json **roots) {
+    if (rules->output_count) roots[ROOT_OUTPUTS] = outputs_make(arena, rules->outputs, rules->output_count, roots);
 }
 
 void verdict_judge_body(struct arena *arena, const struct stage_rules *rules, const struct json *body,
