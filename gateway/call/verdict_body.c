@@ -37,6 +37,11 @@ static bool is_number(const struct json *value) {
     return json_kind(value) == JSON_INT || json_kind(value) == JSON_REAL;
 }
 
+/* Argo Workflows says so of what it has not looked at yet. */
+static bool is_empty(const struct json *value) {
+    return json_kind(value) == JSON_STRING && json_text(value).len == 0;
+}
+
 /* A status word as text: numbers and booleans are words too. NULL where there is none. */
 static const char *word_of(struct arena *arena, const struct json *value) {
     if (json_kind(value) == JSON_STRING) return arena_strndup(arena, json_text(value).at, json_text(value).len);
@@ -178,6 +183,7 @@ static const char *why_no_word(const struct judging *j) {
     if (json_kind(j->body) == JSON_STRING) return arena_printf(j->arena, "the reply is not JSON, and has no %s", path);
     if (!j->value) return arena_printf(j->arena, "the reply has no %s", path);
     if (json_kind(j->value) == JSON_NULL) return NULL;
+    if (is_empty(j->value)) return arena_printf(j->arena, "%s is empty", path);
     return arena_printf(j->arena, "%s is an %s", path, json_kind_word(json_kind(j->value)));
 }
 
@@ -267,7 +273,7 @@ void verdict_judge_body(struct arena *arena, const struct stage_rules *rules, co
     *ret_verdict = (struct verdict){.kind = VERDICT_RUNNING, .percent = -1, .retry_after_ms = -1};
     struct judging j = {.arena = arena, .rules = rules, .body = body, .roots = roots, .verdict = ret_verdict};
     if (rules->value) j.value = jsonpath_first(rules->value, body, arena);
-    ret_verdict->word = word_of(arena, j.value);
+    ret_verdict->word = is_empty(j.value) ? NULL : word_of(arena, j.value);
     if (j.value && json_kind(j.value) == JSON_NULL && names_null(rules)) ret_verdict->word = "null";
     note_progress(&j);
     if (judge_error(&j)) return;

@@ -164,7 +164,7 @@ static void test_words(void **state) {
         {POLL, "{\"s\": \"busy\"}", VERDICT_RUNNING, REASON_NONE, "busy", false, false},
         {POLL, "{\"s\": \"odd\"}", VERDICT_RUNNING, REASON_NONE, "odd", true, false},
         {POLL, "{\"s\": \"okay\"}", VERDICT_RUNNING, REASON_NONE, "okay", true, false},
-        {POLL, "{\"s\": \"\"}", VERDICT_RUNNING, REASON_NONE, "", true, false},
+        {POLL, "{\"s\": \"\"}", VERDICT_RUNNING, REASON_NONE, NULL, false, false},
         {POLL, "{\"s\": null}", VERDICT_RUNNING, REASON_NONE, NULL, false, false},
         {POLL, "{\"s\": {\"ok\": 1}}", VERDICT_RUNNING, REASON_NONE, NULL, false, false},
         {POLL, "{\"s\": [\"ok\"]}", VERDICT_RUNNING, REASON_NONE, NULL, false, false},
@@ -424,6 +424,9 @@ static void test_error(void **state) {
          NO_ERROR},
         {"error_when = \"body.ok == false\"; error = \"$.message\";", 200, "{\"ok\": false, \"message\": \"no\"}",
          REFUSED("the reply has an error: no")},
+        {"error_when = \"not body.batch\"; error = \"no batch was begun\";", 200, "{\"batch\": \"\"}",
+         REFUSED("the reply has an error: no batch was begun")},
+        {"error_when = \"not body.batch\"; error = \"no batch was begun\";", 200, "{\"batch\": \"b7\"}", NO_ERROR},
         {"error = \"$.message\";", 422, "{\"message\": \"bad ref\"}", REFUSED("the upstream answered 422: bad ref")},
         {"error = \"{{ body.message }} ({{ code }})\";", 422, "{\"message\": \"bad ref\"}",
          REFUSED("the upstream answered 422: bad ref (422)")},
@@ -477,6 +480,8 @@ static void test_words_that_are_no_texts(void **state) {
         {"success = [ \"ok\" ]; unknown = \"fail\"; running_when = \"body.s == 'x'\";", "{\"s\": \"x\"}",
          VERDICT_RUNNING, "x", false},
         {"success_when = \"false\";", "{\"s\": \"x\"}", VERDICT_RUNNING, "x", false},
+        {"success = [ \"ok\" ];", "{\"s\": \"\"}", VERDICT_RUNNING, NULL, false},
+        {"success = [ \"ok\" ]; unknown = \"fail\";", "{\"s\": \"\"}", VERDICT_RUNNING, NULL, false},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct bench bench;
