@@ -146,7 +146,7 @@ void contract_step_over(const struct run_world *world, const struct run *run, bo
                     "no reply of a step that was done had anything there");
     if (!in_time && rules->value && !seen->value && !run->upstream_word)
         put_missing(world, run, "value", jsonpath_source(rules->value),
-                    "no reply of a step that was not done within its time had anything there");
+                    "no reply of a step that was not done within its time had a word there");
     if (!in_time && rules->success_when.holds && !seen->success_defined)
         put_missing(world, run, "success_when", rules->success_when.source,
                     "no reply of a step that was not done within its time had what it speaks of");
