@@ -47,7 +47,7 @@ struct rig {
     bool (*busy)(struct rig *rig); /* whether the next call has to wait; NULL: it never has */
     unsigned unknown_words, undone;
     struct contract *contract; /* of the watch; the test's own. NULL: nobody watches */
-    char *end_text; /* the record of the end */
+    char *end_text;            /* the record of the end */
     /* callbacks, by whoever sends them: those that were taken, and those of them that were answered so */
     struct rig_sent {
         size_t step;
