@@ -84,7 +84,7 @@ void contract_judged(const struct run_world *world, const struct run *run, bool 
         note.word = text_of(run->upstream_word);
         put(world, run, &note);
     }
-    if (verdict->error_missing) {
+    if (verdict->error_missing && !run->cancel_wanted) { /* what was canceled may be gone */
         note.kind = CONTRACT_MISSING;
         note.setting = callback ? "callback.error" : "error";
         note.path = jsonpath_source(rules->error_path);

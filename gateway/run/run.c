@@ -2,7 +2,8 @@
  *
  * The functions below the table change the run and fill the orders; nobody else writes `state`. They are pure: time and
  * chance come in `world`, and what is to be done goes out in `orders`, so that the whole life can be driven by a test
- * with a clock of its own. A function that stands for "nothing to do" says so by its name, so that every pair is a
+ * with a clock of its own. What replies had that the definition does not expect is told to `world->contract`, which
+ * changes nothing here. A function that stands for "nothing to do" says so by its name, so that every pair is a
  * decision. */
 #include "run/run.h"
 
