@@ -4,9 +4,8 @@
  * can mean nothing else. The status, the progress and success_when have all replies of a step to be there: upstreams
  * leave them out while work is queued. An output has the reply by which its step succeeded, if its path can lead to one
  * value only, and does not end at a list with too few elements or at a null: those are answers too. The error has a
- * reply that failed. The rest of what rules look for may be
- * missing at any time (message, found, the error in a reply that is good), and templates with default() say themselves
- * that something may be.
+ * reply that failed. The rest of what rules look for may be missing at any time (message, found, the error in a reply
+ * that is good), and templates with default() say themselves that something may be.
  *
  * Called by the moves of a run, and by the engine for headers, on any loop. */
 #include "run/contract.h"
