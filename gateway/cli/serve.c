@@ -25,6 +25,7 @@
 #include "cli/worker.h"
 #include "config/settings.h"
 #include "run/callback.h"
+#include "run/contract.h"
 #include "run/recovery.h"
 #include "stage/catalog.h"
 
@@ -52,6 +53,7 @@ struct server {
     struct engines engines;
     struct gate *gate;
     struct holds holds;
+    struct contracts *contracts;
     struct watchdir *watchdir;
     struct loop_watch *signals;
     int signal_fd;
@@ -463,8 +465,9 @@ static void make_workers(struct server *server) {
     server->engines.count = count;
     server->workers = arena_array_of(server->arena, struct worker, count);
     server->gate = gate_new(count);
+    server->contracts = contracts_new();
     struct worker_callbacks callbacks = {server->callback_key, server->callback_url};
-    struct worker_shared shared = {server->gate, &server->holds};
+    struct worker_shared shared = {server->gate, &server->holds, server->contracts};
     for (unsigned i = 0; i < count; i++)
         worker_init(&server->workers[i], i, server->settings, server->store, &callbacks, &shared, &server->engines);
     tune_stages(server);
@@ -561,6 +564,7 @@ static void finish(struct server *server) {
     for (unsigned i = 0; i < server->engines.count; i++) worker_fini(&server->workers[i]);
     gate_free(server->gate);
     holds_fini(&server->holds);
+    contracts_free(server->contracts);
     for (size_t i = 0; i < server->socket_count; i++) listen_socket_close(server->sockets[i]);
     tls_context_free(server->tls);
     catalog_unref(server->catalog);

@@ -36,11 +36,13 @@ void worker_init(struct worker *worker, unsigned index, const struct settings *s
                                                           .callback_url = callbacks->url,
                                                           .gate = shared->gate,
                                                           .holds = shared->holds,
+                                                          .contracts = shared->contracts,
                                                           .engines = engines});
     engines->items[index] = worker->engine;
     worker->api = (struct api){.loop = worker->loop,
                                .engines = engines,
                                .store = store,
+                               .contracts = shared->contracts,
                                .public_url = settings->public_url,
                                .callback_key = callbacks->key,
                                .open = settings->open,

@@ -30,6 +30,7 @@ struct worker_callbacks {
 struct worker_shared {
     struct gate *gate;
     struct holds *holds;
+    struct contracts *contracts;
 };
 
 /* Everything but the thread. `engines->items[loop_index]` is set to the worker's engine. */

@@ -4,6 +4,7 @@
  * has come. It may come while the step waits, or polls: then it is judged, and whoever decides first has decided. Or it
  * comes too late. These are the column CALLBACK of the table in run/run, and the waiting that goes with it; they run
  * under its rule: no clock, no socket, only the run and the orders. */
+#include "run/contract.h"
 #include "run/run_move.h"
 
 #define WAIT_MS (60 * 60 * 1000) /* where the definition has no limit; then again */
@@ -28,7 +29,10 @@ bool run_callback_known(const struct run *run, const struct run_callback *callba
 static void judge(const struct move *m, struct arena *scratch, const struct json *value, struct verdict *ret_verdict) {
     const struct json *roots[RUN_ROOTS_MAX];
     const struct stage_rules *rules = &callback_of(m->run)->rules;
-    if (rules->use_roots) run_roots(m->run, scratch, m->world->now_ms, value, roots);
+    if (rules->use_roots) {
+        run_roots(m->run, scratch, m->world->now_ms, value, roots);
+        verdict_put_outputs(scratch, rules, roots);
+    }
     verdict_judge_body(scratch, rules, json_gets(value, "body"), rules->use_roots ? roots : NULL, ret_verdict);
 }
 
@@ -41,6 +45,7 @@ static bool judge_message(struct move *m, const struct inbox_message *message) {
     bool decided = verdict.kind != VERDICT_RUNNING;
     move_journal_callback(m, &verdict);
     move_note(m, &verdict);
+    contract_judged(m->world, m->run, true, &verdict);
     if (decided) move_decide(m, &verdict, &said, scratch);
     else move_say_running(m, &verdict);
     m->orders->store = true;
