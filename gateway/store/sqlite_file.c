@@ -197,6 +197,7 @@ static bool open_writer(struct sqlite_file *file, struct fault *fault) {
     if (!check_file(file, &version, fault)) return false;
     rc = set_up(file);
     if (rc == SQLITE_OK) rc = migrate(file, version);
+    if (rc == SQLITE_OK) sqlite_room_take_log(&file->writer);
     return rc == SQLITE_OK || sqlite_op_fault(fault, file->path, file->writer.db, rc);
 }
 

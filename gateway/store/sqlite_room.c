@@ -32,7 +32,7 @@ static int64_t size_of(sqlite3_file *file) {
 
 /* ---- the log ---- */
 
-static void extend_log(struct sqlite_connection *c) {
+void sqlite_room_take_log(struct sqlite_connection *c) {
     static const char zeros[64 << 10];
     sqlite3_file *log = file_of(c, SQLITE_FCNTL_JOURNAL_POINTER);
     if (!log) return;
@@ -72,7 +72,6 @@ void sqlite_room_open(struct sqlite_connection *c) {
     int chunk = CHUNK;
     sqlite3_file_control(c->db, "main", SQLITE_FCNTL_CHUNK_SIZE, &chunk);
     limit_log(c, LOG_MOST);
-    extend_log(c);
 }
 
 /* SQLite cuts a log that is too long with the first commit after the log has begun anew. */

@@ -4,8 +4,9 @@
 
 #include "store/sqlite_op.h"
 
-/* Once a connection that writes is open. A disk that is full already is no error here. */
+/* Of a connection that writes: before its first transaction, and after it. A disk that is full already is no error. */
 void sqlite_room_open(struct sqlite_connection *c);
+void sqlite_room_take_log(struct sqlite_connection *c);
 
 /* Inside a transaction, as the last before its commit: room for every page that the database then has. One that takes
  * on new runs leaves some `spare`, so that there is room for their ends. SQLITE_FULL where there is none. */
