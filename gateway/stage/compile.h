@@ -13,9 +13,9 @@ struct compile_scope {
     size_t outputs; /* and of so many the outputs */
     bool reply;     /* body, headers, code of the reply at hand */
     bool secrets;
-    bool own_body;  /* body is that of the request at hand, as it will be sent: in its headers, to sign it */
-    bool step_call; /* in a step's own call */
-    bool callback;  /* … and a step waits to be called back: that one, or a later one */
+    bool own_body;           /* body is that of the request at hand, as it will be sent: in its headers, to sign it */
+    bool callback;           /* in a call that may tell where to call back: a step's own, or its probe */
+    const char *no_callback; /* why not, where it is not plain; NULL: since it is as good as a key */
 };
 
 struct compile {
@@ -78,6 +78,8 @@ void compile_doubt(struct compile *c, const struct conf *group, const char *of, 
 /* The judging settings of any group, read by fields_judging into *rules before; `c->scope.steps` says whose replies
  * they may speak of. */
 void compile_judging(struct compile *c, const struct conf *group, struct stage_rules *rules);
+/* Of a call that has no other rules: error_when and error. */
+void compile_errors(struct compile *c, const struct conf *group, struct stage_rules *rules);
 void compile_outputs(struct compile *c, const struct conf *group, const struct stage_output **ret_outputs,
                      size_t *ret_count);
 

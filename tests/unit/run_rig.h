@@ -341,6 +341,14 @@ static inline void rig_answer(struct rig *rig, int code, const char *body) {
     rig_reply(rig, &reply);
 }
 
+/* The same with a Retry-After. */
+static inline void rig_answer_asking(struct rig *rig, int code, const char *body, const char *retry_after) {
+    struct reply_header header = {"Retry-After", retry_after};
+    struct reply reply = {
+        .phase = REPLY_ANSWERED, .code = code, .headers = &header, .header_count = 1, .body = text_of(body)};
+    rig_reply(rig, &reply);
+}
+
 static inline void rig_fail(struct rig *rig, enum reply_phase phase) {
     struct reply reply = {.phase = phase};
     fault_set(&reply.fault, FAULT_UPSTREAM, NULL, phase == REPLY_NEVER_SENT ? "connection refused" : "cut short");
