@@ -5,6 +5,7 @@ import base64
 import json
 import pathlib
 import re
+import time
 import urllib.parse
 
 import pytest
@@ -295,13 +296,13 @@ def test_github_refuses_with_its_own_words(workflow, github, upstream):
     assert upstream.count() == 1
 
 
-def searched(github, upstream, title):
-    """The search finds somebody else's run, and one whose name is `title`, with our id in place of {}."""
-    other = workflow_run(github, "queued", display_title="deploy of somebody else")
+def searched(github, upstream, title, **more):
+    """The search finds an old run of somebody else, and one whose name is `title`, with our id in place of {}."""
+    other = workflow_run(github, "queued", display_title="deploy of somebody else", created_at="2020-01-22T19:33:08Z")
 
     def search(request, variables):
         id = upstream.got("POST")[0].json()["inputs"].get("correlation")
-        runs = [{**other, "id": 6}, {**other, "id": 77, "display_title": title.format(id)}]
+        runs = [{**other, "id": 6}, {**other, "id": 77, "display_title": title.format(id), **more}]
         return 200, {"total_count": len(runs), "workflow_runs": runs}
 
     github.on("GET", f"{REPO_PATH}/actions/workflows/{{workflow_id}}/runs", search)
@@ -339,6 +340,18 @@ def test_github_workflow_whose_dispatch_was_lost_on_the_way_is_begun_again(hasty
     first, second = upstream.got("POST")
     assert first.json() == second.json() and second.at - first.at >= 0.3
     assert upstream.count("GET", path) >= 2
+
+
+@pytest.mark.parametrize("title, begun", [("deploy", 1), ("deploy (01KAW00000ABCDEFGHJKMNPQRS)", 2)])
+def test_github_workflow_that_leaves_the_id_out_of_its_name_is_not_begun_twice(hasty, github, upstream, title, begun):
+    """A run that has begun since then, and is nobody else's as far as one can tell, may be ours."""
+    github.on("POST", DISPATCHES, Reset(), details())
+    searched(github, upstream, title, created_at=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 1)))
+    watched(github, ("completed", "success"))
+    ended = hasty.run({**WORKFLOW, "correlation_input": "correlation"})
+    assert upstream.count("POST") == begun, ended
+    if begun == 1:
+        assert (ended["status"], ended["reason"]) == ("TERMINAL", "in_doubt") and "run-name" in ended["error"], ended
 
 
 def test_github_workflow_begins_once_though_the_reply_is_lost(hasty, github, upstream):
