@@ -438,6 +438,15 @@ static inline void rig_check_callbacks(const struct rig *rig) {
     }
 }
 
+/* What is being written becomes durable, and with it the run is over, so and for this reason. */
+static inline void rig_assert_ends(struct rig *rig, enum run_status status, enum reason reason) {
+    rig_stored(rig);
+    if (!rig->over) fail_msg("it goes on: %s, %s", run_state_word(rig->run->state), rig->run->progress);
+    assert_string_equal(run_status_word(rig->run->status), run_status_word(status));
+    if (rig->run->reason != reason) fail_msg("the reason is %s: %s", reason_word(rig->run->reason), rig->run->progress);
+    assert_int_equal(rig->undone > 0, status != RUN_SUCCEEDED);
+}
+
 static inline struct store_record rig_record(const struct rig *rig, const struct rig_image *image) {
     struct store_record record = {.stage = rig->stage->name,
                                   .key = "build-7",

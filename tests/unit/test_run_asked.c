@@ -47,8 +47,7 @@ static void test_the_next_step_is_put_off(void **state) {
         assert_int_equal(rig.timer_ms, rig.now_ms + 50 * S);
         rig_due(&rig);
         rig_answer(&rig, 200, "{\"state\": \"ok\", \"wait\": 60}");
-        rig_stored(&rig);
-        assert_int_equal(rig.run->status, RUN_SUCCEEDED);
+        rig_assert_ends(&rig, RUN_SUCCEEDED, REASON_NONE);
         rig_end(&rig);
     }
 }
@@ -66,8 +65,7 @@ static void test_what_was_put_off_is_not_in_doubt(void **state) {
     rig_stored(&rig);
     assert_int_equal(rig.sends[2], 1);
     rig_answer(&rig, 200, "");
-    rig_stored(&rig);
-    assert_int_equal(rig.run->status, RUN_SUCCEEDED);
+    rig_assert_ends(&rig, RUN_SUCCEEDED, REASON_NONE);
     rig_end(&rig);
 }
 
@@ -82,8 +80,7 @@ static void test_canceled_meanwhile(void **state) {
     assert_int_equal(rig.timer_ms, rig.now_ms + 25 * S);
     rig_due(&rig);
     rig_stops(&rig);
-    rig_stored(&rig);
-    assert_int_equal(rig.run->reason, REASON_CANCELED);
+    rig_assert_ends(&rig, RUN_CANCELED, REASON_CANCELED);
     rig_end(&rig);
 }
 
