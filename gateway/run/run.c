@@ -485,7 +485,7 @@ int64_t move_retry_step_ms(struct move *m, int64_t wait_ms, struct arena *scratc
 }
 
 const char *move_and_why(struct arena *scratch, const char *what, const char *why) {
-    return why ? arena_printf(scratch, "%.*s; %s", move_told(what), what, why) : what;
+    return arena_printf(scratch, "%.*s%s%s", move_told(what), what, why ? "; " : "", why ? why : "");
 }
 
 const char *move_trying_again(struct arena *scratch, int64_t delay_ms, int64_t asked_ms) {

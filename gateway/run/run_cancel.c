@@ -227,9 +227,8 @@ void run_cancel_replied(struct move *m) {
     struct arena *scratch = arena_new();
     struct verdict verdict;
     move_judge_apart(m, as, scratch, &verdict);
-    const char *what = arena_printf(scratch, "the cancel call failed: %.*s",
-                                    move_told(verdict.message ? verdict.message : ""),
-                                    verdict.message ? verdict.message : "");
+    const char *said = move_and_why(scratch, verdict.message ? verdict.message : "", NULL);
+    const char *what = arena_printf(scratch, "the cancel call failed: %s", said);
     if (says_over(&as->call, m->event->reply)) {
         move_judged(m, "succeeded", "there is nothing to stop");
         told(m, true);
@@ -239,7 +238,7 @@ void run_cancel_replied(struct move *m) {
     } else if (verdict.kind == VERDICT_AGAIN) {
         call_again(m, &verdict, what, scratch);
     } else {
-        move_judged(m, "failed", "%.*s", move_told(verdict.message), verdict.message);
+        move_judged(m, "failed", "%s", said);
         not_told(m, what);
     }
     arena_free(scratch);

@@ -89,7 +89,7 @@ struct move_try {
 int64_t move_retry_ms(struct move *m, const struct move_try *one, struct arena *scratch, const char **ret_why);
 /* The same of the present step's own call. */
 int64_t move_retry_step_ms(struct move *m, int64_t wait_ms, struct arena *scratch, const char **ret_why);
-/* "WHAT; WHY", or WHAT alone where there is no why. In `scratch`. */
+/* "WHAT; WHY", or WHAT alone where there is no why; as much of it as is told. In `scratch`. */
 const char *move_and_why(struct arena *scratch, const char *what, const char *why);
 /* "trying again", and when, where that is what the upstream asked for. In `scratch`. */
 const char *move_trying_again(struct arena *scratch, int64_t delay_ms, int64_t asked_ms);
