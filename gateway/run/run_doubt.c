@@ -8,6 +8,7 @@
  */
 #include <string.h>
 
+#include "call/outputs.h"
 #include "run/run_move.h"
 
 static const struct stage_probe *probe_of(const struct run *run) {
@@ -184,7 +185,7 @@ static void judge(struct move *m, int64_t asked_ms, struct arena *scratch) {
     bool is_json, early = m->world->now_ms - run->doubt_since_ms < probe->step.not_found_grace_ms;
     reply_body(scratch, reply, &is_json);
     run_roots(run, scratch, m->world->now_ms, reply_value(scratch, reply), roots);
-    const struct json *value = is_json ? run_output_value(&probe->found, scratch, roots, &fault) : NULL;
+    const struct json *value = is_json ? outputs_value(&probe->found, scratch, roots, &fault) : NULL;
     if (!is_json && !is_empty_answer(reply)) {
         unanswered(m, reply->body.len ? "the reply is not JSON" : "the reply is empty", asked_ms, scratch);
     } else if (is_json && !value) {
