@@ -68,12 +68,14 @@ static int64_t falls_back_at(const struct run *run) {
     return may ? run->cancel_since_ms + run->stage->cancel_timeout_ms / 2 : 0;
 }
 
+/* Where it was told so late that it is time for the fallback already, it is asked first. */
 static void check_later(struct move *m, int64_t due_ms) {
     struct run *run = m->run;
     int64_t limit = run_cancel_limit_ms(run), other = falls_back_at(run);
+    bool changes = other && (run->cancel_checked || other > m->world->now_ms);
     run->state = RUN_CANCEL_CHECK_WAITING;
     if (limit < due_ms) due_ms = limit;
-    run->due_ms = m->orders->wait_until = other && other < due_ms ? other : due_ms;
+    run->due_ms = m->orders->wait_until = changes && other < due_ms ? other : due_ms;
 }
 
 /* ---- the wish ---- */
@@ -367,15 +369,19 @@ void run_cancel_check_refused(struct move *m) {
     run_cancel_end(m, REASON_CANCEL_UNCONFIRMED, m->event->fault->what);
 }
 
-/* It is asked when the run is resumed, or the upstream takes calls again; but not for longer than its time. */
+/* It is asked when the run is resumed, or the upstream takes calls again; but not for longer than its time, and not
+ * where it is time for the fallback. */
 void run_cancel_check_held(struct move *m) {
+    int64_t now_ms = m->world->now_ms, until_ms = m->event->until_ms, other = falls_back_at(m->run);
     m->run->steps[m->run->step].calls--;
-    if (m->event->until_ms && m->world->now_ms >= run_cancel_limit_ms(m->run)) {
+    if (until_ms && now_ms >= run_cancel_limit_ms(m->run)) {
         unconfirmed(m);
-        return;
+    } else if (until_ms && other && now_ms >= other) {
+        fall_back(m);
+    } else {
+        if (until_ms) move_say(m, "canceling: %s", m->event->fault->what);
+        check_later(m, until_ms ? until_ms : now_ms);
     }
-    if (m->event->until_ms) move_say(m, "canceling: %s", m->event->fault->what);
-    check_later(m, m->event->until_ms ? m->event->until_ms : m->world->now_ms);
 }
 
 /* The time is up: nobody knows whether it has stopped. */

@@ -610,6 +610,26 @@ static void test_held_for_longer_than_its_time(void **state) {
     rig_end(&rig);
 }
 
+/* … and told late: it cannot be asked, so the fallback is called, for which it is time. */
+static void test_held_when_the_fallback_is_due(void **state) {
+    (void)state;
+    struct rig rig;
+    struct fault fault;
+    fault_set(&fault, FAULT_BUSY, NULL, "held until later");
+    begin_canceling(&rig, forced);
+    rig_answer_asking(&rig, 503, "", "30");
+    rig_due(&rig);
+    rig_answer(&rig, 202, "");
+    rig_due(&rig);
+    assert_int_equal(rig.under_way, RUN_CALL_CHECK);
+    rig.under_way = RUN_CALL_NONE;
+    rig_move(&rig, &(struct run_event){.kind = RUN_EVENT_HELD, .fault = &fault, .until_ms = rig.now_ms + 3600 * S});
+    assert_int_equal(rig.run->state, RUN_STOPPING);
+    rig_stored(&rig);
+    assert_ptr_equal(run_call_of(rig.run, RUN_CALL_CANCEL), &rig.stage->cancel_fallback->call);
+    rig_end(&rig);
+}
+
 /* ---- what there is to cancel is known only later ---- */
 
 static void test_sent_as_soon_as_it_is_known(void **state) {
@@ -752,6 +772,7 @@ int main(void) {
         cmocka_unit_test(test_restart_during_the_fallback),
         cmocka_unit_test(test_held_back),
         cmocka_unit_test(test_held_for_longer_than_its_time),
+        cmocka_unit_test(test_held_when_the_fallback_is_due),
         cmocka_unit_test(test_sent_as_soon_as_it_is_known),
         cmocka_unit_test(test_needed_look_is_held),
         cmocka_unit_test(test_never_known),
