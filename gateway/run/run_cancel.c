@@ -7,6 +7,7 @@
  * columns of the table in run/run, and run under its rule: no clock, no socket, only the run and the orders. */
 #include <string.h>
 
+#include "run/contract.h"
 #include "run/run_move.h"
 
 void run_cancel_end(struct move *m, enum reason reason, const char *what) {
@@ -249,6 +250,8 @@ void run_cancel_replied(struct move *m) {
 /* It cannot be made, so the upstream was not told by it. */
 void run_cancel_refused(struct move *m) {
     move_judged(m, "failed", "%s", m->event->fault->what);
+    if (!m->run->stage->cancel_fallback) /* of two, one may be for when the other cannot be made */
+        contract_refused(m->world, m->run, true, m->event->fault);
     not_told(m, m->event->fault->what);
 }
 
