@@ -217,10 +217,10 @@ static void call_again(struct move *m, const struct verdict *verdict, const char
     call_later(m, m->world->now_ms + delay_ms);
 }
 
-/* There is nothing to stop (any more), unless the definition looks into replies with this code. */
+/* There is nothing to stop (any more), where the definition does not say itself which codes are good. */
 static bool says_over(const struct stage_call *call, const struct reply *reply) {
     int code = reply->phase == REPLY_ANSWERED ? reply->code : 0;
-    return (code == 404 || code == 405 || code == 409 || code == 410) && !code_set_holds(&call->expect, code);
+    return (code == 404 || code == 405 || code == 409 || code == 410) && !call->expect_given;
 }
 
 /* The upstream was told, or has nothing to stop; or another try; or the fallback. */

@@ -92,7 +92,7 @@ static const struct field call_fields[] = {
         "Of the body. Of JSON types (also `…+json`) every value is escaped for its place."),
     ROW(GROUP, auth, HAND, "", "none", "Credentials: they go to the URL's own origin only."),
     ROW(GROUP, tls, HAND, "", "the system's authorities", "How the upstream is verified, and what it is shown."),
-    ROW(CODES, expect, IN(stage_call, expect), "", "2xx",
+    ROW(CODES, expect, IN(stage_call, expect), "", "2xx; of `cancel` and its `fallback` 404, 405, 409 and 410 as well",
         "Status codes that are an answer; with any other the call has failed."),
     ROW(DURATION, connect_timeout, IN(stage_call, connect_timeout_ms), "10ms..10m", "5s",
         "Until the connection stands, TLS included."),

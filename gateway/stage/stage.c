@@ -207,6 +207,7 @@ static const struct stage_step *compile_stop(struct compile *c, const struct con
     step->name = of;
     compile_call_defaults(&step->call);
     step->call.retry_attempts = CANCEL_TRIES_AGAIN;
+    step->call.expect_given = conf_find(group, "expect") != NULL;
     fields_read(c, group, of, places, fallback ? 2 : 3);
     c->steps_used = 0;
     c->scope.no_callback = "leads nowhere here: a run that is canceled takes no callbacks any more";

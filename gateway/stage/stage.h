@@ -75,6 +75,7 @@ struct stage_call {
     struct stage_auth auth;
     struct stage_tls tls;
     struct code_set expect; /* codes that are an answer; any other is a failure. Default 2xx */
+    bool expect_given;      /* of a cancel call: else 404, 405, 409 and 410 say that there is nothing to stop */
     int64_t connect_timeout_ms, call_timeout_ms, max_reply_bytes;
     unsigned follow_redirects; /* how many; 0: none */
     bool idempotent;           /* default: by the method (RFC 9110, 9.2.2) */

@@ -404,6 +404,10 @@ static void test_an_error_in_the_reply(void **state) {
         {"error = \"$.message\";", 409, "{\"message\": \"it is over\"}", NULL},
         {"error = \"$.message\"; expect = \"2xx,409\";", 409, "{\"message\": \"locked\"}",
          "canceled: the cancel call failed: the reply has an error: locked"},
+        {"", 409, "", NULL},
+        {"expect = \"2xx,409\";", 409, "", NULL},
+        {"expect = \"202\";", 409, "", "canceled: the cancel call failed: the upstream answered 409"},
+        {"expect = \"202\";", 200, "", "canceled: the cancel call failed: the upstream answered 200"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct rig rig;
