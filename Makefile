@@ -140,6 +140,17 @@ $(OUT)/schema/%: tests/schema/%.c $(OUT)/libgateway.a
 	@mkdir -p $(@D)
 	$(call say,TEST,$@)$(CC) $(CPPFLAGS) $(CFLAGS) $(WARNINGS) -Wno-missing-prototypes $(LDFLAGS) -o $@ $< $(OUT)/libgateway.a $(LIBS)
 
+MODEL_SOURCES := $(sort $(wildcard tests/model/*.c))
+MODEL_OBJECTS = $(MODEL_SOURCES:%.c=$(OUT)/obj/%.o)
+
+# The world's functions stand in for the library's, so they come first.
+$(OUT)/model/model: $(MODEL_OBJECTS) $(OUT)/libgateway.a
+	@mkdir -p $(@D)
+	$(call say,TEST,$@)$(CC) $(LDFLAGS) -Wl,--wrap=digest_random -o $@ $^ $(LIBS)
+
+model: $(OUT)/model/model
+	@COUNT=$(COUNT) SEED=$(SEED) $<
+
 schema: $(OUT)/schema/param_table
 	@PARAM_TABLE=$(abspath $<) PYTHONDONTWRITEBYTECODE=1 $(PYTHON) -m pytest -q -rs -p no:cacheprovider tests/schema $(T)
 
@@ -169,4 +180,4 @@ install: $(OUT)/stagedoor
 clean:
 	rm -rf $(BUILD)
 
--include $(OBJECTS:.o=.d) $(OUT)/obj/gateway/main.d $(UNIT_BINARIES:=.d) $(wildcard $(BUILD)/fuzz/obj/gateway/*/*.d)
+-include $(OBJECTS:.o=.d) $(MODEL_OBJECTS:.o=.d) $(OUT)/obj/gateway/main.d $(UNIT_BINARIES:=.d) $(wildcard $(BUILD)/fuzz/obj/gateway/*/*.d)

@@ -93,6 +93,15 @@ bool run_callback_waits(const struct run *run) {
     return step_of(run)->callback && !step_of(run)->rules.exist;
 }
 
+bool run_callback_at_last(struct move *m) {
+    const struct run *run = m->run;
+    if (run->cancel_wanted || run->awaiting) return false;
+    if (step_of(run)->rules.exist) return run_callback_judge_kept(m);
+    if (!run_callback_waits(run) || !proves_arrival(run)) return false;
+    run_callback_wait(m);
+    return true;
+}
+
 bool run_callback_is_all(const struct run *run) {
     const struct stage_step *step = step_of(run);
     return run->awaiting || !step->call.url || (run_callback_waits(run) && run->sending && proves_arrival(run));

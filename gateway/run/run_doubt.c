@@ -120,7 +120,7 @@ static void found(struct move *m, const struct json *body, struct arena *scratch
 static void not_found(struct move *m) {
     struct run *run = m->run;
     const struct stage_call *call = &step_of(run)->call;
-    run->sending = false;
+    run->sending = run->may_have_acted = false;
     run->doubt_since_ms = 0;
     run->probe_attempt = 0;
     if (run->cancel_wanted) {
