@@ -223,7 +223,7 @@ void check_call(const struct transfer *call) {
     if (!image) check(CHECK_DURABLE, false, "a call of a run that is not on disk");
     check(CHECK_SILENCE, !image->record.ended_ms, "%s has ended, and calls", call->seen->id);
     check(CHECK_PINNED,
-          (call->definition[0] == '0' || call->definition[0] == '1') &&
+          (call->definition[0] == '0' || call->definition[0] == '1') && world.stages[call->definition[0] - '0'] &&
               strcmp(stage_hash(world.stages[call->definition[0] - '0']), image->record.definition) == 0,
           "%s calls by definition %s", call->seen->id, call->definition);
     if (strcmp(call->auth, SECRET_TOKEN) != 0) check(CHECK_SECRETS, false, "the call goes with '%s'", call->auth);
@@ -298,7 +298,7 @@ void check_reply(struct transfer *call, enum reply_phase phase) {
 
 static struct stage *stage_by_hash(const char *hash) {
     for (unsigned i = 0; i < 2; i++)
-        if (strcmp(stage_hash(world.stages[i]), hash) == 0) return stage_ref(world.stages[i]);
+        if (world.stages[i] && strcmp(stage_hash(world.stages[i]), hash) == 0) return stage_ref(world.stages[i]);
     return NULL;
 }
 

@@ -51,7 +51,7 @@ static void restart(bool kill) {
     else world_stop();
     world.restarts++;
     world.mono_ms += below(one_in(3) ? 60000 : 500);
-    if (one_in(8)) world.version = 1 - world.version;
+    if (one_in(8)) world_replace_definition();
     TRACE("---- boot");
     world_boot();
 }
@@ -93,7 +93,7 @@ static void disturb(void) {
         TRACE("---- the upstream is down until %lld", (long long)world.down_until_ms);
         break;
     case 14:
-        world.version = 1 - world.version;
+        world_replace_definition();
         TRACE("---- the definition is replaced");
         break;
     default: client_look(); break;

@@ -508,6 +508,33 @@ static struct stage *stage_of(const char *hash) {
     return NULL;
 }
 
+static struct stage *load(const char *definition) {
+    struct arena *arena = arena_new();
+    struct json *source = json_new_object(arena);
+    json_set(source, "file", json_new_string(arena, "stages.d/model.conf"));
+    json_set(source, "text", json_new_string(arena, definition));
+    json_set(source, "templates", json_new_object(arena));
+    struct buf text;
+    struct faults faults;
+    buf_init(&text, 1 << 20);
+    json_write(&text, source);
+    faults_init(&faults);
+    struct stage_context context = {.templates = "templates"};
+    struct stage *stage = stage_load_source(buf_cstr(&text), &context, &faults);
+    for (size_t i = 0; i < faults.count; i++)
+        printf("%s: %s\n%s\n", faults.items[i].where, faults.items[i].what, definition);
+    if (!stage) abort();
+    faults_fini(&faults);
+    buf_fini(&text);
+    arena_free(arena);
+    return stage;
+}
+
+void world_replace_definition(void) {
+    world.version = 1 - world.version;
+    if (!world.stages[world.version]) world.stages[world.version] = load(world.texts[world.version]);
+}
+
 void world_boot(void) {
     struct engine_settings settings = {
         .max_runs = 100, .callback_key = CALLBACK_KEY, .callback_url = "http://gw.test", .engines = &world.engines};
@@ -579,28 +606,6 @@ void world_stop(void) {
 
 /* ---- beginning and end ---- */
 
-static struct stage *load(const char *definition) {
-    struct arena *arena = arena_new();
-    struct json *source = json_new_object(arena);
-    json_set(source, "file", json_new_string(arena, "stages.d/model.conf"));
-    json_set(source, "text", json_new_string(arena, definition));
-    json_set(source, "templates", json_new_object(arena));
-    struct buf text;
-    struct faults faults;
-    buf_init(&text, 1 << 20);
-    json_write(&text, source);
-    faults_init(&faults);
-    struct stage_context context = {.templates = "templates"};
-    struct stage *stage = stage_load_source(buf_cstr(&text), &context, &faults);
-    for (size_t i = 0; i < faults.count; i++)
-        printf("%s: %s\n%s\n", faults.items[i].where, faults.items[i].what, definition);
-    if (!stage) abort();
-    faults_fini(&faults);
-    buf_fini(&text);
-    arena_free(arena);
-    return stage;
-}
-
 void world_begin(uint64_t seed) {
     bool tracing = world.tracing;
     memset(&world, 0, sizeof world);
@@ -615,9 +620,9 @@ void world_begin(uint64_t seed) {
         buf_init(&text, 1 << 16);
         definition_make(i, &text);
         world.texts[i] = buf_take(&text);
-        if (i == 0) TRACE("the definition\n%s", world.texts[i]);
-        world.stages[i] = load(world.texts[i]);
     }
+    TRACE("the definition\n%s", world.texts[0]);
+    world.stages[0] = load(world.texts[0]);
     world.trouble = one_in(4) ? 0 : (int)below(40);
     world.starts_left = 1 + below(one_in(3) ? 5 : 2);
     world.reads_left = below(30);

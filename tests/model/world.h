@@ -212,6 +212,7 @@ struct loop *world_loop(unsigned index);
 bool world_next(void); /* the next thing that happens by itself; false: nothing is going to */
 int64_t world_next_ms(void);
 void world_boot(void);
+void world_replace_definition(void);
 void world_kill(void); /* kill -9 */
 void world_stop(void); /* SIGTERM, as far as the engines have a part in it */
 void world_begin(uint64_t seed);
