@@ -44,7 +44,8 @@ static bool judge_message(struct move *m, const struct inbox_message *message) {
     bool decided = verdict.kind != VERDICT_RUNNING;
     move_journal_callback(m, &verdict);
     move_note(m, &verdict);
-    if (decided) move_decide(m, &verdict, &said, scratch);
+    if (decided && m->run->cancel_wanted && verdict.kind != VERDICT_SUCCEEDED) run_cancel_instead(m);
+    else if (decided) move_decide(m, &verdict, &said, scratch);
     else move_say_running(m, &verdict);
     m->orders->store = true;
     arena_free(scratch);

@@ -158,7 +158,8 @@ static void judge(struct move *m, struct arena *scratch) {
     const struct reply *reply = m->event->reply;
     const struct json *roots[RUN_ROOTS_MAX];
     struct fault fault;
-    bool is_json, early = m->world->now_ms - run->doubt_since_ms < probe->step.not_found_grace_ms;
+    int64_t asked_ms = m->world->now_ms - reply->took_ms; /* what it says was so then, at the earliest */
+    bool is_json, early = asked_ms - run->doubt_since_ms < probe->step.not_found_grace_ms;
     reply_body(scratch, reply, &is_json);
     run_roots(run, scratch, m->world->now_ms, reply_value(scratch, reply), roots);
     const struct json *value = is_json ? outputs_value(&probe->found, scratch, roots, &fault) : NULL;

@@ -219,7 +219,7 @@ void client_call_back(int hook_index, const char *word, int message, bool forged
     *reply = (struct reply){.phase = REPLY_ANSWERED, .code = 200, .headers = headers, .body = text_of(body)};
     if (named)
         headers[reply->header_count++] = (struct reply_header){
-            "webhook-id", arena_printf(ask->arena, "m%d-%d-%d", hook_index, message, forged)};
+            "webhook-id", arena_printf(ask->arena, "%s-%d-%d", job->id, message, forged)};
     const char *secret = forged ? "sha256=00" : signature_of(ask->arena, reply->body);
     if (callback->verify == VERIFY_GITHUB)
         headers[reply->header_count++] = (struct reply_header){"X-Hub-Signature-256", secret};

@@ -151,6 +151,7 @@ static void note_hook(struct transfer *call, struct job *job) {
     if (!hook && world.hook_count == WORLD_HOOKS) return;
     if (!hook) hook = &world.hooks[world.hook_count++];
     else if (hook->job == job) return;
+    call->seen->callback_taken[hook - world.hooks] = false;
     *hook = (struct hook){.seen = call->seen, .step = place.step, .job = job};
     snprintf(hook->token, sizeof hook->token, "%s", token);
     int64_t end_ms = job->stops_ms && job->stops_ms < job->ends_ms ? job->stops_ms : job->ends_ms;

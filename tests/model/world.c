@@ -340,6 +340,7 @@ struct transfer *transfer_begin(struct upstream *upstream, const struct request 
                               .arena = arena,
                               .done = done,
                               .arg = arg,
+                              .began_ms = world.mono_ms,
                               .engine = upstream->engine,
                               .fate = draw_fate()};
     int64_t limit_ms = request->call->call_timeout_ms;
@@ -396,6 +397,7 @@ static void end_call(struct transfer *call) {
         reply.code = 0;
     }
     reply.url = call->request->url;
+    reply.took_ms = world.mono_ms - call->began_ms;
     TRACE("reply: %s step %zu: %s %d %s%s", call->kind, call->step, reply_phase_word(reply.phase), reply.code,
           reply.phase == REPLY_ANSWERED ? call->word : "", call->retry_after[0] ? " Retry-After" : "");
     check_reply(call, reply.phase);
@@ -564,6 +566,7 @@ static void bury(void) {
         if (world.calls[i].used) maybe_arrive(&world.calls[i]);
     for (unsigned i = 0; i < world.engines_count; i++) engine_detach(world.items[i]);
     while (world.op_count) run_op(false);
+    while (run_post()) {}
     for (unsigned i = 0; i < world.engines_count; i++) engine_dismiss(world.items[i]);
     while (run_post()) {}
     for (size_t i = 0; i < WORLD_CALLS; i++) world.calls[i].arrives_ms = 0;

@@ -118,7 +118,7 @@ struct transfer {
     void *arg;
     unsigned engine;
     enum fate fate;
-    int64_t arrives_ms, ends_ms; /* mono */
+    int64_t began_ms, arrives_ms, ends_ms; /* mono */
     /* of the request, copied: the engine's memory may be gone when it arrives */
     char path[160], kind[12], definition[8], key[80], hook[200], auth[40];
     struct seen *seen;
