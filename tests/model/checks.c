@@ -469,6 +469,21 @@ void check_report(struct seen *seen, const struct buf *text) {
     arena_free(arena);
 }
 
+void check_explanation(const struct seen *seen, struct text text) {
+    check_texts(text, true, "an explanation");
+    if (!seen) return;
+    struct arena *arena = arena_new();
+    const struct json *calls = json_gets(parse(arena, text, CHECK_REPORT), "calls");
+    int64_t judged = 0;
+    for (size_t i = 0; i < json_size(calls); i++) {
+        const char *call = json_gets_text(json_at(calls, i), "call");
+        if (strcmp(call, "callback") == 0) judged += json_int(json_gets(json_at(calls, i), "count"));
+    }
+    check(CHECK_CALLBACK_SAME, judged <= seen->messages, "%lld callbacks were judged, of %u", (long long)judged,
+          seen->messages);
+    arena_free(arena);
+}
+
 /* ---- restarts ---- */
 
 void check_kill(void) {

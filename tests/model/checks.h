@@ -65,6 +65,7 @@ void check_reply(struct transfer *call, enum reply_phase phase);           /* th
 void check_commit(struct image *image, const struct store_record *record); /* before it takes the image's place */
 void check_acknowledged(const struct client *client);
 void check_report(struct seen *seen, const struct buf *report);
+void check_explanation(const struct seen *seen, struct text text);
 void check_texts(struct text text, bool parameter, const char *what);
 void check_boot(void); /* behind it */
 void check_kill(void); /* the process is gone: what does the disk leave open? */

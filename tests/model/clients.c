@@ -46,6 +46,7 @@ static void answered_callback(struct client *client) {
         check(CHECK_CALLBACK_FORGED, ask->failed, "a forged callback was taken");
         return;
     }
+    if (hook->job != client->job) return; /* the step was sent again, and that of its later call calls back now */
     bool busy = ask->failed && ask->fault.kind == FAULT_BUSY;
     bool before = hook->seen->callback_taken[client->hook] && client->message == 2;
     if (before && !busy) check(CHECK_CALLBACK_SAME, !ask->failed, "refused now: %s", ask->fault.what);
@@ -53,7 +54,9 @@ static void answered_callback(struct client *client) {
     hook->taken++;
     hook->seen->callback_taken[client->hook] = true;
     bool unknown = strcmp(client->word, "zz") == 0 && !callback->rules.unknown_fails;
-    if (!callback->hint && (!callback->rules.exist || !unknown)) step->callback_owed = true;
+    const struct image *image = world_image(hook->seen->id);
+    bool stopped = image->cancel_wanted; /* then it tells no more than that the call has arrived */
+    if (!callback->hint && !stopped && (!callback->rules.exist || !unknown)) step->callback_owed = true;
 }
 
 static void answered_start(struct client *client) {
@@ -95,7 +98,7 @@ static void on_answer(struct ask *ask) {
         if (client->kind == ASK_START) answered_start(client);
         if (client->kind == ASK_CANCEL || client->kind == ASK_CANCEL_KEY) answered_cancel(client);
         if (client->kind == ASK_CALLBACK) answered_callback(client);
-        else if (client->kind == ASK_EXPLAIN) check_texts(buf_text(&ask->report), true, "an explanation");
+        else if (client->kind == ASK_EXPLAIN) check_explanation(seen_find(ask->id), buf_text(&ask->report));
         else if (!ask->failed) check_report(seen_find(ask->id), &ask->report);
     }
     struct seen *seen = client->kind == ASK_CALLBACK ? NULL : seen_find(ask->id);
@@ -204,6 +207,7 @@ void client_call_back(int hook_index, const char *word, int message, bool forged
     if (!client) return;
     struct ask *ask = client->ask;
     client->hook = hook_index;
+    client->job = job;
     client->message = message;
     client->forged = forged;
     client->word = word;

@@ -86,7 +86,8 @@ static void add_poll_call(struct buf *out, uint32_t i) {
     else if (shape[i].job >= 0) buf_addf(out, "    url = \"http://up.test/jobs/{{ s%d.body.id }}\";\n", shape[i].job);
     else buf_addf(out, "    url = \"http://up.test/gates/{{ run.id }}-%u\";\n", i);
     switch (below(8)) {
-    case 0: buf_adds(out, "    method = \"POST\";\n"); break;
+    case 0:
+    case 3: buf_adds(out, "    method = \"POST\";\n"); break;
     case 1: buf_adds(out, "    method = \"POST\"; idempotent = true;\n"); break;
     case 2: buf_adds(out, "    method = \"POST\"; on_in_doubt = \"resend\";\n"); break;
     default: break;
@@ -112,11 +113,7 @@ static void add_step(struct buf *out, uint32_t i, unsigned version) {
         add_who(out, "step", i, version, step->told);
         add_retry(out);
     }
-    if (step->kind == KIND_START) {
-        bool key = false;
-        add_doubt(out, i, version);
-        (void)key;
-    }
+    if (step->kind == KIND_START) add_doubt(out, i, version);
     if (step->kind == KIND_POLL && !(step->follows && one_in(2))) add_rules(out, true);
     else if (step->kind == KIND_POLL) buf_addf(out, "    every = \"2s\"; timeout = \"%us\";\n", 5 + below(90));
     else if (one_in(6)) buf_addf(out, "    timeout = \"%us\";\n", 1 + below(90));
@@ -214,6 +211,5 @@ void definition_make(unsigned version, struct buf *out) {
     buf_adds(out, "\n);\n");
     if (!one_in(4)) add_cancel(out, version);
     if (one_in(3)) buf_adds(out, "outputs = { last = \"$.state\"; };\n");
-    if (version == 1) world.random = random + 0x9E3779B97F4A7C15u;
-    else world.random = random;
+    world.random = random;
 }

@@ -47,9 +47,9 @@ _Noreturn void scenario_failed(enum check check, const char *what) {
 /* ---- disturbances ---- */
 
 static void restart(bool kill) {
+    world.restarts++;
     if (kill) world_kill();
     else world_stop();
-    world.restarts++;
     world.mono_ms += below(one_in(3) ? 60000 : 500);
     if (one_in(8)) world_replace_definition();
     TRACE("---- boot");
@@ -179,6 +179,7 @@ int main(int argc, char **argv) {
     bool vacuous = count >= 20000 && !all;
     if (vacuous) puts("a check was never looked at");
     printf("%llu passed, %d failed\n", (unsigned long long)count, vacuous);
+    world_fini();
     secrets_unload();
     return vacuous;
 }

@@ -59,8 +59,10 @@ static bool may_blip(const struct seen *seen, size_t step) {
 static struct job *job_new(struct seen *seen, size_t step) {
     static const char *const ends[] = {"ok", "ok", "ok", "ok", "hm", "bad", "gone", "zz"};
     if (world.job_count == WORLD_JOBS) return NULL;
+    const struct job *before = job_of(seen, step);
     struct job *job = &world.jobs[world.job_count];
-    *job = (struct job){.seen = seen, .step = step, .born_ms = world.mono_ms, .go = one_in(2)};
+    bool go = before ? before->go : one_in(2);
+    *job = (struct job){.seen = seen, .step = step, .born_ms = world.mono_ms, .go = go};
     snprintf(job->id, sizeof job->id, "j%zu", world.job_count++);
     job->visible_ms = world.mono_ms + (one_in(3) ? 1 + below(2000) : 0);
     job->ends_ms = world.mono_ms + 1 + below(one_in(4) ? 200000 : 15000);
@@ -170,10 +172,12 @@ void upstream_call_back(struct hook *hook) {
     if (!over) {
         const struct stage_callback *callback = hook->seen->stage->steps[hook->step].callback;
         hook->early_sent = true; /* where any callback is success, there is nothing to say before the end */
-        if (callback->rules.exist || callback->hint) client_call_back(index, job->mid, 1, false, true);
+        if (!callback->rules.exist && !callback->hint) return;
+        hook->seen->messages++;
+        client_call_back(index, job->mid, 1, false, true);
         return;
     }
-    hook->sent++;
+    if (!hook->sent++) hook->seen->messages++;
     client_call_back(index, job_word(job), 2, false, true);
     if (hook->sent < 8 && (!hook->taken || one_in(3))) hook->due_ms = world.mono_ms + 50 + below(5000);
 }

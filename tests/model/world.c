@@ -17,6 +17,8 @@
 #include "run/id.h"
 #include "store/store.h"
 
+#define SEEDS_A_DEFINITION 4
+
 struct world world;
 
 /* ---- chance ---- */
@@ -609,14 +611,15 @@ void world_stop(void) {
 
 /* ---- beginning and end ---- */
 
-void world_begin(uint64_t seed) {
-    bool tracing = world.tracing;
-    memset(&world, 0, sizeof world);
-    world.seed = seed;
-    world.random = seed;
-    world.tracing = tracing;
-    world.mono_ms = 1000;
-    world.engines_count = 1 + one_in(3);
+/* Compiling costs as much as a short scenario, so a few seeds in a row share a definition. */
+static struct {
+    uint64_t group;
+    struct stage *stage;
+} kept;
+
+static void make_definition(void) {
+    uint64_t group = world.seed / SEEDS_A_DEFINITION;
+    world.random = group;
     definition_pick();
     for (unsigned i = 0; i < 2; i++) {
         struct buf text;
@@ -624,8 +627,29 @@ void world_begin(uint64_t seed) {
         definition_make(i, &text);
         world.texts[i] = buf_take(&text);
     }
+    world.random = world.seed;
     TRACE("the definition\n%s", world.texts[0]);
-    world.stages[0] = load(world.texts[0]);
+    if (!kept.stage || kept.group != group) {
+        stage_unref(kept.stage);
+        kept.stage = load(world.texts[0]);
+        kept.group = group;
+    }
+    world.stages[0] = stage_ref(kept.stage);
+}
+
+void world_fini(void) {
+    stage_unref(kept.stage);
+    kept.stage = NULL;
+}
+
+void world_begin(uint64_t seed) {
+    bool tracing = world.tracing;
+    memset(&world, 0, sizeof world);
+    world.seed = seed;
+    world.tracing = tracing;
+    make_definition();
+    world.mono_ms = 1000;
+    world.engines_count = 1 + one_in(3);
     world.trouble = one_in(4) ? 0 : (int)below(40);
     world.starts_left = 1 + below(one_in(3) ? 5 : 2);
     world.reads_left = below(30);

@@ -75,6 +75,7 @@ struct seen {
     bool told_end;
     char end_word[16];
     struct seen_step steps[WORLD_STEPS];
+    unsigned messages; /* different ones, by those who may call back */
     unsigned sends, cancel_sends, cancel_accepted, checks_said_end;
     int64_t looked_before_ms, looked_ms, read_ms; /* mono; the last look began, and was over at the latest */
     unsigned restarts;                            /* of the gateway while it was in flight */
@@ -136,6 +137,7 @@ struct client {
     char key[24], id[STORE_ID_SIZE];
     int hook, message; /* of a callback: which, and which of its messages */
     bool forged, named;
+    const struct job *job;
     const char *word;
 };
 
@@ -217,6 +219,7 @@ void world_kill(void); /* kill -9 */
 void world_stop(void); /* SIGTERM, as far as the engines have a part in it */
 void world_begin(uint64_t seed);
 void world_end(void);
+void world_fini(void); /* behind the last */
 struct image *world_image(const char *id);
 int64_t record_int(struct text body, const char *name);
 

@@ -1,5 +1,5 @@
-/* The life of a run, driven by hand through each of its paths; run_rig.h checks the invariants at every step. Then the
- * same with chance: small definitions, an upstream that does what it likes, crashes, cancels and clocks that jump. */
+/* The life of a run, driven by hand through each of its paths; run_rig.h checks the invariants at every step. The same
+ * with chance is the model test (tests/model). */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,6 +1,6 @@
 /* Callbacks in the life of a run, driven by hand: early, in time, late, twice, beside polls, and over restarts.
  * run_rig.h checks after each that none which was answered is forgotten, and that none which was not taken has an
- * effect; the same with chance is in test_run.c. */
+ * effect; the same with chance is the model test (tests/model). */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
