@@ -150,13 +150,12 @@ static void check_gap(const struct transfer *call) {
 }
 
 /* In flight, and nobody has stopped it: its time cannot be up. */
-static void check_time(const struct seen *seen, const struct store_record *record, int64_t step_no, bool may_be_late) {
+static void check_time(const struct seen *seen, const struct store_record *record, int64_t step_no) {
     if (!calm() || !seen->stage || step_no >= (int64_t)seen->stage->step_count) return;
     const struct stage_step *step = &seen->stage->steps[step_no];
     int64_t now_ms = world_wall_ms() - SLACK_MS, began_ms = record_int(record->body, "step_began");
     int64_t deadline_ms = record_int(record->body, "deadline");
     bool queued = record_int(record->body, "queued");
-    (void)may_be_late;
     if (seen->stage->timeout_ms)
         check(CHECK_NOT_LATE, now_ms <= record->created_ms + seen->stage->timeout_ms, "%s goes on behind its timeout",
               seen->id);
@@ -196,7 +195,7 @@ static void check_step_call(const struct transfer *call, const struct image *ima
     check_tries(call, seen);
     check_key(call, seen);
     if (call->seen->cancel_acknowledged) check(CHECK_CANCEL_STOPS, poll, "step %zu is called", call->step);
-    if (!image->cancel_wanted) check_time(call->seen, &image->record, image->step, false);
+    if (!image->cancel_wanted) check_time(call->seen, &image->record, image->step);
     check_limits(call);
     check_pace(call, seen);
     const struct job *first = call->seen->steps[0].job;
@@ -422,7 +421,7 @@ void check_commit(struct image *image, const struct store_record *record) {
     bool orphaned = json_int(json_gets(body, "orphaned"));
     if (orphaned && image && !record_int(image->record.body, "orphaned") && calm()) check_orphan(seen);
     if (record->ended_ms && !(image && image->record.ended_ms)) check_ended(seen, record, body);
-    if (!wanted && !record->ended_ms && image) check_time(seen, record, step, true);
+    if (!wanted && !record->ended_ms && image) check_time(seen, record, step);
     if (seen->stage && seen->stage->orphan_after_ms && !wanted && !record->ended_ms && calm())
         check(CHECK_ORPHANS, world.mono_ms - seen->read_ms <= seen->stage->orphan_after_ms + SLACK_MS,
               "%s goes on, and nobody has looked for %lld ms", seen->id, (long long)(world.mono_ms - seen->read_ms));

@@ -122,8 +122,7 @@ static struct client *client_new(enum ask_kind kind) {
     return NULL;
 }
 
-void client_start(bool again) {
-    (void)again;
+void client_start(void) {
     if (world.seen_count + 4 >= WORLD_RUNS) return;
     struct client *client = client_new(ASK_START);
     if (!client) return;

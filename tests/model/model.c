@@ -9,6 +9,7 @@
  * moment, and goes on with what was durable; cancels, looks, repeated starts and callbacks come in between; the wall
  * clock jumps; the disk fills up; the definition is replaced. The first scenario that breaks a promise (checks.h) is
  * told anew, step by step, and is the end. */
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -18,6 +19,7 @@
 #include "world.h"
 
 #define EVENTS_MAX 60000
+#define HANG_S 300 /* of real time; a scenario takes a millisecond */
 #define BOUND_MS \
     (2 * 60 * 60 * 1000) /* of virtual time, from the last disturbance on: runs of a queue follow each other */
 
@@ -42,6 +44,27 @@ _Noreturn void scenario_failed(enum check check, const char *what) {
            check_text(check), what, (unsigned long long)world.seed);
     fflush(stdout);
     _exit(1);
+}
+
+/* A crash or a hang of the code itself: the seed at least. */
+static void on_signal(int number) {
+    dprintf(STDOUT_FILENO, "\nFAILED by signal %d\nSEED=%llu COUNT=1 does this again\n0 passed, 1 failed\n", number,
+            (unsigned long long)world.seed);
+    _exit(1);
+}
+
+#ifdef MEM_SINGLE
+void __asan_on_error(void); /* the sanitizer tells where; and then this */
+void __asan_on_error(void) {
+    dprintf(STDOUT_FILENO, "SEED=%llu COUNT=1 does this again\n", (unsigned long long)world.seed);
+}
+static const int numbers[] = {SIGABRT, SIGALRM};
+#else
+static const int numbers[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGALRM};
+#endif
+
+static void watch_signals(void) {
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) signal(numbers[i], on_signal);
 }
 
 /* ---- disturbances ---- */
@@ -79,7 +102,7 @@ static void disturb(void) {
     case 7:
     case 8:
     case 9: client_cancel(); break;
-    case 10: client_start(true); break;
+    case 10: client_start(); break;
     case 11:
         if (one_in(2)) set_clock();
         break;
@@ -131,6 +154,7 @@ static void count_runs(void) {
 }
 
 static void scenario(uint64_t seed) {
+    alarm(HANG_S);
     world_begin(seed);
     while (!runs_are_over()) {
         world.events++;
@@ -167,6 +191,8 @@ int main(int argc, char **argv) {
     struct fault fault;
     uint64_t seed = setting("SEED", 1), count = setting("COUNT", 20000);
     arguments = argv;
+    watch_signals();
+    setvbuf(stdout, NULL, _IOLBF, 0);
     world.tracing = count == 1;
     setenv("STAGEDOOR_SECRET_TOKEN", SECRET_TOKEN, 1);
     setenv("STAGEDOOR_SECRET_HOOK", SECRET_HOOK, 1);

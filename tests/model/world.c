@@ -468,7 +468,7 @@ static void happen(const struct next *next) {
     case NEXT_START:
         world.starts_left--;
         world.next_start_ms = world.mono_ms + below(one_in(2) ? 50 : 20000);
-        client_start(false);
+        client_start();
         break;
     case NEXT_LOOK:
         world.reads_left--;

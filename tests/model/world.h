@@ -212,7 +212,6 @@ void trace(const char *format, ...) __attribute__((format(printf, 1, 2)));
 int64_t world_wall_ms(void);
 struct loop *world_loop(unsigned index);
 bool world_next(void); /* the next thing that happens by itself; false: nothing is going to */
-int64_t world_next_ms(void);
 void world_boot(void);
 void world_replace_definition(void);
 void world_kill(void); /* kill -9 */
@@ -231,13 +230,11 @@ void definition_pick(void); /* draws the scenario's definition */
 void upstream_note(struct transfer *call); /* what the request says */
 void upstream_arrives(struct transfer *call);
 void upstream_call_back(struct hook *hook);
-void upstream_hooks_advance(void);
-int64_t upstream_hooks_due(void);
 const char *job_word(const struct job *job);
 bool word_is_ok(const char *word);
 
 /* ---- clients.c ---- */
-void client_start(bool again);
+void client_start(void);
 void client_look(void);
 void client_cancel(void);
 void client_call_back(int hook, const char *word, int message, bool forged, bool named);
