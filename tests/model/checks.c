@@ -211,7 +211,7 @@ static void check_cancel_call(const struct transfer *call, const struct image *i
     check(CHECK_WISH_FIRST, image->cancel_wanted, "the record of %s does not say so", call->seen->id);
     if (strcmp(call->kind, "fallback") == 0)
         check(CHECK_FALLBACK, call->seen->cancel_sends > 0, "no cancel call was made");
-    unsigned attempts = call->seen->stage->cancel->retry_attempts;
+    unsigned attempts = call->seen->stage->cancel->call.retry_attempts;
     unsigned most = 2 * ((attempts > 5 ? attempts : 5) + 1) * (call->seen->restarts + 1);
     call->seen->cancel_sends++;
     check(CHECK_TRIES, call->seen->cancel_sends <= most, "the cancel call is made %u times", call->seen->cancel_sends);
