@@ -457,6 +457,7 @@ enum run_taken life_callback(struct life *life, const struct run_callback *callb
     struct run_orders orders;
     run_move(life->run, &event, &world, &orders);
     carry_out(life, &orders);
+    turns_settle(life);
     return orders.taken;
 }
 
@@ -573,6 +574,7 @@ void engine_free(struct engine *engine) {
         life_unlink(life);
         life_free(life);
     }
+    loop_timer_clear(&engine->gate_timer); /* lives that leave the gate set it */
     loop_timer_clear(&engine->settle_timer);
     index_fini(&engine->by_id);
     index_fini(&engine->by_key);
