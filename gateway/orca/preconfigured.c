@@ -250,8 +250,8 @@ const struct json *preconfigured_entry(struct arena *arena, const struct stage *
                                stage->label ? stage->label : stage->name, stage->description);
     if (stage->param_count) json_set(entry, "parameters", parameters_of(arena, stage));
     set_string(arena, entry, "url", url);
-    set_string(arena, entry, "method", "POST");
     set_headers(arena, entry, form);
+    set_string(arena, entry, "method", "POST");
     set_string(arena, entry, "payload",
                payload_of(arena, "", stage->param_count ? "${#toJson(parameterValues)}" : "{}"));
     set_polling(arena, entry);
@@ -266,8 +266,8 @@ const struct json *preconfigured_generic(struct arena *arena, const struct preco
                                "Any stage of stagedoor: the gateway knows them, and what they take");
     json_set(entry, "parameters", generic_parameters(arena));
     set_string(arena, entry, "url", arena_printf(arena, "%s/runs", form->base_url));
-    set_string(arena, entry, "method", "POST");
     set_headers(arena, entry, form);
+    set_string(arena, entry, "method", "POST");
     set_string(arena, entry, "payload", payload_of(arena, which, "${#toJson(parameterValues['parameters'])}"));
     set_polling(arena, entry);
     set_cancel(arena, entry, arena_printf(arena, "%s/runs/cancel", form->base_url),
