@@ -20,7 +20,7 @@ struct local_options {
      ARGS_TEXT,                                                                                                  \
      "FILE",                                                                                                     \
      offsetof(type, local.config),                                                                               \
-     "take settings from this file (default: stagedoor.conf, where it exists)",                           \
+     "take settings from this file (default: stagedoor.conf, where it exists)",                                  \
      0,                                                                                                          \
      0},                                                                                                         \
         {0, "stages", ARGS_TEXT, "DIR", offsetof(type, local.stages), "where definitions are", 0, 0},            \
