@@ -5,6 +5,7 @@
  * from its environment. */
 #include "cli/export.h"
 
+#include <arpa/inet.h>
 #include <ctype.h>
 #include <fnmatch.h>
 #include <stdio.h>
@@ -15,8 +16,9 @@
 #include "cli/input.h"
 #include "cli/report.h"
 #include "cli/screen.h"
+#include "lang/url.h"
 #include "orca/preconfigured.h"
-#include "orca/restrictions.h"
+#include "orca/url_rules.h"
 #include "orca/yaml_write.h"
 #include "stage/catalog.h"
 
@@ -37,6 +39,32 @@ struct export {
 
 /* ---- how the gateway is reached ---- */
 
+/* An address leads to itself, localhost to this machine; what other names lead to is not asked. */
+static struct url_rules_host host_of(struct arena *arena, const struct url *url) {
+    const char **address = arena_array_of(arena, const char *, 1);
+    unsigned char bytes[16];
+    bool bracketed = url->host.len > 2 && url->host.at[0] == '[';
+    *address = arena_strndup(arena, url->host.at + bracketed, url->host.len - (bracketed ? 2 : 0));
+    if (text_is_nocase(url->host, "localhost")) *address = "127.0.0.1";
+    bool known = inet_pton(AF_INET, *address, bytes) == 1 || inet_pton(AF_INET6, *address, bytes) == 1;
+    return (struct url_rules_host){.addresses = address, .address_count = known};
+}
+
+/* What of orca's presets has to change so that it calls the gateway; no rule is loosened without need, since they guard
+ * orca against its users. */
+static bool find_needed(struct export *e, struct fault *fault) {
+    struct url_rules_breach breaches[URL_RULES_BREACHES_MAX];
+    struct url url;
+    if (!url_parse(text_of(e->form.base_url), &url, fault)) return false;
+    struct url_rules_host host = host_of(e->arena, &url);
+    size_t count = url_rules_check(e->arena, &url_rules_presets, &url, &host, breaches);
+    struct json *needed = json_new_object(e->arena);
+    for (size_t i = 0; i < count; i++)
+        if (breaches[i].setting) json_set(needed, breaches[i].setting, breaches[i].value);
+    e->needed = needed;
+    return true;
+}
+
 static bool find_url(struct export *e, struct fault *fault) {
     const char *url = e->settings.public_url;
     size_t len = strlen(url);
@@ -46,8 +74,7 @@ static bool find_url(struct export *e, struct fault *fault) {
                          "\"https://stagedoor.example.com\"; into stagedoor.conf, or give --public-url URL");
     while (len && url[len - 1] == '/') len--;
     e->form.base_url = arena_strndup(e->arena, url, len);
-    e->needed = restrictions_needed(e->arena, e->form.base_url, fault);
-    if (e->needed && !strpbrk(e->form.base_url, "?#${}")) return true;
+    if (find_needed(e, fault) && !strpbrk(e->form.base_url, "?#${}")) return true;
     return fault_set(fault, FAULT_INVALID, "public_url", "\"%s\" is not a URL that paths can be put behind", url);
 }
 
@@ -169,7 +196,8 @@ static int collect(struct export *e) {
         return status;
     }
     for (size_t i = 0; i < e->catalog->count; i++)
-        if (selected(e, e->catalog->entries[i].name)) ok = add_entry(e, &e->catalog->entries[i]) && ok;
+        if (!e->catalog->entries[i].built_in && selected(e, e->catalog->entries[i].name))
+            ok = add_entry(e, &e->catalog->entries[i]) && ok;
     if (ok && !json_size(e->entries)) screen_say("export", "there is no stage to export in %s", e->settings.stages);
     return ok && json_size(e->entries) ? EXIT_DONE : EXIT_FAILED;
 }

@@ -27,6 +27,7 @@
 #include "run/callback.h"
 #include "run/recovery.h"
 #include "stage/catalog.h"
+#include "stage/self_test.h"
 
 #define STORE_QUEUE_MAX 200000
 #define PRUNE_EVERY_MS (10 * 60 * 1000)
@@ -48,6 +49,7 @@ struct server {
     struct listen_socket **sockets;
     size_t socket_count;
     const char *callback_key, *callback_url; /* url "": nobody can be told where to call back */
+    const char *self_test;                   /* the definition that is built in; NULL: the gateway cannot call itself */
     struct worker *workers;
     struct engines engines;
     struct gate *gate;
@@ -163,18 +165,49 @@ static void mask_line(struct buf *line) {
     callback_mask(line);
 }
 
+/* ---- the self-test ---- */
+
+/* By an address without TLS where there is one. Where only those get in who show a certificate, the gateway has none to
+ * show. */
+static const char *self_test_of(const struct server *server) {
+    const char *made = NULL;
+    for (int tls = 0; tls < 2 && !made; tls++) {
+        if (tls && server->settings->tls_client_ca[0]) break;
+        for (size_t i = 0; i < server->socket_count && !made; i++) {
+            struct buf url, path;
+            if (listen_socket_wants_tls(server->sockets[i]) != (tls == 1)) continue;
+            buf_init(&url, 1024);
+            buf_init(&path, 1024);
+            if (listen_address_own_url(text_of(listen_socket_address(server->sockets[i])), &url, &path))
+                made = self_test_source(server->arena,
+                                        &(struct self_test_place){buf_cstr(&url), path.len ? buf_cstr(&path) : NULL});
+            buf_fini(&path);
+            buf_fini(&url);
+        }
+    }
+    return made;
+}
+
 /* ---- definitions ---- */
 
 static struct stage_context context_of(const struct server *server) {
     return (struct stage_context){.templates = server->settings->templates,
                                   .secret_known = secrets_known,
+                                  .self_test = server->self_test,
                                   .no_callbacks = !server->callback_url[0]};
+}
+
+static size_t count_files(const struct catalog *catalog) {
+    size_t count = 0;
+    for (size_t i = 0; i < catalog->count; i++) count += !catalog->entries[i].built_in;
+    return count;
 }
 
 static void tell_entries(const struct catalog *catalog) {
     size_t broken = 0, disabled = 0;
     for (size_t i = 0; i < catalog->count; i++) {
         const struct catalog_entry *entry = &catalog->entries[i];
+        if (entry->built_in && !entry->fault_count) continue; /* nobody's news */
         struct log_context ctx = {.stage = entry->name};
         for (size_t j = 0; j < entry->fault_count; j++)
             log_fault(LOG_ERROR, "definition_broken", &ctx, &entry->faults[j]);
@@ -186,7 +219,7 @@ static void tell_entries(const struct catalog *catalog) {
         if (catalog_find(catalog, text_of(entry->name)) == entry) /* the one that counts, of those of one name */
             count_set_labelled(COUNT_FAMILY_STAGE_STATE, entry->name, NULL, entry->fault_count > 0);
     }
-    log_put(LOG_INFO, "definitions_read", NULL, LOG_INT("stages", catalog->count), LOG_INT("broken", broken),
+    log_put(LOG_INFO, "definitions_read", NULL, LOG_INT("stages", count_files(catalog)), LOG_INT("broken", broken),
             LOG_INT("disabled", disabled));
 }
 
@@ -514,6 +547,7 @@ static bool start(struct server *server, struct fault *fault) {
         !open_sockets(server, fault))
         return false;
     server->callback_url = callback_url_of(server, settings);
+    server->self_test = self_test_of(server);
     if (!read_catalog(server, fault)) return false;
     faults_init(&faults);
     bool good = read_callers(server, &faults);
@@ -536,7 +570,7 @@ static void keep_house(struct server *server) {
     for (size_t i = 0; i < server->socket_count; i++)
         log_put(LOG_INFO, "listening", NULL, LOG_STR("address", listen_socket_address(server->sockets[i])));
     log_put(LOG_INFO, "started", NULL, LOG_STR("version", STAGEDOOR_VERSION), LOG_INT("loops", server->engines.count),
-            LOG_INT("stages", server->catalog->count), LOG_STR("store", server->settings->store));
+            LOG_INT("stages", count_files(server->catalog)), LOG_STR("store", server->settings->store));
     inherit_say_ready(&server->inherit);
     supervisor_tell("READY=1");
     loop_run(server->loop);

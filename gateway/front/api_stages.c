@@ -18,6 +18,12 @@ static bool visible(const struct api_call *call, const char *stage) {
            caller_may(call->caller, RIGHT_CANCEL, stage);
 }
 
+/* What is built in stands in a list only for who asks for all. */
+static bool listed(const struct api_call *call, const struct catalog_entry *entry) {
+    const char *all = exchange_query(call->exchange, "all");
+    return visible(call, entry->name) && (!entry->built_in || (all && strcmp(all, "true") == 0));
+}
+
 const struct catalog_entry *api_entry(struct api_call *call, enum caller_right right) {
     const struct catalog *catalog = call->api->catalog;
     const struct catalog_entry *entry = catalog_find(catalog, text_of(call->stage));
@@ -57,7 +63,20 @@ static const char *state_of(const struct catalog_entry *entry) {
     return !entry->fault_count ? "ok" : entry->stage ? "stale" : "broken";
 }
 
-static struct json *summary_of(struct arena *arena, const struct catalog_entry *entry) {
+/* What the caller may do with the stage. */
+static const struct json *rights_of(const struct api_call *call, const char *stage) {
+    static const char *const words[RIGHT_END] = {
+        [RIGHT_START] = "start", [RIGHT_SEE] = "see", [RIGHT_CANCEL] = "cancel"};
+    struct arena *arena = call->exchange->arena;
+    struct json *list = json_new_array(arena);
+    for (int right = 0; right < RIGHT_END; right++)
+        if (caller_may(call->caller, (enum caller_right)right, stage))
+            json_push(list, json_new_string(arena, words[right]));
+    return list;
+}
+
+static struct json *summary_of(const struct api_call *call, const struct catalog_entry *entry) {
+    struct arena *arena = call->exchange->arena;
     const struct stage *stage = entry->stage;
     struct json *made = json_new_object(arena);
     json_set(made, "name", json_new_string(arena, entry->name));
@@ -66,6 +85,7 @@ static struct json *summary_of(struct arena *arena, const struct catalog_entry *
     json_set(made, "state", json_new_string(arena, state_of(entry)));
     json_set(made, "file", json_new_string(arena, entry->file));
     json_set(made, "disabled", json_new_string(arena, entry->disabled));
+    json_set(made, "may", rights_of(call, entry->name));
     json_set(made, "errors", faults_of(arena, entry->faults, entry->fault_count));
     json_set(made, "warnings", faults_of(arena, stage ? stage->warnings : NULL, stage ? stage->warning_count : 0));
     return made;
@@ -117,11 +137,12 @@ void api_stages_list(struct api_call *call) {
     const struct catalog *catalog = call->api->catalog;
     struct json *list = json_new_array(arena);
     for (size_t i = 0; i < catalog->count; i++)
-        if (visible(call, catalog->entries[i].name)) json_push(list, summary_of(arena, &catalog->entries[i]));
+        if (listed(call, &catalog->entries[i])) json_push(list, summary_of(call, &catalog->entries[i]));
     struct json *made = json_new_object(arena);
     char loaded[CLOCK_TEXT_SIZE];
     clock_format(catalog->loaded_wall_ms, loaded);
     json_set(made, "loaded", json_new_string(arena, loaded));
+    json_set(made, "caller", json_new_string(arena, caller_name(call->caller)));
     json_set(made, "stages", list);
     answer_value(call, made);
 }
@@ -130,7 +151,7 @@ void api_stages_show(struct api_call *call) {
     struct arena *arena = call->exchange->arena;
     const struct catalog_entry *entry = api_entry(call, RIGHT_SEE);
     if (!entry) return;
-    struct json *made = summary_of(arena, entry);
+    struct json *made = summary_of(call, entry);
     json_set(made, "parameters", params_of(arena, entry->stage));
     if (entry->stage) json_set(made, "schema", params_schema(arena, entry->stage->params, entry->stage->param_count));
     json_set(made, "steps", steps_of(arena, entry->stage));
@@ -148,7 +169,7 @@ void api_stages_preconfigured(struct api_call *call) {
     struct preconfigured_form form = {.base_url = call->base_url, .type_prefix = ""};
     struct json *list = json_new_array(arena);
     for (size_t i = 0; i < catalog->count; i++)
-        if (catalog->entries[i].stage && visible(call, catalog->entries[i].name))
+        if (catalog->entries[i].stage && !catalog->entries[i].built_in && visible(call, catalog->entries[i].name))
             json_push(list, preconfigured_listing(arena, preconfigured_entry(arena, catalog->entries[i].stage, &form)));
     answer_value(call, list);
 }

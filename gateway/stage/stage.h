@@ -226,7 +226,8 @@ struct stage {
 struct stage_context {
     const char *templates;                             /* the directory of template files */
     bool (*secret_known)(void *arg, const char *name); /* NULL: every secret is taken as known */
-    bool no_callbacks; /* nobody could call back: there is no URL to tell; definitions that need one are refused */
+    bool no_callbacks;     /* nobody could call back: there is no URL to tell; definitions that need one are refused */
+    const char *self_test; /* self_test_source(); NULL: there is none. For catalog_load */
     void *arg;
 };
 

@@ -241,7 +241,7 @@ def test_where_the_token_is(make, words, where, value):
         ("http://gw.ops.svc:8095", None),
         ("http://gw.ops.svc.cluster.local:8095", {"excludedDomains": ["spinnaker", "localdomain", "internal"]}),
         ("http://gw.Spinnaker", {"excludedDomains": ["local", "localdomain", "internal"]}),
-        ("http://gateway:8095/sub", {"allowedHostnamesRegex": "gateway|.*\\..+"}),
+        ("http://gateway:8095/sub", {"allowedHostnamesRegex": ".*\\..+|gateway"}),
         ("http://localhost:8095", {"rejectLocalhost": False}),
         ("http://127.0.0.1:8095", {"rejectVerbatimIps": False, "rejectLocalhost": False}),
         ("http://10.1.2.3", {"rejectVerbatimIps": False}),
