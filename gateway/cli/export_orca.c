@@ -32,6 +32,8 @@ struct export {
     struct settings settings;
     struct catalog *catalog; /* NULL: the generic entry */
     struct preconfigured_form form;
+    struct url url; /* of the form, taken apart */
+    struct url_rules_host host;
     const struct json *needed; /* restrictions */
     struct json *entries;
     bool from_environment; /* orca's token */
@@ -54,10 +56,9 @@ static struct url_rules_host host_of(struct arena *arena, const struct url *url)
  * orca against its users. */
 static bool find_needed(struct export *e, struct fault *fault) {
     struct url_rules_breach breaches[URL_RULES_BREACHES_MAX];
-    struct url url;
-    if (!url_parse(text_of(e->form.base_url), &url, fault)) return false;
-    struct url_rules_host host = host_of(e->arena, &url);
-    size_t count = url_rules_check(e->arena, &url_rules_presets, &url, &host, breaches);
+    if (!url_parse(text_of(e->form.base_url), &e->url, fault)) return false;
+    e->host = host_of(e->arena, &e->url);
+    size_t count = url_rules_check(e->arena, &url_rules_presets, &e->url, &e->host, breaches);
     struct json *needed = json_new_object(e->arena);
     for (size_t i = 0; i < count; i++)
         if (breaches[i].setting) json_set(needed, breaches[i].setting, breaches[i].value);
@@ -198,8 +199,9 @@ static int collect(struct export *e) {
     for (size_t i = 0; i < e->catalog->count; i++)
         if (!e->catalog->entries[i].built_in && selected(e, e->catalog->entries[i].name))
             ok = add_entry(e, &e->catalog->entries[i]) && ok;
-    if (ok && !json_size(e->entries)) screen_say("export", "there is no stage to export in %s", e->settings.stages);
-    return ok && json_size(e->entries) ? EXIT_DONE : EXIT_FAILED;
+    if (!ok || json_size(e->entries) || e->given->check) return ok ? EXIT_DONE : EXIT_FAILED;
+    screen_say("export", "there is no stage to export in %s", e->settings.stages);
+    return EXIT_FAILED;
 }
 
 /* ---- writing ---- */
@@ -243,6 +245,23 @@ static int print(struct export *e) {
 
 /* ---- the command ---- */
 
+static bool wanted(void *arg, const char *stage) {
+    return selected(arg, stage);
+}
+
+static int check(struct export *e) {
+    struct export_expected expected = {.arena = e->arena,
+                                       .file = e->given->check,
+                                       .entries = e->entries,
+                                       .base_url = e->form.base_url,
+                                       .url = e->url,
+                                       .host = e->host,
+                                       .wanted = e->given->generic ? NULL : wanted,
+                                       .arg = e,
+                                       .json = e->given->json};
+    return export_check(&expected);
+}
+
 static int run(struct export *e) {
     struct fault fault;
     if (!local_settings(e->arena, "export", &e->given->local, &e->settings)) return EXIT_USAGE;
@@ -251,7 +270,8 @@ static int run(struct export *e) {
         return EXIT_USAGE;
     }
     int status = collect(e);
-    return status == EXIT_DONE ? print(e) : status;
+    if (status != EXIT_DONE) return status;
+    return e->given->check ? check(e) : print(e);
 }
 
 int export_orca(const struct export_options *given) {
