@@ -2,6 +2,7 @@
 canceled. orca is played here (helpers/orca); the names of its settings and rules are those of its own classes."""
 
 import json
+import random
 import re
 
 import pytest
@@ -177,6 +178,17 @@ def test_text_stays_text(make, text):
     parameter = entry["parameters"][0]
     assert (entry["label"], parameter["defaultValue"], parameter["description"]) == (text, text, text)
     assert entry["permissions"] == {"WRITE": ["ops", text]}
+
+
+def test_text_stays_text_at_random(make):
+    """Over what YAML has signs for; two hundred texts a file."""
+    chance = random.Random(61)
+    pieces = list(" :#-,?&*!|>'\"%@`{}[]~\\\n\tab01._=<é😀") + ["\u2028", "\x85", ": ", " #", "yes", "- ", "0x1", "${"]
+    texts = ["".join(chance.choices(pieces, k=chance.randint(0, 12))) for _ in range(200)]
+    parameters = [{"name": f"p{n}", "description": text} for n, text in enumerate(texts) if text]
+    gw = make({"job": bare("job", parameters=parameters)}, started=False)
+    read = Exported(gw).entries["job"]["parameters"]
+    assert [one["description"] for one in read] == [text.replace("${", "$ {") for text in texts if text]
 
 
 def test_what_a_parameter_takes_is_said(make):
