@@ -186,7 +186,8 @@ static const struct field capture_fields[] = {
 
 static const struct field judging_fields[] = {
     ROW(PATH, value, IN(stage_rules, value), "", "",
-        "What the lists look at, in the reply's body. Absent: still running; null too, unless a list has `\"null\"`."),
+        "What the lists look at, in the reply's body. Absent or empty: still running; null too, unless a list has "
+        "`\"null\"`."),
     ROW(WORDS, success, IN(stage_rules, success), "", "",
         "Values with which the step has succeeded. Compared without case."),
     ROW(WORDS, failure, IN(stage_rules, failure), "", "none", "Values with which it has failed."),
