@@ -11,11 +11,11 @@
 #include "back/secrets.h"
 #include "cli/args.h"
 #include "cli/command.h"
+#include "cli/reach.h"
 #include "cli/report.h"
 #include "cli/screen.h"
 #include "config/conf_file.h"
 #include "config/settings.h"
-#include "front/listen_socket.h"
 #include "stage/catalog.h"
 
 struct check_options {
@@ -256,22 +256,11 @@ static bool read_settings(struct check *c) {
     return ok;
 }
 
-/* As `serve` would find it: see there. */
-static bool can_be_called_back(const struct settings *settings) {
-    bool can = settings->public_url[0];
-    struct buf url;
-    buf_init(&url, 1024);
-    for (size_t i = 0; i < settings->listen.count; i++)
-        can = can || listen_address_url(text_of(settings->listen.items[i]), &url);
-    buf_fini(&url);
-    return can;
-}
-
 static int check(struct check *c, const struct args_words *files) {
     struct fault fault;
     if (!read_settings(c)) return EXIT_USAGE;
     c->context.templates = c->settings.templates;
-    c->context.no_callbacks = !can_be_called_back(&c->settings);
+    c->context.no_callbacks = !reach_from_upstreams(&c->settings);
     if (!c->given->any_secret) {
         c->context.secret_known = secrets_known;
         if (!secrets_load(c->settings.secrets[0] ? c->settings.secrets : NULL, &fault)) {
