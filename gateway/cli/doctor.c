@@ -15,6 +15,7 @@
 #include "cli/doctor.h"
 #include "cli/reach.h"
 #include "cli/report.h"
+#include "orca/yaml_write.h"
 
 struct doctor_options {
     struct client_options client;
@@ -105,25 +106,10 @@ static void look_as_orca(struct doctor *d) {
 
 /* ---- telling ---- */
 
-/* JSON's values are YAML's too. */
-static void write_yaml(struct buf *out, const struct json *object, int depth) {
-    for (struct json_member m = json_first(object); m.name.at; m = json_next(object, m)) {
-        buf_addf(out, "%*s%.*s:", 2 * depth, "", TEXT_ARG(m.name));
-        if (json_kind(m.value) == JSON_OBJECT) {
-            buf_addc(out, '\n');
-            write_yaml(out, m.value, depth + 1);
-            continue;
-        }
-        buf_addc(out, ' ');
-        json_write(out, m.value);
-        buf_addc(out, '\n');
-    }
-}
-
 static void tell(const struct doctor *d, const struct doctor_options *given) {
     struct buf yaml;
     buf_init(&yaml, 1024 * 1024);
-    write_yaml(&yaml, d->orca_yml, 0);
+    if (json_size(d->orca_yml)) yaml_write(&yaml, d->orca_yml);
     if (given->json) {
         struct json *all = json_new_object(d->arena);
         json_set(all, "ok", json_new_bool(d->arena, !findings_failed(&d->findings)));

@@ -323,13 +323,29 @@ static void answer_mistakes(struct api_call *call, const struct faults *faults) 
     api_problem(call, 422, fault_word(first->kind), detail, faults);
 }
 
+/* The parameters may be a text that holds the object, as one input of a form makes it. NULL: none, or after a fault. */
+static const struct json *parameters_of(struct api_call *call, const struct json *object, struct faults *faults) {
+    const struct json *given = json_gets(object, "parameters");
+    struct text source = text_trim(json_text(given));
+    struct fault fault;
+    if (json_kind(given) != JSON_STRING) return given;
+    if (source.len == 0) return NULL;
+    if (text_holds(source, "${")) fault_set(&fault, FAULT_INVALID, NULL, "it " EXPRESSION_CAUSE);
+    else if ((given = json_parse(call->exchange->arena, source, &call->api->json, &fault))) return given;
+    faults_addf(faults, fault.kind, "/parameters", "%s", fault.what);
+    return NULL;
+}
+
 static void start(struct api_call *call, struct stage *stage, const struct json *object, struct faults *faults) {
-    static const char *const known[] = {"parameters", "caller", "key", "user", "application", "pipeline", "execution"};
+    static const char *const known[] = {"parameters",  "caller",   "key",       "user",
+                                        "application", "pipeline", "execution", "stage"};
+    size_t count = sizeof known / sizeof *known - (call->named ? 0 : 1);
     struct arena *arena = call->exchange->arena;
-    check_members(object, known, sizeof known / sizeof *known, "", arena, faults);
+    check_members(object, known, count, "", arena, faults);
     const char *key = key_of(call, object, faults);
     const struct json *caller = caller_of(arena, object, faults), *parameters = NULL;
-    params_check(arena, stage->params, stage->param_count, json_gets(object, "parameters"), &parameters, faults);
+    const struct json *given = parameters_of(call, object, faults);
+    params_check(arena, stage->params, stage->param_count, given, &parameters, faults);
     int64_t deadline_ms = deadline_of(call->exchange, loop_wall_ms(call->api->loop), faults);
     if (faults->count) {
         answer_mistakes(call, faults);
@@ -347,23 +363,52 @@ static void start(struct api_call *call, struct stage *stage, const struct json 
     ask_send(call->api->engines, ask);
 }
 
-void api_runs_start(struct api_call *call) {
+/* Of a body that names its stage. False: there is none, and why is in `faults`. */
+static bool take_stage(struct api_call *call, const struct json *object, struct faults *faults) {
+    const char *name = json_gets_text(object, "stage");
+    call->named = true;
+    if (holds_expression(name)) faults_addf(faults, FAULT_INVALID, "/stage", "it " EXPRESSION_CAUSE);
+    else if (!name || !name[0])
+        faults_addf(faults, FAULT_INVALID, "/stage", "the name of the stage is missing: {\"stage\": \"load-test\"}");
+    if (faults->count) return false;
+    struct text trimmed = text_trim(text_of(name));
+    call->stage = arena_strndup(call->exchange->arena, trimmed.at, trimmed.len);
+    return true;
+}
+
+/* The entry, if a run of it can be started; else the call has been answered, and NULL. */
+static const struct catalog_entry *offered(struct api_call *call) {
     const struct catalog_entry *entry = api_entry(call, RIGHT_START);
-    if (!entry) return;
+    if (!entry) return NULL;
     if (entry->disabled) {
         api_problem(call, 404, "not_found", "this stage is disabled; GET /stages says why", NULL);
-        return;
+        return NULL;
     }
-    if (!entry->stage) {
-        api_problem(call, 404, "not_found",
-                    "the definition of this stage is broken, so it is not offered; GET /stages says why", NULL);
-        return;
-    }
-    const struct json *object = object_of(call);
-    if (!object) return;
+    if (entry->stage) return entry;
+    api_problem(call, 404, "not_found",
+                "the definition of this stage is broken, so it is not offered; GET /stages says why", NULL);
+    return NULL;
+}
+
+void api_runs_start(struct api_call *call) {
+    const struct catalog_entry *entry = offered(call);
+    const struct json *object = entry ? object_of(call) : NULL;
     struct faults faults;
     faults_init(&faults);
-    start(call, entry->stage, object, &faults);
+    if (object) start(call, entry->stage, object, &faults);
+    faults_fini(&faults);
+}
+
+void api_runs_start_named(struct api_call *call) {
+    const struct json *object = object_of(call);
+    struct faults faults;
+    faults_init(&faults);
+    if (object && !take_stage(call, object, &faults)) {
+        answer_mistakes(call, &faults);
+    } else if (object) {
+        const struct catalog_entry *entry = offered(call);
+        if (entry) start(call, entry->stage, object, &faults);
+    }
     faults_fini(&faults);
 }
 
@@ -398,6 +443,18 @@ static void cancel_key(struct api_call *call, const struct json *object, struct 
     ask->stage_name = call->stage;
     ask->key = key;
     ask_send(call->api->engines, ask);
+}
+
+/* orca sends it with whatever it has, also where the start was refused for that. */
+void api_runs_cancel_named(struct api_call *call) {
+    const struct json *object = object_of(call);
+    struct faults faults;
+    faults_init(&faults);
+    if (object && holds_expression(json_gets_text(object, "stage")))
+        answer_ignored(call, "ignored: the stage is an expression that was not evaluated, so there is no run");
+    else if (object && !take_stage(call, object, &faults)) answer_mistakes(call, &faults);
+    else if (object && api_entry(call, RIGHT_CANCEL)) cancel_key(call, object, &faults);
+    faults_fini(&faults);
 }
 
 void api_runs_cancel_key(struct api_call *call) {

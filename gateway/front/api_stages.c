@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "front/api.h"
+#include "orca/preconfigured.h"
 
 #define BODY_MAX (64 * 1024 * 1024)
 
@@ -160,74 +161,15 @@ void api_stages_show(struct api_call *call) {
     answer_value(call, made);
 }
 
-/* ---- orca's own list (OperationsController.preconfiguredWebhooks), with every knob taken ---- */
-
-static const char *const orca_properties[] = {"url",
-                                              "customHeaders",
-                                              "method",
-                                              "payload",
-                                              "failFastStatusCodes",
-                                              "waitForCompletion",
-                                              "statusUrlResolution",
-                                              "statusUrlJsonPath",
-                                              "statusJsonPath",
-                                              "progressJsonPath",
-                                              "successStatuses",
-                                              "canceledStatuses",
-                                              "terminalStatuses",
-                                              "signalCancellation",
-                                              "cancelEndpoint",
-                                              "cancelMethod",
-                                              "cancelPayload",
-                                              "waitBeforeMonitor",
-                                              "retryStatusCodes"};
-
-static const char *default_text(struct arena *arena, const struct json *value) {
-    struct buf text;
-    buf_init(&text, BODY_MAX);
-    json_write_text(&text, value);
-    const char *made = value ? arena_strdup(arena, buf_cstr(&text)) : NULL;
-    buf_fini(&text);
-    return made;
-}
-
-static const struct json *orca_params(struct arena *arena, const struct stage *stage) {
-    struct json *list = json_new_array(arena);
-    for (size_t i = 0; i < stage->param_count; i++) {
-        const struct param *param = &stage->params[i];
-        struct json *made = json_new_object(arena);
-        json_set(made, "name", json_new_string(arena, param->name));
-        json_set(made, "label", json_new_string(arena, param->label ? param->label : param->name));
-        json_set(made, "defaultValue", json_new_string(arena, default_text(arena, param->preset)));
-        json_set(made, "description", json_new_string(arena, param->description));
-        json_set(made, "type", json_new_string(arena, "string"));
-        json_set(made, "order", json_new_int(arena, (int64_t)i));
-        json_push(list, made);
-    }
-    return list;
-}
-
-static const struct json *orca_entry(struct arena *arena, const struct stage *stage) {
-    struct json *made = json_new_object(arena), *properties = json_new_array(arena);
-    for (size_t i = 0; i < sizeof orca_properties / sizeof *orca_properties; i++)
-        json_push(properties, json_new_string(arena, orca_properties[i]));
-    json_set(made, "label", json_new_string(arena, stage->label ? stage->label : stage->name));
-    json_set(made, "description", json_new_string(arena, stage->description));
-    json_set(made, "type", json_new_string(arena, stage->name));
-    json_set(made, "waitForCompletion", json_new_bool(arena, true));
-    json_set(made, "preconfiguredProperties", properties);
-    json_set(made, "noUserConfigurableFields", json_new_bool(arena, true));
-    json_set(made, "parameters", orca_params(arena, stage));
-    json_set(made, "parameterData", json_new_null(arena));
-    return made;
-}
+/* ---- orca's own list ---- */
 
 void api_stages_preconfigured(struct api_call *call) {
     struct arena *arena = call->exchange->arena;
     const struct catalog *catalog = call->api->catalog;
+    struct preconfigured_form form = {.base_url = call->base_url, .type_prefix = ""};
     struct json *list = json_new_array(arena);
     for (size_t i = 0; i < catalog->count; i++)
         if (catalog->entries[i].stage && !catalog->entries[i].built_in && visible(call, catalog->entries[i].name))
-            json_push(list, orca_entry(arena, catalog->entries[i].stage));
+            json_push(list, preconfigured_listing(arena, preconfigured_entry(arena, catalog->entries[i].stage, &form)));
     answer_value(call, list);
 }

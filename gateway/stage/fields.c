@@ -47,7 +47,18 @@ static const struct field stage_fields[] = {
     ROW(GROUP, breaker, HAND, "", "none",
         "Holds the stage's calls while its upstream fails; `breaker = { };` has the defaults."),
     ROW(GROUP, dedup, HAND, "", "none", "The same work once: what becomes of a start of work that is in flight."),
+    ROW(GROUP, permissions, HAND, "", "everybody",
+        "Which roles of Spinnaker see the stage, and may run it. `stagedoor export orca` hands them to orca, which "
+        "checks "
+        "them; the gateway goes by its callers."),
     LATER(artifacts),
+};
+
+static const struct field permissions_fields[] = {
+    ROW(WORDS, read, IN(stage_permissions, read), "", "everybody", "Roles that see the stage in the pipeline editor."),
+    ROW(WORDS, write, IN(stage_permissions, write), "", "everybody",
+        "Roles that may run it. orca takes a role for meant whose name contains one of these: `\"ops\"` lets `devops` "
+        "in."),
 };
 
 static const struct field param_fields[] = {
@@ -301,6 +312,7 @@ static const struct field pair_fields[] = {
 #define TABLE(name, title) \
     const struct field_table fields_##name = {title, name##_fields, sizeof name##_fields / sizeof *name##_fields}
 TABLE(stage, "At the top of the file");
+TABLE(permissions, "`permissions`");
 TABLE(param, "A parameter");
 TABLE(call, "A call: `request`, `status`, `cancel`, and each of `steps`");
 TABLE(auth, "`auth`");
@@ -523,9 +535,10 @@ static void add_allowed(struct buf *out, const char *allowed) {
 
 void fields_print_reference(struct buf *out) {
     static const struct field_table *const tables[] = {
-        &fields_stage, &fields_limits, &fields_breaker,  &fields_dedup,  &fields_param,   &fields_call,    &fields_pair,
-        &fields_auth,  &fields_tls,    &fields_retry,    &fields_repeat, &fields_judging, &fields_capture, &fields_step,
-        &fields_doubt, &fields_probe,  &fields_callback, &fields_verify, &fields_cancel};
+        &fields_stage,  &fields_limits,   &fields_breaker, &fields_dedup,  &fields_param,
+        &fields_call,   &fields_pair,     &fields_auth,    &fields_tls,    &fields_retry,
+        &fields_repeat, &fields_judging,  &fields_capture, &fields_step,   &fields_doubt,
+        &fields_probe,  &fields_callback, &fields_verify,  &fields_cancel, &fields_permissions};
     for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) {
         buf_addf(out, "%s### %s\n\n| setting | is | default | meaning |\n|---|---|---|---|\n", i ? "\n" : "",
                  tables[i]->title);

@@ -330,7 +330,7 @@ def test_orca_and_names(gateway):
         "user-configured-url-restrictions": {"excludedDomains": ["spinnaker", "localdomain", "internal"]}
     }
     printed = at(gw, "orca").stdout
-    assert printed.endswith('user-configured-url-restrictions:\n  excludedDomains: ["spinnaker","localdomain","internal"]\n')
+    assert printed.endswith("\nuser-configured-url-restrictions:\n  excludedDomains: [spinnaker, localdomain, internal]\n")
 
 
 def test_orca_without_public_url(gateway):

@@ -138,7 +138,7 @@ static void test_routes(void **state) {
         {HTTP_DELETE, "/stages", 405, "GET, HEAD"},
         {HTTP_PUT, "/stages/job", 405, "GET, HEAD, POST"},
         {HTTP_GET, "/stages/job/cancel", 405, "POST"},
-        {HTTP_POST, "/runs", 405, "GET, HEAD"},
+        {HTTP_PUT, "/runs", 405, "GET, HEAD, POST"},
         {HTTP_PATCH, "/runs/01KAW00000ABCDEFGHJKMNPQRS", 405, "GET, HEAD, DELETE"},
         {HTTP_OPTIONS, "/runs/01KAW00000ABCDEFGHJKMNPQRS", 204, "GET, HEAD, DELETE"},
         {HTTP_OPTIONS, "/nothing", 404, ""},
