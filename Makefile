@@ -50,7 +50,7 @@ CFLAGS.tiny = -O1 -g -DTINY_LIMITS
 CFLAGS.tsan = -O1 -g -fsanitize=thread
 CFLAGS += -std=gnu11 -pthread $(CFLAGS.$(VARIANT))
 LDFLAGS += -pthread $(filter -fsanitize=%,$(CFLAGS.$(VARIANT)))
-LIBS = -levhtp -levent -levent_openssl -levent_pthreads -lcurl -ljansson -lconfig -lsqlite3 -lpcre2-8 -lssl -lcrypto -lm
+LIBS = -levhtp -levent -levent_openssl -levent_pthreads -lcurl -ljansson -lconfig -lsqlite3 -lpcre2-8 -lyaml -lssl -lcrypto -lm
 
 SOURCES := $(sort $(wildcard gateway/*/*.c))
 OBJECTS = $(SOURCES:%.c=$(OUT)/obj/%.o)
