@@ -23,7 +23,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 BINARY = Path(os.environ.get("STAGEDOOR") or ROOT / "build/stagedoor")
-COMMANDS = ["serve", "check", "list", "run", "runs", "watch", "cancel", "explain", "export", "eval", "doctor", "version"]
+COMMANDS = ["serve", "check", "list", "run", "runs", "watch", "cancel", "explain", "export", "eval", "doctor", "import", "version"]
 CLIENT_COMMANDS = ["list", "run", "runs", "watch", "cancel", "explain", "doctor"]
 DEADLINE = 30
 
