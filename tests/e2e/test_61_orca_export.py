@@ -75,8 +75,9 @@ def test_every_text_arrives_as_it_is(make, upstream, text):
 def test_an_expression_in_a_parameter_is_refused(make, upstream):
     """#toJson fails with it, so the payload is sent as it was written; nothing is started."""
     one = Exported(make()).stage(parameters={"text": "${HOME}"})
-    with pytest.raises(orca.Terminal, match="4(00|22)"):
+    with pytest.raises(orca.Terminal, match="^422: .*/parameters") as caught:
         one.create()
+    assert "${" not in str(caught.value), "orca would evaluate it"
     assert one.cancel().status == 200
     assert upstream.count() == 0
 
@@ -295,13 +296,18 @@ def test_prefix_of_types(make):
         (["--token-env", "a:b"], 2, "is not the name of a variable"),
         (["--token-env", "A", "--no-token"], 2, "exclude each other"),
         (["--token-file", "nowhere"], 2, "nowhere"),
+        (["--token-file", "placeholder"], 2, "holds \"${\""),
+        (["--type-prefix", "a b"], 2, "--type-prefix"),
+        (["--type-prefix", "${x}"], 2, "--type-prefix"),
         (["--generic", "--only", "wait"], 2, "--generic"),
         (["--public-url", "gw"], 2, "public_url"),
         (["--public-url", "http://gw.example.com/?x=1"], 2, "not a URL"),
     ],
 )
 def test_mistakes_write_nothing(make, words, status, says):
-    done = Exported.export(three(make), *words, status=status)
+    gw = three(make)
+    (gw.directory / "placeholder").write_text("a${b}")
+    done = Exported.export(gw, *words, status=status)
     assert done.stdout == "" and says in done.stderr
 
 
