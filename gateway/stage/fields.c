@@ -47,10 +47,20 @@ static const struct field stage_fields[] = {
     ROW(GROUP, breaker, HAND, "", "none",
         "Holds the stage's calls while its upstream fails; `breaker = { };` has the defaults."),
     ROW(GROUP, dedup, HAND, "", "none", "The same work once: what becomes of a start of work that is in flight."),
+    ROW(GROUP, permissions, HAND, "", "everybody",
+        "Which roles of Spinnaker see the stage, and may run it. `stagedoor export orca` tells orca, which checks "
+        "them; the gateway itself goes by its callers."),
     ROW(UNSETTLED, unsettled, HAND, "", "",
         "What is still to be decided. As long as it is there the definition is refused, with these texts; `stagedoor "
         "import` writes it where it cannot translate something."),
     LATER(artifacts),
+};
+
+static const struct field permissions_fields[] = {
+    ROW(WORDS, read, IN(stage_permissions, read), "", "everybody", "Roles that see the stage in the pipeline editor."),
+    ROW(WORDS, write, IN(stage_permissions, write), "", "everybody",
+        "Roles that may run it. orca takes a role for meant whose name contains one of these: `\"ops\"` lets `devops` "
+        "in."),
 };
 
 static const struct field param_fields[] = {
@@ -182,7 +192,8 @@ static const struct field capture_fields[] = {
 
 static const struct field judging_fields[] = {
     ROW(PATH, value, IN(stage_rules, value), "", "",
-        "What the lists look at, in the reply's body. Absent: still running; null too, unless a list has `\"null\"`."),
+        "What the lists look at, in the reply's body. Absent or empty: still running; null too, unless a list has "
+        "`\"null\"`."),
     ROW(WORDS, success, IN(stage_rules, success), "", "",
         "Values with which the step has succeeded. Compared without case."),
     ROW(WORDS, failure, IN(stage_rules, failure), "", "none", "Values with which it has failed."),
@@ -308,6 +319,7 @@ static const struct field pair_fields[] = {
 #define TABLE(name, title) \
     const struct field_table fields_##name = {title, name##_fields, sizeof name##_fields / sizeof *name##_fields}
 TABLE(stage, "At the top of the file");
+TABLE(permissions, "`permissions`");
 TABLE(param, "A parameter");
 TABLE(call, "A call: `request`, `status`, `cancel`, and each of `steps`");
 TABLE(auth, "`auth`");
@@ -540,9 +552,10 @@ static void add_allowed(struct buf *out, const char *allowed) {
 
 void fields_print_reference(struct buf *out) {
     static const struct field_table *const tables[] = {
-        &fields_stage, &fields_limits, &fields_breaker,  &fields_dedup,  &fields_param,   &fields_call,    &fields_pair,
-        &fields_auth,  &fields_tls,    &fields_retry,    &fields_repeat, &fields_judging, &fields_capture, &fields_step,
-        &fields_doubt, &fields_probe,  &fields_callback, &fields_verify, &fields_cancel};
+        &fields_stage,  &fields_limits,   &fields_breaker, &fields_dedup,  &fields_param,
+        &fields_call,   &fields_pair,     &fields_auth,    &fields_tls,    &fields_retry,
+        &fields_repeat, &fields_judging,  &fields_capture, &fields_step,   &fields_doubt,
+        &fields_probe,  &fields_callback, &fields_verify,  &fields_cancel, &fields_permissions};
     for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) {
         buf_addf(out, "%s### %s\n\n| setting | is | default | meaning |\n|---|---|---|---|\n", i ? "\n" : "",
                  tables[i]->title);
