@@ -37,7 +37,7 @@ static const char part_one[] =
     "  while :; do\n"
     "    if [ -n \"${STAGEDOOR_TOKEN:-}\" ]; then\n"
     "      printf 'header = \"Authorization: Bearer %s\"\\n' \"$(json \"$STAGEDOOR_TOKEN\")\"\n"
-    "    fi | curl -sS -K - -X \"$method\" -H 'Content-Type: application/json' -H 'Prefer: wait=30' --max-time 60 \\\n"
+    "    fi | curl -sS -K - -X \"$method\" -H 'Content-Type: application/json' --max-time 60 \\\n"
     "      -o \"$work/answer\" -w '%{http_code}' \"$@\" \"$gateway$path\" > \"$work/code\" &\n"
     "    wait $!\n"
     "    code=$(cat \"$work/code\")\n"
@@ -63,7 +63,7 @@ static const char part_one[] =
     "  kill $! 2> /dev/null\n"
     "  echo \"canceling $stage\" >&2\n"
     "  printf '{\"key\":\"%s\"}' \"$(json \"$key\")\" > \"$work/body\"\n"
-    "  ask POST \"/stages/$stage/cancel\" --data-binary \"@$work/body\"\n"
+    "  ask POST \"/stages/$stage/cancel\" -H 'Prefer: wait=5' --data-binary \"@$work/body\"\n"
     "  exit 3\n"
     "}\n"
     "trap stop INT TERM HUP\n"
@@ -83,7 +83,7 @@ static const char part_two[] =
     "  [ \"$progress\" = \"$shown\" ] || printf '%s %s\\n' \"$status\" \"$progress\"\n"
     "  shown=$progress\n"
     "  case $status in RUNNING | NOT_STARTED) ;; *) break ;; esac\n"
-    "  ask GET \"/runs/$id\" || exit 4\n"
+    "  ask GET \"/runs/$id\" -H 'Prefer: wait=30' || exit 4\n"
     "  [ \"$code\" = 200 ] || { cat \"$work/answer\" >&2; exit 4; }\n"
     "done\n";
 

@@ -234,7 +234,7 @@ def test_job_that_is_canceled_cancels_its_run(gw, upstream, tmp_path, jobs, kind
     job.process.send_signal(number)
     began = time.monotonic()
     assert job.end() == 3, job.output()
-    assert time.monotonic() - began < 10, "at once, and not when curl has come back"
+    assert time.monotonic() - began < 20, "at once, and not when curl has come back"
     assert upstream.count("DELETE", "/jobs/1") == 1
     (run,) = gw.client().get("/runs").json()["runs"]
     assert run["status"] == "CANCELED"
@@ -399,7 +399,7 @@ def test_azure(gateway, upstream, state, given, result, status):
     assert told.header("Authorization") == "Bearer azure-access-token" and told.query == "api-version=7.1"
     assert client.wait_end(started.json()["id"])["status"] == status
     assert upstream.count("POST", "/jobs") == (0 if given.get("n") == "many" else 1)
-    assert b"azure-access-token" not in gw.store_bytes() and "azure-access-token" not in gw.all_logs()
+    assert "azure-access-token" not in client.get(f"/runs/{started.json()['id']}").text + gw.all_logs()
     if status == "SUCCEEDED":
         assert upstream.got("POST", "/jobs")[0].json()["text"] == NASTY
 
