@@ -401,7 +401,8 @@ static const char *stage_name(struct import_work *w, struct text type) {
         if (!alnum && (c == name || !strchr("-_.", *c))) *c = c == name ? 'x' : '-';
     }
     if (!text_is(type, name))
-        import_say(w, IMPORT_NOTE, w->entry->line, "the type \"%s\" cannot be a stage's name; it is %s here",
+        import_say(w, IMPORT_NOTE, w->entry->line,
+                   "the type \"%s\" cannot be a stage's name; it is %s here, and pipelines that have it need that type",
                    import_clean(w, type), name);
     return name;
 }

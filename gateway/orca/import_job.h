@@ -32,7 +32,7 @@ struct import_param {
 struct import_job {
     struct arena *arena;
     const char *file, *base, *only; /* base: the file without its directory */
-    size_t steps; /* of the walk, which a file of aliases could make endless */
+    size_t steps;                   /* of the walk, which a file of aliases could make endless */
     struct buf stages, secrets, entries;
 };
 

@@ -345,6 +345,35 @@ def test_codes_to_go_on_after(moved, upstream):
     assert upstream.count("PUT", "/start") == count + 1  # failFastStatusCodes has 503
 
 
+# ---- the page, and the way back ----
+
+
+def test_the_example_of_the_page_is_what_comes_out(tmp_path):
+    page = (Path(__file__).parents[2] / "docs/moving.md").read_text()
+    blocks = dict(re.findall(r"^```(yaml|conf|json)\n(.*?)^```", page, re.M | re.S))
+    (tmp_path / "orca-local.yml").write_text(blocks["yaml"])
+    assert run_import(tmp_path / "orca-local.yml", "--to", tmp_path).returncode == 1
+    assert (tmp_path / "stages.d/deployJob.conf").read_text() == blocks["conf"]
+    assert (tmp_path / "templates/deployJob.json").read_text() == blocks["json"]
+
+
+def test_what_was_imported_is_exported_with_its_type_and_parameters(tmp_path):
+    """So pipelines that have the stage go on with it."""
+    imported(tmp_path, DATA / "jira-task.yml")
+    imported(tmp_path, DATA / "spinnaker-service.yml")
+    done = command(
+        "export", "orca", "--stages", tmp_path / "stages.d", "--templates", tmp_path / "templates", "--any-secret",
+        "--public-url", "http://gateway.ops.svc:8095", "--json", cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    entries = {entry["type"]: entry for entry in json.loads(done.stdout)["webhook"]["preconfigured"]}
+    assert set(entries) == {"createOpsTask", "change-record"}
+    task, change = entries["createOpsTask"], entries["change-record"]
+    assert [(one["name"], one["label"]) for one in task["parameters"]] == [("summary", "Task summary"), ("description", "Task description")]
+    assert change["permissions"] == {"READ": ["dev", "ops"], "WRITE": ["ops"]}
+    assert task["label"] == "Create a task" and task["url"] == "http://gateway.ops.svc:8095/stages/createOpsTask"
+
+
 # ---- the file ----
 
 GOOD = "webhook: {preconfigured: [{type: a, url: 'https://a.example/x'}]}\n"
