@@ -342,7 +342,7 @@ static bool render(struct life *life, enum run_call call, struct fault *fault) {
     run_roots(run, life->attempt, loop_wall_ms(life->engine->loop), NULL, roots);
     life->secrets = secrets_ref();
     roots[ROOT_SECRET] = secrets_json(life->secrets);
-    if (call == RUN_CALL_STEP)
+    if (call == RUN_CALL_STEP || call == RUN_CALL_PROBE)
         roots[ROOT_CALLBACK] = callback_root(life->attempt, run, life->engine->settings.callback_key,
                                              life->engine->settings.callback_url);
     for (size_t i = 0; i < run->step_count; i++) urls[i] = run->steps[i].url;
