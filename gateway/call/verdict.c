@@ -42,10 +42,12 @@ static void judge_refusal(struct arena *arena, const struct stage_step *step, co
     bool early = reply->code == 404 && step->rules.exist && scope->elapsed_ms < step->not_found_grace_ms;
     const char *error = verdict_error(arena, &step->rules, body, scope->roots);
     const char *between = error ? ": " : "";
+    verdict->error_missing = step->rules.error_path && !error && json_kind(body) == JSON_OBJECT;
     if (!error) error = "";
     judge_by_policy(policy, arena_printf(arena, "the upstream answered %d%s%s", reply->code, between, error), verdict);
     verdict->rule = early ? "not_found_grace" : "expect";
     if (early) verdict->kind = VERDICT_RUNNING, verdict->reason = REASON_NONE;
+    if (verdict->kind != VERDICT_FAILED) verdict->error_missing = false; /* a refusal that may pass has other forms */
 }
 
 /* The reply at hand becomes what templates call body, headers and code. */

@@ -2,7 +2,8 @@
  *
  * The functions below the table change the run and fill the orders; nobody else writes `state`. They are pure: time and
  * chance come in `world`, and what is to be done goes out in `orders`, so that the whole life can be driven by a test
- * with a clock of its own. A function that stands for "nothing to do" says so by its name, so that every pair is a
+ * with a clock of its own. What replies had that the definition does not expect is told to `world->contract`, which
+ * changes nothing here. A function that stands for "nothing to do" says so by its name, so that every pair is a
  * decision. */
 #include "run/run.h"
 
@@ -12,6 +13,7 @@
 #include "call/capture.h"
 #include "call/pace.h"
 #include "call/policy.h"
+#include "run/contract.h"
 #include "run/run_move.h"
 
 #define SAID_MAX 1000                 /* bytes of one text that came from outside */
@@ -355,6 +357,7 @@ static void keep_said(struct move *m, const struct verdict *verdict, const struc
     if (!verdict->warned && last && !run->stage->output_count && !step_of(run)->output_count && !said->captured)
         return; /* nobody will ask */
     const struct json *value = said_value(scratch, said);
+    if (!said->captured) contract_outputs(m->world, run, json_gets(value, "body"));
     move_keep(run, value, take_outputs(m, said, value, last, verdict->warned, scratch));
 }
 
@@ -429,6 +432,7 @@ void move_succeed(struct move *m, const struct said *said, const struct verdict 
         return;
     }
     bool last = next == run->step_count;
+    contract_step_over(m->world, run, true);
     keep_said(m, verdict, said, last, scratch);
     run->sending = run->awaiting = run->hinted = false;
     if (last && run->outputs_left_out) {
@@ -448,6 +452,7 @@ void move_succeed(struct move *m, const struct said *said, const struct verdict 
     run->step = next;
     run->attempt = run->probe_attempt = 0;
     run->steady = (struct verdict_series){0};
+    run->seen = (struct run_seen){0};
     run->step_began_ms = m->world->now_ms;
     run->percent = -1;
     mem_free(run->upstream_word);
@@ -517,6 +522,14 @@ void move_note(struct move *m, const struct verdict *verdict) {
     if (verdict->unknown_word && !run->warned_unknown) run->warned_unknown = m->orders->unknown_word = true;
 }
 
+/* Whether the upstream keeps to what the definition expects. */
+static void note_seen(struct run_seen *seen, const struct verdict *verdict) {
+    seen->replies++;
+    seen->value |= verdict->stood[VERDICT_VALUE] >= VERDICT_KINDS && verdict->word;
+    seen->progress |= verdict->stood[VERDICT_PROGRESS] >= VERDICT_KINDS;
+    seen->success_defined |= !verdict->success_undefined;
+}
+
 void move_note_url(struct run *run, const char *url) {
     const char **to = &run->steps[run->step].url;
     if (url && (!*to || strcmp(*to, url) != 0)) *to = arena_strdup(run->arena, url);
@@ -538,6 +551,8 @@ static void note_upstream(struct move *m, const struct verdict *verdict) {
     move_note_url(run, reply->url);
     if (step_of(run)->follows) note_location(&run->steps[run->step], reply);
     move_note(m, verdict);
+    if (verdict->looked) note_seen(&run->seen, verdict);
+    contract_judged(m->world, run, false, verdict);
 }
 
 /* May the call be made again, although an earlier one may have been acted on? */
@@ -639,6 +654,7 @@ static void call_refused(struct move *m) {
     run->updated_ms = m->world->now_ms;
     if (!repeatable(step_of(run))) run->sending = false;
     run->steps[run->step].calls--;
+    contract_refused(m->world, run, false, fault);
     if (run->cancel_wanted) run_cancel_instead(m);
     else move_fail(m, fault->kind == FAULT_FORBIDDEN ? REASON_REFUSED_EGRESS : REASON_INVALID_REQUEST, fault->what);
 }
@@ -667,6 +683,7 @@ bool move_time_is_up(const struct move *m) {
 
 /* The upstream is told to stop, so that what nobody waits for does not go on. */
 void move_time_out(struct move *m) {
+    if (!m->run->cancel_wanted) contract_step_over(m->world, m->run, false);
     if (!m->run->cancel_wanted) m->run->timed_out = m->run->cancel_wanted = true;
     m->run->updated_ms = m->world->now_ms;
     move_say_not_done(m, "");

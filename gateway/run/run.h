@@ -34,6 +34,8 @@
 #include "stage/stage.h"
 #include "store/store.h"
 
+struct contract;
+
 /* orca's words (ExecutionStatus). */
 #define RUN_STATUSES(X)           \
     X(NOT_STARTED, "NOT_STARTED") \
@@ -129,7 +131,7 @@ struct run_orders {
     bool abort_call;      /* end the call that is under way; no REPLY comes */
     int64_t wait_until;   /* wall ms; DUE then, in place of an earlier time. 0: as it was */
     bool ended;           /* the run is over: tell who waits, let it go */
-    bool unknown_word;    /* for the log and the counters: the word is in run->upstream_word, for the first time */
+    bool unknown_word;    /* for the counters: the word is in run->upstream_word, for the first time */
     bool undone;          /* an end without success, for the log */
     enum run_taken taken; /* of CALLBACK */
 };
@@ -139,9 +141,16 @@ struct run_world {
     int64_t now_ms; /* wall */
     uint32_t random;
     const struct history *history; /* of the stage's runs; NULL: none */
+    struct contract *contract;     /* of its definition: told what replies had, and never asked. NULL: nobody watches */
     /* Secrets out of what callers get to see. In `arena`; may give the same value back. */
     const struct json *(*mask)(void *arg, struct arena *arena, const struct json *value);
     void *arg;
+};
+
+/* What the replies to the present step had, those of this life of the process; for the contract watch. */
+struct run_seen {
+    unsigned replies; /* that its rules were applied to */
+    bool value, progress, success_defined;
 };
 
 struct run_step {
@@ -192,6 +201,7 @@ struct run {
     int64_t failing_since_ms;
     int64_t deadline_ms;          /* wall; the caller's. 0: none */
     struct verdict_series steady; /* of the present step, with success_for */
+    struct run_seen seen;         /* of the present step */
     int64_t due_ms;               /* next call, in WAITING and CANCEL_WAITING */
     char *progress, *error;       /* heap; progress is never NULL */
     char *upstream_word;          /* heap; or NULL */

@@ -10,6 +10,7 @@
 
 #include "call/pace.h"
 #include "call/policy.h"
+#include "run/contract.h"
 #include "run/run_move.h"
 
 #define CANCEL_TRIES 5
@@ -223,6 +224,8 @@ void run_cancel_replied(struct move *m) {
 /* It cannot be made, so the upstream was not told by it. */
 void run_cancel_refused(struct move *m) {
     move_judged(m, "failed", "%s", m->event->fault->what);
+    if (!m->run->stage->cancel_fallback) /* of two, one may be for when the other cannot be made */
+        contract_refused(m->world, m->run, true, m->event->fault);
     not_told(m, m->event->fault->what);
 }
 

@@ -46,7 +46,8 @@ struct rig {
     bool held, admitted;           /* a call waits for its turn; has got it */
     bool (*busy)(struct rig *rig); /* whether the next call has to wait; NULL: it never has */
     unsigned unknown_words, undone;
-    char *end_text; /* the record of the end */
+    struct contract *contract; /* of the watch; the test's own. NULL: nobody watches */
+    char *end_text;            /* the record of the end */
     /* callbacks, by whoever sends them: those that were taken, and those of them that were answered so */
     struct rig_sent {
         size_t step;
@@ -95,7 +96,11 @@ static inline uint32_t rig_chance(struct rig *rig) { /* splitmix64 */
 }
 
 static inline struct run_world rig_world(struct rig *rig) {
-    return (struct run_world){.now_ms = rig->now_ms, .random = rig_chance(rig), .mask = mask_value, .arg = rig->run};
+    return (struct run_world){.now_ms = rig->now_ms,
+                              .random = rig_chance(rig),
+                              .contract = rig->contract,
+                              .mask = mask_value,
+                              .arg = rig->run};
 }
 
 static inline struct run_new rig_new(struct rig *rig, const struct json *parameters) {
