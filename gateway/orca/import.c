@@ -37,7 +37,7 @@ void import_say(struct import_work *w, enum import_grade grade, int line, const 
     va_end(args);
     if (is_said(w, line, text)) return;
     if (grade == IMPORT_UNSETTLED) {
-        const char *shown = import_clean(w, text_of(arena_printf(w->arena, "%s:%d: %s", w->job->file, line, text)));
+        const char *shown = import_clean(w, text_of(arena_printf(w->arena, "%s:%d: %s", w->job->base, line, text)));
         buf_add(&w->unsettled[w->group], &shown, sizeof shown);
     }
     if (w->remark_count < IMPORT_REMARKS_MAX) w->remarks[w->remark_count++] = (struct import_remark){grade, line, text};
@@ -401,7 +401,8 @@ static const char *stage_name(struct import_work *w, struct text type) {
         if (!alnum && (c == name || !strchr("-_.", *c))) *c = c == name ? 'x' : '-';
     }
     if (!text_is(type, name))
-        import_say(w, IMPORT_NOTE, w->entry->line, "the type \"%s\" cannot be a stage's name; it is %s here",
+        import_say(w, IMPORT_NOTE, w->entry->line,
+                   "the type \"%s\" cannot be a stage's name; it is %s here, and pipelines that have it need that type",
                    import_clean(w, type), name);
     return name;
 }
@@ -562,7 +563,8 @@ static bool find_entries(struct import_job *job, struct text source, struct faul
 
 const struct import *import_orca(struct arena *arena, struct text source, const char *file, const char *only,
                                  struct fault *fault) {
-    struct import_job job = {.arena = arena, .file = file, .only = only};
+    const char *slash = strrchr(file, '/');
+    struct import_job job = {.arena = arena, .file = file, .base = slash ? slash + 1 : file, .only = only};
     struct import *all = NULL;
     buf_init(&job.entries, IMPORT_MAX_ENTRIES * sizeof(struct entry));
     buf_init(&job.stages, IMPORT_MAX_ENTRIES * sizeof(struct import_stage));

@@ -8,6 +8,7 @@
 
 #include "lang/template.h"
 #include "lang/units.h"
+#include "lang/url.h"
 #include "orca/import_job.h"
 #include "stage/stage.h"
 
@@ -280,36 +281,49 @@ static void put_body(struct import_work *w, const char *file, enum import_place 
     if (strcmp(content_type, preset) != 0) import_add_setting(out, "content_type", text_of(content_type));
 }
 
+/* What an encoded piece of a form means; the piece itself where it is encoded badly. */
+static const char *form_text(struct import_work *w, struct text piece) {
+    struct buf plain;
+    buf_init(&plain, IMPORT_TEXT_MAX);
+    bool good = url_decode(&plain, piece, true) && text_utf8_check(buf_text(&plain)) &&
+                strlen(buf_cstr(&plain)) == plain.len;
+    const char *text = good ? arena_strdup(w->arena, buf_cstr(&plain)) : arena_strndup(w->arena, piece.at, piece.len);
+    buf_fini(&plain);
+    return text;
+}
+
+static void put_pair(struct import_work *w, struct text name, struct text value, int line, bool first,
+                     struct buf *out) {
+    struct buf template;
+    const char *plain_name = form_text(w, name);
+    buf_init(&template, IMPORT_TEXT_MAX);
+    if (value.len && !text_holds(value, "${") && import_secret_name(name, IMPORT_FORM))
+        buf_addf(&template, "{{ secret.%s }}", import_secret(w, form_text(w, value), NULL, plain_name, line));
+    else import_text(w, value, line, IMPORT_FORM, &template);
+    buf_addf(out, "%s    { name = ", first ? "" : ",\n");
+    import_add_string(out, text_of(plain_name));
+    buf_adds(out, "; value = ");
+    import_add_string(out, buf_text(&template));
+    buf_adds(out, "; }");
+    buf_fini(&template);
+}
+
 /* a=1&b=${…}: each value in its place. */
 static void put_form(struct import_work *w, struct text text, int line, struct buf *out) {
-    struct text rest = text, pair, name;
-    struct buf value;
-    buf_init(&value, IMPORT_TEXT_MAX);
+    struct text rest = text, pair, name = {"", 0};
+    bool first = true;
     buf_adds(out, "  form = (\n");
-    for (bool first = true; text_cut(&rest, '&', &pair);) {
-        pair = text_trim(pair);
+    while (text_cut(&rest, '&', &pair)) {
+        struct text whole = pair = text_trim(pair);
         if (!pair.len) continue;
-        struct text whole = pair;
-        bool good = memchr(pair.at, '=', pair.len) && text_cut(&pair, '=', &name) && !text_holds(name, "${");
-        if (!good) {
+        if (!text_cut(&pair, '=', &name) || !pair.at || text_holds(name, "${")) {
             import_say(w, IMPORT_UNSETTLED, line, "the form has no name=value here: %s", import_clean(w, whole));
             continue;
         }
-        buf_clear(&value);
-        if (!text_holds(pair, "${") && import_secret_name(name, IMPORT_FORM) && pair.len) {
-            const char *of = arena_strndup(w->arena, name.at, name.len);
-            buf_addf(&value, "{{ secret.%s }}",
-                     import_secret(w, arena_strndup(w->arena, pair.at, pair.len), NULL, of, line));
-        } else import_text(w, pair.at ? pair : (struct text){"", 0}, line, IMPORT_FORM, &value);
-        buf_addf(out, "%s    { name = ", first ? "" : ",\n");
-        import_add_string(out, name);
-        buf_adds(out, "; value = ");
-        import_add_string(out, buf_text(&value));
-        buf_adds(out, "; }");
+        put_pair(w, name, pair, line, first, out);
         first = false;
     }
     buf_adds(out, "\n  );\n");
-    buf_fini(&value);
 }
 
 /* Without a Content-Type: JSON if it is that, else a text, as orca sends it. */

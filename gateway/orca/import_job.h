@@ -31,8 +31,8 @@ struct import_param {
 /* The whole file. */
 struct import_job {
     struct arena *arena;
-    const char *file, *only;
-    size_t steps; /* of the walk, which a file of aliases could make endless */
+    const char *file, *base, *only; /* base: the file without its directory */
+    size_t steps;                   /* of the walk, which a file of aliases could make endless */
     struct buf stages, secrets, entries;
 };
 

@@ -154,13 +154,17 @@ struct import_param *import_param_add(struct import_work *w, struct text origina
 }
 
 const char *import_clean(struct import_work *w, struct text text) {
-    char *clean = arena_strndup(w->arena, text.at, text.len);
-    for (char *c = clean; *c; c++) {
-        if ((unsigned char)*c < 0x20 || *c == 0x7F) *c = ' ';
-        if (c[0] == '$' && c[1] == '{') *c = ' ';
+    struct buf out;
+    buf_init(&out, IMPORT_TEXT_MAX);
+    for (size_t i = 0; i < text.len; i++) {
+        unsigned char c = (unsigned char)text.at[i];
+        buf_addc(&out, c < 0x20 || c == 0x7F ? ' ' : (char)c);
+        if (c == '$' && i + 1 < text.len && text.at[i + 1] == '{') buf_addc(&out, ' ');
     }
-    struct text trimmed = text_trim(text_of(clean));
-    return arena_strndup(w->arena, trimmed.at, trimmed.len);
+    struct text trimmed = text_trim(buf_text(&out));
+    const char *clean = arena_strndup(w->arena, trimmed.at, trimmed.len);
+    buf_fini(&out);
+    return clean;
 }
 
 /* ---- expressions ---- */
@@ -320,12 +324,22 @@ static void add_url_literal(struct buf *out, struct text literal, const struct s
     }
 }
 
+/* `form` encodes what it is given, so what is encoded already is decoded first. */
+static void add_form_literal(struct buf *out, struct text literal) {
+    struct buf plain;
+    buf_init(&plain, IMPORT_TEXT_MAX);
+    bool good = url_decode(&plain, literal, true) && text_utf8_check(buf_text(&plain));
+    jinja_add_literal(out, good ? buf_text(&plain) : literal);
+    buf_fini(&plain);
+}
+
 static void add_literal(struct buf *out, struct text literal, enum import_place place, const struct state *state,
                         bool hole_follows) {
     size_t last = literal.len;
     bool brace = hole_follows && last && literal.at[last - 1] == '{' && place != IMPORT_URL;
     if (brace) literal.len--;
     if (place == IMPORT_URL) add_url_literal(out, literal, state);
+    else if (place == IMPORT_FORM) add_form_literal(out, literal);
     else jinja_add_literal(out, literal);
     if (brace) buf_adds(out, place == IMPORT_JSON && !state->in_string ? "{ " : "{{ '{' }}");
 }
@@ -384,7 +398,8 @@ static bool put_expression(struct import_work *w, struct text source, int line, 
     }
     bool in_path = place == IMPORT_URL && state->in_path && !state->in_query;
     bool loose = in_path && expression.level == SPEL_LOOSE;
-    buf_addf(out, "{{ %s%s%s%s }}", loose ? "(" : "", expression.text, loose ? ")" : "", in_path ? " | segments" : "");
+    const char *filters = !in_path ? "" : expression.type == SPEL_IS_TEXT ? " | segments" : " | string | segments";
+    buf_addf(out, "{{ %s%s%s%s }}", loose ? "(" : "", expression.text, loose ? ")" : "", filters);
     return true;
 }
 
