@@ -6,7 +6,6 @@
 #include "cli/export.h"
 
 #include <arpa/inet.h>
-#include <ctype.h>
 #include <fnmatch.h>
 #include <stdio.h>
 #include <string.h>
@@ -79,9 +78,14 @@ static bool find_url(struct export *e, struct fault *fault) {
     return fault_set(fault, FAULT_INVALID, "public_url", "\"%s\" is not a URL that paths can be put behind", url);
 }
 
-static bool name_check(const char *name) {
-    if (!isalpha((unsigned char)name[0]) && name[0] != '_') return false;
+static bool is_name(const char *name) {
     return name[strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-")] == 0;
+}
+
+static bool check_prefix(const char *prefix, struct fault *fault) {
+    if (is_name(prefix) && strlen(prefix) <= STAGE_NAME_MAX) return true;
+    return fault_set(fault, FAULT_INVALID, "--type-prefix", "it has letters, digits, - _ and ., at most %d",
+                     STAGE_NAME_MAX);
 }
 
 static bool read_token(struct export *e, const char *file, struct fault *fault) {
@@ -92,6 +96,8 @@ static bool read_token(struct export *e, const char *file, struct fault *fault) 
     for (size_t i = 0; ok && i < token.len; i++)
         if (token.at[i] <= ' ' || token.at[i] > '~')
             ok = fault_set(fault, FAULT_INVALID, file, "a token has neither blanks nor control characters");
+    if (ok && text_holds(token, "${"))
+        ok = fault_set(fault, FAULT_INVALID, file, "the token holds \"${\", which Spring would replace");
     if (ok && token.len == 0) ok = fault_set(fault, FAULT_INVALID, file, "the token is empty");
     if (ok) e->form.authorization = arena_printf(e->arena, "Bearer %.*s", TEXT_ARG(token));
     buf_fini(&bytes);
@@ -105,7 +111,7 @@ static bool find_token(struct export *e, struct fault *fault) {
     bool asked = given->token_env || given->token_file;
     if (given->token_file) return read_token(e, given->token_file, fault);
     if (given->no_token || (!asked && !e->settings.callers[0])) return true;
-    if (!name_check(name))
+    if (!is_name(name) || strchr("-.0123456789", name[0]))
         return fault_set(fault, FAULT_INVALID, "--token-env", "\"%s\" is not the name of a variable", name);
     e->form.authorization = arena_printf(e->arena, "Bearer ${%s}", name);
     e->from_environment = true;
@@ -265,7 +271,7 @@ static int check(struct export *e) {
 static int run(struct export *e) {
     struct fault fault;
     if (!local_settings(e->arena, "export", &e->given->local, &e->settings)) return EXIT_USAGE;
-    if (!find_url(e, &fault) || !find_token(e, &fault)) {
+    if (!check_prefix(e->form.type_prefix, &fault) || !find_url(e, &fault) || !find_token(e, &fault)) {
         screen_fault("export", &fault);
         return EXIT_USAGE;
     }

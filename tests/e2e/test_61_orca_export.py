@@ -75,8 +75,9 @@ def test_every_text_arrives_as_it_is(make, upstream, text):
 def test_an_expression_in_a_parameter_is_refused(make, upstream):
     """#toJson fails with it, so the payload is sent as it was written; nothing is started."""
     one = Exported(make()).stage(parameters={"text": "${HOME}"})
-    with pytest.raises(orca.Terminal, match="4(00|22)"):
+    with pytest.raises(orca.Terminal, match="^422: .*/parameters") as caught:
         one.create()
+    assert "${" not in str(caught.value), "orca would evaluate it"
     assert one.cancel().status == 200
     assert upstream.count() == 0
 
@@ -295,13 +296,18 @@ def test_prefix_of_types(make):
         (["--token-env", "a:b"], 2, "is not the name of a variable"),
         (["--token-env", "A", "--no-token"], 2, "exclude each other"),
         (["--token-file", "nowhere"], 2, "nowhere"),
+        (["--token-file", "placeholder"], 2, "holds \"${\""),
+        (["--type-prefix", "a b"], 2, "--type-prefix"),
+        (["--type-prefix", "${x}"], 2, "--type-prefix"),
         (["--generic", "--only", "wait"], 2, "--generic"),
         (["--public-url", "gw"], 2, "public_url"),
         (["--public-url", "http://gw.example.com/?x=1"], 2, "not a URL"),
     ],
 )
 def test_mistakes_write_nothing(make, words, status, says):
-    done = Exported.export(three(make), *words, status=status)
+    gw = three(make)
+    (gw.directory / "placeholder").write_text("a${b}")
+    done = Exported.export(gw, *words, status=status)
     assert done.stdout == "" and says in done.stderr
 
 
@@ -522,6 +528,31 @@ def test_check_applies_the_restrictions_of_the_file(make, restrictions, breaches
     assert [one["setting"] for one in found["restrictions"]] == breaches and found["differences"] == []
     if breaches:
         assert f"  + {breaches[0]}: " in file.check(1)
+
+
+@pytest.mark.parametrize(
+    "requests, lacking",
+    [
+        ([], ["POST http://gw.ops.svc:8095/stages/job", "GET http://gw.ops.svc:8095/runs/", "POST http://gw.ops.svc:8095/stages/job/cancel"]),
+        ([{"httpMethods": ["POST", "GET"], "matchStrategy": "STARTS_WITH", "urlPrefix": "http://gw.ops.svc:8095/"}], []),
+        ([{"httpMethods": "GET,POST", "match-strategy": "pattern-matches", "urlPattern": "http://gw\\..*"}], []),
+        ([{"httpMethods": ["POST"], "matchStrategy": "STARTS_WITH", "urlPrefix": "http://gw.ops.svc:8095/"}], ["GET http://gw.ops.svc:8095/runs/"]),
+        ([{"httpMethods": ["GET"], "matchStrategy": "STARTS_WITH", "urlPrefix": "http://gw.ops.svc:8095/runs/"},
+          {"httpMethods": ["POST"], "matchStrategy": "PATTERN_MATCHES", "urlPattern": "http://gw.ops.svc:8095/stages/[a-z]+"}],
+         ["POST http://gw.ops.svc:8095/stages/job/cancel"]),
+    ],
+)  # fmt: skip
+def test_check_knows_the_list_of_allowed_requests(make, requests, lacking):
+    """Only where orca goes by it."""
+    file = File(make(started=False))
+    file.read["webhook"].update(allowedRequestsEnabled=True, allowedRequests=requests)
+    file.write()
+    found = json.loads(file.check(1 if lacking else 0, "--json"))["differences"]
+    assert [one["field"] for one in found] == ["webhook.allowedRequests"] * len(lacking)
+    assert all(one["stagedoor"].startswith(url) for one, url in zip(found, lacking))
+    file.read["webhook"]["allowedRequestsEnabled"] = False
+    file.write()
+    file.check(0)
 
 
 @pytest.mark.parametrize(
