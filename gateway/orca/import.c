@@ -12,7 +12,6 @@
 
 #include "orca/import_job.h"
 
-#define WALK_MAX_STEPS 200000
 #define NAME_MAX_BYTES 64
 #define GROUP_MAX_BYTES ((size_t)2 << 20)
 
@@ -249,6 +248,11 @@ static void read_param(struct import_work *w, const struct yaml *item) {
                        import_clean(w, key->text));
     }
     read_preset(w, preset, param);
+    if (!param->type && !param->preset && import_secret_name(param->original, IMPORT_JSON)) {
+        param->type = "secret";
+        import_say(w, IMPORT_NOTE, name->line, "the parameter %s looks like a credential, and is masked everywhere",
+                   param->name);
+    }
 }
 
 static void read_params(struct import_work *w) {
@@ -540,7 +544,7 @@ static bool walk_pair(struct import_job *job, const struct yaml_pair *pair, cons
 
 static bool walk(struct import_job *job, const struct yaml *node, const struct yaml *document, int offset, bool outer,
                  struct fault *fault) {
-    if (++job->steps > WALK_MAX_STEPS) return fail_at(job, node, offset, "the file is too entangled", fault);
+    if (++job->steps > IMPORT_STEPS_MAX) return fail_at(job, node, offset, "the file is too entangled", fault);
     bool good = true;
     for (size_t i = 0; good && node->kind == YAML_MAP && i < node->count; i++)
         good = walk_pair(job, &node->pairs[i], document, offset, outer, fault);

@@ -184,12 +184,12 @@ static struct text lift_userinfo(struct import_work *w, struct text url, int lin
     while (end < url.len && !strchr("/?#", url.at[end])) end++;
     for (size_t i = start; i < end; i++)
         if (url.at[i] == '@') at = i + 1;
-    if (at == start) return url;
+    if (at == start || text_holds((struct text){url.at + start, at - start}, "${")) return url;
     struct buf encoded, auth;
     buf_init(&encoded, 65536);
     buf_init(&auth, 65536);
     buf_add_base64(&encoded, (struct text){url.at + start, at - 1 - start});
-    bool other = strstr(call->headers, "  auth = ") != NULL;
+    bool other = strstr(call->headers, "  auth = ") || strcasestr(call->headers, "authorization");
     if (!other && add_basic(w, buf_text(&encoded), line, &auth))
         call->headers = arena_printf(w->arena, "%s%s", call->headers, buf_cstr(&auth));
     import_say(w, IMPORT_NOTE, line, "user and password of the URL are %s; orca's client does not send them at all",
@@ -209,7 +209,7 @@ const char *import_url(struct import_work *w, const struct yaml *value, const ch
     struct text url = text_trim(import_resolve(w, yaml_as_text(value), value->text_line));
     const char *fragment = memchr(url.at, '#', url.len);
     if (fragment && !text_holds(url, "${")) url.len = (size_t)(fragment - url.at); /* never sent */
-    if (!text_holds(url, "${")) url = lift_userinfo(w, url, value->line, call);
+    url = lift_userinfo(w, url, value->line, call);
     buf_init(&out, IMPORT_TEXT_MAX);
     bool good = import_text(w, url, value->text_line, IMPORT_URL, &out);
     bool absolute = text_starts(buf_text(&out), "http://") || text_starts(buf_text(&out), "https://");
@@ -317,7 +317,7 @@ static void put_form(struct import_work *w, struct text text, int line, struct b
         struct text whole = pair = text_trim(pair);
         if (!pair.len) continue;
         if (!text_cut(&pair, '=', &name) || !pair.at || text_holds(name, "${")) {
-            import_say(w, IMPORT_UNSETTLED, line, "the form has no name=value here: %s", import_clean(w, whole));
+            import_say(w, IMPORT_UNSETTLED, line, "the form has a piece of %zu bytes without name=value", whole.len);
             continue;
         }
         put_pair(w, name, pair, line, first, out);
@@ -330,9 +330,10 @@ static void put_form(struct import_work *w, struct text text, int line, struct b
 static void put_untyped(struct import_work *w, const char *key, const char *file, struct text text, int line,
                         struct buf *template, struct buf *out) {
     bool looks = text.at[0] == '{' || text.at[0] == '[';
+    struct fault fault = {0};
     size_t remarks = w->remark_count, unsettled = w->unsettled[w->group].len;
     if (looks) import_text(w, text, line, IMPORT_JSON, template);
-    if (looks && is_json_template(w, buf_text(template), NULL)) {
+    if (looks && is_json_template(w, buf_text(template), &fault)) {
         import_say(w, IMPORT_NOTE, line,
                    "%s is sent as application/json; orca says text/plain, since there is no Content-Type", key);
         put_body(w, file, IMPORT_JSON, "application/json", buf_text(template), out);
@@ -342,8 +343,9 @@ static void put_untyped(struct import_work *w, const char *key, const char *file
     w->unsettled[w->group].len = unsettled;
     buf_clear(template);
     import_text(w, text, line, IMPORT_PLAIN, template);
-    import_say(w, IMPORT_NOTE, line, "%s is no JSON, and is sent as text/plain, as orca does without a Content-Type",
-               key);
+    import_say(w, IMPORT_NOTE, line,
+               "%s is no JSON%s%s, and is sent as text/plain, as orca does without a Content-Type", key,
+               fault.what[0] ? ": " : "", fault.what);
     put_body(w, file, IMPORT_PLAIN, "text/plain; charset=utf-8", buf_text(template), out);
 }
 

@@ -260,6 +260,28 @@ def test_no_value_of_a_secret_is_shown_or_written(tmp_path, flags):
     assert (tmp_path / "secrets").stat().st_mode & 0o777 == 0o700
 
 
+def test_credentials_in_odd_places_are_not_taken_along(tmp_path):
+    """In expressions, in defaults of properties and parameters, in a URL that has an expression too, in a body that is not
+    what its type says."""
+    text = """
+webhook:
+  preconfigured:
+    - type: odd
+      url: https://bob:pw-leak@h.example/${parameterValues['x']}
+      customHeaders:
+        Authorization: "Basic ${#toBase64('user:pw-leak')}"
+        X-Token: "${TOKEN:pw-leak}"
+        Content-Type: application/x-www-form-urlencoded
+      payload: '{"token": "pw-leak"}'
+      parameters: [{name: token}, {name: password, defaultValue: pw-leak}]
+"""
+    done = run_import("-", "--to", tmp_path, input=text)
+    definition = (tmp_path / "stages.d/odd.conf").read_text()
+    assert "pw-leak" not in done.stdout + done.stderr + definition
+    assert done.returncode == 1 and "make a secret of it" in done.stdout
+    assert definition.count('type = "secret"') == 2 and "secret.odd_x_token" in definition
+
+
 def test_forms_and_ids(moved, upstream):
     one = moved("gitlab-trigger.yml", "https://gitlab.example.com")
     upstream.on("POST", "/api/v4/projects/*", reply(201, {"id": 77}))
@@ -414,6 +436,24 @@ def test_a_billion_laughs_are_bounded(tmp_path):
     file.write_text("\n".join(lines) + "\n" + GOOD)
     done = run_import(file, "--to", tmp_path, timeout=20)
     assert done.returncode == 2 and "too entangled" in done.stderr, done
+
+
+@pytest.mark.parametrize("kind", ["properties", "aliases", "placeholders"])
+def test_hostile_files_end_soon(tmp_path, kind):
+    entry = "    - {type: t, url: 'https://a.example/${p0}'}\n"
+    if kind == "properties":  # each property brings ten of the next
+        text = "".join(f"p{i}: '{('${p' + str(i + 1) + '}') * 10}'\n" for i in range(20)) + "webhook:\n  preconfigured:\n" + entry
+    elif kind == "aliases":  # a large payload, a thousand times
+        large = "x" * 200_000
+        text = f"base: &b {{url: 'https://a.example/x', payload: '{large}'}}\nwebhook:\n  preconfigured:\n"
+        text += "".join(f"    - {{<<: *b, type: t{i}}}\n" for i in range(1000))
+    else:
+        text = "webhook:\n  preconfigured:\n    - {type: t, url: 'https://a.example/x', payload: '" + "${" * 200_000 + "'}\n"
+    file = tmp_path / "orca.yml"
+    file.write_text(text)
+    done = run_import(file, "--to", tmp_path, "--json", timeout=60)
+    assert done.returncode == 1, done.stderr
+    assert json.loads(done.stdout)["stages"][-1]["unsettled"]
 
 
 def test_nothing_is_overwritten_without_force(tmp_path):
