@@ -2,8 +2,9 @@
  *
  * It needs a POSIX shell and curl, and nothing else: images with those two are everywhere, images with a JSON parser
  * are not. What it reads of an answer are texts at the top of a report, which never hold an unescaped quote, and whose
- * order is fixed. A start that got no answer is sent again by the same key. curl is waited for in the background, since
- * a shell hears no signal while it waits in the foreground: a job that is canceled cancels its run. The token goes to
+ * order is fixed. A start that got no answer is sent again by the same key. A job that is canceled cancels its run: the
+ * shell itself does nothing but wait for one in the background, since it hears no signal while a program runs in the
+ * foreground, and bash loses one that comes while it reads a $(…). The token goes to
  * curl by a pipe, and the parameters by a file, for others can read the arguments of a process. */
 #include "cli/ci_script.h"
 
@@ -39,13 +40,13 @@ static const char part_one[] =
     "      printf 'header = \"Authorization: Bearer %s\"\\n' \"$(json \"$STAGEDOOR_TOKEN\")\"\n"
     "    fi | curl -sS -K - -X \"$method\" -H 'Content-Type: application/json' --max-time 60 \\\n"
     "      -o \"$work/answer\" -w '%{http_code}' \"$@\" \"$gateway$path\" > \"$work/code\" &\n"
+    "    echo $! > \"$work/curl\"\n"
     "    wait $!\n"
     "    code=$(cat \"$work/code\")\n"
     "    case $code in '' | 000 | 429 | 5[0-9][0-9]) ;; *) return 0 ;; esac\n"
     "    tries=$((tries + 1))\n"
     "    [ $tries -lt \"${STAGEDOOR_TRIES:-60}\" ] || return 1\n"
-    "    sleep 5 &\n"
-    "    wait $!\n"
+    "    sleep 5\n"
     "  done\n"
     "}\n"
     "\n"
@@ -60,34 +61,42 @@ static const char part_one[] =
     "# The run is canceled with its job, by its key: also where nobody has told us of it yet.\n"
     "stop() {\n"
     "  trap '' INT TERM HUP\n"
-    "  kill $! 2> /dev/null\n"
+    "  { kill $!; wait $!; kill $(cat \"$work/curl\"); } 2> /dev/null\n"
     "  echo \"canceling $stage\" >&2\n"
     "  printf '{\"key\":\"%s\"}' \"$(json \"$key\")\" > \"$work/body\"\n"
     "  ask POST \"/stages/$stage/cancel\" -H 'Prefer: wait=5' --data-binary \"@$work/body\"\n"
     "  exit 3\n"
     "}\n"
-    "trap stop INT TERM HUP\n"
-    "\n";
+    "\n"
+    "follow() {\n";
 
 static const char part_two[] =
-    "printf "
+    "  printf "
     "'{\"key\":\"%s\",\"parameters\":{%s},\"caller\":{\"user\":\"%s\",\"pipeline\":\"%s\",\"execution\":\"%s\"}}' \\\n"
-    "  \"$(json \"$key\")\" \"$parameters\" \"$(json \"$user\")\" \"$(json \"$pipeline\")\" \"$(json \"$execution\")\" "
+    "    \"$(json \"$key\")\" \"$parameters\" \"$(json \"$user\")\" \"$(json \"$pipeline\")\" \"$(json "
+    "\"$execution\")\" "
     "> \"$work/body\"\n"
-    "ask POST \"/stages/$stage\" --data-binary \"@$work/body\" || exit 4\n"
-    "case $code in 200 | 202) ;; *) cat \"$work/answer\" >&2; exit 2 ;; esac\n"
-    "id=$(member id) shown=\n"
-    "while :; do\n"
-    "  cp \"$work/answer\" \"$report\"\n"
-    "  status=$(member status) progress=$(member progress)\n"
-    "  [ \"$progress\" = \"$shown\" ] || printf '%s %s\\n' \"$status\" \"$progress\"\n"
-    "  shown=$progress\n"
-    "  case $status in RUNNING | NOT_STARTED) ;; *) break ;; esac\n"
-    "  ask GET \"/runs/$id\" -H 'Prefer: wait=30' || exit 4\n"
-    "  [ \"$code\" = 200 ] || { cat \"$work/answer\" >&2; exit 4; }\n"
-    "done\n";
+    "  ask POST \"/stages/$stage\" --data-binary \"@$work/body\" || exit 4\n"
+    "  case $code in 200 | 202) ;; *) cat \"$work/answer\" >&2; exit 2 ;; esac\n"
+    "  id=$(member id) shown=\n"
+    "  while :; do\n"
+    "    cp \"$work/answer\" \"$report\"\n"
+    "    status=$(member status) progress=$(member progress)\n"
+    "    [ \"$progress\" = \"$shown\" ] || printf '%s %s\\n' \"$status\" \"$progress\"\n"
+    "    shown=$progress\n"
+    "    case $status in RUNNING | NOT_STARTED) ;; *) break ;; esac\n"
+    "    ask GET \"/runs/$id\" -H 'Prefer: wait=30' || exit 4\n"
+    "    [ \"$code\" = 200 ] || { cat \"$work/answer\" >&2; exit 4; }\n"
+    "  done\n";
 
-static const char part_three[] = "case $status in SUCCEEDED) exit 0 ;; CANCELED) exit 3 ;; *) exit 1 ;; esac\n";
+static const char part_three[] = "  case $status in SUCCEEDED) exit 0 ;; CANCELED) exit 3 ;; *) exit 1 ;; esac\n"
+                                 "}\n"
+                                 "\n"
+                                 "# This shell does nothing but wait, so that it hears of a signal at once.\n"
+                                 "trap stop INT TERM HUP\n"
+                                 "follow &\n"
+                                 "wait $!\n"
+                                 "exit $?\n";
 
 static const char *bare_variable(struct arena *arena, const char *name) {
     char *made = arena_printf(arena, "P_%s", name);
@@ -126,7 +135,7 @@ void ci_script_write(struct arena *arena, struct buf *out, const struct ci_scrip
              script->pipeline ? script->pipeline : "", script->execution ? script->execution : "");
     buf_adds(out, part_one);
     for (size_t i = 0; i < stage->param_count; i++)
-        buf_addf(out, "add %s \"${%s:-}\"\n", stage->params[i].name, ci_script_variable(arena, stage, i));
+        buf_addf(out, "  add %s \"${%s:-}\"\n", stage->params[i].name, ci_script_variable(arena, stage, i));
     buf_adds(out, part_two);
     if (script->finish) buf_adds(out, script->finish);
     buf_adds(out, part_three);

@@ -168,13 +168,14 @@ static const char *detail_of(const struct client_answer *answer) {
 
 static void tell_token(struct door *door, const char *as, bool open) {
     struct doctor *d = door->d;
-    if (!open) findings_add(&d->findings, FINDINGS_OK, "token", NULL, "accepted as \"%s\"", as ? as : "?");
+    if (!open)
+        findings_add(&d->findings, FINDINGS_OK, "token", NULL, "%s accepts it, as \"%s\"", door->url, as ? as : "?");
     else if (is_on_this_machine(door->url))
-        findings_add(&d->findings, FINDINGS_OK, "token", NULL, "none is asked for, on this machine");
+        findings_add(&d->findings, FINDINGS_OK, "token", NULL, "%s asks for none, on this machine", door->url);
     else
         findings_add(&d->findings, FINDINGS_WARNING, "token",
                      "name who may in a callers file: docs/operations.md#callers",
-                     "none is asked for: whoever can connect may start every stage");
+                     "%s asks for none: whoever can connect may start every stage", door->url);
 }
 
 /* False: nothing else may be asked. */
@@ -191,7 +192,7 @@ static bool check_token(struct door *door) {
         findings_add(
             &d->findings, FINDINGS_FAILED, "token",
             "set STAGEDOOR_TOKEN, or STAGEDOOR_TOKEN_FILE to a file with it; its SHA-256 stands in callers.conf",
-            "refused (%d): %s", answer.code, detail_of(&answer));
+            "%s refuses it (%d): %s", door->url, answer.code, detail_of(&answer));
         return false;
     }
     doctor_probe(d, door->url, "/stages", true, &stranger);
@@ -359,7 +360,7 @@ static void check_self_test(struct door *door) {
     if (!may_self_test(door) || !try_cancel(door, &ms) || !try_success(door)) return;
     findings_add(&door->d->findings, ms > START_SLOW_MS ? FINDINGS_WARNING : FINDINGS_OK, "self-test",
                  ms > START_SLOW_MS ? "a slow disk, or something slow on the way" : NULL,
-                 "started in %lld ms, seen, canceled; another came to its end", (long long)ms);
+                 "started at %s in %lld ms, seen, canceled; another came to its end", door->url, (long long)ms);
 }
 
 void doctor_ask(struct doctor *doctor, const char *url) {

@@ -162,10 +162,6 @@ static void check_expiry(struct doctor *d, const struct probe_result *seen) {
                      seen->issuer, (long long)days);
 }
 
-static bool is_time(const char *error) {
-    return strstr(error, "expired") || strstr(error, "not yet valid");
-}
-
 /* orca's own: `webhook.trust` adds authorities to those of the JVM. */
 static void suggest_trust(struct doctor *d) {
     struct json *trust = json_new_object(d->arena);
@@ -178,7 +174,11 @@ static void tell_untrusted(struct doctor *d, const char *url, const struct probe
     struct probe_result seen;
     doctor_probe(d, url, "/health", true, &seen);
     check_names(d, &seen);
-    if (is_time(first->error)) check_expiry(d, &seen);
+    if (seen.expires_ms && seen.expires_ms < clock_wall_ms()) check_expiry(d, &seen);
+    else if (strstr(first->error, "not yet valid") || strstr(first->error, "expired"))
+        findings_add(&d->findings, FINDINGS_FAILED, "tls",
+                     "renew it, or set the clock: one of the chain is out of its time", "%s: %s, issued by %s",
+                     first->error, seen.subject, seen.issuer);
     else if (strstr(first->error, "subject name"))
         findings_add(&d->findings, FINDINGS_FAILED, "tls", "have it issued for the name that public_url has",
                      "%s; it is for %s", first->error, seen.names ? seen.names : seen.subject);
@@ -244,6 +244,10 @@ static bool check_connection(struct doctor *d, const char *url, const struct url
     struct probe_result seen;
     doctor_probe(d, url, "/health", false, &seen);
     if (!seen.answered && seen.untrusted) tell_untrusted(d, url, &seen);
+    else if (!seen.answered && d->settings && d->settings->tls_client_ca[0])
+        findings_add(&d->findings, FINDINGS_WARNING, "public",
+                     "webhook.identity in orca.yml names it; doctor has none to show, and looks no further",
+                     "%s asks for a client certificate", url);
     else if (!seen.answered)
         findings_add(&d->findings, FINDINGS_FAILED, "public",
                      "orca fails a stage at once when it is refused or not secured",

@@ -187,7 +187,7 @@ static bool write_github(struct ci *c) {
                                      .user = "${GITHUB_ACTOR:-}",
                                      .pipeline = "${GITHUB_WORKFLOW:-}",
                                      .execution = "${GITHUB_RUN_ID:-}",
-                                     .finish = "[ -z \"${GITHUB_OUTPUT:-}\" ] || "
+                                     .finish = "  [ -z \"${GITHUB_OUTPUT:-}\" ] || "
                                                "printf 'report=%s\\n' \"$(cat \"$report\")\" >> \"$GITHUB_OUTPUT\"\n"};
     json_set(step, "run", script_of(c, script, "", ""));
     add_comments(c, "#", "github", "GitHub Actions",
@@ -325,8 +325,8 @@ static bool write_tekton(struct ci *c) {
     push_variables(c, env, "$(params.", ")");
     const struct ci_script shell = {.key = "$STAGEDOOR_KEY",
                                     .pipeline = "${STAGEDOOR_PIPELINE:-}",
-                                    .finish = "printf '%s' \"$id\" > \"$STAGEDOOR_RUN\"\n"
-                                              "printf '%s' \"$status\" > \"$STAGEDOOR_STATUS\"\n"};
+                                    .finish = "  printf '%s' \"$id\" > \"$STAGEDOOR_RUN\"\n"
+                                              "  printf '%s' \"$status\" > \"$STAGEDOOR_STATUS\"\n"};
     json_set(step, "script", script_of(c, shell, "#!/bin/sh\n", ""));
     add_comments(c, "#", "tekton", "Tekton",
                  "The Kubernetes secret \"stagedoor\" has a caller's token under \"token\". Results: run, its id, and "

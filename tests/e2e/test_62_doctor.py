@@ -2,6 +2,7 @@
 would, and the stage that it tries; seen from outside: lines, JSON, exit status, what the gateway has run."""
 
 import email.utils
+import hashlib
 import http.server
 import json
 import threading
@@ -23,8 +24,6 @@ CALLERS = [
 
 
 def callers():
-    import hashlib
-
     tokens = [TOKEN, TEAM_TOKEN, "a-token-of-nobody-who-sees"]
     return [{**one, "token_sha256": hashlib.sha256(t.encode()).hexdigest()} for one, t in zip(CALLERS, tokens)]
 
@@ -132,6 +131,10 @@ def test_no_self_test_where_a_certificate_is_asked_for(gateway, tmp_path):
     gw.wait_log(event="started")
     checks = found(at(gw, "--json"), 0)
     assert statuses(checks, "gateway") == ["warning"]
+    gw.options["public_url"] = f"https://localhost:{gw.port}"
+    gw.write_config()
+    checks = found(at(gw, "orca", "--json", "--ca", authority.certificate), 1)
+    assert [one for one in checks["public"] if one[0] == "warning" and "client certificate" in one[1]], checks
 
 
 # ---- on the gateway's machine ----
@@ -225,7 +228,7 @@ def guarded(gateway, upstream):
 
 def test_token_that_may_do_everything(guarded):
     checks = found(doctor("--json", "--url", guarded.url, env={"STAGEDOOR_TOKEN": TOKEN}), 0)
-    assert checks["token"] == [("ok", 'accepted as "orca"', None)]
+    assert checks["token"] == [("ok", f'{guarded.url} accepts it, as "orca"', None)]
     assert checks["rights"][0][1] == "2 stages may be started" and statuses(checks, "self-test") == ["ok"]
     assert "config" not in checks and "store" not in checks, "nobody is asked about files that may be elsewhere"
 

@@ -2,6 +2,7 @@
 reads it, its script is taken out and really run, by several shells, against a gateway; seen from outside: exit status,
 output, what the gateway and its upstream got."""
 
+import hashlib
 import json
 import os
 import pathlib
@@ -235,9 +236,10 @@ def test_job_that_is_canceled_cancels_its_run(gw, upstream, tmp_path, jobs, kind
     began = time.monotonic()
     assert job.end() == 3, job.output()
     assert time.monotonic() - began < 20, "at once, and not when curl has come back"
-    assert upstream.count("DELETE", "/jobs/1") == 1
-    (run,) = gw.client().get("/runs").json()["runs"]
-    assert run["status"] == "CANCELED"
+    upstream.wait_for(1, "DELETE", "/jobs/1")
+    client = gw.client()
+    (run,) = client.get("/runs").json()["runs"]
+    assert client.wait_end(run["id"])["status"] == "CANCELED" and upstream.count("DELETE") == 1
 
 
 def test_gitlab_cancels_behind_its_script(gw, upstream, tmp_path, jobs):
@@ -295,8 +297,6 @@ def test_rerun_is_a_new_run_and_a_second_look_is_not(gw, upstream, tmp_path, job
 
 @pytest.mark.parametrize("shell", ["dash", "sh -ex"])
 def test_token_is_shown_to_the_gateway_and_to_nobody_else(gateway, upstream, tmp_path, jobs, shell):
-    import hashlib
-
     callers = [{"name": "ci", "token_sha256": hashlib.sha256(TOKEN.encode()).hexdigest(), "start": ["*"]}]
     gw = gateway(stages={"job": job_stage(upstream.url)}, callers=callers)
     held = Jobs(upstream, hold=True)
@@ -337,7 +337,7 @@ def test_secret_and_odd_parameters(gateway, upstream, tmp_path, jobs):
         written = exported(gw, kind, "odd")
         assert "${{ secrets.X }}" not in written and "{{workflow.name}} $" not in written
         script, env = READ[kind](written, {})
-        names = re.findall(r'^add ([\w-]+) "\$\{(\w+):-\}"$', script, re.M)
+        names = re.findall(r'^  add ([\w-]+) "\$\{(\w+):-\}"$', script, re.M)
         assert dict(names) == {"pin": "P_pin", "a-b": "P_a_b", "a_b": "P_a_b_3", "pick": "P_pick", "flag": "P_flag", "note": "P_note"}
         values = {"P_pin": "12\"34", "P_a_b": "dash", "P_a_b_3": "line", "P_pick": "it's"}
         job = jobs(tmp_path / kind, kind, written, env=values)
