@@ -510,7 +510,8 @@ static void again(struct move *m, const struct verdict *verdict, struct arena *s
     const char *why, *what = verdict->message ? verdict->message : "no verdict";
     int64_t delay_ms = move_retry_step_ms(m, verdict->retry_after_ms, scratch, &why);
     if (delay_ms < 0) {
-        move_fail(m, verdict->reason, move_and_why(scratch, what, why));
+        if (m->run->cancel_wanted) run_cancel_instead(m); /* the cancel call needs what was looked for */
+        else move_fail(m, verdict->reason, move_and_why(scratch, what, why));
         return;
     }
     m->orders->store |= !step->call.idempotent; /* or a restart would find it in doubt */
