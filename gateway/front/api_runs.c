@@ -120,6 +120,15 @@ static struct text latin1_to_utf8(struct arena *arena, struct text body) {
     return text;
 }
 
+static bool holds_expression(const char *s) {
+    return s && strstr(s, "${");
+}
+
+#define EXPRESSION_CAUSE                                                                                             \
+    "holds \"${\": an expression that orca could not evaluate, and sent as it stands. A name in it may be wrong or " \
+    "null; in "                                                                                                      \
+    "orca.yml a \":\" inside the braces is taken by Spring as the beginning of a default value"
+
 /* The body as an object; an empty one is an object without members. NULL once the call has been answered. */
 static const struct json *object_of(struct api_call *call) {
     struct exchange *exchange = call->exchange;
@@ -138,18 +147,15 @@ static const struct json *object_of(struct api_call *call) {
         fault_set(&fault, FAULT_SYNTAX, NULL,
                   "the body has to be a JSON object, as in {\"parameters\": {…}}, and is of type %s",
                   json_kind_word(json_kind(value)));
-    api_problem(call, 400, fault_word(fault.kind), fault.what, NULL);
+    /* orca leaves a whole text as it is when one expression in it fails, so the first "${" says nothing about which. */
+    bool unevaluated = !value && text_holds(body, "${");
+    if (unevaluated)
+        fault_set(&fault, FAULT_INVALID, NULL,
+                  "the body is not JSON, since it " EXPRESSION_CAUSE
+                  ". One that fails is enough, and a parameter may hold it");
+    api_problem(call, unevaluated ? 422 : 400, fault_word(fault.kind), fault.what, NULL);
     return NULL;
 }
-
-static bool holds_expression(const char *s) {
-    return s && strstr(s, "${");
-}
-
-#define EXPRESSION_CAUSE                                                                                             \
-    "holds \"${\": an expression that orca could not evaluate, and sent as it stands. A name in it may be wrong or " \
-    "null; in "                                                                                                      \
-    "orca.yml a \":\" inside the braces is taken by Spring as the beginning of a default value"
 
 static const char *clip_key(struct arena *arena, const char *key) { /* "abc" in quotes, as the IETF's draft writes it */
     size_t n = strlen(key);

@@ -195,6 +195,16 @@ def test_expression_left_in_the_body(gw, upstream):
     assert upstream.count() == 0
 
 
+def test_whole_body_that_orca_did_not_evaluate(gw, upstream):
+    """One expression that throws leaves all of the payload as it is, which is no JSON any more."""
+    payload = '{"key": "${execution[\'id\']}", "parameters": ${#toJson(parameterValues)}}'
+    with pytest.raises(Terminal) as caught:
+        Orca(gw.client(), "job", payload=payload).create()
+    assert "422" in str(caught.value) and "orca could not evaluate" in str(caught.value)
+    assert "${" not in str(caught.value), "orca would evaluate it"
+    assert upstream.count() == 0
+
+
 def test_expression_in_what_the_upstream_answers(gw, upstream):
     script_job(upstream, {"state": "${exec('x')}", "percent": "${1+1}"}, {"state": "done", "result": {"${a}": ["${b}"]}})
     orca = Orca(gw.client(), "job")
