@@ -63,7 +63,7 @@ BENCHES := $(sort $(wildcard tests/bench/*.c))
 BENCH_BINARIES = $(BENCHES:tests/bench/%.c=$(BUILD)/bench/%)
 FORMATTED := $(sort $(wildcard gateway/*.c gateway/*/*.[ch] tests/*/*.[ch]))
 
-.PHONY: all help deps docs run test test-orca lint unit schema differential fuzz-replay e2e bench fuzz crash soak format install clean FORCE
+.PHONY: bench-deps bench-run all help deps docs run test test-orca lint unit schema differential fuzz-replay e2e bench fuzz crash soak format install clean FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -154,11 +154,22 @@ lint: $(OUT)/libgateway.a $(OUT)/obj/gateway/main.o
 format:
 	@clang-format -i $(FORMATTED)
 
+$(BUILD)/bench/bench_postgres: CPPFLAGS += $(shell pkg-config --silence-errors --cflags libpq)
+$(BUILD)/bench/bench_postgres: LIBS += -lpq
+
 $(BUILD)/bench/%: tests/bench/%.c $(OUT)/libgateway.a
 	@mkdir -p $(@D)
 	$(call say,BENCH,$@)$(CC) $(CPPFLAGS) $(CFLAGS) $(WARNINGS) -Wno-missing-prototypes $(LDFLAGS) -o $@ $< $(OUT)/libgateway.a $(LIBS)
 
-bench: $(OUT)/stagedoor $(BENCH_BINARIES)
+# What a user would pick instead; npm comes with some packages of Node.js and apart from others.
+bench-deps: deps
+	@packaging/install-deps deps-bench.txt
+	@command -v npm >/dev/null || packaging/install-deps deps-bench-npm.txt
+
+bench: bench-deps
+	@$(MAKE) --no-print-directory bench-run
+
+bench-run: $(OUT)/stagedoor $(BENCH_BINARIES)
 	@STAGEDOOR=$(abspath $(OUT)/stagedoor) tests/bench/run
 
 crash: $(OUT)/stagedoor

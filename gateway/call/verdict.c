@@ -49,11 +49,19 @@ static void judge_refusal(struct arena *arena, const struct stage_step *step, co
 }
 
 /* The reply at hand becomes what templates call body, headers and code. */
-static void put_reply(struct arena *arena, const struct reply *reply, const struct json *body,
-                      const struct json **roots) {
+static void put_reply(struct arena *arena, const struct stage_rules *rules, const struct reply *reply,
+                      const struct json *body, const struct verdict_scope *scope) {
+    const struct json **roots = scope->roots;
     roots[ROOT_BODY] = body;
     roots[ROOT_HEADERS] = reply_headers(arena, reply);
     roots[ROOT_CODE] = json_new_int(arena, reply->code);
+    if (!rules->output_count) return;
+    struct json *step = json_new_object(arena);
+    json_set(step, "body", body);
+    json_set(step, "headers", roots[ROOT_HEADERS]);
+    json_set(step, "code", roots[ROOT_CODE]);
+    roots[scope->step_root] = step;
+    verdict_put_outputs(arena, rules, roots);
 }
 
 void verdict_judge(struct arena *arena, const struct stage_step *step, const struct reply *reply,
@@ -69,7 +77,7 @@ void verdict_judge(struct arena *arena, const struct stage_step *step, const str
         ret_verdict->rule = "expect";
     } else {
         const struct json *body = expected || rules->use_roots ? reply_body(arena, reply, &is_json) : NULL;
-        if (rules->use_roots && scope->roots) put_reply(arena, reply, body, scope->roots);
+        if (rules->use_roots && scope->roots) put_reply(arena, rules, reply, body, scope);
         if (expected) verdict_judge_body(arena, rules, body, scope->roots, ret_verdict);
         else judge_refusal(arena, step, reply, body, scope, &policy, ret_verdict);
     }

@@ -64,6 +64,7 @@ struct verdict_scope {
     /* What rules may speak of, by root index, as run_roots makes it; the reply's own body, headers and code are put in
      * by verdict_judge. May be NULL where the rules do not say use_roots. */
     const struct json **roots;
+    size_t step_root;   /* … of the step itself, by which its outputs may name it */
     int64_t now_ms;     /* wall */
     int64_t elapsed_ms; /* since the step began */
 };
@@ -81,6 +82,10 @@ void verdict_judge(struct arena *arena, const struct stage_step *step, const str
  * no list names, and a condition over what is not there mean nothing: the step goes on. In `arena`. */
 void verdict_judge_body(struct arena *arena, const struct stage_rules *rules, const struct json *body,
                         const struct json *const *roots, struct verdict *ret_verdict);
+
+/* Puts what rules call `outputs` behind the body, headers and code that are in `roots` already. verdict_judge does so
+ * itself. In `arena`. */
+void verdict_put_outputs(struct arena *arena, const struct stage_rules *rules, const struct json **roots);
 
 /* What the reply says went wrong, by `error`; NULL: nothing. In `arena`. */
 const char *verdict_error(struct arena *arena, const struct stage_rules *rules, const struct json *body,

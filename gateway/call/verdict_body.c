@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "call/outputs.h"
 #include "call/verdict.h"
 
 #define WORD_MAX (1 << 20) /* bytes; of what a report shows, less is told */
@@ -34,6 +35,11 @@ static const char *json_word(struct arena *arena, const struct json *value) {
 
 static bool is_number(const struct json *value) {
     return json_kind(value) == JSON_INT || json_kind(value) == JSON_REAL;
+}
+
+/* Argo Workflows says so of what it has not looked at yet. */
+static bool is_empty(const struct json *value) {
+    return json_kind(value) == JSON_STRING && json_text(value).len == 0;
 }
 
 /* A status word as text: numbers and booleans are words too. NULL where there is none. */
@@ -177,6 +183,7 @@ static const char *why_no_word(const struct judging *j) {
     if (json_kind(j->body) == JSON_STRING) return arena_printf(j->arena, "the reply is not JSON, and has no %s", path);
     if (!j->value) return arena_printf(j->arena, "the reply has no %s", path);
     if (json_kind(j->value) == JSON_NULL) return NULL;
+    if (is_empty(j->value)) return arena_printf(j->arena, "%s is empty", path);
     return arena_printf(j->arena, "%s is an %s", path, json_kind_word(json_kind(j->value)));
 }
 
@@ -257,12 +264,16 @@ static void judge_unknown(struct judging *j) {
     }
 }
 
+void verdict_put_outputs(struct arena *arena, const struct stage_rules *rules, const struct json **roots) {
+    if (rules->output_count) roots[ROOT_OUTPUTS] = outputs_make(arena, rules->outputs, rules->output_count, roots);
+}
+
 void verdict_judge_body(struct arena *arena, const struct stage_rules *rules, const struct json *body,
                         const struct json *const *roots, struct verdict *ret_verdict) {
     *ret_verdict = (struct verdict){.kind = VERDICT_RUNNING, .percent = -1, .retry_after_ms = -1};
     struct judging j = {.arena = arena, .rules = rules, .body = body, .roots = roots, .verdict = ret_verdict};
     if (rules->value) j.value = jsonpath_first(rules->value, body, arena);
-    ret_verdict->word = word_of(arena, j.value);
+    ret_verdict->word = is_empty(j.value) ? NULL : word_of(arena, j.value);
     if (j.value && json_kind(j.value) == JSON_NULL && names_null(rules)) ret_verdict->word = "null";
     note_progress(&j);
     if (judge_error(&j)) return;

@@ -4,7 +4,11 @@
 
 #include <stdbool.h>
 
+#include "base/mem.h"
 #include "cli/local.h"
+#include "lang/json.h"
+#include "lang/url.h"
+#include "orca/url_rules.h"
 
 struct export_options {
     struct local_options local;
@@ -12,7 +16,21 @@ struct export_options {
     bool before_2026_1, generic, no_token, json;
 };
 
-/* Gives the exit status. */
+/* What --check holds a file against. */
+struct export_expected {
+    struct arena *arena;
+    const char *file;
+    const struct json *entries; /* of orca/preconfigured */
+    const char *base_url;
+    struct url url; /* the same, taken apart */
+    struct url_rules_host host;
+    bool (*wanted)(void *arg, const char *stage); /* see orca/compare.h */
+    void *arg;
+    bool json;
+};
+
+/* Give the exit status. */
 int export_orca(const struct export_options *given);
+int export_check(const struct export_expected *expected);
 
 #endif

@@ -32,6 +32,8 @@ struct export {
     struct settings settings;
     struct catalog *catalog; /* NULL: the generic entry */
     struct preconfigured_form form;
+    struct url url; /* of the form, taken apart */
+    struct url_rules_host host;
     const struct json *needed; /* restrictions */
     struct json *entries;
     bool from_environment; /* orca's token */
@@ -54,10 +56,9 @@ static struct url_rules_host host_of(struct arena *arena, const struct url *url)
  * orca against its users. */
 static bool find_needed(struct export *e, struct fault *fault) {
     struct url_rules_breach breaches[URL_RULES_BREACHES_MAX];
-    struct url url;
-    if (!url_parse(text_of(e->form.base_url), &url, fault)) return false;
-    struct url_rules_host host = host_of(e->arena, &url);
-    size_t count = url_rules_check(e->arena, &url_rules_presets, &url, &host, breaches);
+    if (!url_parse(text_of(e->form.base_url), &e->url, fault)) return false;
+    e->host = host_of(e->arena, &e->url);
+    size_t count = url_rules_check(e->arena, &url_rules_presets, &e->url, &e->host, breaches);
     struct json *needed = json_new_object(e->arena);
     for (size_t i = 0; i < count; i++)
         if (breaches[i].setting) json_set(needed, breaches[i].setting, breaches[i].value);
@@ -78,9 +79,14 @@ static bool find_url(struct export *e, struct fault *fault) {
     return fault_set(fault, FAULT_INVALID, "public_url", "\"%s\" is not a URL that paths can be put behind", url);
 }
 
-static bool name_check(const char *name) {
-    if (!isalpha((unsigned char)name[0]) && name[0] != '_') return false;
+static bool is_name(const char *name) {
     return name[strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-")] == 0;
+}
+
+static bool check_prefix(const char *prefix, struct fault *fault) {
+    if (is_name(prefix) && strlen(prefix) <= STAGE_NAME_MAX) return true;
+    return fault_set(fault, FAULT_INVALID, "--type-prefix", "it has letters, digits, - _ and ., at most %d",
+                     STAGE_NAME_MAX);
 }
 
 static bool read_token(struct export *e, const char *file, struct fault *fault) {
@@ -91,6 +97,8 @@ static bool read_token(struct export *e, const char *file, struct fault *fault) 
     for (size_t i = 0; ok && i < token.len; i++)
         if (token.at[i] <= ' ' || token.at[i] > '~')
             ok = fault_set(fault, FAULT_INVALID, file, "a token has neither blanks nor control characters");
+    if (ok && text_holds(token, "${"))
+        ok = fault_set(fault, FAULT_INVALID, file, "the token holds \"${\", which Spring would replace");
     if (ok && token.len == 0) ok = fault_set(fault, FAULT_INVALID, file, "the token is empty");
     if (ok) e->form.authorization = arena_printf(e->arena, "Bearer %.*s", TEXT_ARG(token));
     buf_fini(&bytes);
@@ -104,7 +112,7 @@ static bool find_token(struct export *e, struct fault *fault) {
     bool asked = given->token_env || given->token_file;
     if (given->token_file) return read_token(e, given->token_file, fault);
     if (given->no_token || (!asked && !e->settings.callers[0])) return true;
-    if (!name_check(name))
+    if (!is_name(name) || !name[0] || isdigit((unsigned char)name[0]))
         return fault_set(fault, FAULT_INVALID, "--token-env", "\"%s\" is not the name of a variable", name);
     e->form.authorization = arena_printf(e->arena, "Bearer ${%s}", name);
     e->from_environment = true;
@@ -198,8 +206,9 @@ static int collect(struct export *e) {
     for (size_t i = 0; i < e->catalog->count; i++)
         if (!e->catalog->entries[i].built_in && selected(e, e->catalog->entries[i].name))
             ok = add_entry(e, &e->catalog->entries[i]) && ok;
-    if (ok && !json_size(e->entries)) screen_say("export", "there is no stage to export in %s", e->settings.stages);
-    return ok && json_size(e->entries) ? EXIT_DONE : EXIT_FAILED;
+    if (!ok || json_size(e->entries) || e->given->check) return ok ? EXIT_DONE : EXIT_FAILED;
+    screen_say("export", "there is no stage to export in %s", e->settings.stages);
+    return EXIT_FAILED;
 }
 
 /* ---- writing ---- */
@@ -243,15 +252,33 @@ static int print(struct export *e) {
 
 /* ---- the command ---- */
 
+static bool wanted(void *arg, const char *stage) {
+    return selected(arg, stage);
+}
+
+static int check(struct export *e) {
+    struct export_expected expected = {.arena = e->arena,
+                                       .file = e->given->check,
+                                       .entries = e->entries,
+                                       .base_url = e->form.base_url,
+                                       .url = e->url,
+                                       .host = e->host,
+                                       .wanted = e->given->generic ? NULL : wanted,
+                                       .arg = e,
+                                       .json = e->given->json};
+    return export_check(&expected);
+}
+
 static int run(struct export *e) {
     struct fault fault;
     if (!local_settings(e->arena, "export", &e->given->local, &e->settings)) return EXIT_USAGE;
-    if (!find_url(e, &fault) || !find_token(e, &fault)) {
+    if (!check_prefix(e->form.type_prefix, &fault) || !find_url(e, &fault) || !find_token(e, &fault)) {
         screen_fault("export", &fault);
         return EXIT_USAGE;
     }
     int status = collect(e);
-    return status == EXIT_DONE ? print(e) : status;
+    if (status != EXIT_DONE) return status;
+    return e->given->check ? check(e) : print(e);
 }
 
 int export_orca(const struct export_options *given) {

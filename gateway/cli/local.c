@@ -7,9 +7,8 @@
 #include <unistd.h>
 
 #include "back/secrets.h"
-#include "base/text.h"
+#include "cli/reach.h"
 #include "cli/screen.h"
-#include "front/listen_socket.h"
 
 bool local_settings(struct arena *arena, const char *command, const struct local_options *given,
                     struct settings *ret_settings) {
@@ -34,21 +33,10 @@ bool local_settings(struct arena *arena, const char *command, const struct local
     return ok;
 }
 
-/* As `serve` would find it: see there. */
-static bool can_be_called_back(const struct settings *settings) {
-    bool can = settings->public_url[0];
-    struct buf url;
-    buf_init(&url, 1024);
-    for (size_t i = 0; i < settings->listen.count; i++)
-        can = can || listen_address_url(text_of(settings->listen.items[i]), &url);
-    buf_fini(&url);
-    return can;
-}
-
 bool local_context(const struct settings *settings, const struct local_options *given,
                    struct stage_context *ret_context, struct fault *fault) {
     *ret_context = (struct stage_context){.templates = settings->templates,
-                                          .no_callbacks = !can_be_called_back(settings)};
+                                          .no_callbacks = !reach_from_upstreams(settings)};
     if (given->any_secret) return true;
     ret_context->secret_known = secrets_known;
     return secrets_load(settings->secrets[0] ? settings->secrets : NULL, fault);

@@ -19,6 +19,7 @@
 #include "base/log.h"
 #include "cli/command.h"
 #include "cli/inherit.h"
+#include "cli/reach.h"
 #include "cli/supervisor.h"
 #include "cli/upgrade.h"
 #include "cli/watchdir.h"
@@ -89,28 +90,6 @@ static bool load_settings(struct arena *arena, const struct settings_input *inpu
     size_t n = strlen(ret_settings->public_url);
     if (n && ret_settings->public_url[n - 1] == '/')
         ret_settings->public_url = arena_strndup(arena, ret_settings->public_url, n - 1);
-    return true;
-}
-
-/* Whoever can connect may start everything: that is fine on this machine, and nowhere else unless somebody said so. */
-static bool check_exposure(const struct settings *settings, struct fault *fault) {
-    bool tls = false;
-    for (size_t i = 0; i < settings->listen.count; i++) {
-        struct listen_address address;
-        if (!listen_address_parse(text_of(settings->listen.items[i]), &address, fault)) return false;
-        tls = tls || address.tls;
-        if (address.tls && !settings->tls_certificate[0])
-            return fault_set(fault, FAULT_INVALID, settings->listen.items[i], "a tls: address needs tls_certificate");
-        bool shown = address.tls && settings->tls_client_ca[0]; /* a certificate, by each client of this address */
-        if (!address.loopback && !settings->callers[0] && !settings->open && !shown)
-            return fault_set(
-                fault, FAULT_INVALID, settings->listen.items[i],
-                "this address can be reached from other machines, and anybody who does could start every stage: "
-                "name who may in a callers file (callers = \"callers.conf\"), or set open = true");
-    }
-    if (settings->tls_certificate[0] && !tls)
-        return fault_set(fault, FAULT_INVALID, "tls_certificate",
-                         "there is a certificate, but no address that uses it: write it as tls:ADDRESS in listen");
     return true;
 }
 
@@ -300,7 +279,7 @@ static bool check_taken(const struct server *server, const struct settings *next
     struct settings taken = *next;
     struct fault fault;
     settings_keep_fixed(server->settings, &taken);
-    if (check_exposure(&taken, &fault)) return true;
+    if (reach_check(&taken, &fault)) return true;
     faults_add(faults, &fault);
     return false;
 }
@@ -535,7 +514,7 @@ static bool start(struct server *server, struct fault *fault) {
     const struct settings *settings = server->settings;
     struct faults faults;
     block_signals(server); /* before the first thread, the log's */
-    if (!check_exposure(settings, fault) || !begin_log(settings, fault)) return false;
+    if (!reach_check(settings, fault) || !begin_log(settings, fault)) return false;
     raise_descriptors();
     upstream_global_init();
     server->loop = loop_new(UINT16_MAX);

@@ -16,9 +16,6 @@
 
 #define TEXT_MAX (4 * 1024 * 1024)
 
-/* Stays the same while orca sends again, and is another one after a restart of the stage by hand. */
-#define RUN_KEY "${execution['id']}:${#currentStage().id}:${#currentStage().startTime}"
-
 static const char *const properties[] = {"url",
                                          "customHeaders",
                                          "method",
@@ -175,7 +172,7 @@ static void set_headers(struct arena *arena, struct json *entry, const struct pr
     struct json *headers = json_new_object(arena);
     json_set(headers, "Content-Type", list_of(arena, "application/json")); /* without it orca sends Latin-1 */
     json_set(headers, "Accept", list_of(arena, "application/json"));
-    json_set(headers, "Idempotency-Key", list_of(arena, RUN_KEY));
+    json_set(headers, "Idempotency-Key", list_of(arena, PRECONFIGURED_KEY));
     json_set(entry, "customHeaders", headers);
     if (!form->authorization) return;
     struct json *hidden = form->before_2026_1 ? headers : json_new_object(arena);
@@ -186,7 +183,7 @@ static void set_headers(struct arena *arena, struct json *entry, const struct pr
 /* `first` and `parameters` are members' text. */
 static const char *payload_of(struct arena *arena, const char *first, const char *parameters) {
     return arena_printf(arena,
-                        "{%s\"key\": \"" RUN_KEY "\",\n"
+                        "{%s\"key\": \"" PRECONFIGURED_KEY "\",\n"
                         " \"user\": ${#toJson(trigger['user'])},\n"
                         " \"application\": ${#toJson(execution['application'])},\n"
                         " \"pipeline\": ${#toJson(execution['name'])},\n"
@@ -215,7 +212,7 @@ static void set_cancel(struct arena *arena, struct json *entry, const char *url,
     static const int passing[] = {408, 425, 429};
     set_string(arena, entry, "cancelEndpoint", url);
     set_string(arena, entry, "cancelMethod", "POST");
-    set_string(arena, entry, "cancelPayload", arena_printf(arena, "{%s\"key\": \"" RUN_KEY "\"}", first));
+    set_string(arena, entry, "cancelPayload", arena_printf(arena, "{%s\"key\": \"" PRECONFIGURED_KEY "\"}", first));
     json_set(entry, "waitBeforeMonitor", json_new_int(arena, 0)); /* a cancel during that time would not be sent */
     json_set(entry, "retryStatusCodes", codes_of(arena, passing, sizeof passing / sizeof *passing));
 }

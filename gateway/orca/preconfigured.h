@@ -13,6 +13,9 @@
 #include "lang/json.h"
 #include "stage/stage.h"
 
+/* Names a start: the same while orca sends again, and another after a restart of the stage by hand. */
+#define PRECONFIGURED_KEY "${execution['id']}:${#currentStage().id}:${#currentStage().startTime}"
+
 struct preconfigured_form {
     const char *base_url;      /* how orca reaches the gateway; without a slash at its end */
     const char *type_prefix;   /* in front of a stage's name: the type that pipelines use; "" */

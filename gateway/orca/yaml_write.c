@@ -54,10 +54,17 @@ static bool has_odd_breaks(struct text t) {
     return text_holds(t, "\xC2\x85") || text_holds(t, "\xE2\x80\xA8") || text_holds(t, "\xE2\x80\xA9");
 }
 
+/* A block that keeps several line ends has to say so, and would end the whole document by dots where it is the last. */
+static bool is_block(struct text t) {
+    if (t.len == 0 || !memchr(t.at, '\n', t.len)) return false;
+    return t.at[t.len - 1] != '\n' || (t.len > 1 && t.at[t.len - 2] != '\n');
+}
+
 static yaml_scalar_style_t style_of(struct text t, bool in_list) {
     if (goes_bare(t, in_list)) return YAML_PLAIN_SCALAR_STYLE;
-    if (has_odd_breaks(t)) return YAML_DOUBLE_QUOTED_SCALAR_STYLE;
-    return t.len && memchr(t.at, '\n', t.len) ? YAML_LITERAL_SCALAR_STYLE : YAML_SINGLE_QUOTED_SCALAR_STYLE;
+    if (is_block(t) && !has_odd_breaks(t)) return YAML_LITERAL_SCALAR_STYLE;
+    bool quoted_twice = has_odd_breaks(t) || (t.len && memchr(t.at, '\n', t.len));
+    return quoted_twice ? YAML_DOUBLE_QUOTED_SCALAR_STYLE : YAML_SINGLE_QUOTED_SCALAR_STYLE;
 }
 
 /* ---- events ---- */

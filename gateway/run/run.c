@@ -562,6 +562,7 @@ void move_judge(struct move *m, struct arena *scratch, struct verdict *ret_verdi
     if (step_of(run)->rules.use_roots) {
         run_roots(run, scratch, m->world->now_ms, NULL, roots);
         scope.roots = roots;
+        scope.step_root = ROOT_STEPS + run->step;
     }
     verdict_judge(scratch, step_of(run), m->event->reply, &scope, ret_verdict);
     if (verdict_settle(scratch, &step_of(run)->rules, m->world->now_ms, &m->run->steady, ret_verdict))

@@ -252,10 +252,6 @@ const char *run_idempotency_key(const struct run *run, struct arena *arena);
 void run_roots(const struct run *run, struct arena *arena, int64_t now_ms, const struct json *reply,
                const struct json *roots[RUN_ROOTS_MAX]);
 
-/* What an output's path (its first node; null where there is none) or expression gives. NULL with a fault. */
-const struct json *run_output_value(const struct stage_output *output, struct arena *arena,
-                                    const struct json *const *roots, struct fault *fault);
-
 /* The outputs that a deciding reply gives, as an object. An output that the reply has not is null. */
 const struct json *run_outputs_of(const struct run *run, struct arena *arena, const struct stage_output *outputs,
                                   size_t count, int64_t now_ms, const struct json *reply);

@@ -28,7 +28,10 @@ bool run_callback_known(const struct run *run, const struct run_callback *callba
 static void judge(const struct move *m, struct arena *scratch, const struct json *value, struct verdict *ret_verdict) {
     const struct json *roots[RUN_ROOTS_MAX];
     const struct stage_rules *rules = &callback_of(m->run)->rules;
-    if (rules->use_roots) run_roots(m->run, scratch, m->world->now_ms, value, roots);
+    if (rules->use_roots) {
+        run_roots(m->run, scratch, m->world->now_ms, value, roots);
+        verdict_put_outputs(scratch, rules, roots);
+    }
     verdict_judge_body(scratch, rules, json_gets(value, "body"), rules->use_roots ? roots : NULL, ret_verdict);
 }
 

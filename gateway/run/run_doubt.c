@@ -8,6 +8,7 @@
  */
 #include <string.h>
 
+#include "call/outputs.h"
 #include "call/pace.h"
 #include "run/run_move.h"
 
@@ -160,7 +161,7 @@ static void judge(struct move *m, struct arena *scratch) {
     bool is_json, early = m->world->now_ms - run->doubt_since_ms < probe->step.not_found_grace_ms;
     reply_body(scratch, reply, &is_json);
     run_roots(run, scratch, m->world->now_ms, reply_value(scratch, reply), roots);
-    const struct json *value = is_json ? run_output_value(&probe->found, scratch, roots, &fault) : NULL;
+    const struct json *value = is_json ? outputs_value(&probe->found, scratch, roots, &fault) : NULL;
     if (!is_json && !is_empty_answer(reply)) {
         unanswered(m, reply->body.len ? "the reply is not JSON" : "the reply is empty", -1);
     } else if (is_json && !value) {

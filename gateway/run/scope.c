@@ -1,4 +1,4 @@
-/* What the templates of a run may name, and the outputs that are made from it.
+/* What the templates of a run may name.
  *
  * The roots are put together anew for each rendering: most of them are values that the run holds anyway, and a run in
  * flight should hold no more than it has to. */
@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/digest.h"
+#include "call/outputs.h"
 #include "run/run.h"
 
 static const struct json *about_run(const struct run *run, struct arena *arena) {
@@ -68,31 +69,10 @@ const char *run_idempotency_key(const struct run *run, struct arena *arena) {
     return arena_printf(arena, "%.8s-%.4s-%.4s-%.4s-%.12s", hex, hex + 8, hex + 12, hex + 16, hex + 20);
 }
 
-const struct json *run_output_value(const struct stage_output *output, struct arena *arena,
-                                    const struct json *const *roots, struct fault *fault) {
-    struct jsonpath_nodes nodes;
-    if (!output->path) return template_value(output->expression, roots, arena, fault);
-    if (!jsonpath_find(output->path, roots[ROOT_BODY], arena, &nodes, fault)) return NULL;
-    return nodes.count ? nodes.items[0] : json_new_null(arena);
-}
-
-static const struct json *output_of(const struct stage_output *output, struct arena *arena,
-                                    const struct json *const *roots) {
-    if (!output->path) return template_value(output->expression, roots, arena, NULL);
-    if (jsonpath_singular(output->path)) return jsonpath_first(output->path, roots[ROOT_BODY], arena);
-    struct jsonpath_nodes nodes;
-    if (!jsonpath_find(output->path, roots[ROOT_BODY], arena, &nodes, NULL)) return NULL;
-    struct json *list = json_new_array(arena);
-    for (size_t i = 0; i < nodes.count; i++) json_push(list, nodes.items[i]);
-    return list;
-}
-
 const struct json *run_outputs_of(const struct run *run, struct arena *arena, const struct stage_output *outputs,
                                   size_t count, int64_t now_ms, const struct json *reply) {
-    struct json *made = json_new_object(arena);
-    if (count == 0) return made;
+    if (count == 0) return json_new_object(arena);
     const struct json *roots[RUN_ROOTS_MAX];
     run_roots(run, arena, now_ms, reply, roots);
-    for (size_t i = 0; i < count; i++) json_set(made, outputs[i].name, output_of(&outputs[i], arena, roots));
-    return made;
+    return outputs_make(arena, outputs, count, roots);
 }

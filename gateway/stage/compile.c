@@ -106,6 +106,16 @@ static bool check_outputs(struct compile *c, size_t step, const struct text *nam
     return check_member(c, arena_printf(c->arena, "%s.outputs", name), names[0], known, of->output_count, fault);
 }
 
+/* In the rules of a step: they are not compiled yet, but what they are called is known. */
+static bool check_own_outputs(struct compile *c, const struct text *names, size_t count, struct fault *fault) {
+    const struct conf *declared = c->scope.own_outputs;
+    if (!declared || declared->kind != CONF_GROUP || declared->count == 0)
+        return fault_set(fault, FAULT_UNDEFINED, NULL, "the step declares no outputs");
+    const char **known = arena_array_of(c->arena, const char *, declared->count);
+    for (size_t i = 0; i < declared->count; i++) known[i] = declared->items[i].name;
+    return count == 0 || check_member(c, "outputs", names[0], known, declared->count, fault);
+}
+
 static bool check_step(struct compile *c, const char *root, const struct text *names, size_t count,
                        struct fault *fault) {
     size_t step = 0;
@@ -139,6 +149,10 @@ static bool check_root(struct compile *c, enum stage_root root, struct fault *fa
     case ROOT_BODY: return c->scope.reply || c->scope.own_body || refuse_reply(c->names.roots[root], fault);
     case ROOT_HEADERS:
     case ROOT_CODE: return c->scope.reply || refuse_reply(c->names.roots[root], fault);
+    case ROOT_OUTPUTS:
+        return c->scope.judging || fault_set(fault, FAULT_UNDEFINED, NULL,
+                                             "outputs are those of the step whose reply is judged, and here is no rule "
+                                             "of a step; say of which step: STEP.outputs");
     default: return true;
     }
 }
@@ -162,6 +176,7 @@ static bool check_names(void *arg, const char *root, const struct text *names, s
     case ROOT_RUN: return count == 0 || check_member(c, root, names[0], run_members, 4, fault);
     case ROOT_CALLBACK: return count == 0 || check_member(c, root, names[0], callback_members, 1, fault);
     case ROOT_CALLER: return count == 0 || check_member(c, root, names[0], caller_members, 4, fault);
+    case ROOT_OUTPUTS: return check_own_outputs(c, names, count, fault);
     default: return true;
     }
 }

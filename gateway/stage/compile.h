@@ -16,6 +16,8 @@ struct compile_scope {
     bool own_body;  /* body is that of the request at hand, as it will be sent: in its headers, to sign it */
     bool step_call; /* in a step's own call */
     bool callback;  /* … and a step waits to be called back: that one, or a later one */
+    bool judging;   /* in rules: `outputs` are those of the step at hand, made of the reply at hand, */
+    const struct conf *own_outputs; /* and here is what it declares; NULL: none */
 };
 
 struct compile {
@@ -70,14 +72,16 @@ void compile_call_defaults(struct stage_call *call);             /* before field
 const struct conf *compile_rules_find(const struct conf *group); /* what makes a step repeat; or NULL */
 void compile_rules(struct compile *c, const struct conf *group, const char *of, bool must, struct stage_step *step);
 void compile_capture(struct compile *c, const struct conf *at, struct stage_capture *capture); /* `at` may be NULL */
-const struct stage_callback *compile_callback(struct compile *c, const struct conf *group, const char *of,
-                                              bool polls); /* `group` is callback = { … }; `polls`: its step does */
+struct stage_callback *compile_callback(struct compile *c, const struct conf *group, const char *of,
+                                        bool polls); /* `group` is callback = { … }; `polls`: its step does */
 void compile_waiting(struct compile *c, const struct conf *group, const char *of,
                      struct stage_call *call); /* in place of a call: the step only waits */
 void compile_doubt(struct compile *c, const struct conf *group, const char *of, struct stage_step *step);
 /* The judging settings of any group, read by fields_judging into *rules before; `c->scope.steps` says whose replies
  * they may speak of. */
 void compile_judging(struct compile *c, const struct conf *group, struct stage_rules *rules);
+/* Once the outputs of the rules' step are compiled: what the rules call `outputs`. */
+void compile_rules_outputs(struct stage_rules *rules, const struct stage_output *outputs, size_t count);
 void compile_outputs(struct compile *c, const struct conf *group, const struct stage_output **ret_outputs,
                      size_t *ret_count);
 

@@ -60,7 +60,7 @@ static void check_settings(struct compile *c, const struct conf *group, bool pol
                       "a step that polls has one timeout for both; it stands beside callback, not in it");
 }
 
-const struct stage_callback *compile_callback(struct compile *c, const struct conf *group, const char *of, bool polls) {
+struct stage_callback *compile_callback(struct compile *c, const struct conf *group, const char *of, bool polls) {
     if (!group || group->kind != CONF_GROUP) return NULL;
     struct stage_callback *callback = arena_new_of(c->arena, struct stage_callback);
     struct stage_step judged = {.name = ""}; /* compile_rules takes a step; its rules are what is wanted */

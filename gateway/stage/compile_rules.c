@@ -140,11 +140,17 @@ static void read_condition(struct compile *c, const struct conf *group, const ch
     condition->source = at->string.at;
 }
 
-static void read_error(struct compile *c, const struct conf *at, struct stage_rules *rules) {
+/* A plain sentence is there in every reply, so it needs a condition that says when it is meant. */
+static void read_error(struct compile *c, const struct conf *group, struct stage_rules *rules) {
+    const struct conf *at = conf_find(group, "error");
     if (!at || at->kind != CONF_STRING) return;
     if (text_starts(at->string, "$")) rules->error_path = compile_path(c, at);
-    else if (text_holds(at->string, "{{")) rules->error = compile_template(c, at, PLACE_TEXT);
-    else compile_fault(c, at, FAULT_INVALID, "error is neither a JSONPath (\"$.…\") nor a template (\"{{ … }}\")");
+    else if (text_holds(at->string, "{{") || conf_find(group, "error_when"))
+        rules->error = compile_template(c, at, PLACE_TEXT);
+    else
+        compile_fault(c, at, FAULT_INVALID,
+                      "error is neither a JSONPath (\"$.…\") nor a template (\"{{ … }}\"); a plain sentence needs "
+                      "error_when");
 }
 
 static void read_steady(struct compile *c, const struct conf *at, struct stage_rules *rules) {
@@ -169,7 +175,7 @@ static bool any_condition(const struct stage_rules *r) {
 void compile_judging(struct compile *c, const struct conf *group, struct stage_rules *r) {
     const struct conf *unknown = conf_find(group, "unknown");
     c->scope.secrets = false;
-    c->scope.reply = true;
+    c->scope.reply = c->scope.judging = true;
     r->exist = compile_rules_find(group) != NULL;
     r->unknown_fails = unknown && unknown->kind == CONF_STRING && text_is(unknown->string, "fail");
     r->at_most = read_limit(c, conf_find(group, "at_most"));
@@ -180,11 +186,29 @@ void compile_judging(struct compile *c, const struct conf *group, struct stage_r
     read_condition(c, group, "running_when", &r->running_when);
     read_condition(c, group, "warn_when", &r->warn_when);
     read_condition(c, group, "error_when", &r->error_when);
-    read_error(c, conf_find(group, "error"), r);
+    read_error(c, group, r);
     read_steady(c, conf_find(group, "success_for"), r);
     r->use_roots = r->at_most || r->at_least || r->error || r->error_path || r->error_when.holds || any_condition(r);
     check_limits(c, conf_find(group, "at_least"), conf_find(group, "at_most"));
     check_words(c, group, r);
+    c->scope.judging = false;
+}
+
+static bool condition_uses(const struct stage_condition *condition, size_t root) {
+    return condition->holds && template_uses(condition->holds, root);
+}
+
+void compile_rules_outputs(struct stage_rules *r, const struct stage_output *outputs, size_t count) {
+    const struct stage_condition *conditions[] = {&r->success_when, &r->failure_when, &r->canceled_when,
+                                                  &r->running_when, &r->warn_when,    &r->error_when};
+    const struct template *texts[] = {r->at_most, r->at_least, r->error};
+    bool used = false;
+    for (size_t i = 0; i < sizeof conditions / sizeof *conditions; i++)
+        used |= condition_uses(conditions[i], ROOT_OUTPUTS);
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) used |= texts[i] && template_uses(texts[i], ROOT_OUTPUTS);
+    if (!used) return;
+    r->outputs = outputs;
+    r->output_count = count;
 }
 
 /* The values were read into *step by the fields' tables before. */

@@ -48,9 +48,11 @@ static const struct field stage_fields[] = {
         "Holds the stage's calls while its upstream fails; `breaker = { };` has the defaults."),
     ROW(GROUP, dedup, HAND, "", "none", "The same work once: what becomes of a start of work that is in flight."),
     ROW(GROUP, permissions, HAND, "", "everybody",
-        "Which roles of Spinnaker see the stage, and may run it. `stagedoor export orca` hands them to orca, which "
-        "checks "
-        "them; the gateway goes by its callers."),
+        "Which roles of Spinnaker see the stage, and may run it. `stagedoor export orca` tells orca, which checks "
+        "them; the gateway itself goes by its callers."),
+    ROW(UNSETTLED, unsettled, HAND, "", "",
+        "What is still to be decided. As long as it is there the definition is refused, with these texts; `stagedoor "
+        "import` writes it where it cannot translate something."),
     LATER(artifacts),
 };
 
@@ -113,6 +115,7 @@ static const struct field call_fields[] = {
     ROW(BOOL, idempotent, HAND, "", "by the method: all but POST and PATCH",
         "The call may be sent again when nobody knows whether it was acted on."),
     ROW(GROUP, retry, HAND, "", "", "How often a call is tried again that failed in a way that allows it."),
+    ROW(UNSETTLED, unsettled, HAND, "", "", "As at the top: what is still to be decided about this call."),
     LATER(limits),
 };
 
@@ -167,6 +170,9 @@ static const struct field repeat_fields[] = {
         "any other code of "
         "`expect` that it is done; see \"Where the reply says where to ask\"."),
     ROW(GROUP, callback, HAND, "", "none", "The step waits to be called back by its upstream; see \"Callbacks\"."),
+    ROW(UNSETTLED, unsettled, HAND, "", "",
+        "What is still to be decided. As long as it is there the definition is refused, with these texts; `stagedoor "
+        "import` writes it where it cannot translate something."),
     LATER(artifacts),
     ROW(STRING, when, HAND, "", "none",
         "An expression over the earlier steps, the parameters and the like: the step is left out unless it holds. Not "
@@ -186,7 +192,8 @@ static const struct field capture_fields[] = {
 
 static const struct field judging_fields[] = {
     ROW(PATH, value, IN(stage_rules, value), "", "",
-        "What the lists look at, in the reply's body. Absent: still running; null too, unless a list has `\"null\"`."),
+        "What the lists look at, in the reply's body. Absent or empty: still running; null too, unless a list has "
+        "`\"null\"`."),
     ROW(WORDS, success, IN(stage_rules, success), "", "",
         "Values with which the step has succeeded. Compared without case."),
     ROW(WORDS, failure, IN(stage_rules, failure), "", "none", "Values with which it has failed."),
@@ -368,6 +375,7 @@ bool fields_type_fits(const struct conf *conf, enum field_type type) {
     case FIELD_KEY: return kind == CONF_BOOL || kind == CONF_STRING;
     case FIELD_PAIRS: return kind == CONF_GROUP || (is_list(conf) && list_of(conf, true));
     case FIELD_ENABLED: return kind == CONF_BOOL || kind == CONF_STRING;
+    case FIELD_UNSETTLED: return kind == CONF_STRING || (is_list(conf) && list_of(conf, false));
     case FIELD_CAPTURE: return kind == CONF_STRING || kind == CONF_GROUP;
     case FIELD_GROUP: return kind == CONF_GROUP;
     case FIELD_GROUPS: return is_list(conf) && list_of(conf, true);
@@ -434,6 +442,14 @@ void fields_read_words(struct compile *c, const struct conf *at, struct stage_wo
 static void read_string(struct compile *c, const struct conf *at, const char **to) {
     *to = at->string.at;
     if (!at->string.len) compile_fault(c, at, FAULT_INVALID, "%s is empty", at->name);
+}
+
+static void refuse_unsettled(struct compile *c, const struct conf *at) {
+    const struct conf *items = at->kind == CONF_STRING ? at : at->items;
+    size_t count = at->kind == CONF_STRING ? 1 : at->count;
+    if (count == 0) compile_fault(c, at, FAULT_INVALID, "not settled: %s is still there", at->name);
+    for (size_t i = 0; i < count; i++)
+        compile_fault(c, &items[i], FAULT_INVALID, "not settled: %s", word_of(c, &items[i]));
 }
 
 static void store(struct compile *c, const struct conf *at, const struct field *f, void *to) {
@@ -508,6 +524,7 @@ static void read_one(struct compile *c, const struct conf *at, const char *of, c
         else if (!fields_type_fits(at, f->type))
             compile_fault(c, at, FAULT_INVALID, "%s must be %s, and here is %s", f->name, expected(f->type),
                           element_hint(c, at, f));
+        else if (f->type == FIELD_UNSETTLED) refuse_unsettled(c, at);
         else if (!allowed_check(c, at, f)) return;
         else if (f->offset != FIELD_BY_HAND && places[i].base) store(c, at, f, (char *)places[i].base + f->offset);
         else if (f->type == FIELD_COUNT || (f->type == FIELD_REDIRECTS && at->kind == CONF_INT))

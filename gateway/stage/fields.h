@@ -30,6 +30,7 @@
     X(KEY, "true, or the header's name in quotes")                               \
     X(GROUP, "a group { … }")                                                    \
     X(GROUPS, "a list of groups: ( { … }, { … } )")                              \
+    X(UNSETTLED, "a text, or a list of texts")                                   \
     X(ANY, "any value")                                                          \
     X(LATER, "")
 

@@ -152,6 +152,13 @@ static void compile_when(struct compile *c, const struct conf *at, size_t index,
     if (index == 0) compile_fault(c, at, FAULT_INVALID, "the first step is always made; when is for those behind it");
 }
 
+static void compile_step_outputs(struct compile *c, struct stage_step *step, struct stage_callback *callback) {
+    compile_outputs(c, c->scope.own_outputs, &step->outputs, &step->output_count);
+    c->scope.own_outputs = NULL;
+    compile_rules_outputs(&step->rules, step->outputs, step->output_count);
+    if (callback) compile_rules_outputs(&callback->rules, step->outputs, step->output_count);
+}
+
 static void compile_step(struct compile *c, const struct plan *plan, size_t index, struct stage_step *step) {
     const struct conf *group = plan->groups[index], *callback = conf_find(group, "callback");
     bool is_status = !plan->general && index == 1, polls = compile_rules_find(group) != NULL;
@@ -171,20 +178,22 @@ static void compile_step(struct compile *c, const struct plan *plan, size_t inde
     compile_call_defaults(&step->call);
     fields_read(c, group, of, places, plan->general ? 5 : 4);
     c->scope.steps = c->scope.outputs = index;
+    c->scope.own_outputs = conf_find(group, "outputs");
     compile_when(c, conf_find(group, "when"), index, &step->when);
     compile_step_call(c, plan, index, of, kind, step);
     if (!misplaced_rules(c, plan, index, group)) compile_rules(c, group, of, is_status && !callback, step);
     if (step->rules.exist && !step->call.method[0])
         compile_fault(c, compile_rules_find(group), FAULT_INVALID,
                       "%s has no url, so it gets no reply to judge; what judges the callback stands in callback", of);
-    step->callback = compile_callback(c, callback, of, step->rules.exist);
+    struct stage_callback *waits = compile_callback(c, callback, of, step->rules.exist);
+    step->callback = waits;
     compile_doubt(c, group, of, step);
     compile_capture(c, conf_find(group, "capture"), &step->capture);
     if (step->capture.properties && step->callback)
         compile_fault(c, conf_find(group, "capture"), FAULT_INVALID,
                       "capture reads the reply to a call, and %s waits for a callback; make two steps of it", of);
     c->scope.steps = index + 1;
-    compile_outputs(c, conf_find(group, "outputs"), &step->outputs, &step->output_count);
+    compile_step_outputs(c, step, waits);
 }
 
 static void compile_fallback(struct compile *c, const struct conf *group) {

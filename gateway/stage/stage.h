@@ -30,7 +30,8 @@
     X(CALLBACK, "callback")                                            \
     X(BODY, "body") /* of the reply at hand, in judging and outputs */ \
     X(HEADERS, "headers")                                              \
-    X(CODE, "code")
+    X(CODE, "code")                                                    \
+    X(OUTPUTS, "outputs") /* of the step at hand, made of that reply */
 
 enum stage_root {
 #define X(id, word) ROOT_##id,
@@ -97,6 +98,12 @@ struct stage_condition {
     const char *source;           /* as written, for people */
 };
 
+struct stage_output {
+    const char *name;
+    const struct jsonpath *path;       /* of the reply's body; or */
+    const struct template *expression; /* over all names; exactly one of the two */
+};
+
 /* How a reply is judged: of a repeating step, and of a callback. */
 struct stage_rules {
     bool exist; /* value or a condition: the step repeats until they decide. The error settings alone do not make it */
@@ -114,6 +121,9 @@ struct stage_rules {
     const struct jsonpath *message;
     /* prometheus-gate and its like: the value is a number that has to meet a threshold. NULL without one. */
     const struct template *at_most, *at_least;
+    /* What the rules call `outputs`: those of their step, made of the reply at hand. None where no rule names them. */
+    const struct stage_output *outputs;
+    size_t output_count;
 };
 
 /* What is read out of a reply that is a log; see call/capture. */
@@ -135,12 +145,6 @@ struct stage_callback {
     enum stage_verify verify;
     const struct template *secret; /* of verify; NULL where there is none */
     struct stage_rules rules;      /* of its body; where they do not exist, every callback is success */
-};
-
-struct stage_output {
-    const char *name;
-    const struct jsonpath *path;       /* of the reply's body; or */
-    const struct template *expression; /* over all names; exactly one of the two */
 };
 
 /* What becomes of a call that is not idempotent, when nobody knows whether it was acted on. */

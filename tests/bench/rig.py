@@ -1,4 +1,4 @@
-"""What measuring needs: an nginx as the upstream and as the rival, the gateway, wrk, and readings of /proc.
+"""What measuring needs: the upstream, the gateway, wrk, and readings of /proc. Who else is measured is in peers.py.
 
 With two cores or more, what is measured has the first one for itself; upstreams and load share the second.
 """
@@ -20,6 +20,7 @@ TICKS = os.sysconf("SC_CLK_TCK")
 MEASURED, REST = (0, 1) if (os.cpu_count() or 1) > 1 else (0, 0)
 
 NGINX = """
+{modules}
 daemon off; master_process off; worker_processes 1; worker_rlimit_nofile 65536;
 pid {dir}/nginx-{port}.pid; error_log {dir}/nginx-{port}.log warn;
 events {{ worker_connections 30000; }}
@@ -27,7 +28,7 @@ http {{
     access_log off; keepalive_requests 1000000000; keepalive_timeout 300s; default_type application/json;
     client_body_temp_path {dir}/t1; proxy_temp_path {dir}/t2; fastcgi_temp_path {dir}/t3;
     uwsgi_temp_path {dir}/t4; scgi_temp_path {dir}/t5;
-    {http}
+    upstream behind {{ server 127.0.0.1:{upstream}; keepalive 256; keepalive_requests 1000000000; }}
     server {{ listen 127.0.0.1:{port} backlog=4096; {server} }}
 }}
 """
@@ -35,17 +36,14 @@ ANSWERS = """
 location /slow { return 200 '{"state": "running", "percent": 40}'; }
 location / { return 200 '{"id": 4711, "state": "done", "links": {"self": "/api/runs/4711"}}'; }
 """
-RIVAL = """
-location /fixed { return 200 '{"state": "done", "text": "%s"}'; }
-location / { proxy_pass http://behind; proxy_http_version 1.1; proxy_set_header Connection ''; }
-""" % ("x" * 550)  # about as long as a report
 
 STAGES = {
     "fire": """
 name = "fire";
 parameters = ( {{ name = "target"; type = "string"; required = true; }}, {{ name = "users"; type = "integer"; default = 50; }} );
-request = {{ method = "POST"; url = "{upstream}/fire"; body = "{{{{ parameters.target }}}} {{{{ parameters.users }}}}";
-            content_type = "text/plain"; expect = "2xx"; }};
+request = {{ method = "POST"; url = "{upstream}/fire"; template = "fire.json"; expect = "200";
+            value = "$.state"; success = [ "done" ]; }};
+outputs = {{ id = "$.id"; }};
 """,
     "slow": """
 name = "slow";
@@ -55,10 +53,17 @@ status = {{ url = "{upstream}/slow"; every = "10s"; timeout = "2h"; value = "$.s
 """,
 }
 
+TEMPLATES = {
+    "fire.json": """{ "target": {{ parameters.target }}, "users": {{ parameters.users }}, "by": {{ caller.user }},
+  "of": {{ caller.application }}, "kind": "load" }
+""",
+}
+
 WRK = """
 wrk.method = "{method}"
 wrk.body = {body}
 wrk.headers["Content-Type"] = "application/json"
+wrk.headers["Prefer"] = {prefer}
 done = function(summary, latency, requests)
     io.write(string.format('RESULT {{"requests": %d, "us": %d, "bad": %d, "slow": %d, "p50_us": %d, "p99_us": %d}}\\n', summary.requests,
         summary.duration, summary.errors.status + summary.errors.connect + summary.errors.read + summary.errors.write,
@@ -80,9 +85,9 @@ def free_port():
         return probe.getsockname()[1]
 
 
-def request(port, method, path, body=None, connection=None):
-    connection = connection or http.client.HTTPConnection("127.0.0.1", port, timeout=30)
-    connection.request(method, path, body, {"Content-Type": "application/json"} if body else {})
+def request(port, method, path, body=None, headers=None):
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    connection.request(method, path, body, {**({"Content-Type": "application/json"} if body else {}), **(headers or {})})
     answer = connection.getresponse()
     return answer.status, answer.read()
 
@@ -100,10 +105,10 @@ def wait_for(what, ready, seconds=60, every=0.01):
 class Process:
     """A child on a core of its own, read through /proc."""
 
-    def __init__(self, command, core, log):
+    def __init__(self, command, core, log, env=None, cwd=None):
         self.log = open(log, "ab")
-        self.child = subprocess.Popen(["taskset", "-c", str(core), *command], stdin=subprocess.DEVNULL,
-                                      stdout=self.log, stderr=self.log)
+        self.child = subprocess.Popen(["taskset", "-c", str(core), *command], stdin=subprocess.DEVNULL, stdout=self.log,
+                                      stderr=self.log, cwd=cwd, env={**os.environ, **(env or {})})
 
     def cpu_s(self):
         fields = Path(f"/proc/{self.child.pid}/stat").read_text().rpartition(")")[2].split()
@@ -131,47 +136,47 @@ class Rig(contextlib.ExitStack):
         self.dir = Path(self.enter_context(tempfile.TemporaryDirectory(prefix="bench-", dir=HOME / "build")))
         self.port = self.gateway = None
         self.upstream_port = free_port()
-        self.start_nginx(self.upstream_port, REST, "", ANSWERS)
+        self.start_nginx(self.upstream_port, REST, ANSWERS)
         return self
 
-    def start_nginx(self, port, core, http_part, server_part):
-        conf = self.dir / f"nginx-{port}.conf"
-        conf.write_text(NGINX.format(dir=self.dir, port=port, http=http_part, server=server_part))
-        process = Process(["nginx", "-p", str(self.dir), "-e", str(self.dir / "nginx.err"), "-c", str(conf)], core,
-                          self.dir / "nginx.out")
+    def start(self, name, command, core, port, path, **more):
+        """A process that has to answer on its port; it ends with the rig."""
+        process = Process(command, core, self.dir / f"{name}-{port}.log", **more)
         self.callback(process.end)
-        wait_for("nginx", lambda: request(port, "GET", "/x")[0] == 200)
+
+        def ready():
+            if process.child.poll() is not None:
+                raise SystemExit(f"{name} ended:\n" + (self.dir / f"{name}-{port}.log").read_text(errors="replace")[-3000:])
+            return request(port, "GET", path)[0] < 500
+
+        wait_for(name, ready)
         return process
 
-    def start_proxy(self):
-        port = free_port()
-        behind = f"upstream behind {{ server 127.0.0.1:{self.upstream_port}; keepalive 256; keepalive_requests 1000000000; }}"
-        return port, self.start_nginx(port, MEASURED, behind, RIVAL)
+    def start_nginx(self, port, core, server, modules=""):
+        conf = self.dir / f"nginx-{port}.conf"
+        conf.write_text(NGINX.format(dir=self.dir, port=port, upstream=self.upstream_port, server=server, modules=modules))
+        # its modules lie below the prefix
+        command = ["nginx", "-p", "/usr/lib/nginx", "-e", str(self.dir / "nginx.err"), "-c", str(conf)]
+        return self.start("nginx", command, core, port, "/x")
 
     def write_stages(self):
         folder = self.dir / "stages.d"
         folder.mkdir(exist_ok=True)
         (self.dir / "templates").mkdir(exist_ok=True)
+        for name, text in TEMPLATES.items():
+            (self.dir / "templates" / name).write_text(text)
         for name, text in STAGES.items():
             (folder / f"{name}.conf").write_text(text.format(upstream=f"http://127.0.0.1:{self.upstream_port}"))
 
-    def start_gateway(self, core=MEASURED):
+    def start_gateway(self, core=MEASURED, loops=1):
         """Gives the seconds until it was ready."""
         self.write_stages()
         self.port = self.port or free_port()
         started = time.monotonic()
-        self.gateway = Process(
-            [STAGEDOOR, "serve", "--listen", f"127.0.0.1:{self.port}", "--stages", str(self.dir / "stages.d"), "--templates",
-             str(self.dir / "templates"), "--store", f"sqlite:{self.dir}/stagedoor.db", "--loops", "1", "--log-level",
-             "warn"], core, self.dir / "gateway.log")
-        self.callback(self.gateway.end)
-
-        def ready():
-            if self.gateway.child.poll() is not None:
-                raise SystemExit("the gateway ended:\n" + (self.dir / "gateway.log").read_text(errors="replace")[-3000:])
-            return request(self.port, "GET", "/ready")[0] == 200
-
-        wait_for("the gateway", ready)
+        self.gateway = self.start(
+            "stagedoor", [STAGEDOOR, "serve", "--listen", f"127.0.0.1:{self.port}", "--stages", str(self.dir / "stages.d"),
+                          "--templates", str(self.dir / "templates"), "--store", f"sqlite:{self.dir}/stagedoor.db", "--loops",
+                          str(loops), "--log-level", "warn"], core, self.port, "/ready")
         return time.monotonic() - started
 
     def metric(self, name, label=""):
@@ -183,9 +188,10 @@ class Rig(contextlib.ExitStack):
     def drain(self, seconds=120):
         wait_for("the runs' end", lambda: self.metric("runs_in_flight") == 0, seconds, 0.05)
 
-    def wrk(self, port, method, path, body=None, seconds=3, connections=64):
+    def wrk(self, port, method, path, body=None, seconds=3, connections=64, prefer=None):
         script = self.dir / "wrk.lua"
-        script.write_text(WRK.format(method=method, body="[==[" + body + "]==]" if body else "nil"))
+        script.write_text(WRK.format(method=method, body="[==[" + body + "]==]" if body else "nil",
+                                     prefer=f'"{prefer}"' if prefer else "nil"))
         done = subprocess.run(
             ["taskset", "-c", str(REST), "wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", str(script),
              f"http://127.0.0.1:{port}{path}"], capture_output=True, text=True)

@@ -1,5 +1,8 @@
 """Rules: conditions beside lists, success that has to last, errors in a 200, and what the report says of them."""
 
+import json
+import urllib.parse
+
 import pytest
 from helpers.gateway import stage
 from helpers.jobs import call_stage, job_stage, script_job
@@ -36,6 +39,40 @@ def test_a_misspelt_condition_shows(gateway, upstream):
     assert told["status"] == "RUNNING" and "redy" in told["progress"], told
     gw.client().cancel(report["id"])
     gw.client().wait_end(report["id"])
+
+
+@pytest.mark.parametrize("rates, status, error", [([1, 3], "SUCCEEDED", None), ([1, 4, 2], "TERMINAL", "the highest rate is 4")])
+def test_rules_name_the_outputs_of_their_step(gateway, upstream, rates, status, error):
+    """Also where the reply that is judged comes in a callback."""
+    rules = {
+        "success_when": "outputs.worst <= parameters.n",
+        "failure_when": "outputs.worst > parameters.n",
+        "error_when": "false",
+        "error": "{{ 'the highest rate is ' ~ outputs.worst }}",
+    }
+    outputs = {"worst": "{{ body.rates | max }}"}
+    n = [{"name": "n", "type": "integer"}]
+    polled = stage(
+        "gate",
+        parameters=n,
+        request={"method": "GET", "url": f"{upstream.url}/gate", "every": "50ms", **rules, "outputs": outputs},
+    )
+    told = stage(
+        "told",
+        parameters=n,
+        request={"url": f"{upstream.url}/tell", "body": "{{ callback.url }}", "callback": rules, "outputs": outputs},
+    )
+    upstream.on("GET", "/gate", reply(200, {"rates": None}), reply(200, {"rates": rates}))
+    upstream.on("POST", "/tell", reply(202))
+    client = gateway(stages={"gate": polled, "told": told}).client()
+    ended = [client.run("gate", {"n": 3})]
+    started = client.started("told", {"n": 3})
+    url = upstream.wait_for(1, "POST", "/tell")[0].json()
+    assert client.request("POST", urllib.parse.urlsplit(url).path, json.dumps({"rates": rates})).status in (200, 202)
+    ended.append(client.wait_end(started["id"]))
+    for report in ended:
+        assert (report["status"], report["outputs"]["worst"]) == (status, max(rates)), report
+        assert error is None or report["error"].endswith(error), report
 
 
 def test_success_for_polls_in_a_row(gateway, upstream):

@@ -2,6 +2,7 @@
 canceled. orca is played here (helpers/orca); the names of its settings and rules are those of its own classes."""
 
 import json
+import random
 import re
 
 import pytest
@@ -74,8 +75,9 @@ def test_every_text_arrives_as_it_is(make, upstream, text):
 def test_an_expression_in_a_parameter_is_refused(make, upstream):
     """#toJson fails with it, so the payload is sent as it was written; nothing is started."""
     one = Exported(make()).stage(parameters={"text": "${HOME}"})
-    with pytest.raises(orca.Terminal, match="4(00|22)"):
+    with pytest.raises(orca.Terminal, match="^422: .*/parameters") as caught:
         one.create()
+    assert "${" not in str(caught.value), "orca would evaluate it"
     assert one.cancel().status == 200
     assert upstream.count() == 0
 
@@ -177,6 +179,17 @@ def test_text_stays_text(make, text):
     parameter = entry["parameters"][0]
     assert (entry["label"], parameter["defaultValue"], parameter["description"]) == (text, text, text)
     assert entry["permissions"] == {"WRITE": ["ops", text]}
+
+
+def test_text_stays_text_at_random(make):
+    """Over what YAML has signs for; two hundred texts a file."""
+    chance = random.Random(61)
+    pieces = list(" :#-,?&*!|>'\"%@`{}[]~\\\n\tab01._=<é😀") + ["\u2028", "\x85", ": ", " #", "yes", "- ", "0x1", "${"]
+    texts = ["".join(chance.choices(pieces, k=chance.randint(0, 12))) for _ in range(200)]
+    parameters = [{"name": f"p{n}", "description": text} for n, text in enumerate(texts) if text]
+    gw = make({"job": bare("job", parameters=parameters)}, started=False)
+    read = Exported(gw).entries["job"]["parameters"]
+    assert [one["description"] for one in read] == [text.replace("${", "$ {") for text in texts if text]
 
 
 def test_what_a_parameter_takes_is_said(make):
@@ -283,13 +296,18 @@ def test_prefix_of_types(make):
         (["--token-env", "a:b"], 2, "is not the name of a variable"),
         (["--token-env", "A", "--no-token"], 2, "exclude each other"),
         (["--token-file", "nowhere"], 2, "nowhere"),
+        (["--token-file", "placeholder"], 2, "holds \"${\""),
+        (["--type-prefix", "a b"], 2, "--type-prefix"),
+        (["--type-prefix", "${x}"], 2, "--type-prefix"),
         (["--generic", "--only", "wait"], 2, "--generic"),
         (["--public-url", "gw"], 2, "public_url"),
         (["--public-url", "http://gw.example.com/?x=1"], 2, "not a URL"),
     ],
 )
 def test_mistakes_write_nothing(make, words, status, says):
-    done = Exported.export(three(make), *words, status=status)
+    gw = three(make)
+    (gw.directory / "placeholder").write_text("a${b}")
+    done = Exported.export(gw, *words, status=status)
     assert done.stdout == "" and says in done.stderr
 
 
@@ -361,3 +379,169 @@ def test_generic_says_what_is_wrong(make, upstream, parameters, status, says):
     assert "${" not in str(caught.value)
     one.cancel()
     assert upstream.count() == 0
+
+
+# ---- what orca has, against what it should have ----
+
+
+class File:
+    """orca-local.yml as it was exported, and then changed by somebody."""
+
+    def __init__(self, gw, *words):
+        self.gw, self.words = gw, words
+        self.path = gw.directory / "orca-local.yml"
+        self.read = yaml.safe_load(Exported.export(gw, *words).stdout)
+        self.entries = self.read["webhook"]["preconfigured"]
+
+    def write(self, text=None):
+        self.path.write_text(text if text is not None else yaml.safe_dump(self.read, sort_keys=False))
+
+    def check(self, status, *words):
+        return Exported.export(self.gw, *self.words, "--check", self.path, *words, status=status).stdout
+
+    def differences(self, *words):
+        """As (type, field, what)."""
+        self.write()
+        found = json.loads(self.check(1, "--json", *words))
+        assert found["ok"] is False
+        return [(one["type"], one["field"], one["what"]) for one in found["differences"]]
+
+
+@pytest.fixture
+def file(make):
+    stages = {"job": bare("job", parameters=PARAMETERS, permissions={"write": ["ops"]}), "other": bare("other")}
+    return File(make(stages, started=False), "--token-env", "TOKEN")
+
+
+def test_check_takes_what_was_exported(file):
+    file.write(Exported.export(file.gw, *file.words).stdout)
+    assert file.check(0).endswith("orca-local.yml is what it should be\n")
+    assert json.loads(file.check(0, "--json")) == {"ok": True, "differences": [], "restrictions": []}
+
+
+def test_check_takes_the_same_in_other_words(file):
+    """What Spring takes for the same: spellings of keys, lists with commas, other settings and webhooks around."""
+    entry = file.entries[0]
+    entry["fail-fast-status-codes"] = ",".join(map(str, entry.pop("failFastStatusCodes")))
+    entry["WAIT_FOR_COMPLETION"] = entry.pop("waitForCompletion")
+    entry["customHeaders"]["Accept"] = "application/json"
+    entry["sensitiveHeaders"] = {"Authorization": ["Bearer another"]}
+    del entry["enabled"]
+    entry["waitBeforeMonitor"] = "0"
+    file.entries.append({"type": "mine", "url": "https://elsewhere.example.com/stages/x"})
+    file.write(yaml.safe_dump({"server": {"port": 8083}, "webhook.preconfigured": file.entries}))
+    file.check(0)
+    file.write("---\nserver: {port: 1}\n---\n" + yaml.safe_dump(file.read))
+    file.check(0)
+
+
+CHANGES = [
+    (lambda e: e.update(label="x"), [("job", "label", "differs")]),
+    (lambda e: e.pop("retryStatusCodes"), [("job", "retryStatusCodes", "missing")]),
+    (lambda e: e.update(failFastStatusCodes=[501, 504]), [("job", "failFastStatusCodes", "differs")]),
+    (lambda e: e.update(enabled=False), [("job", "enabled", "differs")]),
+    (lambda e: e.update(stray=1), [("job", "stray", "extra")]),
+    (lambda e: e["parameters"].pop(0), [("job", "parameters.n", "missing")]),
+    (lambda e: e["parameters"].append({"name": "m"}), [("job", "parameters.m", "extra")]),
+    (lambda e: e["parameters"][1].update(defaultValue="9"), [("job", "parameters.text.defaultValue", "differs")]),
+    (lambda e: e["parameters"][1].pop("description"), [("job", "parameters.text.description", "missing")]),
+    (lambda e: e["permissions"].update(WRITE=["dev"]), [("job", "permissions.WRITE", "differs")]),
+    (lambda e: e["permissions"].update(READ=["dev"]), [("job", "permissions.READ", "extra")]),
+    (lambda e: e.pop("permissions"), [("job", "permissions.WRITE", "missing")]),
+    (lambda e: e["customHeaders"].pop("Content-Type"), [("job", "customHeaders.Content-Type", "missing")]),
+    (lambda e: e["customHeaders"].update({"X-Key": ["s3cret"]}), [("job", "customHeaders.X-Key", "extra")]),
+    (lambda e: e.pop("sensitiveHeaders"), [("job", "sensitiveHeaders.Authorization", "missing")]),
+    (
+        lambda e: e["customHeaders"].update(e.pop("sensitiveHeaders")),
+        [("job", "sensitiveHeaders.Authorization", "missing"), ("job", "customHeaders.Authorization", "extra")],
+    ),
+    (lambda e: e.update(type="jab"), [("job", None, "missing"), ("jab", None, "extra")]),
+    (lambda e: e.update(url="http://old.example.com/stages/job"), [("job", "url", "differs")]),
+    (lambda e: e.update(type="gone", url="http://old.example.com/stages/gone"), [("job", None, "missing"), ("gone", None, "extra")]),
+]
+
+
+@pytest.mark.parametrize("change, expected", CHANGES, ids=[str(n) for n in range(len(CHANGES))])
+def test_check_finds_every_difference(file, change, expected):
+    change(file.entries[0])
+    assert file.differences() == expected
+    said = file.check(1)
+    assert "s3cret" not in said and said.splitlines()[-1] == f"{len(expected)} difference{'s' if len(expected) > 1 else ''}"
+
+
+def test_check_shows_what_differs(file):
+    entry = file.entries[0]
+    entry["payload"] = entry["payload"].replace("trigger['user']", "'me'")
+    entry["label"] = "old"
+    file.write()
+    line = next(n for n, text in enumerate(file.path.read_text().splitlines(), 1) if "label: old" in text)
+    said = file.check(1)
+    assert f"orca-local.yml:{line}: job: label\n  - old\n  + job\n" in said
+    assert "job: payload\n  -  \"user\": ${#toJson('me')},\n  +  \"user\": ${#toJson(trigger['user'])},\n" in said
+
+
+def test_check_knows_a_stage_that_is_gone(file):
+    """The file says what was offered once; the definitions, what is now."""
+    file.write()
+    file.gw.remove_stage("other")
+    assert [line for line in file.check(1).splitlines() if "other" in line][0].endswith(
+        ": other: no definition makes this entry any more, or it is there twice"
+    )
+    assert "is what it should be" in file.check(0, "--only", "job"), "the others are not asked about"
+    file.gw.put_stage("other", bare("other", enabled=False))
+    assert ("other", None, "extra") in file.differences()
+    file.gw.remove_stage("job")
+    file.gw.remove_stage("other")
+    assert sorted(file.differences()) == [("job", None, "extra"), ("other", None, "extra")]
+
+
+def test_check_finds_an_entry_that_is_there_twice(file):
+    file.entries.append(dict(file.entries[0], label="twice"))
+    assert file.differences() == [("job", None, "extra")]
+
+
+def test_check_of_the_generic_entry(make):
+    file = File(make(started=False), "--generic")
+    file.write()
+    file.check(0)
+    file.entries[0]["parameters"].pop()
+    assert file.differences() == [("stagedoor", "parameters.parameters", "missing")]
+
+
+@pytest.mark.parametrize(
+    "restrictions, breaches",
+    [
+        (None, ["excludedDomains"]),
+        ({"excludedDomains": ["spinnaker"]}, []),
+        ({"excluded-domains": "internal, local"}, ["excludedDomains"]),
+        ({"excludedDomains": [], "allowedHostnamesRegex": "gw\\.example\\.com"}, ["allowedHostnamesRegex"]),
+        ({"excludedDomains": [], "allowedHostnamesRegex": "gw\\..*", "rejectLocalhost": True}, []),
+    ],
+)
+def test_check_applies_the_restrictions_of_the_file(make, restrictions, breaches):
+    file = File(make(options={"public_url": "http://gw.ops.svc.cluster.local"}, started=False))
+    file.read["user-configured-url-restrictions"] = restrictions
+    if restrictions is None:
+        del file.read["user-configured-url-restrictions"]
+    file.write()
+    found = json.loads(file.check(1 if breaches else 0, "--json"))
+    assert [one["setting"] for one in found["restrictions"]] == breaches and found["differences"] == []
+    if breaches:
+        assert f"  + {breaches[0]}: " in file.check(1)
+
+
+@pytest.mark.parametrize(
+    "text, says",
+    [("a: [", "orca-local.yml:"), ("a: 1\na: 2\n", "orca-local.yml:2"), ("\x00", "orca-local.yml:1"), ("a: &a [*a]", "orca-local.yml:1"), (None, "orca-local.yml")],
+)
+def test_check_of_a_file_that_cannot_be_read(file, text, says):
+    if text is not None:
+        file.write(text)
+    done = Exported.export(file.gw, "--check", file.path, status=2)
+    assert done.stdout == "" and says in done.stderr
+
+
+@pytest.mark.parametrize("text", ["", "[]", "webhook:", "webhook: {preconfigured: {0: x}}", "webhook: {preconfigured: [a, [], {}, {type: [x]}]}"])
+def test_check_of_a_file_that_has_nothing(file, text):
+    file.write(text)
+    assert file.check(1).splitlines()[-1] == "2 differences"

@@ -4,6 +4,7 @@ own URL rules on its addresses: what is asked of orca before a request leaves, a
 import pytest
 import yaml
 from conftest import PUBLIC_URL
+from helpers.gateway import ROOT, command
 from helpers.jobs import job_stage, script_job
 from orca import NAMES, OrcaError
 from parameters import PARAMETERS
@@ -36,12 +37,42 @@ def send(native, entry):
     return native.gateway.client().request("POST", entry["url"].removeprefix(PUBLIC_URL), entry["payload"].encode(), headers)
 
 
+def flat(value, path=""):
+    """The leaves by their paths; lists have numbers for names, as in Spring's properties."""
+    if isinstance(value, (dict, list)):
+        items = value.items() if isinstance(value, dict) else enumerate(value)
+        return {where: leaf for name, one in items for where, leaf in flat(one, f"{path}/{name}").items()}
+    return {path: value}
+
+
+def assert_bound_as_written(orca, text):
+    """Spring reads the values that are written, and takes no expression in them for a placeholder of its own."""
+    written = flat(yaml.safe_load(text)["webhook"])
+    assert flat(orca.bound("webhook")) == written
+    return [value for value in written.values() if "${" in str(value)]
+
+
 def test_spring_takes_no_expression_for_a_placeholder(job):
-    (written,) = yaml.safe_load(job.yaml.read_text())["webhook"]["preconfigured"]
-    bound = entry_of(job)
-    for name in ("url", "payload", "cancelEndpoint", "cancelPayload"):
-        assert bound[name] == written[name]
-    assert bound["payload"].count("${") >= 5 and bound["cancelPayload"].count("${") == 3
+    assert len(assert_bound_as_written(job.orca, job.yaml.read_text())) == 3, "a header, the payload, cancel's payload"
+
+
+def test_spring_and_orca_read_every_stage_that_ships(orca_process, tmp_path):
+    """By what orca does when it starts, and by what it does when a stage of each starts."""
+    here = ("--stages", ROOT / "stages.d", "--templates", ROOT / "templates", "--any-secret", "--public-url", PUBLIC_URL)
+    done = command("export", "orca", *here)
+    assert done.returncode == 0, done.stderr
+    told = tmp_path / "orca-local.yml"
+    told.write_text(done.stdout)
+    orca_process.boot(told)
+    assert_bound_as_written(orca_process, done.stdout)
+    entries = orca_process.bound("webhook")["preconfigured"].values()
+    assert len(entries) > 10
+    for entry in entries:
+        parameters = {one["name"]: one.get("defaultValue", "") for one in entry.get("parameters", {}).values()}
+        stage = {"type": "evaluateVariables", "name": entry["type"], "variables": [], "parameterValues": parameters}
+        texts = orca_process.start(stage).run().evaluate({name: entry[name] for name in EVALUATED})
+        assert "${" not in str(texts), entry["type"]
+        assert yaml.safe_load(texts["payload"])["parameters"] == parameters
 
 
 def test_every_expression_evaluates(job):

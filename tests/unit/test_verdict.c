@@ -164,7 +164,7 @@ static void test_words(void **state) {
         {POLL, "{\"s\": \"busy\"}", VERDICT_RUNNING, REASON_NONE, "busy", false, false},
         {POLL, "{\"s\": \"odd\"}", VERDICT_RUNNING, REASON_NONE, "odd", true, false},
         {POLL, "{\"s\": \"okay\"}", VERDICT_RUNNING, REASON_NONE, "okay", true, false},
-        {POLL, "{\"s\": \"\"}", VERDICT_RUNNING, REASON_NONE, "", true, false},
+        {POLL, "{\"s\": \"\"}", VERDICT_RUNNING, REASON_NONE, NULL, false, false},
         {POLL, "{\"s\": null}", VERDICT_RUNNING, REASON_NONE, NULL, false, false},
         {POLL, "{\"s\": {\"ok\": 1}}", VERDICT_RUNNING, REASON_NONE, NULL, false, false},
         {POLL, "{\"s\": [\"ok\"]}", VERDICT_RUNNING, REASON_NONE, NULL, false, false},
@@ -288,7 +288,7 @@ static const struct verdict *bench_judge(struct bench *bench, int code, const ch
     struct reply_header header = {"X-State", "final"};
     struct reply reply = {
         .phase = REPLY_ANSWERED, .code = code, .headers = &header, .header_count = 1, .body = text_of(body)};
-    struct verdict_scope scope = {.roots = roots, .now_ms = 1000};
+    struct verdict_scope scope = {.roots = roots, .step_root = ROOT_STEPS + 1, .now_ms = 1000};
     roots[ROOT_PARAMETERS] = parsed(bench, "{\"limit\": 3}");
     roots[ROOT_RUN] = parsed(bench, "{\"id\": \"r1\"}");
     roots[ROOT_STEPS] = parsed(bench, "{\"body\": {\"id\": 7}, \"code\": 201}");
@@ -352,6 +352,21 @@ static void test_conditions(void **state) {
         {"value = \"$.s\"; at_least = 2; at_most = 4;", "{\"s\": 1}", VERDICT_RUNNING, REASON_NONE, NULL, NULL, 0},
         {"value = \"$.s\"; at_most = 4; warn_when = \"body.s > 2\";", "{\"s\": 3}", VERDICT_SUCCEEDED, REASON_NONE,
          "warn_when", NULL, true},
+        {"outputs = { worst = \"{{ body.rates | max }}\"; }; success_when = \"outputs.worst <= parameters.limit\"; "
+         "failure_when = \"outputs.worst > parameters.limit\"; error = \"{{ 'the worst is ' ~ outputs.worst }}\"; "
+         "error_when = \"false\";",
+         "{\"rates\": [1, 9, 2]}", VERDICT_FAILED, REASON_UPSTREAM_FAILED, "failure_when", "the worst is 9", false},
+        {"outputs = { worst = \"{{ it.body.rates | max }}\"; }; success_when = \"outputs.worst <= parameters.limit\";",
+         "{\"rates\": [1, 3, 2]}", VERDICT_SUCCEEDED, REASON_NONE, "success_when", NULL, false},
+        {"outputs = { ready = \"$.parts[*].ready\"; }; success_when = \"outputs.ready == [true, true]\";",
+         "{\"parts\": [{\"ready\": true}, {\"ready\": true}]}", VERDICT_SUCCEEDED, REASON_NONE, "success_when", NULL,
+         false},
+        {"outputs = { id = \"{{ body.id }}\"; }; success_when = \"outputs.id is not none\"; running_when = "
+         "\"outputs.id "
+         "is none\"; unknown = \"fail\";",
+         "{}", VERDICT_RUNNING, REASON_NONE, "running_when", NULL, false},
+        {"outputs = { top = \"$.top\"; }; value = \"$.s\"; at_most = \"{{ outputs.top }}\";", "{\"s\": 1, \"top\": 2}",
+         VERDICT_SUCCEEDED, REASON_NONE, "at_most", NULL, false},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct bench bench;
@@ -409,6 +424,9 @@ static void test_error(void **state) {
          NO_ERROR},
         {"error_when = \"body.ok == false\"; error = \"$.message\";", 200, "{\"ok\": false, \"message\": \"no\"}",
          REFUSED("the reply has an error: no")},
+        {"error_when = \"not body.batch\"; error = \"no batch was begun\";", 200, "{\"batch\": \"\"}",
+         REFUSED("the reply has an error: no batch was begun")},
+        {"error_when = \"not body.batch\"; error = \"no batch was begun\";", 200, "{\"batch\": \"b7\"}", NO_ERROR},
         {"error = \"$.message\";", 422, "{\"message\": \"bad ref\"}", REFUSED("the upstream answered 422: bad ref")},
         {"error = \"{{ body.message }} ({{ code }})\";", 422, "{\"message\": \"bad ref\"}",
          REFUSED("the upstream answered 422: bad ref (422)")},
@@ -462,6 +480,8 @@ static void test_words_that_are_no_texts(void **state) {
         {"success = [ \"ok\" ]; unknown = \"fail\"; running_when = \"body.s == 'x'\";", "{\"s\": \"x\"}",
          VERDICT_RUNNING, "x", false},
         {"success_when = \"false\";", "{\"s\": \"x\"}", VERDICT_RUNNING, "x", false},
+        {"success = [ \"ok\" ];", "{\"s\": \"\"}", VERDICT_RUNNING, NULL, false},
+        {"success = [ \"ok\" ]; unknown = \"fail\";", "{\"s\": \"\"}", VERDICT_RUNNING, NULL, false},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct bench bench;

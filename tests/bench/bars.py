@@ -1,0 +1,39 @@
+"""The bars that are set for the gateway, and whether a round reached them."""
+
+
+def largest(results, key):
+    return results["flight"]["stagedoor"][-1][key]
+
+
+CALL = "a call: parsed, rendered, called, answered"
+MEMORY = "GET /runs/{id}, in flight: from memory"
+START = "a durable start: parsed, on disk, answered, called, its end on disk"
+
+# (what, of which part, the figure of it, at least or at most, the bar)
+BARS = (
+    ("a durable call, times nginx with Lua", "calls", lambda r: r["calls"][CALL]["nginx with Lua"]["ratio"]["median"], ">=", 0.6),
+    ("a durable call, times Node.js", "calls", lambda r: r["calls"][CALL]["Node.js, fastify and undici"]["ratio"]["median"], ">=", 1.5),
+    ("durable starts a second", "requests", lambda r: r["requests"][START]["stagedoor"]["per_s"]["median"], ">=", 20000),
+    ("a report from memory, times nginx's fixed answer", "requests",
+     lambda r: r["requests"][MEMORY]["nginx return 200"]["ratio"]["median"], ">=", 0.8),
+    ("most runs in flight: % of a core, brought to 100,000", "flight",
+     lambda r: largest(r, "cpu_percent") * 100000 / largest(r, "runs"), "<=", 60),
+    ("most runs in flight: KiB a run", "flight", lambda r: largest(r, "kib_a_run"), "<=", 2),
+    ("most runs in flight: 99 % of the polls within, ms", "flight", lambda r: largest(r, "late_p99_ms"), "<=", 10),
+    ("most runs in flight: polling again after kill -9 within, s", "flight", lambda r: largest(r, "restart_back_s"), "<=", 2),
+    ("render, times Jinja2", "render", lambda r: r["render"]["renders"]["ratio"]["median"], ">=", 50),
+    ("two loops: CPU a start, times one", "loops", lambda r: r["loops"]["ratio"]["median"], "<=", 1.1),
+)
+
+
+def judge(results, say):
+    judged = {}
+    for what, part, figure, sign, bar in BARS:
+        if part not in results:
+            continue
+        value = figure(results)
+        reached = value is not None and (value >= bar if sign == ">=" else value <= bar)
+        judged[what] = {"value": value, "bar": f"{sign} {bar}", "reached": reached}
+        shown = "?" if value is None else f"{value:,.2f}"
+        say(f"{'reached    ' if reached else 'NOT REACHED'} {what}", f"{shown} ({'≥' if sign == '>=' else '≤'} {bar:,})")
+    return judged

@@ -1,0 +1,92 @@
+"""Runs in flight: what they cost, beside a poller on Node.js, and how soon they are back after kill -9."""
+
+import json
+import os
+import re
+import time
+
+from peers import start_node
+from rig import Rig, request, wait_for
+
+FLIGHT = [int(count) for count in os.environ.get("FLIGHT", "1000,10000,100000").split(",")]
+EVERY_S = 10
+
+
+def start_many(rig, count):
+    """By wrk, in slices, until there are so many. Gives how many there are, and how long it took."""
+    began = time.monotonic()
+    while (flying := rig.metric("runs_in_flight")) < count:
+        got = rig.wrk(rig.port, "POST", "/stages/slow", "{}", seconds=1 if count - flying < 10000 else 3)
+        if got["bad"]:
+            raise SystemExit(f"{got['bad']} starts were refused")
+    return int(flying), time.monotonic() - began
+
+
+def late_ms(page_before, page_after):
+    """The upper bound of the bucket in which 99 % of the polls between two scrapes lie."""
+    buckets = []
+    for le in page_after:
+        buckets.append((float(le), page_after[le] - page_before.get(le, 0)))
+    buckets.sort()
+    total = buckets[-1][1] if buckets else 0
+    return next((le * 1000 for le, seen in buckets if total and seen >= 0.99 * total), None)
+
+
+def late_buckets(rig):
+    page = request(rig.port, "GET", "/metrics")[1].decode()
+    return {le: float(n) for le, n in re.findall(r'^stagedoor_poll_late_seconds_bucket\{le="([^"]+)"\} (\S+)$', page, re.M)}
+
+
+def ours(rig, count):
+    rig.start_gateway()
+    request(rig.port, "GET", "/health")
+    empty_kib = rig.gateway.rss_kib()
+    flying, started_s = start_many(rig, count)
+    time.sleep(EVERY_S + 1)  # past the first round of polls: what is measured is the steady state
+    late, polls, cpu, began = late_buckets(rig), rig.metric("upstream_calls_total"), rig.gateway.cpu_s(), time.monotonic()
+    time.sleep(EVERY_S)
+    took = time.monotonic() - began
+    figures = {"runs": flying, "starts_per_s": flying / started_s, "cpu_percent": (rig.gateway.cpu_s() - cpu) / took * 100,
+               "polls_per_s": (rig.metric("upstream_calls_total") - polls) / took, "late_p99_ms": late_ms(late, late_buckets(rig)),
+               "kib_a_run": (rig.gateway.rss_kib() - empty_kib) / flying}
+    rig.gateway.end(9)
+    figures["restart_ready_s"], began = rig.start_gateway(), time.monotonic()
+    wait_for("the runs' return", lambda: rig.metric("runs_in_flight") == flying, 120)
+    figures["restart_back_s"] = figures["restart_ready_s"] + time.monotonic() - began
+    rig.gateway.end(9)
+    return figures
+
+
+def theirs(rig, count):
+    port, node = start_node(rig, "poller.js", "/late", RUNS="0")
+    empty_kib = node.rss_kib()
+    node.end()
+    port, node = start_node(rig, "poller.js", "/late", RUNS=str(count))
+    time.sleep(EVERY_S + 1)
+    request(port, "GET", "/late")
+    cpu, began = node.cpu_s(), time.monotonic()
+    time.sleep(EVERY_S)
+    took = time.monotonic() - began
+    said = json.loads(request(port, "GET", "/late")[1])
+    figures = {"runs": count, "cpu_percent": (node.cpu_s() - cpu) / took * 100, "polls_per_s": said["polls"] / took,
+               "late_p99_ms": said["p99_ms"], "kib_a_run": (node.rss_kib() - empty_kib) / count}
+    node.end()
+    return figures
+
+
+def bench_flight(say):
+    results = {"stagedoor": [], "Node.js": []}
+    for count in FLIGHT:
+        for name, measured in (("stagedoor", ours), ("Node.js", theirs)):
+            with Rig() as rig:
+                figures = measured(rig, count)
+            results[name].append(figures)
+            say(f"{figures['runs']:,} runs in flight, polled every 10 s; {name}: CPU", f"{figures['cpu_percent']:.1f} %")
+            say("    memory a run, KiB", f"{figures['kib_a_run']:.2f}")
+            late = figures["late_p99_ms"]
+            say("    99 % of the polls start within, ms", "?" if late is None else f"{late:.0f}")
+            if name == "stagedoor":
+                say("    starts/s until they were there", f"{figures['starts_per_s']:,.0f}")
+                say("    after kill -9: ready, s", f"{figures['restart_ready_s']:.2f}")
+                say("    after kill -9: all runs in flight again, s", f"{figures['restart_back_s']:.2f}")
+    return results

@@ -1,0 +1,87 @@
+"""Requests: what an answer costs, beside nginx, and a whole call beside what a user would write instead."""
+
+import json
+
+from figures import CLIENTS, SECONDS, compare, measure, noise, shown, spread
+from peers import Contender, start_haproxy, start_nginx_lua, start_nginx_proxy, start_node
+from rig import Rig, request, start_body, wait_for
+
+CURVE = (1, 4, 16, 64, 256)  # clients at a time
+
+
+def begin_runs(rig, body):
+    """The paths of a run that has ended, and of one in flight."""
+    status, answer = request(rig.port, "POST", "/stages/fire", body)
+    flying, flight = request(rig.port, "POST", "/stages/slow", "{}")
+    if (status, flying) != (202, 202):
+        raise SystemExit(f"starts gave {status} and {flying}: {answer[:500]}")
+    wait_for("the first run's end", lambda: rig.metric("runs_in_flight") == 1)
+    return f"/runs/{json.loads(answer)['id']}", f"/runs/{json.loads(flight)['id']}"
+
+
+def bench_requests(say):
+    results = {}
+    with Rig() as rig:
+        proxy_port, proxy = start_nginx_proxy(rig)
+        rig.start_gateway()
+        body = start_body()
+        ended, flight = begin_runs(rig, body)
+        rivals = {"nginx return 200": Contender(proxy, proxy_port, "GET", "/fixed"),
+                  "nginx proxy_pass": Contender(proxy, proxy_port, "GET", "/fire")}
+        for title, path in (("GET /runs/{id}, in flight: from memory", flight), ("GET /runs/{id}, ended: from the store", ended),
+                            ("GET /health", "/health")):
+            compare(rig, say, title, {"stagedoor": Contender(rig.gateway, rig.port, "GET", path), **rivals}, results)
+        request(rig.port, "POST", flight + "/cancel", "{}")
+        rig.drain()
+        compare(rig, say, "a durable start: parsed, on disk, answered, called, its end on disk",
+                {"stagedoor": Contender(rig.gateway, rig.port, "POST", "/stages/fire", body, drain=True),
+                 "nginx proxy_pass": Contender(proxy, proxy_port, "POST", "/fire", body)}, results)
+        results["noise"] = noise(results, say)
+    return results
+
+
+def check_answers(contenders):
+    """All do the same work, and say so in the same words."""
+    for name, one in contenders.items():
+        status, answer = request(one.port, one.method, one.path, one.body, headers={"Prefer": one.prefer} if one.prefer else None)
+        said = json.loads(answer)
+        if status != 200 or (said.get("status"), said.get("outputs", {}).get("id")) != ("SUCCEEDED", 4711):
+            raise SystemExit(f"{name} answered {status} {answer[:300]}")
+
+
+def bench_calls(say):
+    """Parse, check, render five values, call, read the reply, answer with what it says."""
+    results, body = {}, start_body()
+    with Rig() as rig:
+        rig.start_gateway()
+        lua_port, lua = start_nginx_lua(rig)
+        node_port, node = start_node(rig, "gateway.js", "/ready")
+        proxy_port, proxy = start_nginx_proxy(rig)
+        haproxy_port, haproxy = start_haproxy(rig)
+        working = {"stagedoor, durable": Contender(rig.gateway, rig.port, "POST", "/stages/fire", body, prefer="wait=10"),
+                   "nginx with Lua": Contender(lua, lua_port, "POST", "/stages/fire", body),
+                   "Node.js, fastify and undici": Contender(node, node_port, "POST", "/stages/fire", body)}
+        check_answers(working)
+        passing = {"nginx proxy_pass": Contender(proxy, proxy_port, "POST", "/fire", body),
+                   "HAProxy": Contender(haproxy, haproxy_port, "POST", "/fire", body)}
+        compare(rig, say, "a call: parsed, rendered, called, answered", {**working, **passing}, results)
+        results["noise"] = noise(results, say)
+        curve = {name: [] for name in working}
+        for clients in CURVE:
+            for name, one in working.items():
+                got = measure(rig, one, clients)
+                curve[name].append({"clients": clients, **{key: got[key] for key in ("per_s", "p50_ms", "p99_ms")}})
+        results["curve"] = curve
+    return results
+
+
+def bench_loops(say):
+    """The CPU of a request with two loops beside one, on all cores, where the load has to run as well."""
+    taken, body = {1: [], 2: []}, start_body()
+    for loops in (1, 2, 2, 1):
+        with Rig() as rig:
+            rig.start_gateway(core="0-1", loops=loops)
+            taken[loops].append(measure(rig, Contender(rig.gateway, rig.port, "POST", "/stages/fire", body, drain=True))["cpu_us"])
+    ratio = spread([two / one for one in taken[1] for two in taken[2]])
+    say("a durable start with two loops: CPU, times that with one", shown(ratio, "{:.2f} ×"))
+    return {"cpu_us": {str(loops): spread(cpu) for loops, cpu in taken.items()}, "ratio": ratio}
