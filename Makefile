@@ -7,7 +7,7 @@
 #   make deps       install what building and testing need (Debian 12 packages)
 #   make lint       layers, libraries, banned functions, names, stories, format; gateway/LAYERS says what is allowed
 #   make unit       unit tests only          make e2e       end-to-end tests only (T="-k name" picks)
-#   make test-orca  the exported stages on orca's own classes (installs a JDK and Maven where they are missing)
+#   make test-orca  the exported stages on orca's own classes (ORCA_WEBHOOK_JAR=… for all of them; see docs/development.md)
 #   make schema     parameters against a JSON Schema validator
 #   make differential  the template language beside Jinja2, and its escaping in every place (SEED=random, COUNT)
 #   make bench      figures, beside what a user would use instead

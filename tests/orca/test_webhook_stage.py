@@ -220,7 +220,7 @@ def test_upstream_down_while_the_stage_polls(native, upstream):
     before = upstream.connections
     upstream.on("GET", "/jobs/1", Reset())
     upstream.refuse_connections(1_000_000)
-    pipeline.poll_until(lambda monitor: upstream.connections >= before + 4)
+    pipeline.poll_until(lambda monitor: upstream.connections >= before + 3)
     job.orca.do("advance", seconds=60)
     assert pipeline.step_to("MonitorWebhookTask").status() == "RUNNING"
     upstream.on("GET", "/jobs/1", jobs.get)
