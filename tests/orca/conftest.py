@@ -19,8 +19,8 @@ _e2e = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(_e2e)
 gateway, upstream, pytest_runtest_makereport = _e2e.gateway, _e2e.upstream, _e2e.pytest_runtest_makereport
 
+WEBHOOK_STAGE = pytest.StashKey()
 PUBLIC_URL = f"http://{HOST}:8095"
-NO_WEBHOOKS = "orca-webhook is not on Maven Central: ORCA_WEBHOOK_JAR=… names the one of an installed orca"
 
 
 class Native:
@@ -49,10 +49,15 @@ def ingress():
 
 
 @pytest.fixture(scope="session")
-def orca_process(tmp_path_factory, ingress):
+def orca_process(tmp_path_factory, ingress, request):
     one = Orca(tmp_path_factory.mktemp("orca"), ingress)
     yield one
+    request.config.stash[WEBHOOK_STAGE] = "orca's own" if one.has_webhooks else "a STAND-IN: orca-webhook was not there"
     one.close()
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    terminalreporter.write_line(f"the webhook stage was {config.stash.get(WEBHOOK_STAGE, 'not needed')}")
 
 
 @pytest.fixture
@@ -69,11 +74,3 @@ def native(gateway, orca_process, ingress, tmp_path):
     yield make
     assert not ingress.faults, "a fault that met no request"
 
-
-@pytest.fixture
-def webhooks(orca_process, tmp_path):
-    """Needs orca's webhook stage itself."""
-    empty = tmp_path / "empty.yml"
-    empty.write_text("{}\n")
-    if not orca_process.boot(empty).has_webhooks:
-        pytest.skip(NO_WEBHOOKS)

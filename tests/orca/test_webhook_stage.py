@@ -1,14 +1,12 @@
 """Every stage as orca's own classes run it: PreconfiguredWebhookStage, CreateWebhookTask, MonitorWebhookTask and
-WebhookService of orca-webhook, under the handlers of orca's queue, on the YAML that `stagedoor export orca` writes. In
-each test the stage ends as it should, and the upstream has seen each POST once."""
+WebhookService of orca-webhook (or our stand-in, where that is absent), under the handlers of orca's queue, on the YAML
+that `stagedoor export orca` writes. In each test the stage ends as it should, and the upstream has seen each POST once."""
 
 import pytest
 from helpers.jobs import Jobs, call_stage, job_stage, script_job
 from helpers.upstream import Reset, reply, text
 from ingress import Fault
 from parameters import PARAMETERS
-
-pytestmark = pytest.mark.usefixtures("webhooks")
 
 # What stages downstream read, by the expression that the docs give.
 OUTPUT = "${#stage('job')['context']['webhook']['monitor']['body']['outputs']['result']}"

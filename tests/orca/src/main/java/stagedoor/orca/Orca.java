@@ -29,6 +29,7 @@ import org.springframework.boot.env.YamlPropertySourceLoader;
 import org.springframework.context.annotation.AnnotationConfigApplicationContext;
 import org.springframework.core.env.PropertySource;
 import org.springframework.core.io.FileSystemResource;
+import stagedoor.orca.standin.Webhooks;
 
 /**
  * One orca, as after a restart on a given orca.yml. Its queue is worked off message by message at the caller's word;
@@ -48,25 +49,23 @@ final class Orca implements AutoCloseable {
     List<PropertySource<?>> sources = new YamlPropertySourceLoader().load("orca", new FileSystemResource(yaml));
     sources.forEach(context.getEnvironment().getPropertySources()::addLast);
     context.register(OrcaBeans.class);
-    if (hasWebhooks()) {
-      context.register(webhooks());
-    }
+    context.register(webhooks());
     context.refresh();
     mapper = context.getBean("mapper", ObjectMapper.class);
     queue = context.getBean(MessageQueue.class);
     store = context.getBean(ExecutionStore.class);
   }
 
-  /** Whether orca-webhook, which Maven Central does not have, is on the class path. */
+  /** Whether the webhook stage is orca's own, and not the stand-in. */
   static boolean hasWebhooks() {
-    return webhooks() != null;
+    return webhooks() != Webhooks.class;
   }
 
   private static Class<?> webhooks() {
     try {
       return Class.forName(WEBHOOKS);
     } catch (ClassNotFoundException absent) {
-      return null;
+      return Webhooks.class;
     }
   }
 
