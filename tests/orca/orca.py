@@ -14,7 +14,7 @@ JAVA = os.environ.get("JAVA", "java")
 # goes through the ingress.
 HOST, ADDRESS = "stagedoor.ops.example.com", "192.0.2.10"
 NAMES = (HOST, "stagedoor", "stagedoor.ops.svc", "stagedoor.ops.svc.cluster.local", "stagedoor.corp.internal", "gw.spinnaker")
-COMPLETE = ("SUCCEEDED", "TERMINAL", "CANCELED", "FAILED_CONTINUE", "SKIPPED", "STOPPED")
+TOKEN = "a-token-from-orcas-environment"
 
 
 class OrcaError(Exception):
@@ -43,6 +43,7 @@ class Orca:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
+            env={**os.environ, "STAGEDOOR_TOKEN": TOKEN},
         )
         self.has_webhooks = False
 
@@ -73,8 +74,12 @@ class Orca:
 
     def start(self, *stages, application="shop", name="release", trigger=None):
         trigger = {"type": "manual", "user": "kim", "parameters": {}, **(trigger or {})}
-        stages = [{"refId": str(n), "requisiteStageRefIds": [str(n - 1)] if n > 1 else [], **one} for n, one in enumerate(stages, 1)]
-        return Pipeline(self, self.do("start", pipeline={"application": application, "name": name, "trigger": trigger, "stages": stages}))
+        numbered = [
+            {"refId": str(n), "requisiteStageRefIds": [str(n - 1)] if n > 1 else [], **stage}
+            for n, stage in enumerate(stages, 1)
+        ]
+        pipeline = {"application": application, "name": name, "trigger": trigger, "stages": numbered}
+        return Pipeline(self, self.do("start", pipeline=pipeline))
 
     def log_text(self):
         self._log.seek(0)
@@ -131,6 +136,7 @@ class Pipeline:
 
     def poll_until(self, done, timeout=30):
         """Polls until the stage's last answer satisfies `done`."""
+
         def polled():
             self.step_to("MonitorWebhookTask")
             return done(self.webhook()["monitor"])

@@ -2,10 +2,13 @@
 WebhookService of orca-webhook (or our stand-in, where that is absent), under the handlers of orca's queue, on the YAML
 that `stagedoor export orca` writes. In each test the stage ends as it should, and the upstream has seen each POST once."""
 
+import hashlib
+
 import pytest
 from helpers.jobs import Jobs, call_stage, job_stage, script_job
 from helpers.upstream import Reset, reply, text
 from ingress import Fault
+from orca import TOKEN
 from parameters import PARAMETERS
 
 # What stages downstream read, by the expression that the docs give.
@@ -291,6 +294,12 @@ def test_expression_that_orca_cannot_evaluate(job, upstream):
     assert upstream.count() == 0
 
 
+def test_type_with_a_prefix(native, upstream):
+    script_job(upstream, "done")
+    prefixed = native({"job": job_stage(upstream.url)}, export=["--type-prefix", "gw-"])
+    assert prefixed.start("gw-job").run().status() == "SUCCEEDED"
+
+
 def test_one_entry_for_all_stages(native, upstream):
     script_job(upstream, "done")
     generic = native({"job": job_stage(upstream.url)}, export=["--generic"])
@@ -322,7 +331,21 @@ def test_failure_with_an_expression_in_its_reason(native, upstream):
     assert "1+1" in pipeline.webhook()["monitor"]["progressMessage"] and "${" not in str(pipeline.webhook())
 
 
-# ---- permissions and refusals ----
+# ---- tokens, permissions and refusals ----
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_token_from_orcas_environment(native, upstream, known):
+    """The YAML has its name, and Spring puts it in; a cancel and the polls carry it too."""
+    script_job(upstream, "running", "done")
+    digest = hashlib.sha256((TOKEN if known else "another").encode()).hexdigest()
+    rights = {"start": ["*"], "see": ["*"], "cancel": ["*"]}
+    job = native({"job": job_stage(upstream.url)}, callers=[{"name": "orca", "token_sha256": digest, **rights}])
+    assert TOKEN not in job.yaml.read_text()
+    pipeline = job.start("job").run()
+    assert pipeline.status() == ("SUCCEEDED" if known else "TERMINAL")
+    assert pipeline.webhook()["statusCodeValue"] == (202 if known else 401)
+    assert upstream.count("POST", "/jobs") == (1 if known else 0)
 
 
 @pytest.mark.parametrize("role, status", [("release-team", "SUCCEEDED"), ("admins", "TERMINAL")])

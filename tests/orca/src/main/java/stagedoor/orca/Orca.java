@@ -154,7 +154,15 @@ final class Orca implements AutoCloseable {
     PipelineExecution execution = stage.getExecution();
     String user = execution.getAuthentication().getUser();
     return new ExecutionContext(
-        execution.getApplication(), user, "pipeline", execution.getId(), stage.getId(), null, null, null, stage.getStartTime());
+        execution.getApplication(),
+        user,
+        "pipeline",
+        execution.getId(),
+        stage.getId(),
+        execution.getOrigin(),
+        null,
+        null,
+        stage.getStartTime());
   }
 
   /** Throws where orca's rules refuse the URL. */

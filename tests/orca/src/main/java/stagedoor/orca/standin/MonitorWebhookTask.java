@@ -12,7 +12,7 @@ import java.util.concurrent.TimeUnit;
 import org.springframework.web.client.HttpStatusCodeException;
 import org.springframework.web.client.RestClientException;
 
-/** The polls: an answer has to have a status and a progress, both strings; 429 and 5xx are waited out, all else is an end. */
+/** The polls: an answer has a status and a progress, both strings; 429 and 5xx are waited out, all else is an end. */
 class MonitorWebhookTask implements OverridableTimeoutRetryableTask {
 
   private final Webhooks webhooks;

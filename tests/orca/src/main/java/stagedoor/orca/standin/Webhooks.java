@@ -26,9 +26,9 @@ import org.springframework.web.client.RestClientException;
 import org.springframework.web.client.RestTemplate;
 
 /**
- * Takes the place of orca-webhook where that is not on the class path, so that the tests of its stage run all the same:
- * under orca's own queue, expressions and URL rules, but by our own reading of what its two tasks do with an answer. What
- * counts in the end is a round with the real module.
+ * Takes the place of orca-webhook where that is not on the class path, so that the tests of its stage run all the
+ * same: under orca's own queue, expressions and URL rules, but by our own reading of what its two tasks do with an
+ * answer. What counts in the end is a round with the real module.
  *
  * <p>Here: the preconfigured list, and the requests (URL rules, Spring's RestTemplate over OkHttp).
  */
@@ -94,8 +94,9 @@ public class Webhooks {
   /** Best effort, once, and whatever comes back is nobody's business. */
   void cancel(StageExecution stage) {
     Map<String, Object> settings = stage.getContext();
+    String method = (String) settings.get("cancelMethod"), url = (String) settings.get("cancelEndpoint");
     try {
-      send(stage, (String) settings.get("cancelMethod"), (String) settings.get("cancelEndpoint"), settings.get("cancelPayload"));
+      send(stage, method, url, settings.get("cancelPayload"));
     } catch (RestClientException ignored) {
       // the answer, or the lack of one, changes nothing
     }
