@@ -75,6 +75,34 @@ def test_user_cancels_before_the_first_poll(job, upstream):
     assert upstream.count("POST", "/jobs") == upstream.count("DELETE")
 
 
+def assert_orphan_ends(gateway, upstream):
+    """Orca sends no cancel in these cases; orphan_after is what ends the run."""
+    (line,) = gateway.wait_log(event="run_orphaned")
+    assert gateway.client().wait_end(line["run"])["reason"] == "orphaned"
+    assert upstream.count("POST", "/jobs") == upstream.count("DELETE") == 1
+
+
+def test_user_cancels_while_create_is_sent_again(native, upstream):
+    Jobs(upstream, hold=True)
+    job = native({"job": job_stage(upstream.url, orphan_after="1s")})
+    job.ingress.fail(Fault("POST", passes=True, status=502))
+    pipeline = job.start("job").step_to("CreateWebhookTask")
+    assert pipeline.cancel().run().status() == "CANCELED"
+    assert job.ingress.count("POST") == 1
+    assert_orphan_ends(job.gateway, upstream)
+
+
+def test_another_branch_fails(native, upstream):
+    Jobs(upstream, hold=True)
+    upstream.on("POST", "/call", reply(400, {}))
+    stages = {"job": job_stage(upstream.url, orphan_after="1s"), "call": call_stage(upstream.url)}
+    branch = {"type": "call", "alias": "preconfiguredWebhook", "name": "call", "requisiteStageRefIds": []}
+    job = native(stages)
+    pipeline = job.start("job", after=[{**branch, "parameterValues": {}}]).run()
+    assert (pipeline.status("1"), pipeline.status("2")) == ("CANCELED", "TERMINAL")
+    assert_orphan_ends(job.gateway, upstream)
+
+
 @pytest.mark.parametrize("settings, after_s", [({}, HOUR_S), ({"stageTimeoutMs": 60_000}, 60)])
 def test_timeout_of_orca_cancels_the_run(job, upstream, settings, after_s):
     Jobs(upstream, hold=True)
