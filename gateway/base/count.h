@@ -46,6 +46,8 @@ enum count {
     X(QUEUE_FULL, "queue_full_total", "Starts refused, since the queue of the stage was full", "stage", NULL)   \
     X(BREAKER, "breaker_open", "1 where the breaker is open", "limit", NULL)                                    \
     X(BREAKER_OPENED, "breaker_opened_total", "Times the breaker opened", "limit", NULL)                        \
+    X(CONTRACT_FINDINGS, "contract_findings_total",                                                             \
+      "Replies that were not as the definition expects, by what they had", "stage", "kind")                     \
     X(DUPLICATES, "duplicates_total", "Starts of work that was in flight, by what became of them", "stage", "outcome")
 
 enum count_family {

@@ -47,6 +47,10 @@ enum reason {
 const char *reason_word(enum reason reason); /* NULL for REASON_NONE */
 enum reason reason_parse(const char *word);  /* NULL and unknown words give REASON_NONE */
 
+/* What a reply had at a path of the rules that judged it. */
+enum verdict_part { VERDICT_VALUE, VERDICT_PROGRESS, VERDICT_MESSAGE, VERDICT_PARTS };
+enum verdict_stood { VERDICT_UNASKED, VERDICT_NOTHING, VERDICT_KINDS }; /* VERDICT_KINDS + enum json_kind: a value */
+
 struct verdict {
     enum verdict_kind kind;
     enum reason reason;     /* of FAILED and CANCELED */
@@ -57,6 +61,11 @@ struct verdict {
     const char *message;    /* for progress; or NULL */
     const char *rule;       /* the setting that decided: "failure", "success_when", "expect" …; NULL: none did */
     int64_t retry_after_ms; /* so long the upstream asks not to be asked again; -1: nothing */
+    /* For who watches whether the upstream keeps to what the definition expects (run/contract). */
+    bool looked;            /* by verdict_judge_body: the reply was one that rules apply to */
+    bool success_undefined; /* success_when speaks of what the reply has not */
+    bool error_missing;     /* the reply has failed, and has nothing at the path of `error` */
+    unsigned char stood[VERDICT_PARTS];
 };
 
 /* What judging may know besides the reply. */
@@ -90,6 +99,9 @@ void verdict_put_outputs(struct arena *arena, const struct stage_rules *rules, c
 /* What the reply says went wrong, by `error`; NULL: nothing. In `arena`. */
 const char *verdict_error(struct arena *arena, const struct stage_rules *rules, const struct json *body,
                           const struct json *const *roots);
+
+/* Answered with an expected code, and failed all the same, by `error` or `error_when`? */
+bool verdict_is_error(const struct verdict *verdict);
 
 /* A success that has to last (success_for). */
 struct verdict_series {

@@ -96,6 +96,8 @@ static bool condition_holds(struct judging *j, const struct stage_condition *con
     struct fault fault;
     const struct json *value = template_value(condition->holds, j->roots, j->arena, &fault);
     if (!value && !j->trouble) j->trouble = arena_printf(j->arena, "%s: %s", name, fault.what);
+    if (!value && fault.kind == FAULT_UNDEFINED && condition == &j->rules->success_when)
+        j->verdict->success_undefined = true;
     return verdict_truth(value);
 }
 
@@ -162,16 +164,23 @@ static bool meets_bounds(struct judging *j) {
 
 /* ---- what is told ---- */
 
+/* The first value at a path; NULL where there is none, or no path. */
+static const struct json *look(const struct judging *j, const struct jsonpath *path, enum verdict_part part) {
+    const struct json *value = path ? jsonpath_first(path, j->body, j->arena) : NULL;
+    if (path) j->verdict->stood[part] = (unsigned char)(value ? VERDICT_KINDS + json_kind(value) : VERDICT_NOTHING);
+    return value;
+}
+
 static void note_progress(struct judging *j) {
     const struct stage_rules *r = j->rules;
-    const struct json *value = r->progress ? jsonpath_first(r->progress, j->body, j->arena) : NULL;
+    const struct json *value = look(j, r->progress, VERDICT_PROGRESS);
     if (is_number(value)) {
         double number = json_number(value);
         j->verdict->percent = number < 0 ? 0 : number > 100 ? 100 : (int)number;
     } else if (json_kind(value) == JSON_STRING) {
         j->verdict->message = word_of(j->arena, value);
     }
-    const char *message = word_of(j->arena, r->message ? jsonpath_first(r->message, j->body, j->arena) : NULL);
+    const char *message = word_of(j->arena, look(j, r->message, VERDICT_MESSAGE));
     if (message) j->verdict->message = message;
 }
 
@@ -220,8 +229,14 @@ static bool judge_error(struct judging *j) {
     const char *error = verdict_error(j->arena, r, j->body, j->roots);
     if (!r->error_when.holds && !error) return false;
     j->verdict->rule = r->error_when.holds ? "error_when" : "error";
+    j->verdict->error_missing = r->error_path && !error;
     j->verdict->message = error ? arena_printf(j->arena, "the reply has an error: %s", error) : why(j, &r->error_when);
     return decide(j, VERDICT_FAILED, REASON_UPSTREAM_REFUSED);
+}
+
+bool verdict_is_error(const struct verdict *verdict) {
+    const char *rule = verdict->rule ? verdict->rule : "";
+    return verdict->kind == VERDICT_FAILED && (strcmp(rule, "error") == 0 || strcmp(rule, "error_when") == 0);
 }
 
 static bool judge_bad_end(struct judging *j) {
@@ -270,9 +285,9 @@ void verdict_put_outputs(struct arena *arena, const struct stage_rules *rules, c
 
 void verdict_judge_body(struct arena *arena, const struct stage_rules *rules, const struct json *body,
                         const struct json *const *roots, struct verdict *ret_verdict) {
-    *ret_verdict = (struct verdict){.kind = VERDICT_RUNNING, .percent = -1, .retry_after_ms = -1};
+    *ret_verdict = (struct verdict){.kind = VERDICT_RUNNING, .percent = -1, .retry_after_ms = -1, .looked = true};
     struct judging j = {.arena = arena, .rules = rules, .body = body, .roots = roots, .verdict = ret_verdict};
-    if (rules->value) j.value = jsonpath_first(rules->value, body, arena);
+    j.value = look(&j, rules->value, VERDICT_VALUE);
     ret_verdict->word = is_empty(j.value) ? NULL : word_of(arena, j.value);
     if (j.value && json_kind(j.value) == JSON_NULL && names_null(rules)) ret_verdict->word = "null";
     note_progress(&j);

@@ -15,17 +15,20 @@
 #include "cli/doctor.h"
 #include "cli/reach.h"
 #include "cli/report.h"
+#include "cli/screen.h"
 #include "orca/yaml_write.h"
 
 struct doctor_options {
     struct client_options client;
-    const char *config;
+    const char *config, *orca_yml;
     bool json;
 };
 
 static const struct args_option options[] = {
     {'c', "config", ARGS_TEXT, "FILE", offsetof(struct doctor_options, config),
      "the gateway's configuration (default: stagedoor.conf, where it exists)", 0, 0},
+    {0, "orca-yml", ARGS_TEXT, "FILE", offsetof(struct doctor_options, orca_yml),
+     "what orca is told already: its orca.yml or orca-local.yml", 0, 0},
     {0, "json", ARGS_FLAG, NULL, offsetof(struct doctor_options, json), "print what was found as JSON", 0, 0},
     CLIENT_OPTIONS(struct doctor_options),
 };
@@ -130,13 +133,21 @@ int command_doctor(int argc, char **argv) {
     if (!args_parse(&command, argc, argv, &given, &words, &status)) return status;
     if (words.count && strcmp(words.items[0], "orca") != 0)
         return args_wrong("doctor", "it knows of \"orca\" only, not of \"%s\"", words.items[0]);
+    if (given.orca_yml && !words.count) return args_wrong("doctor", "--orca-yml is for doctor orca");
     struct doctor d = {.arena = arena_new(), .config = given.config, .client = given.client};
     findings_init(&d.findings, d.arena);
     d.orca_yml = json_new_object(d.arena);
-    if (words.count) look_as_orca(&d);
-    else look(&d);
-    tell(&d, &given);
-    status = findings_failed(&d.findings) ? EXIT_FAILED : EXIT_DONE;
+    d.orca_file = given.orca_yml;
+    struct fault fault;
+    if (doctor_read_orca(&d, &fault)) {
+        if (words.count) look_as_orca(&d);
+        else look(&d);
+        tell(&d, &given);
+        status = findings_failed(&d.findings) ? EXIT_FAILED : EXIT_DONE;
+    } else {
+        screen_fault("doctor", &fault);
+        status = EXIT_USAGE;
+    }
     secrets_unload();
     arena_free(d.arena);
     return status;

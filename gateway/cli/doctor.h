@@ -10,6 +10,7 @@
 #include "cli/probe.h"
 #include "config/settings.h"
 #include "lang/json.h"
+#include "orca/url_rules.h"
 
 struct doctor {
     struct arena *arena;
@@ -19,6 +20,9 @@ struct doctor {
     const struct settings *settings; /* of the gateway on this machine; NULL: it was not asked for, or cannot be read */
     const char *url;                 /* how the gateway is called from here: http…, https… or unix:/path */
     const char *base;                /* what its links begin with; NULL: not known */
+    struct url_rules url_rules;      /* orca's: of --orca-yml, else as they are where orca.yml says nothing */
+    const char *orca_file;           /* --orca-yml, or NULL */
+    bool orca_trusts;                /* it names authorities besides those of the JVM */
     struct json *orca_yml;           /* what to put into orca.yml: an object of sections; empty: nothing */
 };
 
@@ -36,6 +40,9 @@ bool doctor_reach(struct doctor *doctor, bool must);
 /* The caller's token, what it may do, and a start, looks and a cancel of the self-test, all at `url`. Finds
  * doctor->base. */
 void doctor_ask(struct doctor *doctor, const char *url);
+
+/* Takes what orca is told already from doctor->orca_file. */
+bool doctor_read_orca(struct doctor *doctor, struct fault *fault);
 
 /* What orca would make of a URL of the gateway: its rules, the name, TLS as a JVM sees it, the clock. True where it can
  * be called from here. */

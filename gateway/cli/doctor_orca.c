@@ -13,8 +13,11 @@
 
 #include "base/clock.h"
 #include "cli/doctor.h"
+#include "cli/input.h"
 #include "lang/url.h"
+#include "orca/compare.h"
 #include "orca/url_rules.h"
+#include "orca/yaml_read.h"
 
 #define DAY_MS ((int64_t)24 * 60 * 60 * 1000)
 #define DAYS_LEAST 21
@@ -25,6 +28,35 @@ static const char *host_of(struct arena *arena, const struct url *url) {
     struct text host = url->host;
     if (host.len > 2 && host.at[0] == '[') host = (struct text){host.at + 1, host.len - 2};
     return arena_strndup(arena, host.at, host.len);
+}
+
+/* ---- what orca is told already ---- */
+
+static bool trusts_more(struct yaml *const *documents, size_t count) {
+    bool more = false;
+    for (size_t i = 0; i < count; i++) {
+        const struct yaml *enabled = yaml_get(yaml_get(yaml_get(documents[i], "webhook"), "trust"), "enabled");
+        more = more || text_is_nocase(yaml_as_text(enabled), "true");
+    }
+    return more;
+}
+
+bool doctor_read_orca(struct doctor *d, struct fault *fault) {
+    struct compare compare = {.arena = d->arena};
+    struct yaml **documents;
+    struct buf bytes;
+    d->url_rules = url_rules_presets;
+    if (!d->orca_file) return true;
+    buf_init(&bytes, YAML_MAX_BYTES);
+    bool ok = input_read(d->orca_file, &bytes, fault) &&
+              yaml_read(d->arena, buf_text(&bytes), d->orca_file, &documents, &compare.document_count, fault);
+    if (ok) {
+        compare.documents = documents;
+        d->url_rules = compare_url_rules(&compare);
+        d->orca_trusts = trusts_more(documents, compare.document_count);
+    }
+    buf_fini(&bytes);
+    return ok;
 }
 
 /* ---- the name ---- */
@@ -88,10 +120,12 @@ static void put(struct doctor *d, const char *section, const char *setting, cons
 
 static void check_rules(struct doctor *d, const struct url *url, const struct url_rules_host *host) {
     struct url_rules_breach breaches[URL_RULES_BREACHES_MAX];
-    size_t count = url_rules_check(d->arena, &url_rules_presets, url, host, breaches);
+    size_t count = url_rules_check(d->arena, &d->url_rules, url, host, breaches);
     if (!count)
-        findings_add(&d->findings, FINDINGS_OK, "url-rules", NULL,
-                     "orca calls it as long as its user-configured-url-restrictions are the default ones");
+        findings_add(&d->findings, FINDINGS_OK, "url-rules", NULL, "orca calls it, %s%s",
+                     d->orca_file ? "by the user-configured-url-restrictions of "
+                                  : "unless orca.yml changes its restrictions",
+                     d->orca_file ? d->orca_file : "");
     for (size_t i = 0; i < count; i++) {
         const struct url_rules_breach *breach = &breaches[i];
         const char *mend = arena_printf(d->arena, "%s of user-configured-url-restrictions in orca.yml, see below",
@@ -167,6 +201,12 @@ static void check_private(struct doctor *d, const char *url) {
     doctor_probe(d, url, "/health", false, &seen);
     d->client.ca = ca;
     if (!seen.untrusted) return;
+    if (d->orca_trusts) {
+        findings_add(&d->findings, FINDINGS_OK, "tls", NULL,
+                     "only --ca makes the certificate good; %s names authorities for orca (webhook.trust)",
+                     d->orca_file);
+        return;
+    }
     findings_add(&d->findings, FINDINGS_WARNING, "tls",
                  "tell orca of it: copy the file there, and set webhook.trust, see below",
                  "only --ca makes the certificate good, and a JVM does not know that authority");

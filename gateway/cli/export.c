@@ -36,33 +36,31 @@ static const struct args_option options[] = {
 
 static const struct args_command command = {
     "export",
-    "orca",
-    "Writes the stages as native stages of Spinnaker: the list webhook.preconfigured for\n"
-    "orca-local.yml, and what orca has to be told so that it calls the gateway at all.\n\n"
+    "orca | KIND STAGE",
+    "orca: the stages as native stages of Spinnaker: the list webhook.preconfigured for\n"
+    "orca-local.yml, and what orca has to be told so that it calls the gateway at all.\n"
+    "KIND is jenkins, gitlab, github, argo or tekton: a job that runs the stage, in their notation;\n"
+    "or azure, a job without an agent, for a stage that azure-stage writes the definition of.\n\n"
     "exit status: 0 done, 1 a definition is broken, or FILE differs,\n"
     "             2 usage or configuration\n",
     options,
     sizeof options / sizeof *options,
     1,
-    1};
+    2};
 
-static const struct {
-    const char *name;
-    int (*run)(const struct export_options *given);
-} kinds[] = {{"orca", export_orca}};
-enum { KIND_COUNT = sizeof kinds / sizeof *kinds };
+/* "orca", and what export_ci knows. */
+static const char *const kinds[] = {"orca", "jenkins", "gitlab", "github", "argo", "tekton", "azure", "azure-stage"};
 
 int command_export(int argc, char **argv) {
     struct export_options given = {0};
     struct args_words words;
-    const char *names[KIND_COUNT];
     int status;
     if (!args_parse(&command, argc, argv, &given, &words, &status)) return status;
-    for (size_t i = 0; i < KIND_COUNT; i++) {
-        names[i] = kinds[i].name;
-        if (strcmp(words.items[0], names[i]) == 0) return kinds[i].run(&given);
-    }
-    const char *near = text_nearest(words.items[0], names, KIND_COUNT);
-    return near ? args_wrong("export", "there is no \"%s\" (did you mean %s?)", words.items[0], near)
-                : args_wrong("export", "there is no \"%s\"; there is orca", words.items[0]);
+    const char *kind = words.items[0], *stage = words.count > 1 ? words.items[1] : NULL;
+    if (export_ci_knows(kind)) return export_ci(&given, kind, stage);
+    const char *near = text_nearest(kind, kinds, sizeof kinds / sizeof *kinds);
+    if (strcmp(kind, "orca") != 0)
+        return near ? args_wrong("export", "there is no \"%s\" (did you mean %s?)", kind, near)
+                    : args_wrong("export", "there is no \"%s\"; there is orca, and others: see --help", kind);
+    return stage ? args_wrong("export", "orca has all stages; --only %s picks one", stage) : export_orca(&given);
 }

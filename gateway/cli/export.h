@@ -31,6 +31,9 @@ struct export_expected {
 
 /* Give the exit status. */
 int export_orca(const struct export_options *given);
+/* For other callers than Spinnaker; `stage` NULL where none was named. */
+bool export_ci_knows(const char *kind);
+int export_ci(const struct export_options *given, const char *kind, const char *stage);
 int export_check(const struct export_expected *expected);
 
 #endif

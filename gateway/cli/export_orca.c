@@ -6,7 +6,6 @@
 #include "cli/export.h"
 
 #include <arpa/inet.h>
-#include <ctype.h>
 #include <fnmatch.h>
 #include <stdio.h>
 #include <string.h>
@@ -112,7 +111,7 @@ static bool find_token(struct export *e, struct fault *fault) {
     bool asked = given->token_env || given->token_file;
     if (given->token_file) return read_token(e, given->token_file, fault);
     if (given->no_token || (!asked && !e->settings.callers[0])) return true;
-    if (!is_name(name) || !name[0] || isdigit((unsigned char)name[0]))
+    if (!is_name(name) || strchr("-.0123456789", name[0]))
         return fault_set(fault, FAULT_INVALID, "--token-env", "\"%s\" is not the name of a variable", name);
     e->form.authorization = arena_printf(e->arena, "Bearer ${%s}", name);
     e->from_environment = true;

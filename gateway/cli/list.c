@@ -1,5 +1,5 @@
-/* `stagedoor list`: what a gateway offers, with the parameters of each stage; a broken definition is shown with its
- * mistakes, and whether an older version of it is still in force. */
+/* `stagedoor list`: what a gateway offers, with the parameters of each stage, and what the contract watch has found; a
+ * broken definition is shown with its mistakes, and whether an older version of it is still in force. */
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
@@ -24,7 +24,8 @@ static const struct args_option options[] = {
 static const struct args_command command = {
     "list",
     "[STAGE]",
-    "Lists the stages that a gateway offers, with their parameters.\n\n"
+    "Lists the stages that a gateway offers, with their parameters, and with what their upstreams have sent\n"
+    "that the definition does not expect.\n\n"
     "exit status: 0 done, 1 failed, 2 usage or no such stage, 4 gateway unreachable\n",
     options,
     sizeof options / sizeof *options,
@@ -133,6 +134,41 @@ static void print_head(const struct screen *screen, const struct json *stage, bo
     buf_fini(&name);
 }
 
+static void add_place(struct buf *line, const struct screen *screen, const struct json *finding) {
+    static const char *const members[] = {"step", "setting", "path"};
+    const char *before = "    upstream: ";
+    for (size_t i = 0; i < sizeof members / sizeof *members; i++) {
+        struct text text = json_text(json_gets(finding, members[i]));
+        if (!text.len) continue;
+        buf_adds(line, before);
+        screen_clean(line, screen, text);
+        before = " ";
+    }
+}
+
+/* What the contract watch has found: one line each. */
+static void print_finding(const struct screen *screen, const struct json *finding) {
+    struct buf line;
+    int64_t times = json_int(json_gets(finding, "times"));
+    buf_init(&line, 256 * 1024);
+    add_place(&line, screen, finding);
+    buf_adds(&line, ": ");
+    screen_clean(&line, screen, json_text(json_gets(finding, "what")));
+    if (times == 1) buf_adds(&line, " (once, ");
+    else buf_addf(&line, " (%lld times, last ", (long long)times);
+    screen_clean(&line, screen, json_text(json_gets(finding, "last")));
+    buf_adds(&line, ")");
+    fprintf(screen->to, "%s\n", buf_cstr(&line));
+    buf_fini(&line);
+}
+
+static void print_findings(const struct screen *screen, const struct json *contract) {
+    const struct json *findings = json_gets(contract, "findings");
+    for (size_t i = 0; i < json_size(findings); i++) print_finding(screen, json_at(findings, i));
+    int64_t more = json_int(json_gets(contract, "more"));
+    if (more > 0) fprintf(screen->to, "    upstream: and %lld times more, not kept\n", (long long)more);
+}
+
 static void print_stage(const struct screen *screen, struct arena *arena, const struct json *stage) {
     const struct json *errors = json_gets(stage, "errors"), *params = json_gets(stage, "parameters");
     bool broken = json_size(errors) > 0 || text_is(json_text(json_gets(stage, "state")), "broken");
@@ -141,6 +177,7 @@ static void print_stage(const struct screen *screen, struct arena *arena, const 
     for (size_t i = 0; json_kind(errors) == JSON_ARRAY && i < json_size(errors); i++)
         print_error(screen, json_at(errors, i));
     if (json_kind(params) == JSON_ARRAY) print_params(screen, arena, params, json_gets(stage, "schema"));
+    print_findings(screen, json_gets(stage, "contract"));
 }
 
 static bool is_listing(const struct json *body) {

@@ -26,6 +26,7 @@
 #include "cli/worker.h"
 #include "config/settings.h"
 #include "run/callback.h"
+#include "run/contract.h"
 #include "run/recovery.h"
 #include "stage/catalog.h"
 #include "stage/self_test.h"
@@ -54,6 +55,7 @@ struct server {
     struct worker *workers;
     struct engines engines;
     struct gate *gate;
+    struct contracts *contracts;
     struct watchdir *watchdir;
     struct loop_watch *signals;
     int signal_fd;
@@ -474,10 +476,11 @@ static void make_workers(struct server *server) {
     server->engines.count = count;
     server->workers = arena_array_of(server->arena, struct worker, count);
     server->gate = gate_new(count);
+    server->contracts = contracts_new();
     struct worker_callbacks callbacks = {server->callback_key, server->callback_url};
     for (unsigned i = 0; i < count; i++)
         worker_init(&server->workers[i], i, server->settings, server->store, &callbacks, server->gate,
-                    &server->engines);
+                    server->contracts, &server->engines);
     tune_stages(server);
     tune_hosts(server);
 }
@@ -572,6 +575,7 @@ static void stop_workers(struct server *server) {
 static void finish(struct server *server) {
     for (unsigned i = 0; i < server->engines.count; i++) worker_fini(&server->workers[i]);
     gate_free(server->gate);
+    contracts_free(server->contracts);
     for (size_t i = 0; i < server->socket_count; i++) listen_socket_close(server->sockets[i]);
     tls_context_free(server->tls);
     catalog_unref(server->catalog);

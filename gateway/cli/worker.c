@@ -25,7 +25,8 @@ static size_t share_of(int64_t limit, unsigned loops) {
 }
 
 void worker_init(struct worker *worker, unsigned index, const struct settings *settings, struct store *store,
-                 const struct worker_callbacks *callbacks, struct gate *gate, struct engines *engines) {
+                 const struct worker_callbacks *callbacks, struct gate *gate, struct contracts *contracts,
+                 struct engines *engines) {
     worker->loop = loop_new(index);
     worker->upstream = upstream_new(
         worker->loop, &(struct upstream_settings){.user_agent = settings->user_agent, .max_connections = 256});
@@ -34,11 +35,13 @@ void worker_init(struct worker *worker, unsigned index, const struct settings *s
                                                           .callback_key = callbacks->key,
                                                           .callback_url = callbacks->url,
                                                           .gate = gate,
+                                                          .contracts = contracts,
                                                           .engines = engines});
     engines->items[index] = worker->engine;
     worker->api = (struct api){.loop = worker->loop,
                                .engines = engines,
                                .store = store,
+                               .contracts = contracts,
                                .public_url = settings->public_url,
                                .callback_key = callbacks->key,
                                .open = settings->open,

@@ -28,7 +28,8 @@ struct worker_callbacks {
 
 /* Everything but the thread. `engines->items[loop_index]` is set to the worker's engine. */
 void worker_init(struct worker *worker, unsigned index, const struct settings *settings, struct store *store,
-                 const struct worker_callbacks *callbacks, struct gate *gate, struct engines *engines);
+                 const struct worker_callbacks *callbacks, struct gate *gate, struct contracts *contracts,
+                 struct engines *engines);
 bool worker_listen(struct worker *worker, struct listen_socket *const *sockets, size_t count, struct tls_context *tls,
                    struct fault *fault);
 bool worker_start(struct worker *worker, struct fault *fault);

@@ -17,8 +17,9 @@ struct api {
     struct loop *loop;
     const struct engines *engines;
     struct store *store;
-    struct catalog *catalog;  /* a reference: the generation that this loop offers */
-    struct callers *callers;  /* a reference; NULL: whoever can connect may do everything */
+    struct contracts *contracts; /* of the process; NULL: nobody watches what upstreams send */
+    struct catalog *catalog;     /* a reference: the generation that this loop offers */
+    struct callers *callers;     /* a reference; NULL: whoever can connect may do everything */
     const char *public_url;   /* without a slash at its end; "": links begin with the scheme and Host of the request */
     const char *callback_key; /* store_key's; NULL: no callback is known */
     struct json_limits json;

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "front/api.h"
 #include "orca/preconfigured.h"
+#include "run/contract.h"
 
 #define BODY_MAX (64 * 1024 * 1024)
 
@@ -147,6 +148,16 @@ void api_stages_list(struct api_call *call) {
     answer_value(call, made);
 }
 
+/* What runs of the definition in force have met; other callers' as well, so only for who may see them. */
+static const struct json *contract_of(struct api_call *call, const struct catalog_entry *entry) {
+    struct contracts *contracts = call->api->contracts;
+    if (!contracts || !entry->stage || !caller_may(call->caller, RIGHT_SEE, entry->name)) return NULL;
+    struct contract *contract = contracts_find(contracts, entry->stage);
+    const struct json *made = contract_show(contract, call->exchange->arena, loop_wall_ms(call->api->loop));
+    contract_unref(contract);
+    return made;
+}
+
 void api_stages_show(struct api_call *call) {
     struct arena *arena = call->exchange->arena;
     const struct catalog_entry *entry = api_entry(call, RIGHT_SEE);
@@ -155,6 +166,7 @@ void api_stages_show(struct api_call *call) {
     json_set(made, "parameters", params_of(arena, entry->stage));
     if (entry->stage) json_set(made, "schema", params_schema(arena, entry->stage->params, entry->stage->param_count));
     json_set(made, "steps", steps_of(arena, entry->stage));
+    json_set(made, "contract", contract_of(call, entry));
     json_set(made, "definition", json_new_string(arena, entry->stage ? stage_hash(entry->stage) : NULL));
     json_set(made, "startUrl",
              json_new_string(arena, arena_printf(arena, "%s/stages/%s", call->base_url, entry->name)));

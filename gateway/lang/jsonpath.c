@@ -70,6 +70,22 @@ const char *jsonpath_source(const struct jsonpath *path) {
     return path->source;
 }
 
+bool jsonpath_misfits(const struct jsonpath *path, const struct json *root) {
+    const struct json *node = root;
+    for (const struct segment *segment = path->query.segments; segment; segment = segment->next) {
+        const struct selector *selector = segment->selectors;
+        bool index = selector->kind == SELECT_INDEX;
+        if (node != root && json_kind(node) == JSON_NULL) return false;
+        if (json_kind(node) != (index ? JSON_ARRAY : JSON_OBJECT)) return true;
+        size_t size = json_size(node);
+        int64_t at = selector->index < 0 ? selector->index + (int64_t)size : selector->index;
+        if (index && (at < 0 || (uint64_t)at >= size)) return false;
+        node = index ? json_at(node, (size_t)at) : json_get(node, selector->name);
+        if (!node) return true;
+    }
+    return false;
+}
+
 /* ---- normalised paths (RFC 9535, 2.7) ---- */
 
 static void add_name(struct buf *out, struct text name) {

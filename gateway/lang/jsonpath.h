@@ -18,6 +18,11 @@ const struct jsonpath *jsonpath_compile(struct arena *arena, struct text source,
 bool jsonpath_singular(const struct jsonpath *path); /* RFC 9535, 2.3.5.1: names and indexes only: at most one node */
 const char *jsonpath_source(const struct jsonpath *path);
 
+/* Of a singular path: does it lead nowhere since the value has another form than the path expects? False where it leads
+ * to a node; and where it ends at an array with too few elements, or at a null inside, which is a value of that form
+ * with nothing to give. */
+bool jsonpath_misfits(const struct jsonpath *path, const struct json *root);
+
 struct jsonpath_nodes {
     const struct json **items; /* in the arena; borrowed from the root value */
     const char **paths;        /* normalised (RFC 9535, 2.7), in the arena; NULL if they were not asked for */

@@ -4,64 +4,20 @@
  * as our entries do: the last two find what was exported once and is offered no more, also after a move of the gateway.
  * All others are nobody's business here.
  *
- * The file is read as Spring does, so far as an export can meet it: keys in any spelling and also in one piece
- * (webhook.preconfigured), lists as text with commas. Placeholders are not resolved. The value of a header that no
- * export writes is never shown, and that of Authorization never compared: tokens stand there. */
+ * The file is read as Spring does (orca/spring), so far as an export can meet it; lists may be text with commas, and
+ * placeholders are not resolved. The value of a header that no export writes is never shown, and that of Authorization
+ * never compared: tokens stand there. */
 #include "orca/compare.h"
 
 #include <stdio.h>
 #include <string.h>
 
+#include "lang/pattern.h"
 #include "lang/value.h"
 #include "orca/preconfigured.h"
+#include "orca/spring.h"
 
 #define NAME_MAX_BYTES 128
-
-/* ---- keys as Spring takes them ---- */
-
-static char folded(char c) {
-    return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
-}
-
-/* What is left of `key` behind `name`, without case, dashes and underscores; NULL: it does not begin so. */
-static const char *behind(struct text key, const char *name) {
-    const char *at = key.at, *end = key.at + key.len;
-    for (; *name; name++) {
-        if (*name == '-') continue;
-        while (at < end && (*at == '-' || *at == '_')) at++;
-        if (at == end || folded(*at) != folded(*name)) return NULL;
-        at++;
-    }
-    return at;
-}
-
-static bool key_is(struct text key, const char *name) {
-    const char *rest = behind(key, name);
-    return rest && rest == key.at + key.len;
-}
-
-static const struct yaml *member(const struct yaml *map, const char *name) {
-    for (size_t i = 0; map && map->kind == YAML_MAP && i < map->count; i++)
-        if (key_is(map->pairs[i].key->text, name)) return map->pairs[i].value;
-    return NULL;
-}
-
-/* `first: {second: …}` and `first.second: …` */
-static const struct yaml *member_of(const struct yaml *root, const char *first, const char *second) {
-    for (size_t i = 0; root && root->kind == YAML_MAP && i < root->count; i++) {
-        struct text key = root->pairs[i].key->text;
-        const char *rest = behind(key, first);
-        if (!rest) continue;
-        struct text left = {rest, (size_t)(key.at + key.len - rest)};
-        if (left.len == 0) {
-            const struct yaml *found = member(root->pairs[i].value, second);
-            if (found) return found;
-        } else if (left.at[0] == '.' && key_is((struct text){left.at + 1, left.len - 1}, second)) {
-            return root->pairs[i].value;
-        }
-    }
-    return NULL;
-}
 
 /* ---- values ---- */
 
@@ -135,7 +91,7 @@ static bool expected(const struct json *object, struct text key) {
     char name[NAME_MAX_BYTES];
     for (struct json_member m = json_first(object); m.name.at; m = json_next(object, m)) {
         snprintf(name, sizeof name, "%.*s", TEXT_ARG(m.name));
-        if (key_is(key, name)) return true;
+        if (spring_key_is(key, name)) return true;
     }
     return false;
 }
@@ -143,7 +99,7 @@ static bool expected(const struct json *object, struct text key) {
 static const struct yaml *member_named(const struct yaml *map, struct text name) {
     char text[NAME_MAX_BYTES];
     snprintf(text, sizeof text, "%.*s", TEXT_ARG(name));
-    return member(map, text);
+    return spring_member(map, text);
 }
 
 static bool same_leaf(const struct yaml *has, const struct json *should) {
@@ -166,7 +122,7 @@ static void compare_group(struct work *w, const char *field, const struct yaml *
 
 static const struct yaml *parameter_named(const struct yaml *list, struct text name) {
     for (size_t i = 0; list && list->kind == YAML_LIST && i < list->count; i++)
-        if (text_same(yaml_as_text(member(list->items[i], "name")), name)) return list->items[i];
+        if (text_same(yaml_as_text(spring_member(list->items[i], "name")), name)) return list->items[i];
     return NULL;
 }
 
@@ -184,7 +140,7 @@ static void compare_parameters(struct work *w, const struct yaml *has, const str
         else add(w, path_of(w, "parameters", name), NULL, json_at(should, i), true);
     }
     for (size_t i = 0; has && has->kind == YAML_LIST && i < has->count; i++) {
-        struct text name = yaml_as_text(member(has->items[i], "name"));
+        struct text name = yaml_as_text(spring_member(has->items[i], "name"));
         if (!expected_parameter(should, name)) add(w, path_of(w, "parameters", name), has->items[i], NULL, true);
     }
 }
@@ -194,13 +150,13 @@ static void compare_parameters(struct work *w, const struct yaml *has, const str
 #define AUTHORIZATION "Authorization"
 
 static void compare_headers(struct work *w, const char *field, const struct json *should) {
-    const struct yaml *has = member(w->entry, field);
+    const struct yaml *has = spring_member(w->entry, field);
     for (struct json_member m = json_first(should); m.name.at; m = json_next(should, m))
         if (!text_is(m.name, AUTHORIZATION))
             compare_leaf(w, path_of(w, field, m.name), member_named(has, m.name), m.value);
     for (size_t i = 0; has && has->kind == YAML_MAP && i < has->count; i++) {
         struct text key = has->pairs[i].key->text;
-        if (!expected(should, key) && !key_is(key, AUTHORIZATION))
+        if (!expected(should, key) && !spring_key_is(key, AUTHORIZATION))
             add(w, path_of(w, field, key), has->pairs[i].value, NULL, false);
     }
 }
@@ -210,12 +166,59 @@ static void compare_token(struct work *w, const struct json *should) {
     static const char *const places[] = {"customHeaders", "sensitiveHeaders"};
     for (size_t i = 0; i < 2; i++) {
         const struct json *wanted = json_gets(json_gets(should, places[i]), AUTHORIZATION);
-        const struct yaml *here = member(member(w->entry, places[i]), AUTHORIZATION);
-        const struct yaml *there = member(member(w->entry, places[1 - i]), AUTHORIZATION);
+        const struct yaml *here = spring_member(spring_member(w->entry, places[i]), AUTHORIZATION);
+        const struct yaml *there = spring_member(spring_member(w->entry, places[1 - i]), AUTHORIZATION);
         if (!wanted) continue;
         if (!here) add(w, path_of(w, places[i], TEXT(AUTHORIZATION)), NULL, wanted, false);
         if (there) add(w, path_of(w, places[1 - i], TEXT(AUTHORIZATION)), there, NULL, false);
     }
+}
+
+/* ---- webhook.allowedRequests (WebhookService.isAllowedRequest), where orca goes by it ---- */
+
+static bool matches(struct arena *arena, const struct yaml *allowed, const char *url) {
+    if (spring_key_is(yaml_as_text(spring_member(allowed, "matchStrategy")), "PATTERNMATCHES")) {
+        struct fault fault;
+        struct text source = yaml_as_text(spring_member(allowed, "urlPattern"));
+        const struct pattern *pattern = pattern_compile(arena, source, true, &fault);
+        return !pattern || pattern_match(pattern, text_of(url)) != PATTERN_NO; /* not understood: not judged */
+    }
+    struct text prefix = yaml_as_text(spring_member(allowed, "urlPrefix"));
+    return prefix.len && prefix.len <= strlen(url) && memcmp(url, prefix.at, prefix.len) == 0;
+}
+
+static bool has_method(const struct yaml *allowed, const char *method) {
+    const struct yaml *methods = spring_member(allowed, "httpMethods");
+    struct text rest = yaml_as_text(methods), one;
+    while (text_cut(&rest, ',', &one))
+        if (text_is(text_trim(one), method)) return true;
+    for (size_t i = 0; methods && methods->kind == YAML_LIST && i < methods->count; i++)
+        if (text_is(yaml_as_text(methods->items[i]), method)) return true;
+    return false;
+}
+
+static const struct yaml *webhook_setting(const struct compare *compare, const char *name) {
+    const struct yaml *found = NULL;
+    for (size_t i = 0; i < compare->document_count && !found; i++)
+        found = spring_find(compare->documents[i], "webhook", name);
+    return found;
+}
+
+static void check_allowed(struct work *w, const char *method, const char *url) {
+    const struct yaml *list = webhook_setting(w->compare, "allowedRequests");
+    for (size_t i = 0; list && list->kind == YAML_LIST && i < list->count; i++)
+        if (has_method(list->items[i], method) && matches(w->compare->arena, list->items[i], url)) return;
+    const char *request = arena_printf(w->compare->arena, "%s %s", method, url);
+    add(w, "webhook.allowedRequests", NULL, json_new_string(w->compare->arena, request), true);
+}
+
+static void check_requests(struct work *w, const struct json *should) {
+    const struct yaml *enabled = webhook_setting(w->compare, "allowedRequestsEnabled");
+    if (!text_is_nocase(yaml_as_text(enabled), "true")) return;
+    check_allowed(w, "POST", json_gets_text(should, "url"));
+    check_allowed(w, "GET",
+                  arena_printf(w->compare->arena, "%s/runs/01KAW00000ABCDEFGHJKMNPQRS", w->compare->base_url));
+    check_allowed(w, "POST", json_gets_text(should, "cancelEndpoint"));
 }
 
 /* ---- entries ---- */
@@ -223,7 +226,7 @@ static void compare_token(struct work *w, const struct json *should) {
 static bool apart(struct text field) {
     static const char *const fields[] = {"parameters", "permissions", "customHeaders", "sensitiveHeaders"};
     for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
-        if (key_is(field, fields[i])) return true;
+        if (spring_key_is(field, fields[i])) return true;
     return false;
 }
 
@@ -233,8 +236,8 @@ static void compare_entry(struct work *w, const struct json *should) {
         bool preset = text_is(m.name, "enabled") && !has;
         if (!preset && !apart(m.name)) compare_leaf(w, path_of(w, "", m.name), has, m.value);
     }
-    compare_parameters(w, member(w->entry, "parameters"), json_gets(should, "parameters"));
-    compare_group(w, "permissions", member(w->entry, "permissions"), json_gets(should, "permissions"));
+    compare_parameters(w, spring_member(w->entry, "parameters"), json_gets(should, "parameters"));
+    compare_group(w, "permissions", spring_member(w->entry, "permissions"), json_gets(should, "permissions"));
     compare_headers(w, "customHeaders", json_gets(should, "customHeaders"));
     compare_headers(w, "sensitiveHeaders", json_gets(should, "sensitiveHeaders"));
     compare_token(w, should);
@@ -245,7 +248,7 @@ static void compare_entry(struct work *w, const struct json *should) {
 }
 
 static const struct yaml *list_of(const struct compare *compare, size_t document) {
-    const struct yaml *list = member_of(compare->documents[document], "webhook", "preconfigured");
+    const struct yaml *list = spring_find(compare->documents[document], "webhook", "preconfigured");
     return list && list->kind == YAML_LIST ? list : NULL;
 }
 
@@ -254,7 +257,8 @@ static const struct yaml *entry_of(const struct compare *compare, struct text ty
     for (size_t i = 0; i < compare->document_count; i++) {
         const struct yaml *list = list_of(compare, i);
         for (size_t j = 0; list && j < list->count; j++)
-            if (list->items[j]->kind == YAML_MAP && text_same(yaml_as_text(member(list->items[j], "type")), type))
+            if (list->items[j]->kind == YAML_MAP &&
+                text_same(yaml_as_text(spring_member(list->items[j], "type")), type))
                 return list->items[j];
     }
     return NULL;
@@ -262,8 +266,8 @@ static const struct yaml *entry_of(const struct compare *compare, struct text ty
 
 /* The stage that an entry of ours starts; "" where it is none of ours, or for all of them. */
 static struct text stage_of(const struct compare *compare, const struct yaml *entry) {
-    struct text url = yaml_as_text(member(entry, "url"));
-    const struct yaml *key = member(member(entry, "customHeaders"), "Idempotency-Key");
+    struct text url = yaml_as_text(spring_member(entry, "url"));
+    const struct yaml *key = spring_member(spring_member(entry, "customHeaders"), "Idempotency-Key");
     if (key && key->kind == YAML_LIST) key = key->count ? key->items[0] : NULL;
     size_t base = strlen(compare->base_url);
     const char *at = url.len ? memmem(url.at, url.len, "/stages/", 8) : NULL;
@@ -274,7 +278,7 @@ static struct text stage_of(const struct compare *compare, const struct yaml *en
 
 static void find_extra(struct work *w, const struct yaml *entry) {
     const struct compare *compare = w->compare;
-    struct text type = yaml_as_text(member(entry, "type")), stage = stage_of(compare, entry);
+    struct text type = yaml_as_text(spring_member(entry, "type")), stage = stage_of(compare, entry);
     const struct yaml *first = entry_of(compare, type);
     bool due = false;
     for (size_t i = 0; i < json_size(compare->entries); i++)
@@ -294,6 +298,7 @@ const struct json *compare_entries(const struct compare *compare) {
         w.entry = entry_of(compare, text_of(w.type));
         if (w.entry) compare_entry(&w, should);
         else add(&w, NULL, NULL, should, false);
+        check_requests(&w, should);
     }
     for (size_t i = 0; compare->wanted && i < compare->document_count; i++) {
         const struct yaml *list = list_of(compare, i);
@@ -308,7 +313,7 @@ const struct json *compare_entries(const struct compare *compare) {
 static const struct yaml *restriction(const struct compare *compare, const char *name) {
     const struct yaml *found = NULL;
     for (size_t i = 0; i < compare->document_count && !found; i++)
-        found = member_of(compare->documents[i], "user-configured-url-restrictions", name);
+        found = spring_find(compare->documents[i], "user-configured-url-restrictions", name);
     return found;
 }
 

@@ -12,7 +12,6 @@
 
 #include "orca/import_job.h"
 
-#define WALK_MAX_STEPS 200000
 #define NAME_MAX_BYTES 64
 #define GROUP_MAX_BYTES ((size_t)2 << 20)
 
@@ -37,7 +36,7 @@ void import_say(struct import_work *w, enum import_grade grade, int line, const 
     va_end(args);
     if (is_said(w, line, text)) return;
     if (grade == IMPORT_UNSETTLED) {
-        const char *shown = import_clean(w, text_of(arena_printf(w->arena, "%s:%d: %s", w->job->file, line, text)));
+        const char *shown = import_clean(w, text_of(arena_printf(w->arena, "%s:%d: %s", w->job->base, line, text)));
         buf_add(&w->unsettled[w->group], &shown, sizeof shown);
     }
     if (w->remark_count < IMPORT_REMARKS_MAX) w->remarks[w->remark_count++] = (struct import_remark){grade, line, text};
@@ -249,6 +248,11 @@ static void read_param(struct import_work *w, const struct yaml *item) {
                        import_clean(w, key->text));
     }
     read_preset(w, preset, param);
+    if (!param->type && !param->preset && import_secret_name(param->original, IMPORT_JSON)) {
+        param->type = "secret";
+        import_say(w, IMPORT_NOTE, name->line, "the parameter %s looks like a credential, and is masked everywhere",
+                   param->name);
+    }
 }
 
 static void read_params(struct import_work *w) {
@@ -401,7 +405,8 @@ static const char *stage_name(struct import_work *w, struct text type) {
         if (!alnum && (c == name || !strchr("-_.", *c))) *c = c == name ? 'x' : '-';
     }
     if (!text_is(type, name))
-        import_say(w, IMPORT_NOTE, w->entry->line, "the type \"%s\" cannot be a stage's name; it is %s here",
+        import_say(w, IMPORT_NOTE, w->entry->line,
+                   "the type \"%s\" cannot be a stage's name; it is %s here, and pipelines that have it need that type",
                    import_clean(w, type), name);
     return name;
 }
@@ -539,7 +544,7 @@ static bool walk_pair(struct import_job *job, const struct yaml_pair *pair, cons
 
 static bool walk(struct import_job *job, const struct yaml *node, const struct yaml *document, int offset, bool outer,
                  struct fault *fault) {
-    if (++job->steps > WALK_MAX_STEPS) return fail_at(job, node, offset, "the file is too entangled", fault);
+    if (++job->steps > IMPORT_STEPS_MAX) return fail_at(job, node, offset, "the file is too entangled", fault);
     bool good = true;
     for (size_t i = 0; good && node->kind == YAML_MAP && i < node->count; i++)
         good = walk_pair(job, &node->pairs[i], document, offset, outer, fault);
@@ -562,7 +567,8 @@ static bool find_entries(struct import_job *job, struct text source, struct faul
 
 const struct import *import_orca(struct arena *arena, struct text source, const char *file, const char *only,
                                  struct fault *fault) {
-    struct import_job job = {.arena = arena, .file = file, .only = only};
+    const char *slash = strrchr(file, '/');
+    struct import_job job = {.arena = arena, .file = file, .base = slash ? slash + 1 : file, .only = only};
     struct import *all = NULL;
     buf_init(&job.entries, IMPORT_MAX_ENTRIES * sizeof(struct entry));
     buf_init(&job.stages, IMPORT_MAX_ENTRIES * sizeof(struct import_stage));

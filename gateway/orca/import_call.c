@@ -8,6 +8,7 @@
 
 #include "lang/template.h"
 #include "lang/units.h"
+#include "lang/url.h"
 #include "orca/import_job.h"
 #include "stage/stage.h"
 
@@ -183,12 +184,12 @@ static struct text lift_userinfo(struct import_work *w, struct text url, int lin
     while (end < url.len && !strchr("/?#", url.at[end])) end++;
     for (size_t i = start; i < end; i++)
         if (url.at[i] == '@') at = i + 1;
-    if (at == start) return url;
+    if (at == start || text_holds((struct text){url.at + start, at - start}, "${")) return url;
     struct buf encoded, auth;
     buf_init(&encoded, 65536);
     buf_init(&auth, 65536);
     buf_add_base64(&encoded, (struct text){url.at + start, at - 1 - start});
-    bool other = strstr(call->headers, "  auth = ") != NULL;
+    bool other = strstr(call->headers, "  auth = ") || strcasestr(call->headers, "authorization");
     if (!other && add_basic(w, buf_text(&encoded), line, &auth))
         call->headers = arena_printf(w->arena, "%s%s", call->headers, buf_cstr(&auth));
     import_say(w, IMPORT_NOTE, line, "user and password of the URL are %s; orca's client does not send them at all",
@@ -208,7 +209,7 @@ const char *import_url(struct import_work *w, const struct yaml *value, const ch
     struct text url = text_trim(import_resolve(w, yaml_as_text(value), value->text_line));
     const char *fragment = memchr(url.at, '#', url.len);
     if (fragment && !text_holds(url, "${")) url.len = (size_t)(fragment - url.at); /* never sent */
-    if (!text_holds(url, "${")) url = lift_userinfo(w, url, value->line, call);
+    url = lift_userinfo(w, url, value->line, call);
     buf_init(&out, IMPORT_TEXT_MAX);
     bool good = import_text(w, url, value->text_line, IMPORT_URL, &out);
     bool absolute = text_starts(buf_text(&out), "http://") || text_starts(buf_text(&out), "https://");
@@ -280,45 +281,59 @@ static void put_body(struct import_work *w, const char *file, enum import_place 
     if (strcmp(content_type, preset) != 0) import_add_setting(out, "content_type", text_of(content_type));
 }
 
+/* What an encoded piece of a form means; the piece itself where it is encoded badly. */
+static const char *form_text(struct import_work *w, struct text piece) {
+    struct buf plain;
+    buf_init(&plain, IMPORT_TEXT_MAX);
+    bool good = url_decode(&plain, piece, true) && text_utf8_check(buf_text(&plain)) &&
+                strlen(buf_cstr(&plain)) == plain.len;
+    const char *text = good ? arena_strdup(w->arena, buf_cstr(&plain)) : arena_strndup(w->arena, piece.at, piece.len);
+    buf_fini(&plain);
+    return text;
+}
+
+static void put_pair(struct import_work *w, struct text name, struct text value, int line, bool first,
+                     struct buf *out) {
+    struct buf template;
+    const char *plain_name = form_text(w, name);
+    buf_init(&template, IMPORT_TEXT_MAX);
+    if (value.len && !text_holds(value, "${") && import_secret_name(name, IMPORT_FORM))
+        buf_addf(&template, "{{ secret.%s }}", import_secret(w, form_text(w, value), NULL, plain_name, line));
+    else import_text(w, value, line, IMPORT_FORM, &template);
+    buf_addf(out, "%s    { name = ", first ? "" : ",\n");
+    import_add_string(out, text_of(plain_name));
+    buf_adds(out, "; value = ");
+    import_add_string(out, buf_text(&template));
+    buf_adds(out, "; }");
+    buf_fini(&template);
+}
+
 /* a=1&b=${…}: each value in its place. */
 static void put_form(struct import_work *w, struct text text, int line, struct buf *out) {
-    struct text rest = text, pair, name;
-    struct buf value;
-    buf_init(&value, IMPORT_TEXT_MAX);
+    struct text rest = text, pair, name = {"", 0};
+    bool first = true;
     buf_adds(out, "  form = (\n");
-    for (bool first = true; text_cut(&rest, '&', &pair);) {
-        pair = text_trim(pair);
+    while (text_cut(&rest, '&', &pair)) {
+        struct text whole = pair = text_trim(pair);
         if (!pair.len) continue;
-        struct text whole = pair;
-        bool good = memchr(pair.at, '=', pair.len) && text_cut(&pair, '=', &name) && !text_holds(name, "${");
-        if (!good) {
-            import_say(w, IMPORT_UNSETTLED, line, "the form has no name=value here: %s", import_clean(w, whole));
+        if (!text_cut(&pair, '=', &name) || !pair.at || text_holds(name, "${")) {
+            import_say(w, IMPORT_UNSETTLED, line, "the form has a piece of %zu bytes without name=value", whole.len);
             continue;
         }
-        buf_clear(&value);
-        if (!text_holds(pair, "${") && import_secret_name(name, IMPORT_FORM) && pair.len) {
-            const char *of = arena_strndup(w->arena, name.at, name.len);
-            buf_addf(&value, "{{ secret.%s }}",
-                     import_secret(w, arena_strndup(w->arena, pair.at, pair.len), NULL, of, line));
-        } else import_text(w, pair.at ? pair : (struct text){"", 0}, line, IMPORT_FORM, &value);
-        buf_addf(out, "%s    { name = ", first ? "" : ",\n");
-        import_add_string(out, name);
-        buf_adds(out, "; value = ");
-        import_add_string(out, buf_text(&value));
-        buf_adds(out, "; }");
+        put_pair(w, name, pair, line, first, out);
         first = false;
     }
     buf_adds(out, "\n  );\n");
-    buf_fini(&value);
 }
 
 /* Without a Content-Type: JSON if it is that, else a text, as orca sends it. */
 static void put_untyped(struct import_work *w, const char *key, const char *file, struct text text, int line,
                         struct buf *template, struct buf *out) {
     bool looks = text.at[0] == '{' || text.at[0] == '[';
+    struct fault fault = {0};
     size_t remarks = w->remark_count, unsettled = w->unsettled[w->group].len;
     if (looks) import_text(w, text, line, IMPORT_JSON, template);
-    if (looks && is_json_template(w, buf_text(template), NULL)) {
+    if (looks && is_json_template(w, buf_text(template), &fault)) {
         import_say(w, IMPORT_NOTE, line,
                    "%s is sent as application/json; orca says text/plain, since there is no Content-Type", key);
         put_body(w, file, IMPORT_JSON, "application/json", buf_text(template), out);
@@ -328,8 +343,9 @@ static void put_untyped(struct import_work *w, const char *key, const char *file
     w->unsettled[w->group].len = unsettled;
     buf_clear(template);
     import_text(w, text, line, IMPORT_PLAIN, template);
-    import_say(w, IMPORT_NOTE, line, "%s is no JSON, and is sent as text/plain, as orca does without a Content-Type",
-               key);
+    import_say(w, IMPORT_NOTE, line,
+               "%s is no JSON%s%s, and is sent as text/plain, as orca does without a Content-Type", key,
+               fault.what[0] ? ": " : "", fault.what);
     put_body(w, file, IMPORT_PLAIN, "text/plain; charset=utf-8", buf_text(template), out);
 }
 

@@ -10,8 +10,10 @@
 
 #define IMPORT_TEXT_MAX ((size_t)1 << 20)
 #define IMPORT_PARAMS_MAX 200
-#define IMPORT_SECRETS_MAX 2000
+#define IMPORT_SECRETS_MAX 1000
 #define IMPORT_REMARKS_MAX 500
+#define IMPORT_STEPS_MAX 200000
+#define IMPORT_BYTES_MAX ((size_t)16 << 20)
 
 /* The groups of a definition that can be unsettled. */
 enum import_group { IMPORT_TOP, IMPORT_REQUEST, IMPORT_STATUS, IMPORT_CANCEL, IMPORT_GROUPS };
@@ -31,8 +33,9 @@ struct import_param {
 /* The whole file. */
 struct import_job {
     struct arena *arena;
-    const char *file, *only;
-    size_t steps; /* of the walk, which a file of aliases could make endless */
+    const char *file, *base, *only; /* base: the file without its directory */
+    size_t steps;                   /* of walks, which a file of aliases could make endless */
+    size_t bytes;                   /* of the texts that were translated: aliases could make them endless too */
     struct buf stages, secrets, entries;
 };
 
@@ -52,6 +55,7 @@ struct import_work {
     bool replies;                        /* of the entry's own request: known where it is canceled */
     const char *secret_of;               /* the header that is being translated, if it is a credential; else NULL */
     bool names_secret;
+    size_t resolved; /* placeholders of the text at hand */
     struct import_file files[4];
     size_t file_count;
 };

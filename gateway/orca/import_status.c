@@ -37,8 +37,11 @@ static const char *concat_url(struct import_work *w, const struct jayway *path, 
         const struct jayway_part *part = &path->parts[i];
         bool first = origin && i == 1 && path->parts[0].text.at[path->parts[0].text.len - 1] != '/';
         if (!part->is_path) buf_addt(&out, part->text);
-        else if (first) buf_addf(&out, "/{{ request.body%s | regex_replace('^/', '') | segments }}", part->member);
-        else buf_addf(&out, "{{ request.body%s%s }}", part->member, memchr(out.at, '?', out.len) ? "" : " | segments");
+        else if (first)
+            buf_addf(&out, "/{{ request.body%s | string | regex_replace('^/', '') | segments }}", part->member);
+        else
+            buf_addf(&out, "{{ request.body%s%s }}", part->member,
+                     memchr(out.at, '?', out.len) ? "" : " | string | segments");
     }
     const char *url = arena_strdup(w->arena, buf_cstr(&out));
     buf_fini(&out);

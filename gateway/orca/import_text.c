@@ -12,6 +12,7 @@
 #include "orca/spel_write.h"
 
 #define RESOLVE_DEPTH 8
+#define RESOLVE_MAX 5000 /* placeholders in one text, with those that they bring */
 #define PRESET_MAX_BYTES 65536
 
 /* ---- placeholders ---- */
@@ -47,14 +48,14 @@ static bool is_known_root(struct text name) {
     return false;
 }
 
-static const struct yaml *find_property(const struct yaml *map, struct text name, unsigned depth) {
-    if (!map || map->kind != YAML_MAP || depth > YAML_MAX_DEPTH) return NULL;
+static const struct yaml *find_property(struct import_work *w, const struct yaml *map, struct text name) {
+    if (!map || map->kind != YAML_MAP || ++w->job->steps > IMPORT_STEPS_MAX) return NULL;
     for (size_t i = 0; i < map->count; i++) {
         struct text key = map->pairs[i].key->text;
         if (text_same(key, name)) return map->pairs[i].value;
         if (key.len >= name.len || name.at[key.len] != '.' || memcmp(key.at, name.at, key.len) != 0) continue;
         struct text rest = {name.at + key.len + 1, name.len - key.len - 1};
-        const struct yaml *found = find_property(map->pairs[i].value, rest, depth + 1);
+        const struct yaml *found = find_property(w, map->pairs[i].value, rest);
         if (found) return found;
     }
     return NULL;
@@ -62,7 +63,7 @@ static const struct yaml *find_property(const struct yaml *map, struct text name
 
 static size_t close_of(struct text text, size_t at) {
     size_t open = 0;
-    for (; at < text.len; at++) {
+    for (size_t end = at + SPEL_MAX_BYTES; at < text.len && at < end; at++) {
         if (text.at[at] == '{') open++;
         else if (text.at[at] == '}' && open-- == 0) return at;
     }
@@ -75,7 +76,7 @@ static void resolve(struct import_work *w, struct text text, int line, unsigned 
 static bool resolve_one(struct import_work *w, struct text inner, int line, unsigned depth, struct buf *out) {
     struct text name, preset;
     if (!is_property(inner, &name, &preset)) return false;
-    const struct yaml *found = find_property(w->document, name, 0);
+    const struct yaml *found = find_property(w, w->document, name);
     if (found && found->kind == YAML_TEXT) {
         resolve(w, yaml_as_text(found), line, depth + 1, out);
         return true;
@@ -85,8 +86,8 @@ static bool resolve_one(struct import_work *w, struct text inner, int line, unsi
         return true;
     }
     if (!preset.at) return false;
-    import_say(w, IMPORT_NOTE, line, "${%.*s} is a property that the file does not set; its default is taken: \"%.*s\"",
-               TEXT_ARG(inner), TEXT_ARG(preset));
+    import_say(w, IMPORT_NOTE, line, "${%.*s:…} is a property that the file does not set; its default is taken",
+               TEXT_ARG(name));
     resolve(w, preset, line, depth + 1, out);
     return true;
 }
@@ -94,7 +95,8 @@ static bool resolve_one(struct import_work *w, struct text inner, int line, unsi
 static void resolve(struct import_work *w, struct text text, int line, unsigned depth, struct buf *out) {
     for (size_t at = 0; at < text.len; at++) {
         bool opens = text.at[at] == '$' && at + 1 < text.len && text.at[at + 1] == '{';
-        size_t close = opens && depth < RESOLVE_DEPTH ? close_of(text, at + 2) : SIZE_MAX;
+        bool looks = opens && depth < RESOLVE_DEPTH && ++w->resolved <= RESOLVE_MAX;
+        size_t close = looks ? close_of(text, at + 2) : SIZE_MAX;
         struct text inner = {text.at + at + 2, close == SIZE_MAX ? 0 : close - at - 2};
         if (close != SIZE_MAX && resolve_one(w, inner, line, depth, out)) at = close;
         else buf_addc(out, text.at[at]);
@@ -105,6 +107,7 @@ struct text import_resolve(struct import_work *w, struct text text, int line) {
     struct buf out;
     if (!text_holds(text, "${")) return text;
     buf_init(&out, IMPORT_TEXT_MAX);
+    w->resolved = 0;
     resolve(w, text, line, 0, &out);
     if (out.full) import_say(w, IMPORT_UNSETTLED, line, "with its properties put in, the text has more than 1 MiB");
     struct text resolved = {arena_strndup(w->arena, buf_cstr(&out), out.len), out.len};
@@ -154,13 +157,17 @@ struct import_param *import_param_add(struct import_work *w, struct text origina
 }
 
 const char *import_clean(struct import_work *w, struct text text) {
-    char *clean = arena_strndup(w->arena, text.at, text.len);
-    for (char *c = clean; *c; c++) {
-        if ((unsigned char)*c < 0x20 || *c == 0x7F) *c = ' ';
-        if (c[0] == '$' && c[1] == '{') *c = ' ';
+    struct buf out;
+    buf_init(&out, IMPORT_TEXT_MAX);
+    for (size_t i = 0; i < text.len; i++) {
+        unsigned char c = (unsigned char)text.at[i];
+        buf_addc(&out, c < 0x20 || c == 0x7F ? ' ' : (char)c);
+        if (c == '$' && i + 1 < text.len && text.at[i + 1] == '{') buf_addc(&out, ' ');
     }
-    struct text trimmed = text_trim(text_of(clean));
-    return arena_strndup(w->arena, trimmed.at, trimmed.len);
+    struct text trimmed = text_trim(buf_text(&out));
+    const char *clean = arena_strndup(w->arena, trimmed.at, trimmed.len);
+    buf_fini(&out);
+    return clean;
 }
 
 /* ---- expressions ---- */
@@ -257,6 +264,18 @@ static void note_colon(struct import_work *w, struct text source, int line) {
                    TEXT_ARG(source));
 }
 
+/* A text that is no index: in a credential it may be a part of that. */
+static bool has_literal(const struct spel *node) {
+    bool index = node->kind == SPEL_INDEX || (node->kind == SPEL_METHOD && text_is(node->text, "get"));
+    if (node->kind == SPEL_STRING) return true;
+    if ((node->a && has_literal(node->a)) || (node->b && !index && has_literal(node->b)) ||
+        (node->c && has_literal(node->c)))
+        return true;
+    for (size_t i = 0; !index && i < node->count; i++)
+        if (has_literal(node->items[i])) return true;
+    return false;
+}
+
 static bool write_expression(struct import_work *w, struct text source, int line, bool bare, struct spel_out *ret) {
     struct fault fault;
     struct hole hole = {w, line};
@@ -274,6 +293,11 @@ static bool write_expression(struct import_work *w, struct text source, int line
         return false;
     }
     const struct spel *node = spel_parse(w->arena, source, &fault);
+    if (node && w->secret_of && has_literal(node)) {
+        import_say(w, IMPORT_UNSETTLED, line, "an expression of %s has a text of its own: make a secret of it",
+                   w->secret_of);
+        return false;
+    }
     if (!node || !spel_write(w->arena, node, &names, bare, ret, &fault)) {
         import_say(w, IMPORT_UNSETTLED, line, "%s", fault.what);
         return false;
@@ -320,12 +344,22 @@ static void add_url_literal(struct buf *out, struct text literal, const struct s
     }
 }
 
+/* `form` encodes what it is given, so what is encoded already is decoded first. */
+static void add_form_literal(struct buf *out, struct text literal) {
+    struct buf plain;
+    buf_init(&plain, IMPORT_TEXT_MAX);
+    bool good = url_decode(&plain, literal, true) && text_utf8_check(buf_text(&plain));
+    jinja_add_literal(out, good ? buf_text(&plain) : literal);
+    buf_fini(&plain);
+}
+
 static void add_literal(struct buf *out, struct text literal, enum import_place place, const struct state *state,
                         bool hole_follows) {
     size_t last = literal.len;
     bool brace = hole_follows && last && literal.at[last - 1] == '{' && place != IMPORT_URL;
     if (brace) literal.len--;
     if (place == IMPORT_URL) add_url_literal(out, literal, state);
+    else if (place == IMPORT_FORM) add_form_literal(out, literal);
     else jinja_add_literal(out, literal);
     if (brace) buf_adds(out, place == IMPORT_JSON && !state->in_string ? "{ " : "{{ '{' }}");
 }
@@ -384,7 +418,8 @@ static bool put_expression(struct import_work *w, struct text source, int line, 
     }
     bool in_path = place == IMPORT_URL && state->in_path && !state->in_query;
     bool loose = in_path && expression.level == SPEL_LOOSE;
-    buf_addf(out, "{{ %s%s%s%s }}", loose ? "(" : "", expression.text, loose ? ")" : "", in_path ? " | segments" : "");
+    const char *filters = !in_path ? "" : expression.type == SPEL_IS_TEXT ? " | segments" : " | string | segments";
+    buf_addf(out, "{{ %s%s%s%s }}", loose ? "(" : "", expression.text, loose ? ")" : "", filters);
     return true;
 }
 
@@ -400,6 +435,12 @@ bool import_text(struct import_work *w, struct text text, int line, enum import_
     struct fault fault;
     size_t count;
     bool good = true;
+    w->job->bytes += text.len;
+    if (w->job->bytes > IMPORT_BYTES_MAX) {
+        import_say(w, IMPORT_UNSETTLED, line, "the file has more than 16 MiB of texts, with its aliases");
+        buf_adds(out, place == IMPORT_JSON ? "null" : "UNSETTLED");
+        return false;
+    }
     if (!spel_split(w->arena, text, &parts, &count, &fault)) {
         import_say(w, IMPORT_UNSETTLED, line, "%s", fault.what);
         buf_adds(out, place == IMPORT_JSON ? "null" : place == IMPORT_URL ? "https://unsettled.invalid/" : "UNSETTLED");

@@ -99,7 +99,7 @@ static void write_unsettled(const struct import_work *w, enum import_group group
 }
 
 static void write_head(struct import_work *w, struct buf *out) {
-    buf_addf(out, "# Imported from %s, line %d: %s in webhook.preconfigured.\n", import_clean(w, text_of(w->job->file)),
+    buf_addf(out, "# Imported from %s, line %d: %s in webhook.preconfigured.\n", import_clean(w, text_of(w->job->base)),
              w->entry->line + w->line_offset, import_clean(w, text_of(w->type)));
     for (size_t i = 0; i < w->remark_count; i++)
         if (w->remarks[i].grade == IMPORT_NOTE)

@@ -6,8 +6,12 @@
  * outside of its brackets and quotes. Nothing is evaluated here; orca/spel_write says what a tree means. */
 #include "orca/spel.h"
 
+#include <math.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+
+#define NUMBER_MAX_BYTES 40
 
 enum token_kind { TOKEN_END, TOKEN_WORD, TOKEN_TEXT, TOKEN_WHOLE, TOKEN_REAL_NUMBER, TOKEN_PUNCTUATION };
 
@@ -48,7 +52,7 @@ static bool lex_string(struct parser *p) {
     buf_init(&text, SPEL_MAX_BYTES);
     for (;;) {
         char c = peek_at(p, p->at);
-        if (p->at >= p->source.len) break;
+        if (p->at >= p->source.len || !c) break;
         p->at++;
         if (c == quote && peek_at(p, p->at) != quote) {
             p->kind = TOKEN_TEXT;
@@ -65,6 +69,14 @@ static bool lex_string(struct parser *p) {
 
 static void lex_digits(struct parser *p) {
     while (is_digit(peek_at(p, p->at))) p->at++;
+}
+
+static bool number_fits(const struct parser *p) {
+    int64_t whole;
+    if (p->text.len > NUMBER_MAX_BYTES) return false;
+    if (p->kind == TOKEN_WHOLE) return text_to_int(p->text, &whole);
+    const char *digits = arena_strndup(p->arena, p->text.at, p->text.len);
+    return isfinite(strtod(digits, NULL));
 }
 
 static bool lex_number(struct parser *p) {
@@ -87,7 +99,7 @@ static bool lex_number(struct parser *p) {
     if (c && strchr("lLfFdD", c)) p->at++;
     if (p->text.len > 1 && p->text.at[0] == '0' && is_digit(p->text.at[1]))
         return refuse(p, FAULT_SYNTAX, p->start, "a number with a leading zero");
-    return !is_letter(peek_at(p, p->at)) || refuse(p, FAULT_SYNTAX, p->start, "this is no number");
+    return (!is_letter(peek_at(p, p->at)) && number_fits(p)) || refuse(p, FAULT_SYNTAX, p->start, "this is no number");
 }
 
 static bool lex_sign(struct parser *p) {

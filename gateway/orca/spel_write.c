@@ -442,7 +442,9 @@ bool spel_write(struct arena *arena, const struct spel *node, const struct spel_
     if (node->kind == SPEL_CALL && text_is(node->text, "doNotEval") && node->count == 1) node = node->items[0];
     if (is_given(node)) return write_given(&w, node, true, ret);
     if (!write_node(&w, node, ret)) return false;
-    if (to_json || ret->type == SPEL_IS_NUMBER || ret->type == SPEL_IS_BOOL) return true;
+    bool mixed = ret->type == SPEL_IS_ANY && (node->kind == SPEL_ELVIS || node->kind == SPEL_TERNARY);
+    if (to_json || (ret->type != SPEL_IS_TEXT && !mixed)) return true;
     struct spel_out inner = *ret; /* its text is a piece of JSON */
-    return give(&w, ret, SPEL_IS_ANY, SPEL_FILTERED, "%s | fromjson", bracket(&w, &inner, SPEL_FILTERED));
+    return give(&w, ret, SPEL_IS_ANY, SPEL_FILTERED, "%s%s | fromjson", bracket(&w, &inner, SPEL_FILTERED),
+                mixed ? " | string" : "");
 }

@@ -14,6 +14,7 @@
 #include "base/digest.h"
 #include "base/log.h"
 #include "run/callback.h"
+#include "run/contract.h"
 #include "run/life.h"
 #include "run/mask.h"
 #include "run/turns.h"
@@ -158,6 +159,8 @@ struct life *life_new(struct engine *engine, struct run *run) {
     if (run->key)
         index_add(&engine->by_key, &life->by_key, index_hash(text_of(run->stage_name), text_of(run->key)), life);
     if (run->stage) life->history = pasts_find(&engine->pasts, engine->loop, engine->store, run->stage_name);
+    if (run->stage && engine->settings.contracts)
+        life->contract = contracts_begin(engine->settings.contracts, run->stage, loop_wall_ms(engine->loop));
     watch_for_orphan(life);
     life->next = engine->lives;
     if (life->next) life->next->previous = life;
@@ -194,6 +197,7 @@ static void life_free(void *arg) {
     struct life *life = arg;
     end_attempt(life);
     run_free(life->run);
+    contract_unref(life->contract);
     mem_free(life->orphan_timer);
     mem_free(life);
 }
@@ -216,6 +220,7 @@ static struct run_world world_of(struct life *life) {
     return (struct run_world){.now_ms = loop_wall_ms(engine->loop),
                               .random = engine->random,
                               .history = life->history,
+                              .contract = life->contract,
                               .mask = mask_value,
                               .arg = life->run};
 }
@@ -305,6 +310,10 @@ void life_record(struct life *life) {
 
 /* ---- calls ---- */
 
+static const char *call_word(const struct run *run) {
+    return run->state == RUN_CANCELING ? "cancel" : run->state == RUN_PROBING ? "probe" : "step";
+}
+
 static void on_reply(void *arg, const struct reply *reply) {
     struct life *life = arg;
     struct log_context ctx = life_context(life->run);
@@ -314,6 +323,7 @@ static void on_reply(void *arg, const struct reply *reply) {
             LOG_INT("code", reply->code), LOG_INT("ms", reply->took_ms), LOG_INT("bytes", reply->body.len),
             LOG_STR("what", reply->phase == REPLY_ANSWERED ? NULL : reply->fault.what));
     holds_note(&life->engine->holds, &life->request, reply, loop_wall_ms(life->engine->loop));
+    contract_headers(life->contract, life->run, call_word(life->run), reply, loop_wall_ms(life->engine->loop));
     /* The reply lives in the attempt's arena, which has to outlast the move that reads it. */
     struct arena *attempt = life->attempt;
     life->attempt = NULL;
@@ -332,7 +342,7 @@ static bool render(struct life *life, enum run_call call, struct fault *fault) {
     run_roots(run, life->attempt, loop_wall_ms(life->engine->loop), NULL, roots);
     life->secrets = secrets_ref();
     roots[ROOT_SECRET] = secrets_json(life->secrets);
-    if (call == RUN_CALL_STEP)
+    if (call == RUN_CALL_STEP || call == RUN_CALL_PROBE)
         roots[ROOT_CALLBACK] = callback_root(life->attempt, run, life->engine->settings.callback_key,
                                              life->engine->settings.callback_url);
     for (size_t i = 0; i < run->step_count; i++) urls[i] = run->steps[i].url;
@@ -393,12 +403,6 @@ static void abort_call(struct life *life) {
 
 /* ---- events and orders ---- */
 
-static void log_unknown_word(const struct life *life) {
-    struct log_context ctx = life_context(life->run);
-    count_add(COUNT_UNMAPPED_WORDS, 1);
-    log_put(LOG_WARN, "unmapped_word", &ctx, LOG_STR("word", life->run->upstream_word));
-}
-
 static void let_go(struct life *life) {
     life->dead = true;
     const struct run *run = life->run;
@@ -415,7 +419,7 @@ static bool holds(const struct life *life) {
 }
 
 static void carry_out(struct life *life, const struct run_orders *orders) {
-    if (orders->unknown_word) log_unknown_word(life);
+    if (orders->unknown_word) count_add(COUNT_UNMAPPED_WORDS, 1);
     if (orders->abort_call) abort_call(life);
     if (orders->wait_until) loop_timer_set(&life->timer, orders->wait_until - loop_wall_ms(life->engine->loop));
     if (orders->store) life_record(life);

@@ -91,6 +91,7 @@ void run_record_write(const struct run *run, const struct run_world *world, stru
     member_number(out, "attempt", run->attempt);
     if (run->attempt) member_number(out, "failing_since", run->failing_since_ms);
     member_number(out, "probe_attempt", run->probe_attempt);
+    if (run->probe_attempt) member_number(out, "probe_failing_since", run->probe_failing_since_ms);
     member_number(out, "step_began", run->step_began_ms);
     member_number(out, "due", run->due_ms);
     if (run->steady.since_ms) {
@@ -164,6 +165,7 @@ static void load_members(struct run *run, const struct json *record) {
     run->attempt = (unsigned)int_of(record, "attempt");
     run->failing_since_ms = int_of(record, "failing_since");
     run->probe_attempt = (unsigned)int_of(record, "probe_attempt");
+    run->probe_failing_since_ms = int_of(record, "probe_failing_since");
     run->step_began_ms = int_of(record, "step_began");
     run->due_ms = int_of(record, "due");
     run->steady.since_ms = int_of(record, "steady_since");

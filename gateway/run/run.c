@@ -2,7 +2,8 @@
  *
  * The functions below the table change the run and fill the orders; nobody else writes `state`. They are pure: time and
  * chance come in `world`, and what is to be done goes out in `orders`, so that the whole life can be driven by a test
- * with a clock of its own. A function that stands for "nothing to do" says so by its name, so that every pair is a
+ * with a clock of its own. What replies had that the definition does not expect is told to `world->contract`, which
+ * changes nothing here. A function that stands for "nothing to do" says so by its name, so that every pair is a
  * decision. */
 #include "run/run.h"
 
@@ -12,6 +13,7 @@
 #include "call/capture.h"
 #include "call/pace.h"
 #include "call/policy.h"
+#include "run/contract.h"
 #include "run/run_move.h"
 
 #define SAID_MAX 1000                 /* bytes of one text that came from outside */
@@ -52,7 +54,7 @@ static bool is_last(const struct run *run) {
 const struct stage_call *run_call_of(const struct run *run, enum run_call call) {
     if (call == RUN_CALL_PROBE) return &step_of(run)->probe->step.call;
     if (call != RUN_CALL_CANCEL) return &step_of(run)->call;
-    return run->cancel_fell_back ? run->stage->cancel_fallback : run->stage->cancel;
+    return run->cancel_fell_back ? &run->stage->cancel_fallback->call : &run->stage->cancel->call;
 }
 
 /* ---- saying things: everything that came from outside is masked before it is kept ---- */
@@ -355,6 +357,7 @@ static void keep_said(struct move *m, const struct verdict *verdict, const struc
     if (!verdict->warned && last && !run->stage->output_count && !step_of(run)->output_count && !said->captured)
         return; /* nobody will ask */
     const struct json *value = said_value(scratch, said);
+    if (!said->captured) contract_outputs(m->world, run, json_gets(value, "body"));
     move_keep(run, value, take_outputs(m, said, value, last, verdict->warned, scratch));
 }
 
@@ -429,6 +432,7 @@ void move_succeed(struct move *m, const struct said *said, const struct verdict 
         return;
     }
     bool last = next == run->step_count;
+    contract_step_over(m->world, run, true);
     keep_said(m, verdict, said, last, scratch);
     run->sending = run->awaiting = run->hinted = false;
     if (last && run->outputs_left_out) {
@@ -445,46 +449,67 @@ void move_succeed(struct move *m, const struct said *said, const struct verdict 
         move_end(m, RUN_SUCCEEDED, REASON_NONE, NULL);
         return;
     }
+    const struct stage_step *behind = &run->stage->steps[next];
+    bool waits = behind->follows || (step_of(run)->call.retry_after && behind->call.url);
     run->step = next;
     run->attempt = run->probe_attempt = 0;
     run->steady = (struct verdict_series){0};
+    run->seen = (struct run_seen){0};
     run->step_began_ms = m->world->now_ms;
     run->percent = -1;
     mem_free(run->upstream_word);
     run->upstream_word = NULL;
     move_say(m, "%s: beginning", step_of(run)->name);
-    run->sending = !step_of(run)->call.idempotent && !run->cancel_wanted; /* the intent goes along with the reply */
-    run->due_ms = step_of(run)->follows && verdict->retry_after_ms > 0 ? m->world->now_ms + asked_bounded(verdict) : 0;
+    run->due_ms = waits && verdict->retry_after_ms > 0 ? m->world->now_ms + asked_bounded(verdict) : 0;
+    /* The intent goes along with the reply. */
+    run->sending = !step_of(run)->call.idempotent && !run->cancel_wanted && !run->due_ms;
     run->state = RUN_RECORDING;
     m->orders->store = true;
 }
 
-static int64_t retry_delay(struct move *m, const struct verdict *verdict, struct arena *scratch, const char **ret_why) {
-    struct run *run = m->run;
-    if (++run->attempt == 1 || !run->failing_since_ms) run->failing_since_ms = m->world->now_ms;
-    struct policy_try one = {.failed = run->attempt,
-                             .since_ms = run->failing_since_ms,
-                             .now_ms = m->world->now_ms,
-                             .wait_ms = verdict->retry_after_ms,
-                             .endless = step_of(run)->rules.exist, /* a poll goes on until its step's time is up */
-                             .random = m->world->random};
-    return policy_delay_ms(scratch, &step_of(run)->call, &one, ret_why);
+int64_t move_retry_ms(struct move *m, const struct move_try *one, struct arena *scratch, const char **ret_why) {
+    int64_t now_ms = m->world->now_ms;
+    if (++*one->failed == 1 || !*one->since_ms) *one->since_ms = now_ms;
+    struct policy_try next = {.failed = *one->failed,
+                              .since_ms = *one->since_ms,
+                              .now_ms = now_ms,
+                              .wait_ms = one->wait_ms,
+                              .endless = one->endless,
+                              .random = m->world->random,
+                              .bound = one->bound};
+    return policy_delay_ms(scratch, one->call, &next, ret_why);
+}
+
+int64_t move_retry_step_ms(struct move *m, int64_t wait_ms, struct arena *scratch, const char **ret_why) {
+    struct move_try one = {.call = &step_of(m->run)->call,
+                           .failed = &m->run->attempt,
+                           .since_ms = &m->run->failing_since_ms,
+                           .wait_ms = wait_ms,
+                           .endless = step_of(m->run)->rules.exist}; /* a poll goes on until its step's time is up */
+    return move_retry_ms(m, &one, scratch, ret_why);
+}
+
+const char *move_and_why(struct arena *scratch, const char *what, const char *why) {
+    return arena_printf(scratch, "%.*s%s%s", move_told(what), what, why ? "; " : "", why ? why : "");
+}
+
+const char *move_trying_again(struct arena *scratch, int64_t delay_ms, int64_t asked_ms) {
+    bool asked = delay_ms >= 1000 && delay_ms == asked_ms;
+    return asked ? arena_printf(scratch, "trying again in %lld s, as it asks", (long long)(delay_ms / 1000))
+                 : "trying again";
 }
 
 static void again(struct move *m, const struct verdict *verdict, struct arena *scratch) {
     const struct stage_step *step = step_of(m->run);
     const char *why, *what = verdict->message ? verdict->message : "no verdict";
-    int64_t delay_ms = retry_delay(m, verdict, scratch, &why);
+    int64_t delay_ms = move_retry_step_ms(m, verdict->retry_after_ms, scratch, &why);
     if (delay_ms < 0) {
-        if (why) what = arena_printf(scratch, "%.*s; %s", move_told(what), what, why);
-        move_fail(m, verdict->reason, what);
+        move_fail(m, verdict->reason, move_and_why(scratch, what, why));
         return;
     }
     m->orders->store |= !step->call.idempotent; /* or a restart would find it in doubt */
-    if (delay_ms >= 1000 && delay_ms == verdict->retry_after_ms)
-        move_say(m, "%s: %.*s; trying again in %lld s, as it asks", step->name, move_told(what), what,
-                 (long long)(delay_ms / 1000));
-    else move_say(m, "%s: %.*s; trying again", step->name, move_told(what), what);
+    move_say(m, "%s: %.*s; %s", step->name, move_told(what), what,
+             move_trying_again(scratch, delay_ms, verdict->retry_after_ms));
     move_wait(m, m->world->now_ms + delay_ms);
 }
 
@@ -517,6 +542,14 @@ void move_note(struct move *m, const struct verdict *verdict) {
     if (verdict->unknown_word && !run->warned_unknown) run->warned_unknown = m->orders->unknown_word = true;
 }
 
+/* Whether the upstream keeps to what the definition expects. */
+static void note_seen(struct run_seen *seen, const struct verdict *verdict) {
+    seen->replies++;
+    seen->value |= verdict->stood[VERDICT_VALUE] >= VERDICT_KINDS && verdict->word;
+    seen->progress |= verdict->stood[VERDICT_PROGRESS] >= VERDICT_KINDS;
+    seen->success_defined |= !verdict->success_undefined;
+}
+
 void move_note_url(struct run *run, const char *url) {
     const char **to = &run->steps[run->step].url;
     if (url && (!*to || strcmp(*to, url) != 0)) *to = arena_strdup(run->arena, url);
@@ -538,6 +571,8 @@ static void note_upstream(struct move *m, const struct verdict *verdict) {
     move_note_url(run, reply->url);
     if (step_of(run)->follows) note_location(&run->steps[run->step], reply);
     move_note(m, verdict);
+    if (verdict->looked) note_seen(&run->seen, verdict);
+    contract_judged(m->world, run, false, verdict);
 }
 
 /* May the call be made again, although an earlier one may have been acted on? */
@@ -569,6 +604,17 @@ void move_judge(struct move *m, struct arena *scratch, struct verdict *ret_verdi
         m->orders->store = true;
     judged_by(m, &step_of(run)->rules, ret_verdict);
     note_upstream(m, ret_verdict);
+}
+
+void move_judge_apart(const struct move *m, const struct stage_step *as, struct arena *scratch,
+                      struct verdict *ret_verdict) {
+    const struct json *roots[RUN_ROOTS_MAX];
+    struct verdict_scope scope = {.now_ms = m->world->now_ms};
+    if (as->rules.use_roots) {
+        run_roots(m->run, scratch, m->world->now_ms, NULL, roots);
+        scope.roots = roots;
+    }
+    verdict_judge(scratch, as, m->event->reply, &scope, ret_verdict);
 }
 
 void move_take_outputs(struct move *m, struct arena *scratch) {
@@ -639,6 +685,7 @@ static void call_refused(struct move *m) {
     run->updated_ms = m->world->now_ms;
     if (!repeatable(step_of(run))) run->sending = false;
     run->steps[run->step].calls--;
+    contract_refused(m->world, run, false, fault);
     if (run->cancel_wanted) run_cancel_instead(m);
     else move_fail(m, fault->kind == FAULT_FORBIDDEN ? REASON_REFUSED_EGRESS : REASON_INVALID_REQUEST, fault->what);
 }
@@ -667,6 +714,7 @@ bool move_time_is_up(const struct move *m) {
 
 /* The upstream is told to stop, so that what nobody waits for does not go on. */
 void move_time_out(struct move *m) {
+    if (!m->run->cancel_wanted) contract_step_over(m->world, m->run, false);
     if (!m->run->cancel_wanted) m->run->timed_out = m->run->cancel_wanted = true;
     m->run->updated_ms = m->world->now_ms;
     move_say_not_done(m, "");
@@ -710,7 +758,7 @@ static void recorded(struct move *m) {
         move_time_out(m);
     } else if (m->run->queued) {
         move_queue(m);
-    } else if (step_of(m->run)->follows && !m->run->awaiting && m->run->due_ms > m->world->now_ms) {
+    } else if (m->run->state == RUN_RECORDING && !m->run->awaiting && m->run->due_ms > m->world->now_ms) {
         move_wait(m, m->run->due_ms); /* the upstream said when to ask first */
     } else {
         move_call(m);

@@ -34,6 +34,8 @@
 #include "stage/stage.h"
 #include "store/store.h"
 
+struct contract;
+
 /* orca's words (ExecutionStatus). */
 #define RUN_STATUSES(X)           \
     X(NOT_STARTED, "NOT_STARTED") \
@@ -129,7 +131,7 @@ struct run_orders {
     bool abort_call;      /* end the call that is under way; no REPLY comes */
     int64_t wait_until;   /* wall ms; DUE then, in place of an earlier time. 0: as it was */
     bool ended;           /* the run is over: tell who waits, let it go */
-    bool unknown_word;    /* for the log and the counters: the word is in run->upstream_word, for the first time */
+    bool unknown_word;    /* for the counters: the word is in run->upstream_word, for the first time */
     bool undone;          /* an end without success, for the log */
     enum run_taken taken; /* of CALLBACK */
 };
@@ -139,9 +141,16 @@ struct run_world {
     int64_t now_ms; /* wall */
     uint32_t random;
     const struct history *history; /* of the stage's runs; NULL: none */
+    struct contract *contract;     /* of its definition: told what replies had, and never asked. NULL: nobody watches */
     /* Secrets out of what callers get to see. In `arena`; may give the same value back. */
     const struct json *(*mask)(void *arg, struct arena *arena, const struct json *value);
     void *arg;
+};
+
+/* What the replies to the present step had, those of this life of the process; for the contract watch. */
+struct run_seen {
+    unsigned replies; /* that its rules were applied to */
+    bool value, progress, success_defined;
 };
 
 struct run_step {
@@ -180,9 +189,11 @@ struct run {
     bool orphaned;          /* the cancel is ours, since nobody has looked at the run for long */
     bool timed_out;         /* the cancel is ours, since the time is up: the run ends as TERMINAL */
     unsigned attempt;       /* tries of the present call that failed in a row */
-    unsigned probe_attempt; /* looks that failed, of the present doubt */
-    int64_t doubt_since_ms; /* of the present doubt; a restart begins anew */
-    unsigned cancel_attempt;
+    unsigned probe_attempt; /* looks that failed in a row, of the present doubt */
+    int64_t probe_failing_since_ms;
+    int64_t doubt_since_ms;  /* of the present doubt; a restart begins anew */
+    unsigned cancel_attempt; /* tries of the cancel call that failed in a row; a restart begins anew */
+    int64_t cancel_failing_since_ms;
     int64_t cancel_since_ms; /* the wish; then the first cancel call; 0: neither */
     bool cancel_told;        /* a cancel call was accepted */
     bool cancel_fell_back;   /* the fallback is what is called */
@@ -192,7 +203,8 @@ struct run {
     int64_t failing_since_ms;
     int64_t deadline_ms;          /* wall; the caller's. 0: none */
     struct verdict_series steady; /* of the present step, with success_for */
-    int64_t due_ms;               /* next call, in WAITING and CANCEL_WAITING */
+    struct run_seen seen;         /* of the present step */
+    int64_t due_ms;               /* next call, in the states that wait for one */
     char *progress, *error;       /* heap; progress is never NULL */
     char *upstream_word;          /* heap; or NULL */
     int upstream_code;            /* 0: none yet */

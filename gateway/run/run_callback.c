@@ -4,6 +4,7 @@
  * has come. It may come while the step waits, or polls: then it is judged, and whoever decides first has decided. Or it
  * comes too late. These are the column CALLBACK of the table in run/run, and the waiting that goes with it; they run
  * under its rule: no clock, no socket, only the run and the orders. */
+#include "run/contract.h"
 #include "run/run_move.h"
 
 #define WAIT_MS (60 * 60 * 1000) /* where the definition has no limit; then again */
@@ -44,6 +45,7 @@ static bool judge_message(struct move *m, const struct inbox_message *message) {
     bool decided = verdict.kind != VERDICT_RUNNING;
     move_journal_callback(m, &verdict);
     move_note(m, &verdict);
+    contract_judged(m->world, m->run, true, &verdict);
     if (decided) move_decide(m, &verdict, &said, scratch);
     else move_say_running(m, &verdict);
     m->orders->store = true;

@@ -105,7 +105,7 @@ static const struct field call_fields[] = {
         "Of the body. Of JSON types (also `…+json`) every value is escaped for its place."),
     ROW(GROUP, auth, HAND, "", "none", "Credentials: they go to the URL's own origin only."),
     ROW(GROUP, tls, HAND, "", "the system's authorities", "How the upstream is verified, and what it is shown."),
-    ROW(CODES, expect, IN(stage_call, expect), "", "2xx",
+    ROW(CODES, expect, IN(stage_call, expect), "", "2xx; of `cancel` and its `fallback` 404, 405, 409 and 410 as well",
         "Status codes that are an answer; with any other the call has failed."),
     ROW(DURATION, connect_timeout, IN(stage_call, connect_timeout_ms), "10ms..10m", "5s",
         "Until the connection stands, TLS included."),
@@ -113,9 +113,12 @@ static const struct field call_fields[] = {
     ROW(SIZE, max_reply, IN(stage_call, max_reply_bytes), "1..256MiB", "1MiB", "A larger reply is a failure."),
     ROW(REDIRECTS, follow_redirects, HAND, "0..20", "false", "true follows up to 5."),
     ROW(BOOL, idempotent, HAND, "", "by the method: all but POST and PATCH",
-        "The call may be sent again when nobody knows whether it was acted on."),
+        "The call may be sent again when nobody knows whether it was acted on. A cancel call and a probe always may."),
     ROW(GROUP, retry, HAND, "", "", "How often a call is tried again that failed in a way that allows it."),
     ROW(UNSETTLED, unsettled, HAND, "", "", "As at the top: what is still to be decided about this call."),
+    ROW(PATH, retry_after, IN(stage_call, retry_after), "", "the reply's headers alone",
+        "Where the reply's body says how long to wait until it is asked again, or the next step is made: a number of "
+        "seconds, or what `Retry-After` may hold. It counts as that header does."),
     LATER(limits),
 };
 
@@ -136,15 +139,15 @@ static const struct field tls_fields[] = {
 };
 
 static const struct field retry_fields[] = {
-    ROW(COUNT, attempts, HAND, "0..1000", "2",
-        "Further tries of a call. A step that repeats goes on trying until its timeout."),
+    ROW(COUNT, attempts, HAND, "0..1000", "2; of `cancel` and its `fallback` 4, of `probe` 5",
+        "Further tries of a call. A step that repeats goes on trying until its timeout; `cancel` and its `fallback` "
+        "are tried within `cancel.timeout`."),
     ROW(DURATION, delay, IN(stage_call, retry_delay_ms), "0s..1d", "1s",
         "Before the first of them; it doubles each time."),
     ROW(DURATION, max_delay, IN(stage_call, retry_max_delay_ms), "0s..1d", "30s", "The longest delay."),
     ROW(DURATION, budget, IN(stage_call, retry_budget_ms), "0s..30d", "none",
         "From the first failure to the last try, of a step that repeats as well; `\"0s\"` is none. Where the upstream "
-        "asks "
-        "to wait for longer, the call has failed at once."),
+        "asks to wait for longer, the call has failed at once."),
     ROW(CODES, on, IN(stage_call, retry_on), "", "408,425,429,5xx; 429 for a call that is not idempotent",
         "Status codes after which a call is tried again. Of a call that is not idempotent only 4xx and 503 count: with "
         "any other it may have been acted on."),
@@ -290,6 +293,14 @@ static const struct field cancel_fields[] = {
         "A call to make where `cancel` is refused, or the upstream has not stopped by half of `timeout`."),
 };
 
+static const struct field errors_fields[] = {
+    ROW(STRING, error_when, HAND, "", "none",
+        "An expression, without braces: with what is true the call has failed, though its code is an expected one."),
+    ROW(STRING, error, HAND, "", "none",
+        "What went wrong: a JSONPath or a template. Without `error_when`, a reply that has anything there has failed, "
+        "but null, false, 0 and what is empty."),
+};
+
 static const struct field step_fields[] = {
     ROW(STRING, name, HAND, "", "",
         "As later templates say it: `NAME.body`, `NAME.headers`, `NAME.code`. A letter or `_`, then letters, digits, "
@@ -335,8 +346,9 @@ TABLE(limits, "`limits`");
 TABLE(breaker, "`breaker`");
 TABLE(dedup, "`dedup`");
 TABLE(doubt, "In doubt: `request`, `status`, and each of `steps`");
-TABLE(probe, "`probe`, besides a call's settings (its `retry.attempts` is 5 where it is not set)");
+TABLE(probe, "`probe`, besides a call's settings");
 TABLE(cancel, "`cancel`, besides a call's settings");
+TABLE(errors, "Errors in a reply: `cancel`, its `fallback`, and `probe`");
 TABLE(pair, "Each of `headers` and `form` in the list form");
 
 static const char *expected(enum field_type type) {
@@ -552,10 +564,10 @@ static void add_allowed(struct buf *out, const char *allowed) {
 
 void fields_print_reference(struct buf *out) {
     static const struct field_table *const tables[] = {
-        &fields_stage,  &fields_limits,   &fields_breaker, &fields_dedup,  &fields_param,
-        &fields_call,   &fields_pair,     &fields_auth,    &fields_tls,    &fields_retry,
-        &fields_repeat, &fields_judging,  &fields_capture, &fields_step,   &fields_doubt,
-        &fields_probe,  &fields_callback, &fields_verify,  &fields_cancel, &fields_permissions};
+        &fields_stage,   &fields_limits,      &fields_breaker, &fields_dedup, &fields_param,    &fields_call,
+        &fields_pair,    &fields_auth,        &fields_tls,     &fields_retry, &fields_repeat,   &fields_judging,
+        &fields_capture, &fields_step,        &fields_doubt,   &fields_probe, &fields_callback, &fields_verify,
+        &fields_cancel,  &fields_permissions, &fields_errors};
     for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) {
         buf_addf(out, "%s### %s\n\n| setting | is | default | meaning |\n|---|---|---|---|\n", i ? "\n" : "",
                  tables[i]->title);

@@ -338,7 +338,8 @@ def test_unknown_words_are_running_and_counted(gateway, upstream):
     report = client.run("job")
     assert report["status"] == "SUCCEEDED", "words are compared without case; absent and null are running"
     assert upstream.count("GET", "/jobs/1") == 5
-    assert [line["word"] for line in gw.wait_log(run=report["id"], event="unmapped_word")] == ["bewildered"], "once"
+    told = gw.wait_log(run=report["id"], event="contract_finding", kind="word")
+    assert [line["word"] for line in told] == ["bewildered"], "once"
     assert client.metrics()["stagedoor_unmapped_words_total", frozenset()] >= 1
 
 

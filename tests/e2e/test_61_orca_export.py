@@ -531,6 +531,31 @@ def test_check_applies_the_restrictions_of_the_file(make, restrictions, breaches
 
 
 @pytest.mark.parametrize(
+    "requests, lacking",
+    [
+        ([], ["POST http://gw.ops.svc:8095/stages/job", "GET http://gw.ops.svc:8095/runs/", "POST http://gw.ops.svc:8095/stages/job/cancel"]),
+        ([{"httpMethods": ["POST", "GET"], "matchStrategy": "STARTS_WITH", "urlPrefix": "http://gw.ops.svc:8095/"}], []),
+        ([{"httpMethods": "GET,POST", "match-strategy": "pattern-matches", "urlPattern": "http://gw\\..*"}], []),
+        ([{"httpMethods": ["POST"], "matchStrategy": "STARTS_WITH", "urlPrefix": "http://gw.ops.svc:8095/"}], ["GET http://gw.ops.svc:8095/runs/"]),
+        ([{"httpMethods": ["GET"], "matchStrategy": "STARTS_WITH", "urlPrefix": "http://gw.ops.svc:8095/runs/"},
+          {"httpMethods": ["POST"], "matchStrategy": "PATTERN_MATCHES", "urlPattern": "http://gw.ops.svc:8095/stages/[a-z]+"}],
+         ["POST http://gw.ops.svc:8095/stages/job/cancel"]),
+    ],
+)  # fmt: skip
+def test_check_knows_the_list_of_allowed_requests(make, requests, lacking):
+    """Only where orca goes by it."""
+    file = File(make(started=False))
+    file.read["webhook"].update(allowedRequestsEnabled=True, allowedRequests=requests)
+    file.write()
+    found = json.loads(file.check(1 if lacking else 0, "--json"))["differences"]
+    assert [one["field"] for one in found] == ["webhook.allowedRequests"] * len(lacking)
+    assert all(one["stagedoor"].startswith(url) for one, url in zip(found, lacking))
+    file.read["webhook"]["allowedRequestsEnabled"] = False
+    file.write()
+    file.check(0)
+
+
+@pytest.mark.parametrize(
     "text, says",
     [("a: [", "orca-local.yml:"), ("a: 1\na: 2\n", "orca-local.yml:2"), ("\x00", "orca-local.yml:1"), ("a: &a [*a]", "orca-local.yml:1"), (None, "orca-local.yml")],
 )

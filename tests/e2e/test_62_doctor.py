@@ -333,6 +333,25 @@ def test_orca_and_names(gateway):
     assert printed.endswith("\nuser-configured-url-restrictions:\n  excludedDomains: [spinnaker, localdomain, internal]\n")
 
 
+def test_orca_with_what_it_is_told_already(public, tmp_path):
+    """What doctor prints, once pasted, is what it wanted; what else the file restricts counts as well."""
+    gw = public(days=90)
+    first = json.loads(at(gw, "orca", "--json", "--ca", gw.authority).stdout)["orcaYml"]
+    (tmp_path / "orca-local.yml").write_text("spinnaker: {}\n" + first)
+    done = at(gw, "orca", "--json", "--ca", gw.authority, "--orca-yml", tmp_path / "orca-local.yml")
+    checks = found(done, 0)
+    assert statuses(checks, "url-rules") == ["ok"] and statuses(checks, "tls") == ["ok", "ok"]
+    assert json.loads(done.stdout)["orcaYml"] is None
+    (tmp_path / "strict.yml").write_text("user-configured-url-restrictions: {rejectLocalhost: false, allowedSchemes: [http]}\n")
+    done = at(gw, "orca", "--json", "--ca", gw.authority, "--orca-yml", tmp_path / "strict.yml")
+    found(done, 1)
+    wanted = yaml.safe_load(json.loads(done.stdout)["orcaYml"])["user-configured-url-restrictions"]
+    assert wanted == {"allowedSchemes": ["http", "https"]}
+    (tmp_path / "broken.yml").write_text("a: [")
+    assert at(gw, "orca", "--orca-yml", tmp_path / "broken.yml").returncode == 2
+    assert at(gw, "--orca-yml", tmp_path / "strict.yml").returncode == 2
+
+
 def test_orca_without_public_url(gateway):
     gw = gateway()
     checks = found(at(gw, "orca", "--json"), 1)

@@ -46,7 +46,8 @@ struct rig {
     bool held, admitted;           /* a call waits for its turn; has got it */
     bool (*busy)(struct rig *rig); /* whether the next call has to wait; NULL: it never has */
     unsigned unknown_words, undone;
-    char *end_text; /* the record of the end */
+    struct contract *contract; /* of the watch; the test's own. NULL: nobody watches */
+    char *end_text;            /* the record of the end */
     /* callbacks, by whoever sends them: those that were taken, and those of them that were answered so */
     struct rig_sent {
         size_t step;
@@ -95,7 +96,11 @@ static inline uint32_t rig_chance(struct rig *rig) { /* splitmix64 */
 }
 
 static inline struct run_world rig_world(struct rig *rig) {
-    return (struct run_world){.now_ms = rig->now_ms, .random = rig_chance(rig), .mask = mask_value, .arg = rig->run};
+    return (struct run_world){.now_ms = rig->now_ms,
+                              .random = rig_chance(rig),
+                              .contract = rig->contract,
+                              .mask = mask_value,
+                              .arg = rig->run};
 }
 
 static inline struct run_new rig_new(struct rig *rig, const struct json *parameters) {
@@ -341,6 +346,14 @@ static inline void rig_answer(struct rig *rig, int code, const char *body) {
     rig_reply(rig, &reply);
 }
 
+/* The same with a Retry-After. */
+static inline void rig_answer_asking(struct rig *rig, int code, const char *body, const char *retry_after) {
+    struct reply_header header = {"Retry-After", retry_after};
+    struct reply reply = {
+        .phase = REPLY_ANSWERED, .code = code, .headers = &header, .header_count = 1, .body = text_of(body)};
+    rig_reply(rig, &reply);
+}
+
 static inline void rig_fail(struct rig *rig, enum reply_phase phase) {
     struct reply reply = {.phase = phase};
     fault_set(&reply.fault, FAULT_UPSTREAM, NULL, phase == REPLY_NEVER_SENT ? "connection refused" : "cut short");
@@ -428,6 +441,15 @@ static inline void rig_check_callbacks(const struct rig *rig) {
         if (!sent->answered || ++behind[sent->step] > INBOX_KNOWN) continue;
         assert_true(inbox_knows(rig->run->steps[sent->step].inbox, sent->mark));
     }
+}
+
+/* What is being written becomes durable, and with it the run is over, so and for this reason. */
+static inline void rig_assert_ends(struct rig *rig, enum run_status status, enum reason reason) {
+    rig_stored(rig);
+    if (!rig->over) fail_msg("it goes on: %s, %s", run_state_word(rig->run->state), rig->run->progress);
+    assert_string_equal(run_status_word(rig->run->status), run_status_word(status));
+    if (rig->run->reason != reason) fail_msg("the reason is %s: %s", reason_word(rig->run->reason), rig->run->progress);
+    assert_int_equal(rig->undone > 0, status != RUN_SUCCEEDED);
 }
 
 static inline struct store_record rig_record(const struct rig *rig, const struct rig_image *image) {

@@ -18,6 +18,44 @@ static const char BUILD[] = "{\"state\":\"done\",\"jobs\":[{\"name\":\"a\",\"res
                             "{\"name\":\"b\",\"result\":\"bad\",\"ms\":12.5,\"log\":{\"url\":\"u\"}}],"
                             "\"it's\":1,\"none\":null}";
 
+static void paths_and_values_of_another_form(void **state) {
+    (void)state;
+    static const struct {
+        const char *path;
+        bool misfits;
+    } cases[] = {
+        {"$", false},
+        {"$.state", false},
+        {"$.none", false},
+        {"$.none.x[3].y", false},
+        {"$.jobs[1]", false},
+        {"$.jobs[2]", false},
+        {"$.jobs[-2]", false},
+        {"$.jobs[-3].name", false},
+        {"$.jobs[2].x", false},
+        {"$.nope", true},
+        {"$.nope.x", true},
+        {"$.state.x", true},
+        {"$.state[0]", true},
+        {"$[0]", true},
+        {"$.jobs.name", true},
+        {"$.jobs[0].log", true},
+        {"$.jobs[1].log", false},
+        {"$.jobs[1].log.url.x", true},
+    };
+    struct arena *arena = arena_new();
+    const struct json *root = json_parse(arena, text_of(BUILD), &LIMITS, NULL);
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        const struct jsonpath *path = jsonpath_compile(arena, text_of(cases[i].path), NULL);
+        if (jsonpath_misfits(path, root) != cases[i].misfits) fail_msg("%s", cases[i].path);
+        bool leads = jsonpath_first(path, root, arena);
+        if (leads && cases[i].misfits) fail_msg("%s leads to a value", cases[i].path);
+    }
+    assert_false(jsonpath_misfits(jsonpath_compile(arena, TEXT("$"), NULL), NULL));
+    assert_true(jsonpath_misfits(jsonpath_compile(arena, TEXT("$.x"), NULL), NULL));
+    arena_free(arena);
+}
+
 static void paths_that_find(void **state) {
     (void)state;
     static const struct {
@@ -425,11 +463,17 @@ static void the_compliance_suite(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(paths_that_find),          cmocka_unit_test(mistakes_have_their_column),
-        cmocka_unit_test(habits_of_other_dialects), cmocka_unit_test(normalised_paths),
-        cmocka_unit_test(paths_are_bounded),        cmocka_unit_test(large_values_cost_what_they_take),
-        cmocka_unit_test(walks_are_bounded),        cmocka_unit_test(matches_are_bounded_in_sum),
-        cmocka_unit_test(examples_of_the_docs),     cmocka_unit_test(the_compliance_suite),
+        cmocka_unit_test(paths_that_find),
+        cmocka_unit_test(paths_and_values_of_another_form),
+        cmocka_unit_test(mistakes_have_their_column),
+        cmocka_unit_test(habits_of_other_dialects),
+        cmocka_unit_test(normalised_paths),
+        cmocka_unit_test(paths_are_bounded),
+        cmocka_unit_test(large_values_cost_what_they_take),
+        cmocka_unit_test(walks_are_bounded),
+        cmocka_unit_test(matches_are_bounded_in_sum),
+        cmocka_unit_test(examples_of_the_docs),
+        cmocka_unit_test(the_compliance_suite),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
