@@ -8,7 +8,7 @@ from pathlib import Path
 
 from helpers.wait import wait_until
 
-CLASSPATH = os.environ.get("ORCA_CLASSPATH", "")
+CLASSPATH = os.environ.get("ORCA_CLASSPATH")  # set by tests/orca/run
 JAVA = os.environ.get("JAVA", "java")
 # A name that orca's URL rules accept, and such as they do not. Their address is nobody's (RFC 5737): every connection
 # goes through the ingress.
@@ -23,6 +23,7 @@ class OrcaError(Exception):
 
 class Orca:
     def __init__(self, directory, ingress):
+        assert CLASSPATH, "these tests are run by `make test-orca`"
         hosts = Path(directory) / "hosts"
         hosts.write_text("".join(f"{ADDRESS} {name}\n" for name in NAMES))
         self._log = open(Path(directory) / "orca.log", "w+b")
@@ -48,15 +49,8 @@ class Orca:
         self.has_webhooks = False
 
     def do(self, what, **arguments):
-        self.begin(what, **arguments)
-        return self.finish()
-
-    def begin(self, what, **arguments):
-        """Sends a command; finish() waits for its answer."""
         self._process.stdin.write(json.dumps({"do": what, **arguments}).encode() + b"\n")
         self._process.stdin.flush()
-
-    def finish(self):
         line = self._process.stdout.readline()
         assert line, f"orca ended: {self.log_text()[-4000:]}"
         answer = json.loads(line)
@@ -111,9 +105,7 @@ class Pipeline:
 
     def step(self):
         """Orca handles its next message. What it was, or None."""
-        return self._note(self.orca.do("step"))
-
-    def _note(self, told):
+        told = self.orca.do("step")
         if told and "task" in told:
             self.delays.setdefault(told["task"], []).append(told["delay_ms"])
         return told

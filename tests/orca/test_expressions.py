@@ -1,6 +1,8 @@
 """The exported YAML as Spring binds it, its expressions as orca's ContextParameterProcessor evaluates them, and orca's
 own URL rules on its addresses: what is asked of orca before a request leaves, and what it does to an answer."""
 
+import json
+
 import pytest
 import yaml
 from conftest import PUBLIC_URL
@@ -73,7 +75,7 @@ def test_spring_and_orca_read_every_stage_that_ships(orca_process, tmp_path, fol
         stage = {"type": "evaluateVariables", "name": entry["type"], "variables": [], "parameterValues": parameters}
         texts = orca_process.start(stage).run().evaluate({name: entry[name] for name in EVALUATED})
         assert "${" not in str(texts), entry["type"]
-        assert yaml.safe_load(texts["payload"])["parameters"] == parameters
+        assert json.loads(texts["payload"])["parameters"] == parameters
 
 
 def test_every_expression_evaluates(job):
@@ -81,8 +83,8 @@ def test_every_expression_evaluates(job):
     assert "${" not in str(entry)
     stage = pipeline.stage()
     key = f"{pipeline.id}:{stage['id']}:{stage['startTime']}"
-    assert yaml.safe_load(entry["cancelPayload"]) == {"key": key}
-    payload = yaml.safe_load(entry["payload"])
+    assert json.loads(entry["cancelPayload"]) == {"key": key}
+    payload = json.loads(entry["payload"])
     assert (payload["key"], payload["user"], payload["application"]) == (key, "kim", "shop")
 
 

@@ -301,6 +301,18 @@ def test_parameter_arrives_as_it_is(job, upstream, value):
     assert [request.json()["text"] for request in upstream.got("POST", "/jobs")] == [value]
 
 
+def test_payload_sent_as_text(job, upstream):
+    """Without a Content-Type in customHeaders Spring sends a text as text/plain;charset=ISO-8859-1."""
+    script_job(upstream, "done")
+    text = job.yaml.read_text()
+    job.yaml.write_text(text.replace("Content-Type: [application/json]", "X-Left-Out: [nothing]"))
+    assert job.yaml.read_text() != text
+    job.orca.boot(job.yaml)
+    pipeline = job.start("job", {"text": "café"}).run()
+    assert pipeline.status() == "SUCCEEDED", pipeline.webhook()
+    assert upstream.got("POST", "/jobs")[0].json()["text"] == "café"
+
+
 def test_defaults(job, upstream):
     """Of those that the pipeline does not set, and of those that the editor wrote into it."""
     script_job(upstream, "done")
