@@ -55,6 +55,7 @@ struct server {
     struct worker *workers;
     struct engines engines;
     struct gate *gate;
+    struct holds holds;
     struct contracts *contracts;
     struct watchdir *watchdir;
     struct loop_watch *signals;
@@ -478,9 +479,9 @@ static void make_workers(struct server *server) {
     server->gate = gate_new(count);
     server->contracts = contracts_new();
     struct worker_callbacks callbacks = {server->callback_key, server->callback_url};
+    struct worker_shared shared = {server->gate, &server->holds, server->contracts};
     for (unsigned i = 0; i < count; i++)
-        worker_init(&server->workers[i], i, server->settings, server->store, &callbacks, server->gate,
-                    server->contracts, &server->engines);
+        worker_init(&server->workers[i], i, server->settings, server->store, &callbacks, &shared, &server->engines);
     tune_stages(server);
     tune_hosts(server);
 }
@@ -575,6 +576,7 @@ static void stop_workers(struct server *server) {
 static void finish(struct server *server) {
     for (unsigned i = 0; i < server->engines.count; i++) worker_fini(&server->workers[i]);
     gate_free(server->gate);
+    holds_fini(&server->holds);
     contracts_free(server->contracts);
     for (size_t i = 0; i < server->socket_count; i++) listen_socket_close(server->sockets[i]);
     tls_context_free(server->tls);

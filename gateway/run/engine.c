@@ -322,7 +322,8 @@ static void on_reply(void *arg, const struct reply *reply) {
             LOG_STR("phase", reply_phase_word(reply->phase)), LOG_STR("method", life->request.method),
             LOG_INT("code", reply->code), LOG_INT("ms", reply->took_ms), LOG_INT("bytes", reply->body.len),
             LOG_STR("what", reply->phase == REPLY_ANSWERED ? NULL : reply->fault.what));
-    holds_note(&life->engine->holds, &life->request, reply, loop_wall_ms(life->engine->loop));
+    if (life->engine->settings.holds)
+        holds_note(life->engine->settings.holds, &life->request, reply, loop_wall_ms(life->engine->loop));
     contract_headers(life->contract, life->run, call_word(life->run), reply, loop_wall_ms(life->engine->loop));
     /* The reply lives in the attempt's arena, which has to outlast the move that reads it. */
     struct arena *attempt = life->attempt;
@@ -355,11 +356,12 @@ static bool render(struct life *life, enum run_call call, struct fault *fault) {
 
 /* The upstream has asked for quiet: the call waits, and is rendered anew then. */
 static bool hold_for_quiet(struct life *life) {
-    struct engine *engine = life->engine;
     struct fault fault;
     const char *why;
+    struct holds *holds = life->engine->settings.holds;
+    if (!holds) return false;
     struct run_world world = world_of(life);
-    int64_t until_ms = holds_until_ms(&engine->holds, life->attempt, &life->request, world.now_ms, world.random, &why);
+    int64_t until_ms = holds_until_ms(holds, life->attempt, &life->request, world.now_ms, world.random, &why);
     if (!until_ms) return false;
     fault_set(&fault, FAULT_UPSTREAM, NULL, "%s", why);
     turns_called(life, NULL); /* its turn, if it had one, is for others */
@@ -455,6 +457,7 @@ enum run_taken life_callback(struct life *life, const struct run_callback *callb
     struct run_orders orders;
     run_move(life->run, &event, &world, &orders);
     carry_out(life, &orders);
+    turns_settle(life);
     return orders.taken;
 }
 
@@ -571,10 +574,10 @@ void engine_free(struct engine *engine) {
         life_unlink(life);
         life_free(life);
     }
+    loop_timer_clear(&engine->gate_timer); /* lives that leave the gate set it */
     loop_timer_clear(&engine->settle_timer);
     index_fini(&engine->by_id);
     index_fini(&engine->by_key);
     pasts_fini(&engine->pasts);
-    holds_fini(&engine->holds);
     mem_free(engine);
 }

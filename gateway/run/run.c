@@ -404,6 +404,11 @@ static bool find_next(struct move *m, const struct said *said, struct arena *scr
 static void fail_when(struct move *m, const struct fault *fault) {
     char what[SAID_MAX];
     snprintf(what, sizeof what, "when of a step behind it cannot be told: %s", fault->what);
+    if (m->run->cancel_wanted) {
+        m->run->may_have_acted = true;
+        run_cancel_instead(m);
+        return;
+    }
     move_fail(m, REASON_INVALID_REQUEST, what);
 }
 
@@ -452,6 +457,7 @@ void move_succeed(struct move *m, const struct said *said, const struct verdict 
     const struct stage_step *behind = &run->stage->steps[next];
     bool waits = behind->follows || (step_of(run)->call.retry_after && behind->call.url);
     run->step = next;
+    run->may_have_acted = false;
     run->attempt = run->probe_attempt = 0;
     run->steady = (struct verdict_series){0};
     run->seen = (struct run_seen){0};
@@ -580,10 +586,17 @@ static bool repeatable(const struct stage_step *step) {
     return step->call.idempotent || step->in_doubt == DOUBT_RESEND;
 }
 
-/* Of several tries, one that may have been acted on counts until an answer has come. */
-static void note_phase(struct run *run, enum reply_phase phase) {
-    if (phase == REPLY_MAYBE_ACTED_ON) run->sending = true;
-    else if (phase == REPLY_ANSWERED || !repeatable(step_of(run))) run->sending = false;
+static bool may_have_acted(const struct stage_call *call, const struct reply *reply) {
+    if (reply->phase != REPLY_ANSWERED) return reply->phase == REPLY_MAYBE_ACTED_ON;
+    return !code_set_holds(&call->expect, reply->code) && !policy_code_is_harmless(reply->code);
+}
+
+/* Of several tries, one that may have been acted on counts until an answer has come; and for whoever wants to know
+ * whether work has begun, also behind an answer that speaks of the last try only. */
+static void note_phase(struct run *run, const struct reply *reply) {
+    if (may_have_acted(&step_of(run)->call, reply)) run->may_have_acted = true;
+    if (reply->phase == REPLY_MAYBE_ACTED_ON) run->sending = true;
+    else if (reply->phase == REPLY_ANSWERED || !repeatable(step_of(run))) run->sending = false;
 }
 
 static bool rule_is(const struct verdict *verdict, const char *setting) {
@@ -667,7 +680,7 @@ static void replied(struct move *m) {
     struct said said = {.reply = m->event->reply};
     bool polls = step_of(run)->rules.exist;
     move_judge(m, scratch, &verdict);
-    note_phase(run, m->event->reply->phase);
+    note_phase(run, m->event->reply);
     bool open = verdict.kind == VERDICT_RUNNING || verdict.kind == VERDICT_AGAIN;
     if (!open) capture_log(m, &said, scratch);
     if (run_callback_follows(m, &verdict)) run_callback_await(m, &said, scratch);
@@ -723,6 +736,7 @@ void move_time_out(struct move *m) {
 
 /* The next poll or try; or the time of the step or the run is up. */
 static void due(struct move *m) {
+    if (move_time_is_up(m) && run_callback_at_last(m)) return;
     if (move_time_is_up(m) || run_callback_overdue(m)) move_time_out(m);
     else if (m->run->awaiting) run_callback_wait_on(m);
     else move_call(m); /* also where the clock was set back meanwhile: the timer knows better */
@@ -734,8 +748,9 @@ static void due_in_call(struct move *m) {
         m->orders->wait_until = run_deadline_ms(m->run);
         return;
     }
-    m->run->sending = true; /* whatever it is: it may have been acted on */
     m->orders->abort_call = true;
+    if (run_callback_at_last(m)) return;
+    m->run->sending = m->run->may_have_acted = true; /* whatever it is */
     move_time_out(m);
 }
 
@@ -856,6 +871,7 @@ void run_resume(struct run *run, const struct run_world *world, struct run_order
     bool called = run->steps[run->step].calls > 0 || !run->cancel_wanted; /* as far as one can know */
     if (called && !run_callback_is_all(run) && step_of(run)->call.idempotent && !step_of(run)->rules.exist)
         run->sending = true;
+    run->may_have_acted = run->may_have_acted || run->sending;
     if (run->cancel_wanted) {
         run_cancel_begin(&m);
     } else if (run_callback_is_all(run)) {

@@ -181,8 +181,9 @@ struct run {
     size_t step;
     struct run_step *steps;
     size_t step_count;
-    bool queued;  /* it waits for the limits of its stage, and no call was made */
-    bool sending; /* the call of `step` may have left, as far as the store knows */
+    bool queued;         /* it waits for the limits of its stage, and no call was made */
+    bool sending;        /* the call of `step` may have left, as far as the store knows */
+    bool may_have_acted; /* a try of the present step may have been acted on, whatever came of the later ones */
     bool cancel_wanted;
     bool awaiting;          /* the present step's call is done, or it has none: only its callback is waited for */
     bool hinted;            /* a callback asked for the next poll, during a poll */

@@ -28,11 +28,11 @@ void run_cancel_end(struct move *m, enum reason reason, const char *what) {
 
 /* Nothing can have begun at the upstream: no call was made, or only calls that were never sent or were refused. */
 static bool nothing_began(const struct run *run) {
-    return run->step == 0 && !run->sending && !run->awaiting && !step_of(run)->rules.exist;
+    return run->step == 0 && !run->sending && !run->may_have_acted && !run->awaiting && !step_of(run)->rules.exist;
 }
 
 static bool nothing_was_sent(const struct run *run) {
-    return run->step == 0 && run->steps[0].calls == 0 && !run->sending;
+    return run->step == 0 && run->steps[0].calls == 0 && !run->sending && !run->may_have_acted && !run->awaiting;
 }
 
 /* ---- what there is to ask ---- */

@@ -130,7 +130,7 @@ static void not_found(struct move *m, struct arena *scratch) {
     struct run *run = m->run;
     const char *why;
     int64_t now_ms = m->world->now_ms, due_ms = run->doubt_since_ms < now_ms ? run->doubt_since_ms : now_ms;
-    run->sending = false;
+    run->sending = run->may_have_acted = false;
     run->doubt_since_ms = 0;
     run->probe_attempt = 0;
     if (run->cancel_wanted) {
@@ -182,7 +182,8 @@ static void judge(struct move *m, int64_t asked_ms, struct arena *scratch) {
     const struct reply *reply = m->event->reply;
     const struct json *roots[RUN_ROOTS_MAX];
     struct fault fault;
-    bool is_json, early = m->world->now_ms - run->doubt_since_ms < probe->step.not_found_grace_ms;
+    int64_t looked_ms = m->world->now_ms - reply->took_ms; /* what it says was so then, at the earliest */
+    bool is_json, early = looked_ms - run->doubt_since_ms < probe->step.not_found_grace_ms;
     reply_body(scratch, reply, &is_json);
     run_roots(run, scratch, m->world->now_ms, reply_value(scratch, reply), roots);
     const struct json *value = is_json ? outputs_value(&probe->found, scratch, roots, &fault) : NULL;

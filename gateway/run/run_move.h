@@ -123,6 +123,9 @@ void run_callback_await(struct move *m, const struct said *said, struct arena *s
 void run_callback_wait(struct move *m);    /* there is nothing to do but wait; begins */
 void run_callback_wait_on(struct move *m); /* … goes on, also after a restart */
 bool run_callback_overdue(const struct move *m);
+/* The step's time is up during its call, or between two tries of it. One that came before is judged first, where the
+ * step polls, or where it shows that the call has arrived. False: there is none, or it decides nothing. */
+bool run_callback_at_last(struct move *m);
 /* After a restart: is waiting for the callback all that is left of the step? */
 bool run_callback_is_all(const struct run *run);
 /* Those that came before the step could judge them. True where one of them has decided it. */

@@ -38,7 +38,7 @@ struct rig {
     unsigned sends[STAGE_STEPS_MAX], cancel_sends, probe_sends, checks; /* calls begun, over all lives */
     bool may_have_acted[STAGE_STEPS_MAX];                               /* as far as the gateway can know */
     unsigned acted[STAGE_STEPS_MAX];                                    /* what the upstream did, whoever knows */
-    enum { RIG_LOST_ACTED, RIG_LOST_IDLE, RIG_LOST_CHANCE } lost;       /* of a call without a reply: did it act? */
+    enum { RIG_LOST_ACTED, RIG_LOST_IDLE } lost;                        /* of a call without a reply: did it act? */
     /* the rest of the world */
     int64_t timer_ms; /* 0: none */
     bool over, accepted, hold_calls;
@@ -246,8 +246,7 @@ static inline void rig_begin_call(struct rig *rig, enum run_call call) {
 
 /* The call under way ends without a reply that the gateway sees. */
 static inline void rig_lose(struct rig *rig) {
-    bool acts = rig->lost == RIG_LOST_ACTED || (rig->lost == RIG_LOST_CHANCE && rig_chance(rig) % 2);
-    if (rig->under_way == RUN_CALL_STEP && acts) rig->acted[rig->under_way_step]++;
+    if (rig->under_way == RUN_CALL_STEP && rig->lost == RIG_LOST_ACTED) rig->acted[rig->under_way_step]++;
     rig->under_way = RUN_CALL_NONE;
 }
 

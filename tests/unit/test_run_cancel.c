@@ -62,6 +62,61 @@ static void poll_on(struct rig *rig, const char *body) {
     }
 }
 
+/* ---- whether there is something to stop ---- */
+
+/* Of a call that is tried again: an answer speaks of its own try. */
+static void test_what_a_failed_try_may_have_begun(void **state) {
+    (void)state;
+    static const char definition[] = "name = \"job\"; request = { url = \"http://up.test/jobs\"; idempotent = true; "
+                                     "retry = { attempts = 5; delay = \"1s\"; }; }; "
+                                     "cancel = { url = \"http://up.test/stop\"; };";
+    static const struct {
+        int codes[2]; /* -1: lost; 0: no further try */
+        bool told;
+    } rows[] = {{{503, 0}, false}, {{429, 0}, false}, {{500, 0}, true},
+                {{-1, 0}, true},   {{-1, 503}, true}, {{500, 429}, true}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct rig rig;
+        rig_begin(&rig, definition, 1);
+        rig_start_with(&rig, NULL);
+        rig_stored(&rig);
+        for (int k = 0; k < 2 && rows[i].codes[k]; k++) {
+            if (k) rig_due(&rig);
+            if (rows[i].codes[k] < 0) rig_fail(&rig, REPLY_MAYBE_ACTED_ON);
+            else rig_answer(&rig, rows[i].codes[k], "");
+        }
+        rig_cancel(&rig);
+        rig_stored(&rig);
+        if (rows[i].told != (rig.under_way == RUN_CALL_CANCEL)) fail_msg("row %zu: %s", i, rig.run->progress);
+        if (!rows[i].told) assert_int_equal(rig.run->reason, REASON_CANCELED_BEFORE_START);
+        rig_end(&rig);
+    }
+}
+
+/* The call left, the process died, and the record knew of no call: but a probe has found what it began. */
+static void test_what_a_probe_has_found_is_stopped(void **state) {
+    (void)state;
+    struct rig rig;
+    rig_begin(&rig,
+              "name = \"job\"; request = { url = \"http://up.test/{{ callback.url }}\"; probe = { url = "
+              "\"http://up.test/q\"; found = \"$.item\"; }; callback = { timeout = \"60s\"; }; }; "
+              "cancel = { url = \"http://up.test/stop/{{ request.body.id }}\"; };",
+              1);
+    rig_start_with(&rig, NULL);
+    rig_stored(&rig);
+    rig_restart(&rig);
+    rig_due(&rig);
+    assert_int_equal(rig.under_way, RUN_CALL_PROBE);
+    rig_cancel(&rig);
+    rig_stored(&rig);
+    rig_answer(&rig, 200, "{\"item\": {\"id\": 7}}");
+    rig_stored(&rig);
+    assert_int_equal(rig.under_way, RUN_CALL_CANCEL);
+    rig_answer(&rig, 204, "");
+    rig_assert_ends(&rig, RUN_CANCELED, REASON_CANCELED);
+    rig_end(&rig);
+}
+
 /* ---- asking ---- */
 
 static void test_asked_until_it_has_stopped(void **state) {
@@ -753,6 +808,8 @@ static void test_a_search_is_no_end(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_what_a_failed_try_may_have_begun),
+        cmocka_unit_test(test_what_a_probe_has_found_is_stopped),
         cmocka_unit_test(test_asked_until_it_has_stopped),
         cmocka_unit_test(test_what_the_upstream_says),
         cmocka_unit_test(test_what_is_no_end),

@@ -117,6 +117,22 @@ static void test_not_found_is_sent_again(void **state) {
     rig_end(&rig);
 }
 
+/* An answer is as old as its question: what took long may have been looked for before the work could be seen. */
+static void test_a_slow_answer_finds_nothing(void **state) {
+    (void)state;
+    struct rig rig;
+    begin_looking(&rig, probed);
+    rig.now_ms += 6 * S;
+    rig_reply(&rig, &(struct reply){.phase = REPLY_ANSWERED, .code = 200, .body = TEXT(NOTHING), .took_ms = 6 * S});
+    assert_int_equal(rig.run->state, RUN_PROBE_WAITING); /* not_found_grace is 4 s */
+    rig_due(&rig);
+    rig_answer(&rig, 200, WORK);
+    rig_stored(&rig);
+    assert_int_equal(rig.run->step, 1);
+    assert_int_equal(rig.sends[0], 1);
+    rig_end(&rig);
+}
+
 /* Each time lost, and each time not acted on: as often as retry says. After a crash, once in any case. */
 static void test_not_found_for_ever(void **state) {
     (void)state;
@@ -510,6 +526,7 @@ int main(void) {
         cmocka_unit_test(test_found_work_is_gone_on_with),
         cmocka_unit_test(test_found_after_a_restart),
         cmocka_unit_test(test_not_found_is_sent_again),
+        cmocka_unit_test(test_a_slow_answer_finds_nothing),
         cmocka_unit_test(test_not_found_for_ever),
         cmocka_unit_test(test_what_the_probe_answers),
         cmocka_unit_test(test_probe_that_cannot_tell),
