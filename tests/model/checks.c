@@ -207,10 +207,17 @@ static void check_step_call(const struct transfer *call, const struct image *ima
     seen->doubtful = !step->call.idempotent;
 }
 
+/* For all of it the upstream wanted no calls: the fallback may go elsewhere. */
+static bool cancel_time_is_up(const struct transfer *call, const struct image *image) {
+    int64_t since_ms = record_int(image->record.body, "cancel_since");
+    return since_ms && world_wall_ms() >= since_ms + call->seen->stage->cancel_timeout_ms;
+}
+
 static void check_cancel_call(const struct transfer *call, const struct image *image) {
     check(CHECK_WISH_FIRST, image->cancel_wanted, "the record of %s does not say so", call->seen->id);
     if (strcmp(call->kind, "fallback") == 0)
-        check(CHECK_FALLBACK, call->seen->cancel_sends > 0, "no cancel call was made");
+        check(CHECK_FALLBACK, call->seen->cancel_sends > 0 || cancel_time_is_up(call, image),
+              "no cancel call was made");
     unsigned attempts = call->seen->stage->cancel->call.retry_attempts;
     unsigned most = 2 * ((attempts > 5 ? attempts : 5) + 1) * (call->seen->restarts + 1);
     call->seen->cancel_sends++;
@@ -226,9 +233,9 @@ void check_call(const struct transfer *call) {
               strcmp(stage_hash(world.stages[call->definition[0] - '0']), image->record.definition) == 0,
           "%s calls by definition %s", call->seen->id, call->definition);
     if (strcmp(call->auth, SECRET_TOKEN) != 0) check(CHECK_SECRETS, false, "the call goes with '%s'", call->auth);
-    if (world.quiet_until_ms[call->engine])
-        check(CHECK_QUIET, world_wall_ms() >= world.quiet_until_ms[call->engine], "it is called %lld ms too early",
-              (long long)(world.quiet_until_ms[call->engine] - world_wall_ms()));
+    if (world.quiet_until_ms)
+        check(CHECK_QUIET, world_wall_ms() >= world.quiet_until_ms, "it is called %lld ms too early",
+              (long long)(world.quiet_until_ms - world_wall_ms()));
     check_gap(call);
     if (strcmp(call->kind, "step") == 0) {
         check_step_call(call, image);
@@ -278,7 +285,7 @@ static void note_step_reply(const struct transfer *call, enum reply_phase phase)
 void check_reply(struct transfer *call, enum reply_phase phase) {
     bool answered = phase == REPLY_ANSWERED;
     int64_t quiet_ms = answered && call->retry_after[0] ? strtoll(call->retry_after, NULL, 10) * 1000 : 0;
-    int64_t *until_ms = &world.quiet_until_ms[call->engine];
+    int64_t *until_ms = &world.quiet_until_ms;
     if (quiet_ms && world_wall_ms() + quiet_ms > *until_ms) *until_ms = world_wall_ms() + quiet_ms;
     struct seen_step *seen = &call->seen->steps[call->step];
     if (strcmp(call->kind, "step") == 0) {

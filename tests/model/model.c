@@ -85,7 +85,7 @@ static void set_clock(void) {
     world.wall_off_ms += by_ms;
     if (by_ms < 0) world.set_back_ms -= by_ms;
     TRACE("---- the wall clock is set by %lld ms", (long long)by_ms);
-    memset(world.quiet_until_ms, 0, sizeof world.quiet_until_ms);
+    world.quiet_until_ms = 0;
     for (size_t i = 0; i < world.job_count; i++) world.jobs[i].visible_ms = 0; /* not_found_grace goes by this clock */
 }
 

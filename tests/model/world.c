@@ -544,6 +544,7 @@ void world_boot(void) {
         .max_runs = 100, .callback_key = CALLBACK_KEY, .callback_url = "http://gw.test", .engines = &world.engines};
     const struct stage *stage = world.stages[world.version];
     world.gate = settings.gate = gate_new(world.engines_count);
+    settings.holds = &world.holds;
     world.engines = (struct engines){world.items, world.engines_count};
     for (unsigned i = 0; i < world.engines_count; i++)
         world.items[i] = engine_new(&loops[i], &upstreams[i], &disk, &settings);
@@ -575,10 +576,11 @@ static void bury(void) {
     for (unsigned i = 0; i < world.engines_count; i++) engine_free(world.items[i]);
     while (run_post()) {}
     gate_free(world.gate);
+    holds_fini(&world.holds);
     check(CHECK_RESUMED, world.timer_count == 0 && world.op_count == 0, "the process has left the timer '%s'",
           world.timer_count ? world.timers[0]->name : "");
     world.dying = false;
-    memset(world.quiet_until_ms, 0, sizeof world.quiet_until_ms);
+    world.quiet_until_ms = 0;
     world.changed_ms = 0;
 }
 

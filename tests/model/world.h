@@ -149,6 +149,7 @@ struct world {
     struct engines engines;
     struct engine *items[WORLD_LOOPS];
     struct gate *gate;
+    struct holds holds;
     struct stage *stages[2]; /* two versions of the definition */
     char *texts[2];
     unsigned version;   /* in force */
@@ -183,8 +184,8 @@ struct world {
     size_t seen_count;
     int trouble; /* of 100 calls, how many go wrong */
     int64_t down_until_ms;
-    int64_t quiet_until_ms[WORLD_LOOPS]; /* wall; 0: none */
-    int64_t changed_ms;                  /* mono; the last call that changes things, in this life; 0: none */
+    int64_t quiet_until_ms; /* wall; 0: none. For all loops */
+    int64_t changed_ms;     /* mono; the last call that changes things, in this life; 0: none */
     /* clients */
     struct client clients[WORLD_ASKS];
     unsigned starts_left, reads_left;
