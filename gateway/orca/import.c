@@ -206,53 +206,57 @@ static void read_preset(struct import_work *w, const struct yaml *value, struct 
                param->name, TEXT_ARG(text));
 }
 
-static void read_param(struct import_work *w, const struct yaml *item) {
-    const struct yaml *name = yaml_get(item, "name"), *preset = NULL;
+static void read_param_key(struct import_work *w, const struct yaml_pair *pair, struct import_param *param) {
+    struct text key = pair->key->text;
+    const struct yaml *value = pair->value;
+    bool text = value->kind == YAML_TEXT && !yaml_is_null(value);
+    const char *clean = text ? import_clean(w, import_resolve(w, yaml_as_text(value), value->line)) : NULL;
+    if (key_is(key, "label")) param->label = clean;
+    else if (key_is(key, "description")) param->description = clean;
+    else if (key_is(key, "type")) read_param_type(w, value, param);
+    else if (key_is(key, "order")) {
+        if (!text_to_int(yaml_as_text(value), &param->order))
+            import_say(w, IMPORT_UNSETTLED, value->line, "order is no whole number");
+    } else if (key_is(key, "options") && value->kind == YAML_LIST && value->count) {
+        param->type = "choice";
+        param->choices = value;
+        import_say(w, IMPORT_NOTE, pair->key->line, "options, which orca ignores, are the choices of %s", param->name);
+    } else if (!key_is(key, "name") && !key_is(key, "defaultValue"))
+        import_say(w, IMPORT_UNSETTLED, pair->key->line, "orca does not know the key %s of a parameter",
+                   import_clean(w, key));
+}
+
+/* A new one of that name; NULL after a remark. */
+static struct import_param *begin_param(struct import_work *w, const struct yaml *item) {
+    const struct yaml *name = yaml_get(item, "name");
     struct text original = name ? text_trim(yaml_as_text(name)) : (struct text){NULL, 0};
-    if (!original.len) {
-        import_say(w, IMPORT_UNSETTLED, item->line, "a parameter without a name");
-        return;
-    }
-    if (import_param_find(w, original, false)) {
+    struct import_param *param = NULL;
+    if (!original.len) import_say(w, IMPORT_UNSETTLED, item->line, "a parameter without a name");
+    else if (import_param_find(w, original, false))
         import_say(w, IMPORT_UNSETTLED, name->line, "there are two parameters %s", import_clean(w, original));
-        return;
-    }
-    struct import_param *param = import_param_add(w, original, false, NULL);
-    if (!param) {
+    else if (!(param = import_param_add(w, original, false, NULL)))
         import_say(w, IMPORT_UNSETTLED, name->line, "more than %d parameters", IMPORT_PARAMS_MAX);
-        return;
-    }
-    param->order = 0;
-    if (!text_is(original, param->name))
+    else if (!text_is(original, param->name))
         import_say(w, IMPORT_NOTE, name->line,
                    "the parameter \"%s\" is called %s here: callers have to give it by that name",
                    import_clean(w, original), param->name);
+    return param;
+}
+
+static void read_param(struct import_work *w, const struct yaml *item) {
+    const struct yaml *preset = NULL;
+    struct import_param *param = begin_param(w, item);
+    if (!param) return;
+    param->order = 0;
     for (size_t i = 0; i < item->count; i++) {
-        const struct yaml *key = item->pairs[i].key, *value = item->pairs[i].value;
-        const char *clean = value->kind == YAML_TEXT && !yaml_is_null(value)
-                                ? import_clean(w, import_resolve(w, yaml_as_text(value), value->line))
-                                : NULL;
-        if (key_is(key->text, "label")) param->label = clean;
-        else if (key_is(key->text, "description")) param->description = clean;
-        else if (key_is(key->text, "type")) read_param_type(w, value, param);
-        else if (key_is(key->text, "defaultValue")) preset = value;
-        else if (key_is(key->text, "order")) {
-            if (!text_to_int(yaml_as_text(value), &param->order))
-                import_say(w, IMPORT_UNSETTLED, value->line, "order is no whole number");
-        } else if (key_is(key->text, "options") && value->kind == YAML_LIST && value->count) {
-            param->type = "choice";
-            param->choices = value;
-            import_say(w, IMPORT_NOTE, key->line, "options, which orca ignores, are the choices of %s", param->name);
-        } else if (!key_is(key->text, "name"))
-            import_say(w, IMPORT_UNSETTLED, key->line, "orca does not know the key %s of a parameter",
-                       import_clean(w, key->text));
+        read_param_key(w, &item->pairs[i], param);
+        if (key_is(item->pairs[i].key->text, "defaultValue")) preset = item->pairs[i].value;
     }
     read_preset(w, preset, param);
-    if (!param->type && !param->preset && import_secret_name(param->original, IMPORT_JSON)) {
-        param->type = "secret";
-        import_say(w, IMPORT_NOTE, name->line, "the parameter %s looks like a credential, and is masked everywhere",
-                   param->name);
-    }
+    if (param->type || param->preset || !import_secret_name(param->original, IMPORT_JSON)) return;
+    param->type = "secret";
+    import_say(w, IMPORT_NOTE, item->line, "the parameter %s looks like a credential, and is masked everywhere",
+               param->name);
 }
 
 static void read_params(struct import_work *w) {
@@ -382,9 +386,27 @@ static const char *cancel_of(struct import_work *w, const struct import_call *re
     return text;
 }
 
-static void say_what_is_open(struct import_work *w, const struct import_call *request) {
+/* Whether it is waited for is each pipeline's choice, where the entry does not say; here somebody has to. */
+static void say_what_waits(struct import_work *w) {
+    static const char *const waiting[] = {"statusUrlResolution", "statusUrlJsonPath", "statusJsonPath",
+                                          "progressJsonPath",    "successStatuses",   "canceledStatuses",
+                                          "terminalStatuses",    "waitBeforeMonitor", "retryStatusCodes"};
+    bool open = yaml_is_null(yaml_get(w->entry, "waitForCompletion"));
+    for (size_t i = 0; i < sizeof waiting / sizeof *waiting; i++) {
+        const struct yaml *value = yaml_get(w->entry, waiting[i]);
+        if (yaml_is_null(value)) continue;
+        import_say(w, open ? IMPORT_UNSETTLED : IMPORT_NOTE, value->line,
+                   open ? "%s, and waitForCompletion is left to each pipeline: say true or false, and import it again"
+                        : "%s means nothing, since waitForCompletion is false",
+                   waiting[i]);
+        return;
+    }
+}
+
+static void say_what_is_open(struct import_work *w, const struct import_call *request, bool waits) {
     bool takes_body = request->method[0] == 'P';
     w->group = IMPORT_TOP;
+    if (!waits) say_what_waits(w);
     if (takes_body && yaml_is_null(yaml_get(w->entry, "payload")))
         import_say(w, IMPORT_NOTE, w->entry->line,
                    "payload is not set: a pipeline could write one in Spinnaker; here nothing is sent");
@@ -427,7 +449,7 @@ static void translate(struct import_work *w) {
     groups[IMPORT_REQUEST] = request_of(w, &request);
     groups[IMPORT_STATUS] = status_of(w, &request);
     groups[IMPORT_CANCEL] = cancel_of(w, &request, groups[IMPORT_STATUS] != NULL);
-    say_what_is_open(w, &request);
+    say_what_is_open(w, &request, groups[IMPORT_STATUS] != NULL);
     groups[IMPORT_TOP] = head_of(w, enabled);
     sort_remarks(w);
     import_write(w, groups);

@@ -51,6 +51,7 @@ EXPECTED = {
         "listPath#2": [(30, "in line 4, and orca takes the first")],
         "stageKey": [(36, "stageTimeoutMs is for a stage of a pipeline")],
         "noJson": [(43, "payload is no JSON")],
+        "leftOpen": [(48, "waitForCompletion is left to each pipeline")],
     },
 }
 
