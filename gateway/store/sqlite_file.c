@@ -36,7 +36,12 @@ static const char *const migrations[] = {
     "CREATE INDEX runs_ended ON runs (ended_ms) WHERE ended_ms <> 0;"
     "CREATE INDEX runs_definition ON runs (definition);"
     "CREATE TABLE definitions (hash TEXT PRIMARY KEY NOT NULL, source TEXT NOT NULL);",
-    "CREATE TABLE keys (name TEXT PRIMARY KEY NOT NULL, value TEXT NOT NULL);"};
+    "CREATE TABLE keys (name TEXT PRIMARY KEY NOT NULL, value TEXT NOT NULL);",
+    "DROP INDEX runs_stage; DROP INDEX runs_status; DROP INDEX runs_stage_status; DROP INDEX runs_open;"
+    "DROP INDEX runs_definition;"
+    "CREATE INDEX runs_in_flight ON runs (ended_ms, stage, status, created_ms) WHERE ended_ms = 0;"
+    "CREATE INDEX runs_over ON runs (stage, status, created_ms) WHERE ended_ms <> 0;"
+    "CREATE INDEX runs_pins ON runs (definition) WHERE ended_ms = 0;"};
 _Static_assert(sizeof migrations / sizeof *migrations == TABLES_VERSION, "the version is the number of migrations");
 
 /* The file's real path, so that one database has one lock file however it is named. */

@@ -3,8 +3,10 @@
  * Statements are prepared when they are first needed, and kept by their connection. A row that breaks a constraint
  * fails alone (sqlite_op_fails_alone); after any other error the transaction is of no use any more.
  *
- * Lists are ordered by (created_ms, seq), which each of their indexes gives without sorting (the rowid ends every
- * index); several stages are merged from one head each. */
+ * Every index is paid for by every run, so there are few. Lists are ordered by (created_ms, seq), which an index gives
+ * without sorting (the rowid ends every index): that of all runs, or those by stage and status, of runs in flight and
+ * of runs that are over. A list that is not of all runs is merged from groups, one head each: (in flight or over) x
+ * stage x status. Which stages and statuses there are, the same indexes tell, with one step for each. */
 #include "store/sqlite_op.h"
 
 #include <assert.h>
@@ -20,6 +22,9 @@
 #define TEXT_OF_IT(number) #number
 
 #define RECORD "id, stage, key, status, definition, created_ms, updated_ms, ended_ms, body"
+#define IN_GROUP "stage = ?4 AND status = ?5"
+#define NEXT_STAGE "stage > ?1 ORDER BY stage LIMIT 1"
+#define NEXT_STATUS "stage = ?1 AND status > ?2 ORDER BY status LIMIT 1"
 #define NEXT_HEAD "(created_ms, seq) < (?1, ?2) AND created_ms >= ?3 ORDER BY created_ms DESC, seq DESC LIMIT 1"
 
 #define STATEMENTS(X)                                                                                            \
@@ -34,16 +39,19 @@
     X(PRUNE, "DELETE FROM runs WHERE seq IN (SELECT seq FROM runs WHERE ended_ms <> 0 AND ended_ms < ?"          \
              " ORDER BY ended_ms LIMIT ?)")                                                                      \
     X(PRUNE_DEFINITIONS, "DELETE FROM definitions"                                                               \
-                         " WHERE NOT EXISTS (SELECT 1 FROM runs WHERE runs.definition = definitions.hash)")      \
+                         " WHERE NOT EXISTS (SELECT 1 FROM runs WHERE ended_ms = 0 AND definition = hash)")      \
     X(GET, "SELECT " RECORD " FROM runs WHERE id = ?")                                                           \
     X(FIND_KEY, "SELECT " RECORD " FROM runs WHERE stage = ? AND key = ?")                                       \
     X(CURSOR, "SELECT created_ms, seq FROM runs WHERE id = ?")                                                   \
     X(HEAD, "SELECT created_ms, seq FROM runs WHERE " NEXT_HEAD)                                                 \
-    X(HEAD_STAGE, "SELECT created_ms, seq FROM runs WHERE stage = ?4 AND " NEXT_HEAD)                            \
-    X(HEAD_STATUS, "SELECT created_ms, seq FROM runs WHERE status = ?5 AND " NEXT_HEAD)                          \
-    X(HEAD_STAGE_STATUS, "SELECT created_ms, seq FROM runs WHERE stage = ?4 AND status = ?5 AND " NEXT_HEAD)     \
+    X(HEAD_IN_FLIGHT, "SELECT created_ms, seq FROM runs WHERE ended_ms = 0 AND " IN_GROUP " AND " NEXT_HEAD)     \
+    X(HEAD_OVER, "SELECT created_ms, seq FROM runs WHERE ended_ms <> 0 AND " IN_GROUP " AND " NEXT_HEAD)         \
+    X(STAGE_IN_FLIGHT, "SELECT stage FROM runs WHERE ended_ms = 0 AND " NEXT_STAGE)                              \
+    X(STAGE_OVER, "SELECT stage FROM runs WHERE ended_ms <> 0 AND " NEXT_STAGE)                                  \
+    X(STATUS_IN_FLIGHT, "SELECT status FROM runs WHERE ended_ms = 0 AND " NEXT_STATUS)                           \
+    X(STATUS_OVER, "SELECT status FROM runs WHERE ended_ms <> 0 AND " NEXT_STATUS)                               \
     X(ROW, "SELECT " RECORD " FROM runs WHERE seq = ?")                                                          \
-    X(EACH_OPEN, "SELECT " RECORD " FROM runs WHERE ended_ms = 0 ORDER BY created_ms, seq")                      \
+    X(EACH_OPEN, "SELECT seq FROM runs INDEXED BY runs_in_flight WHERE ended_ms = 0 ORDER BY created_ms, seq")   \
     X(DEFINITION, "SELECT source FROM definitions WHERE hash = ?")                                               \
     X(ADD_KEY, "INSERT INTO keys (name, value) VALUES ('callbacks', ?) ON CONFLICT DO NOTHING")                  \
     X(KEY, "SELECT value FROM keys WHERE name = 'callbacks'")                                                    \
@@ -230,10 +238,12 @@ static int change(struct sqlite_connection *c, enum statement id, const struct s
     return settle(s, sqlite3_step(s));
 }
 
-/* Most updates leave the status as it is; naming it in SET would rewrite every index that holds it. */
+/* Most updates of a run in flight leave the status as it is; naming it in SET would rewrite every index that holds it.
+ */
 static int update(struct sqlite_connection *c, struct store_op *op) {
-    int rc = change(c, STATEMENT_UPDATE_BODY, &op->record);
-    if (rc == SQLITE_OK && sqlite3_changes(c->db) == 0) rc = change(c, STATEMENT_UPDATE, &op->record);
+    bool over = op->record.ended_ms != 0;
+    int rc = over ? SQLITE_OK : change(c, STATEMENT_UPDATE_BODY, &op->record);
+    if (rc == SQLITE_OK && (over || sqlite3_changes(c->db) == 0)) rc = change(c, STATEMENT_UPDATE, &op->record);
     op->outcome = sqlite3_changes(c->db) ? STORE_DONE : STORE_MISSING;
     return rc;
 }
@@ -269,27 +279,36 @@ bool sqlite_op_fails_alone(int rc) {
 
 /* ---- reading ---- */
 
-/* Where a walk through one stage (or all of them) stands: at a row, or at its end. */
+/* Where a walk through one group of runs (or all of them) stands: at a row, or at its end. */
 struct head {
-    const char *stage;
+    enum statement statement; /* finds the next row */
+    const char *stage, *status;
     int64_t created_ms, seq;
     bool ended;
 };
 
-static enum statement head_statement(const struct store_filter *filter) {
-    if (filter->stages) return filter->status ? STATEMENT_HEAD_STAGE_STATUS : STATEMENT_HEAD_STAGE;
-    return filter->status ? STATEMENT_HEAD_STATUS : STATEMENT_HEAD;
-}
+struct heads {
+    struct arena *arena;
+    struct head *items;
+    size_t count, room;
+};
+
+/* The runs of a group are in flight, or over. */
+struct phase {
+    enum statement head, next_stage, next_status;
+};
+
+static const struct phase phases[] = {{STATEMENT_HEAD_IN_FLIGHT, STATEMENT_STAGE_IN_FLIGHT, STATEMENT_STATUS_IN_FLIGHT},
+                                      {STATEMENT_HEAD_OVER, STATEMENT_STAGE_OVER, STATEMENT_STATUS_OVER}};
 
 static int head_move(struct sqlite_connection *c, const struct store_filter *filter, struct head *head) {
     sqlite3_stmt *s;
-    int rc = prepare(c, head_statement(filter), &s);
+    int rc = prepare(c, head->statement, &s);
     if (rc != SQLITE_OK) return rc;
     sqlite3_bind_int64(s, 1, head->created_ms);
     sqlite3_bind_int64(s, 2, head->seq);
     sqlite3_bind_int64(s, 3, filter->since_ms ? filter->since_ms : INT64_MIN);
-    if (filter->stages) bind_cstr(s, 4, head->stage);
-    if (filter->status) bind_cstr(s, 5, filter->status);
+    if (head->stage) bind_cstr(s, 4, head->stage), bind_cstr(s, 5, head->status);
     rc = sqlite3_step(s);
     head->ended = rc != SQLITE_ROW;
     if (rc == SQLITE_ROW) {
@@ -336,44 +355,111 @@ static int list_row(struct sqlite_connection *c, struct store_op *op, int64_t se
 }
 
 /* A stage that the filter names twice has two heads at the same row: all of them move on. */
-static int heads_pass(struct sqlite_connection *c, const struct store_filter *filter, struct head *heads, size_t count,
+static int heads_pass(struct sqlite_connection *c, const struct store_filter *filter, struct heads *heads,
                       int64_t seq) {
     int rc = SQLITE_OK;
-    for (size_t i = 0; i < count && rc == SQLITE_OK; i++)
-        if (!heads[i].ended && heads[i].seq == seq) rc = head_move(c, filter, &heads[i]);
+    for (size_t i = 0; i < heads->count && rc == SQLITE_OK; i++)
+        if (!heads->items[i].ended && heads->items[i].seq == seq) rc = head_move(c, filter, &heads->items[i]);
     return rc;
 }
 
-static int merge(struct sqlite_connection *c, struct store_op *op, struct head *heads, size_t count) {
+static int merge(struct sqlite_connection *c, struct store_op *op, struct heads *heads) {
     int rc = SQLITE_OK;
     struct head *head;
-    while (rc == SQLITE_OK && (head = newest(heads, count))) {
+    while (rc == SQLITE_OK && (head = newest(heads->items, heads->count))) {
         op->more = op->found_count == op->filter.limit || arena_bytes(op->results) > LIST_BYTES;
         if (op->more) break;
         int64_t seq = head->seq;
         rc = list_row(c, op, seq);
-        if (rc == SQLITE_OK) rc = heads_pass(c, &op->filter, heads, count, seq);
+        if (rc == SQLITE_OK) rc = heads_pass(c, &op->filter, heads, seq);
     }
+    return rc;
+}
+
+/* Puts a head at the group's first row behind its place; a group without such a row needs none. */
+static int heads_add(struct sqlite_connection *c, const struct store_filter *filter, struct heads *heads,
+                     struct head head) {
+    int rc = head_move(c, filter, &head);
+    if (rc != SQLITE_OK || head.ended) return rc;
+    if (heads->count == heads->room) {
+        struct head *before = heads->items;
+        heads->room = heads->room ? 2 * heads->room : 16;
+        heads->items = arena_array_of(heads->arena, struct head, heads->room);
+        if (heads->count) memcpy(heads->items, before, heads->count * sizeof *before);
+    }
+    heads->items[heads->count++] = head;
+    return rc;
+}
+
+/* The next word of an index, behind `*word`; NULL behind the last one. `stage` NULL: of stages, else of its statuses.
+ */
+static int next_word(struct sqlite_connection *c, enum statement id, const char *stage, struct arena *arena,
+                     const char **word) {
+    sqlite3_stmt *s;
+    int rc = prepare(c, id, &s);
+    if (rc != SQLITE_OK) return rc;
+    if (stage) bind_cstr(s, 1, stage);
+    bind_cstr(s, stage ? 2 : 1, *word);
+    rc = sqlite3_step(s);
+    *word = rc == SQLITE_ROW ? arena_strdup(arena, column_cstr(s, 0)) : NULL;
+    return settle(s, rc);
+}
+
+static int add_stage(struct sqlite_connection *c, const struct store_filter *filter, const struct phase *phase,
+                     struct head head, struct heads *heads) {
+    head.statement = phase->head;
+    head.status = filter->status;
+    if (head.status) return heads_add(c, filter, heads, head);
+    head.status = "";
+    int rc;
+    while ((rc = next_word(c, phase->next_status, head.stage, heads->arena, &head.status)) == SQLITE_OK && head.status)
+        if ((rc = heads_add(c, filter, heads, head)) != SQLITE_OK) break;
+    return rc;
+}
+
+static int add_named_stages(struct sqlite_connection *c, const struct store_filter *filter, const struct phase *phase,
+                            struct head head, struct heads *heads) {
+    int rc = SQLITE_OK;
+    for (size_t i = 0; i < filter->stage_count && rc == SQLITE_OK; i++) {
+        head.stage = filter->stages[i];
+        rc = add_stage(c, filter, phase, head, heads);
+    }
+    return rc;
+}
+
+static int add_seen_stages(struct sqlite_connection *c, const struct store_filter *filter, const struct phase *phase,
+                           struct head head, struct heads *heads) {
+    head.stage = "";
+    int rc;
+    while ((rc = next_word(c, phase->next_stage, NULL, heads->arena, &head.stage)) == SQLITE_OK && head.stage) {
+        if (filter->sees && !filter->sees(filter->rights, head.stage)) continue;
+        if ((rc = add_stage(c, filter, phase, head, heads)) != SQLITE_OK) break;
+    }
+    return rc;
+}
+
+static int add_heads(struct sqlite_connection *c, const struct store_filter *filter, struct head from,
+                     struct heads *heads) {
+    from.statement = STATEMENT_HEAD;
+    if (!filter->stages && !filter->status && !filter->sees) return heads_add(c, filter, heads, from);
+    int rc = SQLITE_OK;
+    for (size_t i = 0; i < sizeof phases / sizeof *phases && rc == SQLITE_OK; i++)
+        rc = filter->stages ? add_named_stages(c, filter, &phases[i], from, heads)
+                            : add_seen_stages(c, filter, &phases[i], from, heads);
     return rc;
 }
 
 static int list(struct sqlite_connection *c, struct store_op *op) {
     const struct store_filter *filter = &op->filter;
-    struct arena *arena = store_results(op);
-    size_t count = filter->stages ? filter->stage_count : 1;
+    struct heads heads = {.arena = store_results(op)};
     assert(filter->limit >= 1 && filter->limit <= 1000);
-    struct head *heads = arena_array_of(arena, struct head, count);
-    op->found = arena_array_of(arena, struct store_record, filter->limit);
+    op->found = arena_array_of(op->results, struct store_record, filter->limit);
     struct head from;
     int rc = find_cursor(c, filter->before_id, &from);
     op->outcome = from.ended ? STORE_MISSING : STORE_DONE;
-    if (from.ended) return rc;
-    for (size_t i = 0; i < count && rc == SQLITE_OK; i++) {
-        heads[i] = from;
-        if (filter->stages) heads[i].stage = filter->stages[i];
-        rc = head_move(c, filter, &heads[i]);
-    }
-    return rc == SQLITE_OK ? merge(c, op, heads, count) : rc;
+    if (from.ended || rc != SQLITE_OK) return rc;
+    rc = add_heads(c, filter, from, &heads);
+    return rc == SQLITE_OK ? merge(c, op, &heads) : rc;
 }
 
 int sqlite_op_read(struct sqlite_connection *c, struct store_op *op) {
@@ -384,14 +470,30 @@ int sqlite_op_read(struct sqlite_connection *c, struct store_op *op) {
     }
 }
 
+static int visit_row(struct sqlite_connection *c, int64_t seq, bool (*fn)(void *arg, const struct store_record *record),
+                     void *arg, bool *ret_go_on) {
+    sqlite3_stmt *s;
+    int rc = prepare(c, STATEMENT_ROW, &s);
+    if (rc != SQLITE_OK) return rc;
+    sqlite3_bind_int64(s, 1, seq);
+    rc = sqlite3_step(s);
+    if (rc == SQLITE_ROW) {
+        struct store_record record = read_row(s);
+        *ret_go_on = fn(arg, &record);
+    }
+    return settle(s, rc);
+}
+
+/* Places are sorted, not rows: those are large. */
 int sqlite_op_each_open(struct sqlite_connection *c, bool (*fn)(void *arg, const struct store_record *record),
                         void *arg) {
     sqlite3_stmt *s;
     int rc = prepare(c, STATEMENT_EACH_OPEN, &s);
     if (rc != SQLITE_OK) return rc;
-    while ((rc = sqlite3_step(s)) == SQLITE_ROW) {
-        struct store_record record = read_row(s);
-        if (!fn(arg, &record)) break;
+    bool go_on = true;
+    while (go_on && (rc = sqlite3_step(s)) == SQLITE_ROW) {
+        rc = visit_row(c, sqlite3_column_int64(s, 0), fn, arg, &go_on);
+        if (rc != SQLITE_OK) break;
     }
     return settle(s, rc);
 }

@@ -7,7 +7,7 @@
 
 #include "store/store.h"
 
-#define TABLES_VERSION 2 /* of the tables, as sqlite_file makes them */
+#define TABLES_VERSION 3 /* of the tables, as sqlite_file makes them */
 #define STATEMENTS_MAX 32
 
 struct sqlite_connection { /* of one thread at a time */

@@ -32,8 +32,11 @@ struct store_record {
 struct store_filter {
     const char *const *stages; /* only these; NULL: all. An empty list (count 0, not NULL) finds nothing */
     size_t stage_count;
-    const char *status;    /* NULL: any */
-    int64_t since_ms;      /* created at or after; 0: any */
+    bool (*sees)(const void *rights, const char *stage); /* without `stages`: those of which it says yes, on a thread of
+                                                            the store; NULL: all */
+    const void *rights;                                  /* for `sees` */
+    const char *status;                                  /* NULL: any */
+    int64_t since_ms;                                    /* created at or after; 0: any */
     const char *before_id; /* cursor: only older than this one, which must exist; NULL: from the newest */
     size_t limit;          /* 1…1000 */
 };
@@ -46,8 +49,8 @@ enum store_kind {
     STORE_FIND_KEY, /* by record.stage and record.key */
     STORE_LIST, /* by filter: newest first, by created_ms and then by the order of insertion. MISSING: there is no run
                    before_id. Stops short of the limit, with `more`, once it holds 32 MiB */
-    STORE_PRUNE /* deletes runs that ended before `before_ms`, at most 1,000 an operation, and definitions nobody pins
-                 */
+    STORE_PRUNE /* deletes runs that ended before `before_ms`, at most 1,000 an operation, and definitions that no
+                   run in flight pins */
 };
 
 /* FAILED: nothing is known to be on disk. The fault is BUSY where the queue was full or another program holds the file,
