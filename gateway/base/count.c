@@ -1,7 +1,11 @@
-/* Counting: thread-local rows for what is hot, one locked table for what has labels.
+/* Counting: thread-local rows for what is hot, one table for what has labels.
  *
  * A thread's block is made at its first count, linked into a list, and never freed: a thread's counts outlive it.
- * Reading sums the blocks with relaxed loads; a scrape may be a moment behind, never wrong for long. */
+ * Reading sums the blocks with relaxed loads; a scrape may be a moment behind, never wrong for long.
+ *
+ * What has labels is found by their hash. Sets are only ever added, at the head of a chain and under the lock, so that
+ * finding one takes none. The text of a sample is made with its set, but for the number: a scrape of ten thousand of
+ * them is little more than copying. */
 #include "base/count.h"
 
 #include <pthread.h>
@@ -26,14 +30,33 @@ struct block {
 };
 
 struct labelled {
-    struct labelled *next; /* by family, then in the order of appearance */
+    struct labelled *chained; /* with the same hash; set before anybody can find it */
+    struct labelled *next;    /* of the family, in the order of appearance; under the lock */
+    enum count_family family;
+    uint32_t hash;
     char *first, *second;
-    int64_t value;
+    char *sample; /* name and labels, as they are shown */
+    size_t sample_len;
+    _Atomic int64_t value;
 };
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+struct family {
+    const char *name, *first, *second;
+    struct labelled *sets, **last;
+};
+
+#define CHAINS (1u << 14)
+#define SAMPLE_MAX (1 << 20)
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* for what is added, and while it is shown */
 static struct block *blocks;
-static struct labelled *families[COUNT_FAMILY_END];
+static _Atomic(struct labelled *) chains[CHAINS];
+static size_t set_count;
+static struct family families[] = {
+#define X(id, name, help, first, second) {COUNT_PREFIX name, first, second, NULL, NULL},
+    COUNT_FAMILIES(X)
+#undef X
+};
 static _Thread_local struct block *mine;
 
 static struct block *my_block(void) {
@@ -64,46 +87,29 @@ int64_t count_read(enum count id) {
     return total;
 }
 
+/* ---- sets of labels ---- */
+
+/* FNV-1a; who may choose labels may start runs. */
+static uint32_t hash_of(enum count_family family, const char *first, const char *second) {
+    uint32_t hash = 2166136261u ^ (uint32_t)family;
+    for (; *first; first++) hash = (hash ^ (unsigned char)*first) * 16777619u;
+    for (hash *= 16777619u; second && *second; second++) hash = (hash ^ (unsigned char)*second) * 16777619u;
+    return hash ^ hash >> 15;
+}
+
 static bool same(const char *a, const char *b) {
     return a == b || (a && b && strcmp(a, b) == 0);
 }
 
-static int64_t *labelled_value(enum count_family family, const char *first, const char *second) {
-    struct labelled **at = &families[family];
-    for (; *at; at = &(*at)->next)
-        if (same((*at)->first, first) && same((*at)->second, second)) return &(*at)->value;
-    struct labelled *row = mem_alloc(sizeof *row);
-    row->first = mem_strdup(first);
-    row->second = mem_strdup(second);
-    *at = row;
-    return &row->value;
+static struct labelled *find(enum count_family family, const char *first, const char *second, uint32_t hash) {
+    struct labelled *set = atomic_load_explicit(&chains[hash % CHAINS], memory_order_acquire);
+    for (; set; set = set->chained)
+        if (set->hash == hash && set->family == family && same(set->first, first) && same(set->second, second))
+            return set;
+    return NULL;
 }
 
-void count_add_labelled(enum count_family family, const char *first, const char *second, int64_t n) {
-    pthread_mutex_lock(&lock);
-    *labelled_value(family, first, second) += n;
-    pthread_mutex_unlock(&lock);
-}
-
-void count_set_labelled(enum count_family family, const char *first, const char *second, int64_t value) {
-    pthread_mutex_lock(&lock);
-    *labelled_value(family, first, second) = value;
-    pthread_mutex_unlock(&lock);
-}
-
-void count_observe(enum count_histogram id, int64_t ms) {
-    struct histogram *histogram = &my_block()->histograms[id];
-    size_t i = 0;
-    while (i < BOUNDS && ms > bounds_ms[i]) i++;
-    atomic_fetch_add_explicit(&histogram->below[i], 1, memory_order_relaxed);
-    atomic_fetch_add_explicit(&histogram->sum_ms, ms, memory_order_relaxed);
-}
-
-static void write_head(struct buf *out, const char *name, const char *help, const char *type) {
-    buf_addf(out, "# HELP " COUNT_PREFIX "%s %s\n# TYPE " COUNT_PREFIX "%s %s\n", name, help, name, type);
-}
-
-static void write_label(struct buf *out, const char *name, const char *value) {
+static void add_label(struct buf *out, const char *name, const char *value) {
     buf_addf(out, "%s=\"", name);
     for (; *value; value++) {
         if (*value == '\n') buf_adds(out, "\\n");
@@ -113,13 +119,79 @@ static void write_label(struct buf *out, const char *name, const char *value) {
     buf_addc(out, '"');
 }
 
-static void write_family(struct buf *out, enum count_family id, const char *name, const char *first,
-                         const char *second) {
-    for (struct labelled *row = families[id]; row; row = row->next) {
-        buf_addf(out, COUNT_PREFIX "%s{", name);
-        write_label(out, first, row->first);
-        if (second && row->second) buf_addc(out, ','), write_label(out, second, row->second);
-        buf_addf(out, "} %lld\n", (long long)row->value);
+static void make_sample(const struct family *family, struct labelled *set) {
+    struct buf out;
+    buf_init(&out, SAMPLE_MAX);
+    buf_addf(&out, "%s{", family->name);
+    add_label(&out, family->first, set->first);
+    if (family->second && set->second) buf_addc(&out, ','), add_label(&out, family->second, set->second);
+    buf_adds(&out, "} ");
+    set->sample_len = out.len;
+    set->sample = buf_take(&out);
+}
+
+static struct labelled *set_new(enum count_family id, const char *first, const char *second, uint32_t hash) {
+    struct family *family = &families[id];
+    struct labelled *set = mem_alloc(sizeof *set);
+    set->family = id;
+    set->hash = hash;
+    set->first = mem_strdup(first);
+    set->second = mem_strdup(second);
+    make_sample(family, set);
+    *(family->last ? family->last : &family->sets) = set;
+    family->last = &set->next;
+    set_count++;
+    set->chained = atomic_load_explicit(&chains[hash % CHAINS], memory_order_relaxed);
+    atomic_store_explicit(&chains[hash % CHAINS], set, memory_order_release);
+    return set;
+}
+
+/* Under the lock: another thread may have added it meanwhile. */
+static struct labelled *find_or_add(enum count_family family, const char *first, const char *second) {
+    uint32_t hash = hash_of(family, first, second);
+    struct labelled *set = find(family, first, second, hash);
+    return set ? set : set_new(family, first, second, hash);
+}
+
+static struct labelled *set_of(enum count_family family, const char *first, const char *second) {
+    struct labelled *set = find(family, first, second, hash_of(family, first, second));
+    if (set) return set;
+    pthread_mutex_lock(&lock);
+    if (set_count < COUNT_SETS_MAX) set = find_or_add(family, first, second);
+    else set = find_or_add(family, COUNT_OTHERS, families[family].second ? COUNT_OTHERS : NULL);
+    pthread_mutex_unlock(&lock);
+    return set;
+}
+
+void count_add_labelled(enum count_family family, const char *first, const char *second, int64_t n) {
+    atomic_fetch_add_explicit(&set_of(family, first, second)->value, n, memory_order_relaxed);
+}
+
+void count_set_labelled(enum count_family family, const char *first, const char *second, int64_t value) {
+    atomic_store_explicit(&set_of(family, first, second)->value, value, memory_order_relaxed);
+}
+
+/* ---- histograms ---- */
+
+void count_observe(enum count_histogram id, int64_t ms) {
+    struct histogram *histogram = &my_block()->histograms[id];
+    size_t i = 0;
+    while (i < BOUNDS && ms > bounds_ms[i]) i++;
+    atomic_fetch_add_explicit(&histogram->below[i], 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&histogram->sum_ms, ms, memory_order_relaxed);
+}
+
+/* ---- the page ---- */
+
+static void write_head(struct buf *out, const char *name, const char *help, const char *type) {
+    buf_addf(out, "# HELP " COUNT_PREFIX "%s %s\n# TYPE " COUNT_PREFIX "%s %s\n", name, help, name, type);
+}
+
+static void write_family(struct buf *out, const struct family *family) {
+    for (const struct labelled *set = family->sets; set; set = set->next) {
+        buf_add(out, set->sample, set->sample_len);
+        buf_addi(out, atomic_load_explicit(&set->value, memory_order_relaxed));
+        buf_addc(out, '\n');
     }
 }
 
@@ -152,7 +224,7 @@ void count_write(struct buf *out) {
 #undef X
 #define X(id, name, help, first, second)                                            \
     write_head(out, name, help, is_gauge(COUNT_FAMILY_##id) ? "gauge" : "counter"); \
-    write_family(out, COUNT_FAMILY_##id, name, first, second);
+    write_family(out, &families[COUNT_FAMILY_##id]);
     COUNT_FAMILIES(X)
 #undef X
 #define X(id, name, help)                     \

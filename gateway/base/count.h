@@ -1,7 +1,9 @@
 /* Counters, gauges and histograms, and their Prometheus text form.
  *
  * The plain ones are rows of a table, kept per thread without locks and summed when they are read. The labelled ones
- * (per stage, per status) are behind a lock, and are for events that happen once a run, not once a byte. */
+ * (per stage, per status) are shared by the threads, and are for events that happen once a run, not once a byte; a lock
+ * is taken for the first event of a set of labels only. Of those there are COUNT_SETS_MAX at most: what comes later is
+ * counted under the labels COUNT_OTHERS. */
 #ifndef BASE_COUNT_H
 #define BASE_COUNT_H
 
@@ -10,6 +12,12 @@
 #include "base/text.h"
 
 #define COUNT_PREFIX "stagedoor_"
+#define COUNT_OTHERS "(others)"
+#ifdef TINY_LIMITS
+#define COUNT_SETS_MAX 1000
+#else
+#define COUNT_SETS_MAX 100000
+#endif
 
 /* id, type, name without prefix, help */
 #define COUNTS(X)                                                                                       \

@@ -5,7 +5,7 @@
 #include "base/count.h"
 #include "front/api.h"
 
-#define METRICS_MAX (16 * 1024 * 1024)
+#define METRICS_MAX (64 * 1024 * 1024)
 
 static void answer_text(struct api_call *call, int status, const char *json) {
     struct answer answer = {.status = status, .content_type = "application/json", .body = text_of(json)};

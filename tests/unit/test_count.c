@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,7 +22,7 @@ static const char *scrape(void) {
 
 static int open_page(void **state) {
     (void)state;
-    buf_init(&page, 1 << 20);
+    buf_init(&page, 64 << 20);
     return 0;
 }
 
@@ -107,11 +108,67 @@ static void page_is_well_formed(void **state) {
     }
 }
 
+static void *count_each_label(void *arg) {
+    char name[32];
+    for (int i = 0; i < 200; i++) {
+        snprintf(name, sizeof name, "raced-%d", i);
+        count_add_labelled(COUNT_FAMILY_RUNS_ENDED, name, "SUCCEEDED", 1);
+        count_add_labelled(COUNT_FAMILY_RUNS_ENDED, name, "TERMINAL", 2);
+        count_add_labelled(COUNT_FAMILY_CALLS, name, "SUCCEEDED", 3);
+    }
+    return arg;
+}
+
+static size_t lines_with(const char *start) {
+    size_t count = 0;
+    for (const char *at = strstr(scrape(), start); at; at = strstr(at + 1, start)) count++;
+    return count;
+}
+
+/* Threads that come to the same new set at the same time make one of it. */
+static void sets_are_made_once(void **state) {
+    (void)state;
+    pthread_t threads[THREADS];
+    for (int i = 0; i < THREADS; i++) assert_int_equal(pthread_create(&threads[i], NULL, count_each_label, NULL), 0);
+    for (int i = 0; i < THREADS; i++) pthread_join(threads[i], NULL);
+    assert_int_equal(lines_with("\nstagedoor_runs_ended_total{stage=\"raced-"), 400);
+    for (int i = 0; i < 200; i++) {
+        char line[120];
+        snprintf(line, sizeof line, "\nstagedoor_runs_ended_total{stage=\"raced-%d\",status=\"SUCCEEDED\"} %d\n", i,
+                 THREADS);
+        assert_non_null(strstr(scrape(), line));
+        snprintf(line, sizeof line, "\nstagedoor_upstream_calls_total{stage=\"raced-%d\",phase=\"SUCCEEDED\"} %d\n", i,
+                 3 * THREADS);
+        assert_non_null(strstr(scrape(), line));
+    }
+}
+
+/* The last test: afterwards there is no room for other sets. */
+static void sets_have_a_ceiling(void **state) {
+    (void)state;
+    char name[32];
+    for (int i = 0; i < COUNT_SETS_MAX + 50; i++) {
+        snprintf(name, sizeof name, "many-%d", i);
+        count_add_labelled(COUNT_FAMILY_QUEUE_FULL, name, NULL, 1);
+    }
+    size_t many = lines_with("\nstagedoor_queue_full_total{stage=\"many-");
+    assert_in_range(many, COUNT_SETS_MAX - 1000, COUNT_SETS_MAX);
+    char line[100];
+    snprintf(line, sizeof line, "\nstagedoor_queue_full_total{stage=\"(others)\"} %zu\n", COUNT_SETS_MAX + 50 - many);
+    assert_non_null(strstr(scrape(), line));
+    count_add_labelled(COUNT_FAMILY_QUEUE_FULL, "many-7", NULL, 1);
+    assert_non_null(strstr(scrape(), "\nstagedoor_queue_full_total{stage=\"many-7\"} 2\n"));
+    count_add_labelled(COUNT_FAMILY_DUPLICATES, "new", "new", 5);
+    assert_non_null(strstr(scrape(), "\nstagedoor_duplicates_total{stage=\"(others)\",outcome=\"(others)\"} 5\n"));
+    page_is_well_formed(state);
+}
+
 int main(void) {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(sums_over_threads_that_ended), cmocka_unit_test(buckets_hold_their_bounds),
         cmocka_unit_test(labels_are_escaped),           cmocka_unit_test(gauges_are_set),
-        cmocka_unit_test(page_is_well_formed),
+        cmocka_unit_test(page_is_well_formed),          cmocka_unit_test(sets_are_made_once),
+        cmocka_unit_test(sets_have_a_ceiling),
     };
     return cmocka_run_group_tests_name("count", tests, open_page, close_page);
 }
