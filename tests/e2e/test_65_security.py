@@ -103,6 +103,18 @@ def test_who_may_see(guarded):
     assert orca.get("/metrics").status == 200
 
 
+def test_runs_of_a_stage_that_left_are_still_seen(guarded):
+    orca, team, starter = (guarded.client(token=f"{name}-token") for name in ("orca", "team", "starter"))
+    job, call = orca.started("job")["id"], orca.started("call")["id"]
+    for name in ("job", "call"):
+        guarded.remove_stage(name)
+    wait_until(lambda: orca.get("/stages").json()["stages"] == [], "the stages to be gone", 5)
+    for query, seen in (("", {job}), ("?status=RUNNING", {job}), ("?stage=job", {job}), ("?stage=call", set())):
+        assert {one["id"] for one in team.get(f"/runs{query}").json()["runs"]} == seen, query
+    assert {one["id"] for one in guarded.client(token="prefix-token").get("/runs").json()["runs"]} == {call}
+    assert starter.get("/runs").json()["runs"] == []
+
+
 def test_who_may_cancel(guarded, upstream):
     orca, viewer = guarded.client(token="orca-token"), guarded.client(token="viewer-token")
     report = orca.started("job", key="k1")
