@@ -19,7 +19,9 @@
 #define REPORT_MAX (16 * 1024 * 1024)
 #define LIST_MAX (64 * 1024 * 1024)
 #define LIST_ENOUGH \
-    (LIST_MAX / 2) /* no further run is put into an answer of that size; the cursor tells where to go on */
+    (LIST_MAX / 2)    /* no further run is put into an answer of that size; the cursor tells where to go on */
+#define SLICE_RUNS 16 /* of a list, before the loop does something else */
+#define SLICE_BYTES (256 << 10)
 
 /* ---- questions ---- */
 
@@ -466,13 +468,25 @@ static void on_callback_found(struct store_op *op) {
 /* ---- lists ---- */
 
 /* A list under way: what the store found, and what is known better than there. It goes round the loops that own a run
- * of it which is in flight, since the store is not told of every poll, and comes home to be answered. */
+ * of it which is in flight, since the store is not told of every poll, and comes home to be answered. It works in
+ * slices, between which its loop does whatever else there is: a thousand reports take tens of milliseconds. */
 struct listing {
     struct store_op *op;
     const struct engines *engines;
     unsigned visited;   /* engines, from the home one on */
     const char **fresh; /* a report for each record; NULL: as the store has it */
+    size_t at;          /* the next record */
+    bool writes;        /* all engines were visited */
 };
+
+/* What one slice has done, of all that it may. */
+struct slice {
+    size_t runs, bytes;
+};
+
+static bool slice_is_full(const struct slice *slice) {
+    return slice->runs >= SLICE_RUNS || slice->bytes >= SLICE_BYTES;
+}
 
 static struct listing *listing_new(struct ask *ask, const struct engines *engines) {
     struct listing *listing = arena_new_of(ask->arena, struct listing);
@@ -484,18 +498,30 @@ static unsigned owner_of(const struct listing *listing, size_t i) {
     return id_owner(text_of(listing->op->found[i].id)) % listing->engines->count;
 }
 
-static void refresh(struct ask *ask, struct listing *listing, const struct engine *engine) {
-    for (size_t i = 0; i < listing->op->found_count; i++) {
-        if (listing->engines->items[owner_of(listing, i)] != engine) continue;
-        struct life *life = life_find_id(engine, listing->op->found[i].id);
-        if (life) turns_look(life);
-        if (!life || (ask->orphaned && !life_is_orphan(life))) continue;
-        struct buf report;
-        buf_init(&report, REPORT_MAX);
-        run_report_write(life->run, life->history, loop_wall_ms(engine->loop), ask->base_url, &report);
-        listing->fresh[i] = arena_strdup(ask->arena, buf_cstr(&report));
-        buf_fini(&report);
+static void refresh_one(struct ask *ask, struct listing *listing, struct slice *slice) {
+    const struct engine *engine = ask->engine;
+    struct life *life = life_find_id(engine, listing->op->found[listing->at].id);
+    if (life) turns_look(life);
+    if (!life || (ask->orphaned && !life_is_orphan(life))) return;
+    struct buf report;
+    buf_init(&report, REPORT_MAX);
+    run_report_write(life->run, life->history, loop_wall_ms(engine->loop), ask->base_url, &report);
+    listing->fresh[listing->at] = arena_strdup(ask->arena, buf_cstr(&report));
+    slice->runs++;
+    slice->bytes += report.len;
+    buf_fini(&report);
+}
+
+/* What this engine knows better. False: there is more. */
+static bool refresh(struct ask *ask, struct listing *listing) {
+    struct slice slice = {0};
+    for (; listing->at < listing->op->found_count; listing->at++) {
+        if (listing->engines->items[owner_of(listing, listing->at)] != ask->engine) continue;
+        if (slice_is_full(&slice)) return false;
+        refresh_one(ask, listing, &slice);
     }
+    listing->at = 0;
+    return true;
 }
 
 static bool owns_open(const struct listing *listing, unsigned engine) {
@@ -514,11 +540,27 @@ static void add_listed(const struct ask *ask, const struct listing *listing, siz
     run_free(loaded);
 }
 
+static void write_head(struct ask *ask, struct listing *listing) {
+    listing->writes = true;
+    buf_adds(&ask->report, "{\"runs\":[");
+}
+
+/* False: there is more. */
+static bool write_some(struct ask *ask, struct listing *listing) {
+    size_t before = ask->report.len;
+    struct slice slice = {0};
+    for (; listing->at < listing->op->found_count && ask->report.len < LIST_ENOUGH; listing->at++) {
+        if (slice_is_full(&slice)) return false;
+        add_listed(ask, listing, listing->at, &ask->report);
+        slice.runs++;
+        slice.bytes = ask->report.len - before;
+    }
+    return true;
+}
+
 static void listing_end(struct ask *ask, const struct listing *listing) {
     struct store_op *op = listing->op;
-    buf_adds(&ask->report, "{\"runs\":[");
-    size_t n = 0;
-    while (n < op->found_count && ask->report.len < LIST_ENOUGH) add_listed(ask, listing, n++, &ask->report);
+    size_t n = listing->at;
     buf_adds(&ask->report, "],\"cursor\":");
     if (op->more || n < op->found_count) buf_addf(&ask->report, "\"%s\"}", op->found[n - 1].id);
     else buf_adds(&ask->report, "null}");
@@ -526,20 +568,38 @@ static void listing_end(struct ask *ask, const struct listing *listing) {
     op_free(op);
 }
 
+static void listing_goes_on(void *arg);
+
 static void listing_arrives(void *arg) {
     struct ask *ask = arg;
-    struct listing *listing = ask->op;
+    const struct listing *listing = ask->op;
+    ask->engine = listing->engines->items[(loop_index(ask->from) + listing->visited) % listing->engines->count];
+    listing_goes_on(ask);
+}
+
+/* False: no other engine has a run of it. */
+static bool listing_travels(struct ask *ask, struct listing *listing) {
     const struct engines *engines = listing->engines;
-    unsigned home = loop_index(ask->from);
-    ask->engine = engines->items[(home + listing->visited) % engines->count];
-    refresh(ask, listing, ask->engine);
     while (++listing->visited < engines->count) {
-        unsigned next = (home + listing->visited) % engines->count;
+        unsigned next = (loop_index(ask->from) + listing->visited) % engines->count;
         if (!owns_open(listing, next)) continue;
         loop_post(engines->items[next]->loop, listing_arrives, ask);
+        return true;
+    }
+    return false;
+}
+
+static void listing_goes_on(void *arg) {
+    struct ask *ask = arg;
+    struct listing *listing = ask->op;
+    bool done = listing->writes ? write_some(ask, listing) : refresh(ask, listing);
+    if (done && listing->writes) {
+        listing_end(ask, listing);
         return;
     }
-    listing_end(ask, listing);
+    if (done && listing_travels(ask, listing)) return;
+    if (done) write_head(ask, listing);
+    loop_post(ask->engine->loop, listing_goes_on, ask);
 }
 
 static void on_listed(struct store_op *op) {

@@ -185,6 +185,7 @@ struct question {
     bool done;
     bool then_drain; /* in the same breath */
     bool drained;
+    struct onlooker *onlooker; /* of a list */
 };
 
 static void on_done(struct ask *ask) {
@@ -496,6 +497,57 @@ static void test_list(void **state) {
     end(&gw);
 }
 
+/* Looks at a list in every pass of its loop, from when the store has answered: how much is added between two looks? */
+struct onlooker {
+    const struct ask *ask;
+    size_t seen, most, looks;
+    bool ended;
+};
+
+static void look(void *arg) {
+    struct onlooker *onlooker = arg;
+    if (onlooker->ended) return;
+    size_t len = onlooker->ask->report.len;
+    if (len - onlooker->seen > onlooker->most) onlooker->most = len - onlooker->seen;
+    onlooker->looks += len != onlooker->seen;
+    onlooker->seen = len;
+    loop_post(onlooker->ask->from, look, onlooker);
+}
+
+static void on_watched(struct ask *ask) {
+    struct question *question = ask->arg;
+    question->onlooker->ended = true;
+    raise_flag(&question->done);
+}
+
+/* A list is made in pieces: other work of its loop gets its turn between them. */
+static void test_a_long_list_is_made_in_slices(void **state) {
+    (void)state;
+    enum { RUNS = 200 };
+    struct gateway gw;
+    begin(&gw, 1);
+    char id[STORE_ID_SIZE];
+    for (int i = 0; i < RUNS; i++) {
+        if (i == RUNS / 2) atomic_store(&gw.word, BUSY);
+        start(&gw, NULL, id);
+        if (i < RUNS / 2) assert_end(&gw, id, "SUCCEEDED");
+    }
+    struct question list = question(&gw, 0, ASK_LIST, NULL);
+    struct onlooker onlooker = {.ask = list.ask};
+    list.onlooker = &onlooker;
+    list.ask->done = on_watched;
+    list.ask->filter.limit = 1000;
+    loop_post(list.ask->from, look, &onlooker);
+    ask(&list);
+    size_t len = strlen(told(&list)), count = 0;
+    for (const char *at = told(&list); (at = strstr(at, "\"statusUrl\"")); at++) count++;
+    assert_int_equal(count, RUNS);
+    assert_in_range(onlooker.looks, RUNS / 16 - 1, RUNS);
+    assert_in_range(onlooker.most, 1, len / 8);
+    ask_free(list.ask);
+    end(&gw);
+}
+
 /* The submit call is waited for and its reply recorded; the polls are left to the next start. */
 static void test_drain_during_a_submit_call(void **state) {
     (void)state;
@@ -624,6 +676,7 @@ int main(void) {
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_as_many_as_allowed),
         cmocka_unit_test(test_list),
+        cmocka_unit_test(test_a_long_list_is_made_in_slices),
         cmocka_unit_test(test_drain_during_a_submit_call),
         cmocka_unit_test(test_drain_during_the_first_record),
         cmocka_unit_test(test_restart_while_polling),
