@@ -455,6 +455,7 @@ enum run_taken life_callback(struct life *life, const struct run_callback *callb
     struct run_orders orders;
     run_move(life->run, &event, &world, &orders);
     carry_out(life, &orders);
+    turns_settle(life);
     return orders.taken;
 }
 

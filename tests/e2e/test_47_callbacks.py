@@ -14,7 +14,7 @@ import urllib.parse
 import pytest
 from helpers.client import Client, check_problem, metric
 from helpers.gateway import Background, command, stage
-from helpers.jobs import script_job
+from helpers.jobs import call_stage, script_job
 from helpers.upstream import Gate, Reset, reply
 from helpers.wait import wait_until
 
@@ -555,3 +555,42 @@ def test_where_nobody_could_call(gateway, upstream, tmp_path):
     assert Caller(gw, upstream).url().startswith(f"{gw.url}/callbacks/")
     assert command("check", "--config", gw.directory / "stagedoor.conf").returncode == 0
     gw.client().cancel(report["id"])
+
+
+def test_a_callback_decides_a_poll_that_is_held(gateway, upstream):
+    """Its place among those that wait is given up, and the call of the next step gets one of its own."""
+    gate = Gate(reply(200, {}))
+    upstream.on("POST", "/start", reply(202, {}))
+    upstream.on("GET", "/poll", reply(200, {"state": "running"}))
+    upstream.on("GET", "/after", reply(200, {}))
+    upstream.on("POST", "/block", gate)
+    rules = {"value": "$.state", "success": ["done"], "running": ["running"]}
+    steps = [
+        {
+            "name": "begin",
+            "method": "POST",
+            "url": upstream.url.replace("127.0.0.1", "localhost") + "/start",
+            "body": '{"tell": {{ callback.url }}}',
+        },
+        {"name": "watch", "url": f"{upstream.url}/poll", "every": "50ms", "callback": rules, **rules},
+        {"name": "after", "url": f"{upstream.url}/after"},
+    ]
+    stages = {"flow": stage("flow", steps=steps), "block": call_stage(upstream.url, "block", url=f"{upstream.url}/block")}
+    host = upstream.url.split("//")[1]
+    gw = gateway(stages=stages, options={"loops": 2, "upstreams": [{"host": host, "concurrency": 1}]})
+    client, caller = gw.client(), Caller(gw, upstream, "/start")
+    reports = [client.started("flow") for _ in range(4)]
+    upstream.wait_for(4, "GET", "/poll")
+    block = client.started("block")
+    assert gate.reached.wait(10)
+    for report in reports:
+        client.wait_report(report["id"], lambda last: last["progress"].startswith("watch: held: "), "its poll to be held")
+    for index in range(4):
+        assert caller.call({"state": "done"}, index=index).status == 200
+    for report in reports:
+        client.wait_report(report["id"], lambda last: last["progress"].startswith("after: held: "), "its next call")
+    gate.open()
+    for report in [*reports, block]:
+        assert client.wait_end(report["id"])["status"] == "SUCCEEDED"
+    assert upstream.count("GET", "/after") == 4
+    assert metric(client.metrics(), "stagedoor_limit_waiting", limit=f"host {host}") == 0
