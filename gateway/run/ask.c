@@ -237,16 +237,24 @@ static void attached_arrives(void *arg) {
     else submit(ask->engine, ask, STORE_GET, on_found); /* it has ended meanwhile */
 }
 
-static void give_nothing(struct ask *ask) {
+/* On the loop that asked, which has to know where it may be hurried. */
+static void attached_leaves(void *arg) {
+    struct ask *ask = arg;
     const struct engines *engines = ask->engine->settings.engines;
-    if (!ask->attached) {
-        ask->failed = true;
-        answer(ask);
+    if (ask->hurried) ask->wait_ms = 0;
+    memcpy(ask->id, ask->taken, sizeof ask->id);
+    memcpy(ask->asked_id, ask->taken, sizeof ask->asked_id);
+    ask->engine = ask->asked = engines->items[id_owner(text_of(ask->id)) % engines->count];
+    loop_post(ask->engine->loop, attached_arrives, ask);
+}
+
+static void give_nothing(struct ask *ask) {
+    if (ask->attached) {
+        loop_post(ask->from, attached_leaves, ask);
         return;
     }
-    memcpy(ask->id, ask->taken, sizeof ask->id);
-    ask->engine = engines->items[id_owner(text_of(ask->id)) % engines->count];
-    loop_post(ask->engine->loop, attached_arrives, ask);
+    ask->failed = true;
+    answer(ask);
 }
 
 /* A key that was used before gives its run, whatever else is in flight. */
@@ -585,7 +593,7 @@ void ask_send(const struct engines *engines, struct ask *ask) {
         owner = id_owner_of_key(text_of(ask->stage_name), text_of(ask->key));
     else if (ask->kind == ASK_GET || ask->kind == ASK_CANCEL || ask->kind == ASK_EXPLAIN || ask->kind == ASK_CALLBACK)
         owner = id_owner(text_of(ask->id));
-    ask->engine = engines->items[owner % engines->count];
+    ask->engine = ask->asked = engines->items[owner % engines->count];
     if (ask->kind == ASK_LIST) ask->op = listing_new(ask, engines);
     if (ask->kind == ASK_START || ask->kind == ASK_CANCEL_KEY) make_id(ask, engines->count);
     memcpy(ask->asked_id, ask->id, sizeof ask->asked_id);
@@ -607,16 +615,18 @@ static void hurry_arrives(void *arg) {
         ask->wait_ms = 0;
         if (ask->waits_for_record) break;
         unlist(&life->asks, ask);
+        life_read(life);
         answer_report(ask, life->run, life->history);
         break;
     }
     mem_free(hurry);
 }
 
-void ask_hurry(const struct ask *ask) {
+void ask_hurry(struct ask *ask) {
     struct hurry *hurry = mem_alloc(sizeof *hurry);
-    hurry->engine = ask->engine;
+    ask->hurried = true;
+    hurry->engine = ask->asked;
     hurry->ask = ask;
     memcpy(hurry->id, ask->asked_id, sizeof hurry->id);
-    loop_post(ask->engine->loop, hurry_arrives, hurry);
+    loop_post(ask->asked->loop, hurry_arrives, hurry);
 }
