@@ -17,7 +17,7 @@
 #include "run/id.h"
 
 #define KEY_MAX 1000
-#define SUPERSEDED_MAX 64
+#define SUPERSEDED_MAX 64 /* the last ones before it; those before them were told by these */
 
 enum turn { TURN_NONE, TURN_WAITS, TURN_GOES };
 
@@ -164,7 +164,7 @@ void turns_resume(struct life *life) {
     struct turns *turns = turns_new(engine, run->id);
     turns_adopt(life, turns);
     size_t count = wants_of(stage, key ? key : run->id, wants);
-    turns->run_turn = gate_enter(engine->settings.gate, &turns->run, wants, count, waits ? GATE_RESUME : GATE_FORCE,
+    turns->run_turn = gate_enter(engine->settings.gate, &turns->run, wants, count, waits ? GATE_RESUME : GATE_BACK,
                                  now_of(engine), NULL) == GATE_ANSWER_GOES
                           ? TURN_GOES
                           : TURN_WAITS;

@@ -45,6 +45,10 @@ bool valve_take(struct valve *valve, bool changes, int64_t now_ms) {
     return probe;
 }
 
+void valve_take_back(struct valve *valve) {
+    valve->at_work++;
+}
+
 /* ---- the breaker ---- */
 
 static int64_t turn_of(const struct valve *valve, int64_t now_ms) {

@@ -1,10 +1,12 @@
 """Limits of stages and of upstream hosts, the breaker, and the same work once: what waits, in which order, and what the
 report says meanwhile. The upstream counts."""
 
+import json
+import socket
 import threading
 import time
 
-from helpers.client import check_problem, check_report, metric
+from helpers.client import RawConnection, check_problem, check_report, metric
 from helpers.jobs import Jobs, call_stage, job_stage
 from helpers.upstream import Gate, Reset, reply
 from helpers.wait import wait_until
@@ -155,6 +157,45 @@ def test_limits_change_with_the_definition(gateway, upstream):
         client.wait_end(report["id"])
 
 
+def test_limits_outlive_their_definition(gateway, upstream):
+    """Runs that are queued keep their limits where no definition is in force any more, also over a restart."""
+    jobs = Jobs(upstream, hold=True)
+    gw = gateway(stages={"job": job_stage(upstream.url, limits={"concurrency": 2})}, options={"loops": 2})
+    client = gw.client()
+    reports = start_all(client, range(6))
+    for n in (0, 1):
+        upstream.wait_for(1, "GET", f"/jobs/{n}")
+    gw.remove_stage("job")
+    wait_until(lambda: client.get("/stages/job").status == 404, "the definition to be gone")
+    gw.restart()
+    client = gw.client()
+    polls = upstream.count("GET")
+    wait_until(lambda: upstream.count("GET") > polls + 4, "polls after the restart")
+    assert progress(client, reports[5]) == "queued: 4th of 4, since 2 runs of the stage at once are allowed"
+    assert set(jobs.posts) == {0, 1}
+    gw.put_stage("job", job_stage(upstream.url))
+    upstream.wait_for(6, "POST", "/jobs")
+    jobs.hold = False
+    for report in reports:
+        assert client.wait_end(report["id"])["status"] == "SUCCEEDED"
+
+
+def test_a_rate_counts_beginnings_only(gateway, upstream):
+    """Runs that go on after a restart have begun before: they put nobody off."""
+    Jobs(upstream, hold=True)
+    gw = gateway(stages={"job": job_stage(upstream.url, limits={"rate": "5/s"})}, options={"loops": 2})
+    for n in range(12):
+        gw.client().started("job", {"n": n})
+    upstream.wait_for(12, "POST", "/jobs")
+    for n in range(12):
+        upstream.wait_for(1, "GET", f"/jobs/{n}")
+    gw.restart()
+    began = time.monotonic()
+    gw.client().started("job", {"n": 50})
+    upstream.wait_for(13, "POST", "/jobs")
+    assert time.monotonic() - began < 1.5  # 12 more beginnings would take 2.4 s
+
+
 def test_gap_between_calls_that_change_things(gateway, upstream):
     """POSTs come 300 ms apart; polls do not wait for that."""
     jobs = Jobs(upstream, polls=3)
@@ -297,6 +338,27 @@ def test_upstreams_change_with_sighup(gateway, upstream):
     client.wait_end(first["id"])
 
 
+def test_a_breaker_that_is_taken_away(gateway, upstream):
+    """Its counter says so: nothing is open any more."""
+    upstream.on("POST", "/call", reply(500, {}))
+    breaker = {"minimum": 1, "pause": "1h"}
+    upstreams = [{"host": host_of(upstream), "breaker": breaker}]
+    plain = call_stage(upstream.url)
+    gw = gateway(stages={"call": plain + "breaker = { minimum = 1; pause = \"1h\"; };"}, options={"upstreams": upstreams})
+    client = gw.client()
+    client.run("call")
+    labels = (f"host {host_of(upstream)}", "calls of call")
+    for label in labels:
+        assert metric(client.metrics(), "stagedoor_breaker_open", limit=label) == 1
+    gw.options["upstreams"] = []
+    gw.write_config()
+    gw.reload()
+    gw.put_stage("call", plain)
+    for label in labels:
+        wait_until(lambda: metric(client.metrics(), "stagedoor_breaker_open", limit=label) == 0, f"{label} to close")
+    assert client.run("call")["reason"] == "upstream_refused"
+
+
 # ---- the same work once ----
 
 
@@ -411,6 +473,41 @@ def test_supersede(gateway, upstream):
     jobs.hold = False
     assert client.wait_end(third["id"])["status"] == "SUCCEEDED"
     gw.wait_log(event="run_superseded", run=first["id"])
+
+
+def test_supersede_many_at_once(gateway, upstream):
+    """Of 200 starts that become durable together the last one does the work; all others are canceled, and only the first may have
+    begun."""
+    jobs = Jobs(upstream)
+    gw = gateway(stages={"job": dedup_stage(upstream, "supersede")}, options={"loops": 2})
+    port = int(gw.url.rsplit(":", 1)[1])
+    connections = [RawConnection(port) for _ in range(200)]
+    for n, connection in enumerate(connections):
+        body = json.dumps({"parameters": {"n": n, "text": "x"}})
+        connection.send(f"POST /stages/job HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n")
+        connection.send(f"Content-Length: {len(body)}\r\n\r\n{body}")
+    ids = [connection.answer().json()["id"] for connection in connections]
+    for connection in connections:
+        connection.sock.close()
+    client = gw.client()
+    ends = [client.wait_end(id) for id in ids]
+    assert sorted(end["status"] for end in ends) == ["CANCELED"] * 199 + ["SUCCEEDED"]
+    assert len(jobs.posts) <= 3, jobs.posts
+
+
+def test_an_attached_start_whose_client_leaves(gateway, upstream):
+    """It is answered at once, on whichever loop the run is that it was attached to."""
+    Jobs(upstream, hold=True)
+    gw = gateway(stages={"job": dedup_stage(upstream, "attach")}, options={"loops": 3})
+    first = gw.client().started("job", {"text": "x"})
+    body = json.dumps({"parameters": {"text": "x"}})
+    for _ in range(6):
+        with RawConnection(int(gw.url.rsplit(":", 1)[1]), timeout=20) as connection:
+            connection.send("POST /stages/job HTTP/1.1\r\nHost: localhost\r\nPrefer: wait=60\r\n")
+            connection.send(f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n{body}")
+            connection.sock.shutdown(socket.SHUT_WR)
+            answer = connection.answer()
+            assert (answer.status, answer.json()["id"]) == (202, first["id"])
 
 
 def test_a_key_that_cannot_be_made(gateway, upstream):
