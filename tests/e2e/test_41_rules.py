@@ -154,5 +154,10 @@ def test_a_step_that_depends_on_the_one_before(gateway, upstream, code, left_out
     assert upstream.count("GET", "/find") == (0 if left_out else 1)
     assert upstream.count("GET", f"/runs/{1 if left_out else 2}") == 1
     calls = client.get(f"/runs/{report['id']}/explain").json()["calls"]
-    skipped = [(one["step"], one["rule"]) for one in calls if one["verdict"] == "skipped"]
-    assert skipped == ([("find", "when: dispatch.code == 204")] if left_out else [])
+    skipped = ("find", "skipped", "when: dispatch.code == 204")
+    made = ("find", "succeeded", "the code is in expect")
+    assert [(one["step"], one["verdict"], one["rule"]) for one in calls] == [
+        ("dispatch", "succeeded", "the code is in expect"),
+        skipped if left_out else made,
+        ("watch", "succeeded", '$.state is "done"'),
+    ]

@@ -155,6 +155,8 @@ def test_early_while_the_call_is_under_way(gateway, upstream):
     gate.open()
     ended = client.wait_end(report["id"])
     assert (ended["status"], ended["outputs"]) == ("SUCCEEDED", {"v": 5})
+    calls = client.get(f"/runs/{report['id']}/explain").json()["calls"]
+    assert [one["call"] for one in calls] == ["step", "callback", "callback"], "in the order in which they were judged"
 
 
 def test_early_in_an_earlier_step(gateway, upstream):
