@@ -261,6 +261,16 @@ static void add_broken(struct buf *out, const struct gate_place *place) {
     else buf_adds(out, "; one call is finding out");
 }
 
+static void add_rate(struct buf *out, const char *what, double per_second) {
+    if (per_second > 1) {
+        buf_addf(out, "%.3g %ss a second are allowed", per_second, what);
+        return;
+    }
+    buf_addf(out, "one %s every ", what);
+    duration_write(out, (int64_t)(1000 / per_second));
+    buf_adds(out, " is allowed");
+}
+
 static void add_why(struct buf *out, const struct gate_place *place) {
     bool runs = place->kind == GATE_RUNS;
     const struct limits *limits = &place->limits;
@@ -268,12 +278,14 @@ static void add_why(struct buf *out, const struct gate_place *place) {
     case VALVE_FREE: buf_adds(out, "those before it go first"); break;
     case VALVE_BUSY:
         if (place->kind == GATE_SAME) buf_adds(out, "the same work is under way");
+        else if (limits->concurrency == 1)
+            buf_addf(out, "one %s at once is allowed", runs ? "run of the stage" : "call to the host");
         else
             buf_addf(out, "%lld %s at once are allowed", (long long)limits->concurrency,
                      runs ? "runs of the stage" : "calls to the host");
         break;
     case VALVE_RATE:
-        buf_addf(out, "one %s every %.3g s is allowed", runs ? "run" : "call", 1 / limits->per_second);
+        add_rate(out, runs ? "run" : "call", limits->per_second);
         add_about(out, place->wait_ms);
         break;
     case VALVE_GAP:

@@ -57,6 +57,7 @@ def test_rate_spaces_the_starts(gateway, upstream):
     Jobs(upstream, polls=0)
     client = gateway(stages={"job": job_stage(upstream.url, limits={"rate": "10/s"})}, options={"loops": 3}).client()
     reports = start_all(client, range(8))
+    assert "since 10 runs a second are allowed, about " in progress(client, reports[7])
     for report in reports:
         assert client.wait_end(report["id"])["status"] == "SUCCEEDED"
     came = [request.at for request in upstream.got("POST", "/jobs")]
@@ -146,7 +147,7 @@ def test_limits_change_with_the_definition(gateway, upstream):
     client = gw.client()
     reports = start_all(client, range(4))
     upstream.wait_for(1, "POST", "/jobs")
-    assert progress(client, reports[3]).startswith("queued: 3rd of 3, since one run every 3.6e+03 s is allowed, about 3h")
+    assert progress(client, reports[3]).startswith("queued: 3rd of 3, since one run every 1h is allowed, about 3h")
     gw.put_stage("job", job_stage(upstream.url, limits={"concurrency": 2}))
     upstream.wait_for(2, "POST", "/jobs")
     assert progress(client, reports[3]).startswith("queued: ")
@@ -223,7 +224,7 @@ def test_calls_to_a_host(gateway, upstream):
     first = client.started("a")
     assert gate.reached.wait(10)
     second, third = client.started("b"), client.started("a")
-    text = f"request: held: 1st of 2 calls to {host_of(upstream)}, since 1 calls to the host at once are allowed"
+    text = f"request: held: 1st of 2 calls to {host_of(upstream)}, since one call to the host at once is allowed"
     wait_until(lambda: progress(client, second) == text, "the second to be held")
     client.request("POST", f"/runs/{third['id']}/cancel")
     ended = client.wait_end(third["id"])
