@@ -313,8 +313,13 @@ static void make_run(struct engine *engine, struct ask *ask, struct turns *turns
     begin_life(engine, run_new(&from), turns, ask);
 }
 
-/* Nothing new begins: the answer is the run that does the same work, or a refusal. */
-static void make_nothing(struct engine *engine, struct ask *ask, enum turns_answer answer) {
+/* Nothing new begins: the answer is the run that had the key before, or does the same work, or a refusal. */
+static void make_nothing(struct engine *engine, struct ask *ask) {
+    if (ask->key) submit(engine, ask, STORE_FIND_KEY, on_key_looked_up);
+    else give_nothing(ask);
+}
+
+static void refuse_at_gate(struct engine *engine, struct ask *ask, enum turns_answer answer) {
     bool attach = answer == TURNS_TAKEN && ask->stage->dedup->on_duplicate == DUPLICATE_ATTACH;
     ask->attached = attach;
     if (answer == TURNS_FULL)
@@ -323,8 +328,7 @@ static void make_nothing(struct engine *engine, struct ask *ask, enum turns_answ
     else if (!attach)
         fault_set(&ask->fault, FAULT_CONFLICT, "/parameters",
                   "the run %s does the same work, and has not ended; see dedup in the stage's definition", ask->taken);
-    if (ask->key) submit(engine, ask, STORE_FIND_KEY, on_key_looked_up);
-    else give_nothing(ask);
+    make_nothing(engine, ask);
 }
 
 static void come_to_gate(struct engine *engine, struct ask *ask) {
@@ -333,7 +337,7 @@ static void come_to_gate(struct engine *engine, struct ask *ask) {
     enum turns_answer answer = turns_start(engine, ask, &turns, &fault);
     switch (answer) {
     case TURNS_FULL:
-    case TURNS_TAKEN: make_nothing(engine, ask, answer); return;
+    case TURNS_TAKEN: refuse_at_gate(engine, ask, answer); return;
     case TURNS_BAD: answer_fault(ask, FAULT_INVALID, "/parameters", fault.what); return;
     case TURNS_NONE:
     case TURNS_GOES:
@@ -351,6 +355,9 @@ static void ask_start(struct engine *engine, struct ask *ask) {
         answer_fault(ask, FAULT_BUSY, "store", "the store cannot take runs at the moment; try again");
     } else if (engine->count >= engine->settings.max_runs) {
         answer_fault(ask, FAULT_BUSY, "max_runs", "as many runs as allowed are in flight; try again later");
+    } else if (ask->deadline_ms && ask->deadline_ms <= loop_wall_ms(engine->loop)) {
+        fault_set(&ask->fault, FAULT_INVALID, "X-Deadline", "the deadline is past: nothing was started");
+        make_nothing(engine, ask);
     } else {
         come_to_gate(engine, ask);
     }
