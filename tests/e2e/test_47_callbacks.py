@@ -69,7 +69,10 @@ def caller(gw, upstream):
 def waits(client, id):
     """Durably so: before that a kill would leave its call in doubt."""
     wait_until(lambda: client.get(f"/runs/{id}/explain").json()["state"] == "waiting", f"run {id} to wait")
-    return client.wait_report(id, lambda report: "waiting to be called back" in report["progress"], "its waiting")
+    report = client.wait_report(id, lambda report: "waiting to be called back" in report["progress"], "its waiting")
+    # That is told as soon as it is so. What the store was told is durable once something that came later is.
+    assert client.cancel_key(report["stage"], f"nobody has {id}").status == 200
+    return report
 
 
 def test_a_step_waits_and_goes_on(gw, upstream, caller):
