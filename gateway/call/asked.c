@@ -36,13 +36,25 @@ static bool header_seconds(const struct reply *reply, const char *name, int64_t 
     return value && seconds_of(text_of(value), ret);
 }
 
+/* Seconds, or a date; -1 where it is neither. */
+static int64_t wait_of(struct text value, const struct reply *reply, int64_t now_ms) {
+    int64_t seconds, date_ms;
+    if (seconds_of(value, &seconds)) return bounded(seconds * 1000);
+    if (!http_date_parse(text_trim(value), now_ms, &date_ms)) return -1;
+    return bounded(date_ms - now_of(reply, now_ms));
+}
+
 static int64_t retry_after(const struct reply *reply, int64_t now_ms) {
     const char *value = reply_header(reply, "Retry-After");
-    int64_t seconds, date_ms;
-    if (!value) return -1;
-    if (seconds_of(text_of(value), &seconds)) return bounded(seconds * 1000);
-    if (!http_date_parse(text_trim(text_of(value)), now_ms, &date_ms)) return -1;
-    return bounded(date_ms - now_of(reply, now_ms));
+    return value ? wait_of(text_of(value), reply, now_ms) : -1;
+}
+
+int64_t asked_value_ms(const struct json *value, const struct reply *reply, int64_t now_ms) {
+    if (json_kind(value) == JSON_STRING) return wait_of(json_text(value), reply, now_ms);
+    if (json_kind(value) != JSON_INT && json_kind(value) != JSON_REAL) return -1;
+    double seconds = json_number(value);
+    if (!(seconds >= 0)) return -1;
+    return seconds < (double)(ASKED_MAX_MS / 1000) ? (int64_t)(seconds * 1000) : ASKED_MAX_MS;
 }
 
 struct limit {

@@ -20,6 +20,10 @@
  * reply's own Date where it has one, so that clocks which differ do no harm, else with now_ms (wall). */
 int64_t asked_wait_ms(const struct reply *reply, int64_t now_ms);
 
+/* What a value in a reply's body asks for, if it is a number of seconds, or says one as text, or a date as Retry-After
+ * has it; -1: it does not. */
+int64_t asked_value_ms(const struct json *value, const struct reply *reply, int64_t now_ms);
+
 /* A limit on calls is reached: 429, or a 403 that says so by its headers. */
 bool asked_is_limited(const struct reply *reply);
 

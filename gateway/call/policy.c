@@ -78,17 +78,24 @@ static const char *shown(struct arena *arena, int64_t ms) {
     return copy;
 }
 
+/* Why the wait does not fit into the bound; NULL where it does. */
+static const char *too_long(struct arena *arena, const struct policy_bound *bound, int64_t delay_ms, int64_t asked_ms) {
+    int64_t spent_ms = bound->spent_ms > 0 ? bound->spent_ms : 0;
+    int64_t wait_ms = asked_ms > delay_ms ? asked_ms : delay_ms;
+    if (!bound->ms || spent_ms + wait_ms <= bound->ms) return NULL;
+    if (asked_ms > 0 && spent_ms + asked_ms > bound->ms)
+        return arena_printf(arena, "it asks to wait for %s, and %s is %s", shown(arena, asked_ms), bound->name,
+                            shown(arena, bound->ms));
+    return arena_printf(arena, "%s of %s is used up", bound->name, shown(arena, bound->ms));
+}
+
 int64_t policy_delay_ms(struct arena *arena, const struct stage_call *call, const struct policy_try *one,
                         const char **ret_why) {
+    const struct policy_bound budget = {"retry.budget", call->retry_budget_ms, one->now_ms - one->since_ms};
     *ret_why = NULL;
     if (!one->endless && one->failed > call->retry_attempts) return -1;
     int64_t delay_ms = pace_retry_ms(call, one->failed, one->wait_ms, one->random);
-    int64_t spent_ms = one->now_ms > one->since_ms ? one->now_ms - one->since_ms : 0;
-    int64_t wait_ms = one->wait_ms > delay_ms ? one->wait_ms : delay_ms;
-    if (!call->retry_budget_ms || spent_ms + wait_ms <= call->retry_budget_ms) return delay_ms;
-    *ret_why = one->wait_ms > 0 && spent_ms + one->wait_ms > call->retry_budget_ms
-                   ? arena_printf(arena, "it asks to wait for %s, and retry.budget is %s", shown(arena, one->wait_ms),
-                                  shown(arena, call->retry_budget_ms))
-                   : arena_printf(arena, "retry.budget of %s is used up", shown(arena, call->retry_budget_ms));
-    return -1;
+    *ret_why = too_long(arena, &budget, delay_ms, one->wait_ms);
+    if (!*ret_why) *ret_why = too_long(arena, &one->bound, delay_ms, one->wait_ms);
+    return *ret_why ? -1 : delay_ms;
 }

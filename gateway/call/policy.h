@@ -29,16 +29,23 @@ struct policy policy_judge(const struct stage_call *call, const struct reply *re
  * says that it cannot handle the request now. Of `on`, no others count for such a call. */
 bool policy_code_is_harmless(int code);
 
+/* What the tries must not last longer than. */
+struct policy_bound {
+    const char *name;     /* the setting, for people */
+    int64_t ms, spent_ms; /* of it; ms is 0 where there is no such bound */
+};
+
 struct policy_try {
     unsigned failed;  /* tries in a row that failed, the last one too */
     int64_t since_ms; /* wall; when the first of them did */
     int64_t now_ms, wait_ms;
     bool endless; /* a poll: however many tries */
     uint32_t random;
+    struct policy_bound bound; /* besides the call's own retry.budget */
 };
 
-/* The delay before the next try. -1 where none is left, or the budget does not last so long; then *ret_why says that, a
- * part of a sentence in `arena`; NULL for the former. */
+/* The delay before the next try. -1 where none is left, or the budget or the bound does not last so long; then *ret_why
+ * says that, a part of a sentence in `arena`; NULL for the former. */
 int64_t policy_delay_ms(struct arena *arena, const struct stage_call *call, const struct policy_try *one,
                         const char **ret_why);
 

@@ -6,6 +6,7 @@
 
 #include <string.h>
 
+#include "call/asked.h"
 #include "call/policy.h"
 
 static const char *const words[] = {
@@ -66,22 +67,31 @@ static void put_reply(struct arena *arena, const struct stage_rules *rules, cons
     verdict_put_outputs(arena, rules, roots);
 }
 
+/* The later of what the headers ask for, and what the body does by `retry_after`. */
+static int64_t wait_of(struct arena *arena, const struct stage_call *call, const struct reply *reply,
+                       const struct json *body, int64_t now_ms, int64_t by_headers_ms) {
+    if (!call->retry_after || reply->phase != REPLY_ANSWERED) return by_headers_ms;
+    int64_t by_body_ms = asked_value_ms(jsonpath_first(call->retry_after, body, arena), reply, now_ms);
+    return by_body_ms > by_headers_ms ? by_body_ms : by_headers_ms;
+}
+
 void verdict_judge(struct arena *arena, const struct stage_step *step, const struct reply *reply,
                    const struct verdict_scope *scope, struct verdict *ret_verdict) {
     const struct stage_rules *rules = &step->rules;
     struct policy policy = policy_judge(&step->call, reply, scope->now_ms);
-    bool is_json, expected = policy.answer == POLICY_EXPECTED;
+    bool is_json, expected = policy.answer == POLICY_EXPECTED, answered = reply->phase == REPLY_ANSWERED;
+    bool looks = (expected && rules->exist) || rules->use_roots || step->call.retry_after;
+    const struct json *body = answered && looks ? reply_body(arena, reply, &is_json) : NULL;
     *ret_verdict = (struct verdict){.kind = VERDICT_RUNNING, .percent = -1};
-    if (reply->phase != REPLY_ANSWERED) {
+    if (!answered) {
         judge_by_policy(&policy, reply->fault.what, ret_verdict);
     } else if (expected && !rules->exist && !rules->use_roots) {
         ret_verdict->kind = VERDICT_SUCCEEDED;
         ret_verdict->rule = "expect";
     } else {
-        const struct json *body = expected || rules->use_roots ? reply_body(arena, reply, &is_json) : NULL;
         if (rules->use_roots && scope->roots) put_reply(arena, rules, reply, body, scope);
         if (expected) verdict_judge_body(arena, rules, body, scope->roots, ret_verdict);
         else judge_refusal(arena, step, reply, body, scope, &policy, ret_verdict);
     }
-    ret_verdict->retry_after_ms = policy.wait_ms;
+    ret_verdict->retry_after_ms = wait_of(arena, &step->call, reply, body, scope->now_ms, policy.wait_ms);
 }

@@ -100,6 +100,9 @@ void verdict_put_outputs(struct arena *arena, const struct stage_rules *rules, c
 const char *verdict_error(struct arena *arena, const struct stage_rules *rules, const struct json *body,
                           const struct json *const *roots);
 
+/* Answered with an expected code, and failed all the same, by `error` or `error_when`? */
+bool verdict_is_error(const struct verdict *verdict);
+
 /* A success that has to last (success_for). */
 struct verdict_series {
     int64_t since_ms, replies; /* wall; 0: the last reply was no success */

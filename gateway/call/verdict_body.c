@@ -234,6 +234,11 @@ static bool judge_error(struct judging *j) {
     return decide(j, VERDICT_FAILED, REASON_UPSTREAM_REFUSED);
 }
 
+bool verdict_is_error(const struct verdict *verdict) {
+    const char *rule = verdict->rule ? verdict->rule : "";
+    return verdict->kind == VERDICT_FAILED && (strcmp(rule, "error") == 0 || strcmp(rule, "error_when") == 0);
+}
+
 static bool judge_bad_end(struct judging *j) {
     const struct stage_rules *r = j->rules;
     if (says(j, &r->failure, "failure", &r->failure_when, "failure_when")) {

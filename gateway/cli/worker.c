@@ -25,7 +25,7 @@ static size_t share_of(int64_t limit, unsigned loops) {
 }
 
 void worker_init(struct worker *worker, unsigned index, const struct settings *settings, struct store *store,
-                 const struct worker_callbacks *callbacks, struct gate *gate, struct contracts *contracts,
+                 const struct worker_callbacks *callbacks, const struct worker_shared *shared,
                  struct engines *engines) {
     worker->loop = loop_new(index);
     worker->upstream = upstream_new(
@@ -34,14 +34,15 @@ void worker_init(struct worker *worker, unsigned index, const struct settings *s
                                 &(struct engine_settings){.max_runs = share_of(settings->max_runs, engines->count),
                                                           .callback_key = callbacks->key,
                                                           .callback_url = callbacks->url,
-                                                          .gate = gate,
-                                                          .contracts = contracts,
+                                                          .gate = shared->gate,
+                                                          .holds = shared->holds,
+                                                          .contracts = shared->contracts,
                                                           .engines = engines});
     engines->items[index] = worker->engine;
     worker->api = (struct api){.loop = worker->loop,
                                .engines = engines,
                                .store = store,
-                               .contracts = contracts,
+                               .contracts = shared->contracts,
                                .public_url = settings->public_url,
                                .callback_key = callbacks->key,
                                .open = settings->open,

@@ -26,10 +26,16 @@ struct worker_callbacks {
     const char *key, *url; /* url "": there is none to tell */
 };
 
+/* What all loops share under locks of its own. */
+struct worker_shared {
+    struct gate *gate;
+    struct holds *holds;
+    struct contracts *contracts;
+};
+
 /* Everything but the thread. `engines->items[loop_index]` is set to the worker's engine. */
 void worker_init(struct worker *worker, unsigned index, const struct settings *settings, struct store *store,
-                 const struct worker_callbacks *callbacks, struct gate *gate, struct contracts *contracts,
-                 struct engines *engines);
+                 const struct worker_callbacks *callbacks, const struct worker_shared *shared, struct engines *engines);
 bool worker_listen(struct worker *worker, struct listen_socket *const *sockets, size_t count, struct tls_context *tls,
                    struct fault *fault);
 bool worker_start(struct worker *worker, struct fault *fault);

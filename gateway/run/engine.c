@@ -321,7 +321,8 @@ static void on_reply(void *arg, const struct reply *reply) {
             LOG_STR("phase", reply_phase_word(reply->phase)), LOG_STR("method", life->request.method),
             LOG_INT("code", reply->code), LOG_INT("ms", reply->took_ms), LOG_INT("bytes", reply->body.len),
             LOG_STR("what", reply->phase == REPLY_ANSWERED ? NULL : reply->fault.what));
-    holds_note(&life->engine->holds, &life->request, reply, loop_wall_ms(life->engine->loop));
+    if (life->engine->settings.holds)
+        holds_note(life->engine->settings.holds, &life->request, reply, loop_wall_ms(life->engine->loop));
     contract_headers(life->contract, life->run, call_word(life->run), reply, loop_wall_ms(life->engine->loop));
     /* The reply lives in the attempt's arena, which has to outlast the move that reads it. */
     struct arena *attempt = life->attempt;
@@ -341,7 +342,7 @@ static bool render(struct life *life, enum run_call call, struct fault *fault) {
     run_roots(run, life->attempt, loop_wall_ms(life->engine->loop), NULL, roots);
     life->secrets = secrets_ref();
     roots[ROOT_SECRET] = secrets_json(life->secrets);
-    if (call == RUN_CALL_STEP)
+    if (call == RUN_CALL_STEP || call == RUN_CALL_PROBE)
         roots[ROOT_CALLBACK] = callback_root(life->attempt, run, life->engine->settings.callback_key,
                                              life->engine->settings.callback_url);
     for (size_t i = 0; i < run->step_count; i++) urls[i] = run->steps[i].url;
@@ -354,11 +355,12 @@ static bool render(struct life *life, enum run_call call, struct fault *fault) {
 
 /* The upstream has asked for quiet: the call waits, and is rendered anew then. */
 static bool hold_for_quiet(struct life *life) {
-    struct engine *engine = life->engine;
     struct fault fault;
     const char *why;
+    struct holds *holds = life->engine->settings.holds;
+    if (!holds) return false;
     struct run_world world = world_of(life);
-    int64_t until_ms = holds_until_ms(&engine->holds, life->attempt, &life->request, world.now_ms, world.random, &why);
+    int64_t until_ms = holds_until_ms(holds, life->attempt, &life->request, world.now_ms, world.random, &why);
     if (!until_ms) return false;
     fault_set(&fault, FAULT_UPSTREAM, NULL, "%s", why);
     turns_called(life, NULL); /* its turn, if it had one, is for others */
@@ -571,10 +573,10 @@ void engine_free(struct engine *engine) {
         life_unlink(life);
         life_free(life);
     }
+    loop_timer_clear(&engine->gate_timer); /* lives that leave the gate set it */
     loop_timer_clear(&engine->settle_timer);
     index_fini(&engine->by_id);
     index_fini(&engine->by_key);
     pasts_fini(&engine->pasts);
-    holds_fini(&engine->holds);
     mem_free(engine);
 }

@@ -9,6 +9,7 @@
 #include "base/fault.h"
 #include "base/loop.h"
 #include "run/gate.h"
+#include "run/holds.h"
 #include "run/run.h"
 #include "store/store.h"
 
@@ -17,6 +18,7 @@ struct engine_settings {
     const char *callback_key; /* store_key's; borrowed. NULL: callback.url is not known */
     const char *callback_url; /* what callback.url begins with, without a slash at its end; borrowed. NULL or "": … */
     struct gate *gate;        /* of the process; NULL: nothing is limited */
+    struct holds *holds;      /* of the process; NULL: what upstreams ask for, others do not wait for */
     struct contracts *contracts;   /* of the process; NULL: nobody watches what upstreams send */
     const struct engines *engines; /* all of them; only with a gate */
 };

@@ -24,10 +24,12 @@ static const char *next_of(const struct run *run, int64_t *ret_due_ms) {
         *ret_due_ms = run->due_ms;
         return "the next call of the step";
     case RUN_PROBING: return "the reply of the probe, which looks for what became of the call";
-    case RUN_PROBE_WAITING: return "the next look of the probe";
-    case RUN_CANCEL_WAITING: return "the next try of the cancel call";
+    case RUN_PROBE_WAITING: *ret_due_ms = run->due_ms; return "the next look of the probe";
+    case RUN_CANCEL_WAITING: *ret_due_ms = run->due_ms; return "the next try of the cancel call";
     case RUN_CANCEL_CHECKING: return "the reply of the poll that asks whether the upstream has stopped";
-    case RUN_CANCEL_CHECK_WAITING: return "the next poll that asks whether the upstream has stopped";
+    case RUN_CANCEL_CHECK_WAITING:
+        *ret_due_ms = run->due_ms;
+        return "the next poll that asks whether the upstream has stopped";
     case RUN_ENDED:
     case RUN_DROPPED:
     case RUN_STATE_END: break;

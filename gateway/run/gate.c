@@ -2,8 +2,8 @@
  *
  * Whatever may let somebody go on (a place that is free, a limit that changed, the time) goes through every line that
  * has limits by time or number, oldest ticket first; there are as many of them as stages and hosts with limits, so few.
- * GATE_SAME lines, of which there may be one a run, are looked at only where one of their tickets leaves. Ranks are
- * told to people, so they are counted anew at most as often as that costs little.
+ * GATE_SAME lines, of which there may be one a run, are looked at only where one of their tickets leaves, and all of
+ * them when the gate opens. Ranks are told to people, so they are counted anew at most as often as that costs little.
  *
  * Always holds: a ticket is IDLE and in no list; or WAITS in the first of its lines; or GOES, is counted by all of its
  * lines, and is in its seat's box until the seat has taken it out. */
@@ -23,7 +23,8 @@ struct list {
 
 struct gate_line {
     struct index_link link;
-    struct gate_line *next; /* of the lines with limits */
+    struct gate_line *next;     /* of the lines with limits; of GATE_SAME: of those */
+    struct gate_line *previous; /* of GATE_SAME */
     enum gate_kind kind;
     char *stage, *name;
     char *label; /* of its counters; NULL: it has none */
@@ -45,7 +46,7 @@ struct seat {
 struct gate {
     pthread_mutex_t lock;
     struct index by_name;
-    struct gate_line *lines;
+    struct gate_line *lines, *sames;
     struct seat *seats;
     unsigned seat_count;
     bool open;
@@ -95,6 +96,9 @@ static struct gate_line *line_of(struct gate *gate, const struct gate_want *want
     limits_init(&line->valve.limits);
     if (want->kind == GATE_SAME) {
         line->valve.limits.concurrency = 1;
+        line->next = gate->sames;
+        if (line->next) line->next->previous = line;
+        gate->sames = line;
     } else {
         line->next = gate->lines;
         gate->lines = line;
@@ -114,6 +118,9 @@ static void let_line_go(struct gate *gate, struct gate_line *line) {
     line->tickets--;
     if (line->kind != GATE_SAME || line->tickets) return;
     index_remove(&gate->by_name, &line->link);
+    if (line->previous) line->previous->next = line->next;
+    else gate->sames = line->next;
+    if (line->next) line->next->previous = line->previous;
     line_free(line);
 }
 
@@ -481,6 +488,7 @@ void gate_open(struct gate *gate, int64_t now_ms) {
     see(gate, now_ms);
     gate->open = true;
     advance(gate, NULL);
+    for (struct gate_line *line = gate->sames; line; line = line->next) advance(gate, line);
     wake_all(gate);
     pthread_mutex_unlock(&gate->lock);
 }

@@ -1,5 +1,5 @@
-/* Manners towards upstreams: one reply that asks to wait holds all calls of this loop with the same credentials to the
- * same origin, whatever run they are of.
+/* Manners towards upstreams: one reply that asks to wait holds all calls with the same credentials to the same origin,
+ * whatever run they are of and on whatever loop.
  *
  * Credentials are what the call's auth says, and each header whose template speaks of a secret; only a digest of them
  * is kept. The engine asks before each call, and tells every reply. The table is short (it holds only what is being
@@ -109,13 +109,27 @@ void holds_note(struct holds *holds, const struct request *request, const struct
     char key[65];
     int64_t wait_ms = asked_hold_ms(reply, now_ms);
     if (wait_ms <= 0 || came_from_elsewhere(request, reply) || !make_key(request, key)) return;
+    pthread_mutex_lock(&holds->lock);
     drop_past(holds, now_ms);
     struct hold *hold = find(holds, key);
     if (!hold) hold = add(holds, key);
-    if (now_ms + wait_ms <= hold->until_ms) return;
-    hold->until_ms = now_ms + wait_ms;
-    hold->asked_ms = wait_ms;
-    hold->code = reply->code;
+    if (now_ms + wait_ms > hold->until_ms) {
+        hold->until_ms = now_ms + wait_ms;
+        hold->asked_ms = wait_ms;
+        hold->code = reply->code;
+    }
+    atomic_store(&holds->any, true);
+    pthread_mutex_unlock(&holds->lock);
+}
+
+static struct hold look_up(struct holds *holds, const char *key, int64_t now_ms) {
+    pthread_mutex_lock(&holds->lock);
+    drop_past(holds, now_ms);
+    atomic_store(&holds->any, holds->count > 0);
+    const struct hold *hold = find(holds, key);
+    struct hold found = hold ? *hold : (struct hold){0};
+    pthread_mutex_unlock(&holds->lock);
+    return found;
 }
 
 static int64_t spread_of(int64_t asked_ms, uint32_t random) {
@@ -129,17 +143,17 @@ int64_t holds_until_ms(struct holds *holds, struct arena *arena, const struct re
                        uint32_t random, const char **ret_why) {
     char key[65], until[CLOCK_TEXT_SIZE];
     struct url url;
-    if (holds->count == 0 || !make_key(request, key)) return 0;
-    drop_past(holds, now_ms);
-    const struct hold *hold = find(holds, key);
-    if (!hold || !url_parse(text_of(request->url), &url, NULL)) return 0;
-    clock_format(hold->until_ms, until);
+    if (!atomic_load(&holds->any) || !make_key(request, key)) return 0;
+    struct hold hold = look_up(holds, key, now_ms);
+    if (!hold.until_ms || !url_parse(text_of(request->url), &url, NULL)) return 0;
+    clock_format(hold.until_ms, until);
     *ret_why = arena_printf(arena, "waiting until %.19sZ, as %.*s asked with its answer %d", until, TEXT_ARG(url.host),
-                            hold->code);
-    return hold->until_ms + spread_of(hold->asked_ms, random);
+                            hold.code);
+    return hold.until_ms + spread_of(hold.asked_ms, random);
 }
 
 void holds_fini(struct holds *holds) {
+    pthread_mutex_destroy(&holds->lock);
     mem_free(holds->items);
     *holds = (struct holds){0};
 }

@@ -1,8 +1,10 @@
-/* Upstreams that want to be left alone: until when, by host and credential. One a loop; nothing is kept over a restart.
- */
+/* Upstreams that want to be left alone: until when, by host and credential. One for the process, shared by its loops
+ * under a lock; nothing is kept over a restart. */
 #ifndef RUN_HOLDS_H
 #define RUN_HOLDS_H
 
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -18,9 +20,12 @@ struct hold {
     int code; /* of the reply that asked */
 };
 
+/* Zeroed before its first use. */
 struct holds {
+    pthread_mutex_t lock;
     struct hold *items;
     size_t count, room;
+    atomic_bool any; /* read without the lock, by those that ask */
 };
 
 /* Takes note of what a reply asks for (asked_hold_ms). */

@@ -6,7 +6,6 @@
 #include "base/log.h"
 #include "run/ask.h"
 #include "run/engine.h"
-#include "run/holds.h"
 #include "run/index.h"
 #include "run/past.h"
 
@@ -42,7 +41,6 @@ struct engine {
     struct life *lives;
     size_t count;
     struct pasts pasts;
-    struct holds holds;
     unsigned seat;                /* at the gate */
     struct loop_timer gate_timer; /* when somebody may go on by time alone */
     uint32_t random;              /* xorshift state: jitter needs no better */

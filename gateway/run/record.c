@@ -80,6 +80,7 @@ void run_record_write(const struct run *run, const struct run_world *world, stru
     member_number(out, "step", (int64_t)run->step);
     if (run->queued) member_number(out, "queued", 1);
     member_number(out, "sending", run->sending);
+    if (run->may_have_acted) member_number(out, "may_have_acted", 1);
     member_number(out, "awaiting", run->awaiting);
     member_number(out, "cancel_wanted", run->cancel_wanted);
     member_number(out, "cancel_since", run->cancel_since_ms);
@@ -91,6 +92,7 @@ void run_record_write(const struct run *run, const struct run_world *world, stru
     member_number(out, "attempt", run->attempt);
     if (run->attempt) member_number(out, "failing_since", run->failing_since_ms);
     member_number(out, "probe_attempt", run->probe_attempt);
+    if (run->probe_attempt) member_number(out, "probe_failing_since", run->probe_failing_since_ms);
     member_number(out, "step_began", run->step_began_ms);
     member_number(out, "due", run->due_ms);
     if (run->steady.since_ms) {
@@ -153,6 +155,7 @@ static void load_members(struct run *run, const struct json *record) {
     run->step = (size_t)int_of(record, "step");
     run->queued = int_of(record, "queued");
     run->sending = int_of(record, "sending");
+    run->may_have_acted = int_of(record, "may_have_acted");
     run->awaiting = int_of(record, "awaiting");
     run->cancel_wanted = int_of(record, "cancel_wanted");
     run->cancel_since_ms = int_of(record, "cancel_since");
@@ -164,6 +167,7 @@ static void load_members(struct run *run, const struct json *record) {
     run->attempt = (unsigned)int_of(record, "attempt");
     run->failing_since_ms = int_of(record, "failing_since");
     run->probe_attempt = (unsigned)int_of(record, "probe_attempt");
+    run->probe_failing_since_ms = int_of(record, "probe_failing_since");
     run->step_began_ms = int_of(record, "step_began");
     run->due_ms = int_of(record, "due");
     run->steady.since_ms = int_of(record, "steady_since");

@@ -54,7 +54,7 @@ static bool is_last(const struct run *run) {
 const struct stage_call *run_call_of(const struct run *run, enum run_call call) {
     if (call == RUN_CALL_PROBE) return &step_of(run)->probe->step.call;
     if (call != RUN_CALL_CANCEL) return &step_of(run)->call;
-    return run->cancel_fell_back ? run->stage->cancel_fallback : run->stage->cancel;
+    return run->cancel_fell_back ? &run->stage->cancel_fallback->call : &run->stage->cancel->call;
 }
 
 /* ---- saying things: everything that came from outside is masked before it is kept ---- */
@@ -407,6 +407,11 @@ static bool find_next(struct move *m, const struct said *said, struct arena *scr
 static void fail_when(struct move *m, const struct fault *fault) {
     char what[SAID_MAX];
     snprintf(what, sizeof what, "when of a step behind it cannot be told: %s", fault->what);
+    if (m->run->cancel_wanted) {
+        m->run->may_have_acted = true;
+        run_cancel_instead(m);
+        return;
+    }
     move_fail(m, REASON_INVALID_REQUEST, what);
 }
 
@@ -452,7 +457,10 @@ void move_succeed(struct move *m, const struct said *said, const struct verdict 
         move_end(m, RUN_SUCCEEDED, REASON_NONE, NULL);
         return;
     }
+    const struct stage_step *behind = &run->stage->steps[next];
+    bool waits = behind->follows || (step_of(run)->call.retry_after && behind->call.url);
     run->step = next;
+    run->may_have_acted = false;
     run->attempt = run->probe_attempt = 0;
     run->steady = (struct verdict_series){0};
     run->seen = (struct run_seen){0};
@@ -461,38 +469,57 @@ void move_succeed(struct move *m, const struct said *said, const struct verdict 
     mem_free(run->upstream_word);
     run->upstream_word = NULL;
     move_say(m, "%s: beginning", step_of(run)->name);
-    run->sending = !step_of(run)->call.idempotent && !run->cancel_wanted; /* the intent goes along with the reply */
-    run->due_ms = step_of(run)->follows && verdict->retry_after_ms > 0 ? m->world->now_ms + asked_bounded(verdict) : 0;
+    run->due_ms = waits && verdict->retry_after_ms > 0 ? m->world->now_ms + asked_bounded(verdict) : 0;
+    /* The intent goes along with the reply. */
+    run->sending = !step_of(run)->call.idempotent && !run->cancel_wanted && !run->due_ms;
     run->state = RUN_RECORDING;
     m->orders->store = true;
 }
 
-static int64_t retry_delay(struct move *m, const struct verdict *verdict, struct arena *scratch, const char **ret_why) {
-    struct run *run = m->run;
-    if (++run->attempt == 1 || !run->failing_since_ms) run->failing_since_ms = m->world->now_ms;
-    struct policy_try one = {.failed = run->attempt,
-                             .since_ms = run->failing_since_ms,
-                             .now_ms = m->world->now_ms,
-                             .wait_ms = verdict->retry_after_ms,
-                             .endless = step_of(run)->rules.exist, /* a poll goes on until its step's time is up */
-                             .random = m->world->random};
-    return policy_delay_ms(scratch, &step_of(run)->call, &one, ret_why);
+int64_t move_retry_ms(struct move *m, const struct move_try *one, struct arena *scratch, const char **ret_why) {
+    int64_t now_ms = m->world->now_ms;
+    if (++*one->failed == 1 || !*one->since_ms) *one->since_ms = now_ms;
+    struct policy_try next = {.failed = *one->failed,
+                              .since_ms = *one->since_ms,
+                              .now_ms = now_ms,
+                              .wait_ms = one->wait_ms,
+                              .endless = one->endless,
+                              .random = m->world->random,
+                              .bound = one->bound};
+    return policy_delay_ms(scratch, one->call, &next, ret_why);
+}
+
+int64_t move_retry_step_ms(struct move *m, int64_t wait_ms, struct arena *scratch, const char **ret_why) {
+    struct move_try one = {.call = &step_of(m->run)->call,
+                           .failed = &m->run->attempt,
+                           .since_ms = &m->run->failing_since_ms,
+                           .wait_ms = wait_ms,
+                           .endless = step_of(m->run)->rules.exist}; /* a poll goes on until its step's time is up */
+    return move_retry_ms(m, &one, scratch, ret_why);
+}
+
+const char *move_and_why(struct arena *scratch, const char *what, const char *why) {
+    return arena_printf(scratch, "%.*s%s%s", move_told(what), what, why ? "; " : "", why ? why : "");
+}
+
+const char *move_trying_again(struct arena *scratch, int64_t delay_ms, int64_t asked_ms) {
+    bool asked = delay_ms >= 1000 && delay_ms == asked_ms;
+    return asked ? arena_printf(scratch, "trying again in %lld s, as it asks", (long long)(delay_ms / 1000))
+                 : "trying again";
 }
 
 static void again(struct move *m, const struct verdict *verdict, struct arena *scratch) {
     const struct stage_step *step = step_of(m->run);
     const char *why, *what = verdict->message ? verdict->message : "no verdict";
-    int64_t delay_ms = retry_delay(m, verdict, scratch, &why);
+    int64_t delay_ms = move_retry_step_ms(m, verdict->retry_after_ms, scratch, &why);
     if (delay_ms < 0) {
-        if (why) what = arena_printf(scratch, "%.*s; %s", move_told(what), what, why);
-        move_fail(m, verdict->reason, what);
+        if (m->run->cancel_wanted) run_cancel_instead(m); /* the cancel call needs what was looked for */
+        else move_fail(m, verdict->reason, move_and_why(scratch, what, why));
         return;
     }
     m->orders->store |= !step->call.idempotent; /* or a restart would find it in doubt */
-    if (delay_ms >= 1000 && delay_ms == verdict->retry_after_ms)
-        move_say(m, "%s: %.*s; trying again in %lld s, as it asks", step->name, move_told(what), what,
-                 (long long)(delay_ms / 1000));
-    else move_say(m, "%s: %.*s; trying again", step->name, move_told(what), what);
+    move_say(m, "%s: %.*s; %s", step->name, move_told(what), what,
+             move_trying_again(scratch, delay_ms, verdict->retry_after_ms));
     move_wait(m, m->world->now_ms + delay_ms);
 }
 
@@ -563,10 +590,17 @@ static bool repeatable(const struct stage_step *step) {
     return step->call.idempotent || step->in_doubt == DOUBT_RESEND;
 }
 
-/* Of several tries, one that may have been acted on counts until an answer has come. */
-static void note_phase(struct run *run, enum reply_phase phase) {
-    if (phase == REPLY_MAYBE_ACTED_ON) run->sending = true;
-    else if (phase == REPLY_ANSWERED || !repeatable(step_of(run))) run->sending = false;
+static bool may_have_acted(const struct stage_call *call, const struct reply *reply) {
+    if (reply->phase != REPLY_ANSWERED) return reply->phase == REPLY_MAYBE_ACTED_ON;
+    return !code_set_holds(&call->expect, reply->code) && !policy_code_is_harmless(reply->code);
+}
+
+/* Of several tries, one that may have been acted on counts until an answer has come; and for whoever wants to know
+ * whether work has begun, also behind an answer that speaks of the last try only. */
+static void note_phase(struct run *run, const struct reply *reply) {
+    if (may_have_acted(&step_of(run)->call, reply)) run->may_have_acted = true;
+    if (reply->phase == REPLY_MAYBE_ACTED_ON) run->sending = true;
+    else if (reply->phase == REPLY_ANSWERED || !repeatable(step_of(run))) run->sending = false;
 }
 
 static bool rule_is(const struct verdict *verdict, const char *setting) {
@@ -588,6 +622,17 @@ void move_judge(struct move *m, struct arena *scratch, struct verdict *ret_verdi
     judged_by(m, &step_of(run)->rules, ret_verdict);
     if (ret_verdict->kind == VERDICT_SUCCEEDED && !m->why) m->why = mem_strdup("the code is in expect");
     note_upstream(m, ret_verdict);
+}
+
+void move_judge_apart(const struct move *m, const struct stage_step *as, struct arena *scratch,
+                      struct verdict *ret_verdict) {
+    const struct json *roots[RUN_ROOTS_MAX];
+    struct verdict_scope scope = {.now_ms = m->world->now_ms};
+    if (as->rules.use_roots) {
+        run_roots(m->run, scratch, m->world->now_ms, NULL, roots);
+        scope.roots = roots;
+    }
+    verdict_judge(scratch, as, m->event->reply, &scope, ret_verdict);
 }
 
 void move_take_outputs(struct move *m, struct arena *scratch) {
@@ -640,7 +685,7 @@ static void replied(struct move *m) {
     struct said said = {.reply = m->event->reply};
     bool polls = step_of(run)->rules.exist;
     move_judge(m, scratch, &verdict);
-    note_phase(run, m->event->reply->phase);
+    note_phase(run, m->event->reply);
     bool open = verdict.kind == VERDICT_RUNNING || verdict.kind == VERDICT_AGAIN;
     if (!open) capture_log(m, &said, scratch);
     if (run_callback_follows(m, &verdict)) run_callback_await(m, &said, scratch);
@@ -696,6 +741,7 @@ void move_time_out(struct move *m) {
 
 /* The next poll or try; or the time of the step or the run is up. */
 static void due(struct move *m) {
+    if (move_time_is_up(m) && run_callback_at_last(m)) return;
     if (move_time_is_up(m) || run_callback_overdue(m)) move_time_out(m);
     else if (m->run->awaiting) run_callback_wait_on(m);
     else move_call(m); /* also where the clock was set back meanwhile: the timer knows better */
@@ -707,8 +753,9 @@ static void due_in_call(struct move *m) {
         m->orders->wait_until = run_deadline_ms(m->run);
         return;
     }
-    m->run->sending = true; /* whatever it is: it may have been acted on */
     m->orders->abort_call = true;
+    if (run_callback_at_last(m)) return;
+    m->run->sending = m->run->may_have_acted = true; /* whatever it is */
     move_time_out(m);
 }
 
@@ -731,7 +778,7 @@ static void recorded(struct move *m) {
         move_time_out(m);
     } else if (m->run->queued) {
         move_queue(m);
-    } else if (step_of(m->run)->follows && !m->run->awaiting && m->run->due_ms > m->world->now_ms) {
+    } else if (m->run->state == RUN_RECORDING && !m->run->awaiting && m->run->due_ms > m->world->now_ms) {
         move_wait(m, m->run->due_ms); /* the upstream said when to ask first */
     } else {
         move_call(m);
@@ -829,6 +876,7 @@ void run_resume(struct run *run, const struct run_world *world, struct run_order
     bool called = run->steps[run->step].calls > 0 || !run->cancel_wanted; /* as far as one can know */
     if (called && !run_callback_is_all(run) && step_of(run)->call.idempotent && !step_of(run)->rules.exist)
         run->sending = true;
+    run->may_have_acted = run->may_have_acted || run->sending;
     if (run->cancel_wanted) {
         run_cancel_begin(&m);
     } else if (run_callback_is_all(run)) {

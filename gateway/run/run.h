@@ -181,17 +181,20 @@ struct run {
     size_t step;
     struct run_step *steps;
     size_t step_count;
-    bool queued;  /* it waits for the limits of its stage, and no call was made */
-    bool sending; /* the call of `step` may have left, as far as the store knows */
+    bool queued;         /* it waits for the limits of its stage, and no call was made */
+    bool sending;        /* the call of `step` may have left, as far as the store knows */
+    bool may_have_acted; /* a try of the present step may have been acted on, whatever came of the later ones */
     bool cancel_wanted;
     bool awaiting;          /* the present step's call is done, or it has none: only its callback is waited for */
     bool hinted;            /* a callback asked for the next poll, during a poll */
     bool orphaned;          /* the cancel is ours, since nobody has looked at the run for long */
     bool timed_out;         /* the cancel is ours, since the time is up: the run ends as TERMINAL */
     unsigned attempt;       /* tries of the present call that failed in a row */
-    unsigned probe_attempt; /* looks that failed, of the present doubt */
-    int64_t doubt_since_ms; /* of the present doubt; a restart begins anew */
-    unsigned cancel_attempt;
+    unsigned probe_attempt; /* looks that failed in a row, of the present doubt */
+    int64_t probe_failing_since_ms;
+    int64_t doubt_since_ms;  /* of the present doubt; a restart begins anew */
+    unsigned cancel_attempt; /* tries of the cancel call that failed in a row; a restart begins anew */
+    int64_t cancel_failing_since_ms;
     int64_t cancel_since_ms; /* the wish; then the first cancel call; 0: neither */
     bool cancel_told;        /* a cancel call was accepted */
     bool cancel_fell_back;   /* the fallback is what is called */
@@ -202,7 +205,7 @@ struct run {
     int64_t deadline_ms;          /* wall; the caller's. 0: none */
     struct verdict_series steady; /* of the present step, with success_for */
     struct run_seen seen;         /* of the present step */
-    int64_t due_ms;               /* next call, in WAITING and CANCEL_WAITING */
+    int64_t due_ms;               /* next call, in the states that wait for one */
     char *progress, *error;       /* heap; progress is never NULL */
     char *upstream_word;          /* heap; or NULL */
     int upstream_code;            /* 0: none yet */

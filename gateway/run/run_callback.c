@@ -46,7 +46,8 @@ static bool judge_message(struct move *m, const struct inbox_message *message) {
     move_journal_callback(m, &verdict);
     move_note(m, &verdict);
     contract_judged(m->world, m->run, true, &verdict);
-    if (decided) move_decide(m, &verdict, &said, scratch);
+    if (decided && m->run->cancel_wanted && verdict.kind != VERDICT_SUCCEEDED) run_cancel_instead(m);
+    else if (decided) move_decide(m, &verdict, &said, scratch);
     else move_say_running(m, &verdict);
     m->orders->store = true;
     arena_free(scratch);
@@ -96,6 +97,15 @@ static bool proves_arrival(const struct run *run) {
 
 bool run_callback_waits(const struct run *run) {
     return step_of(run)->callback && !step_of(run)->rules.exist;
+}
+
+bool run_callback_at_last(struct move *m) {
+    const struct run *run = m->run;
+    if (run->cancel_wanted || run->awaiting) return false;
+    if (step_of(run)->rules.exist) return run_callback_judge_kept(m);
+    if (!run_callback_waits(run) || !proves_arrival(run)) return false;
+    run_callback_wait(m);
+    return true;
 }
 
 bool run_callback_is_all(const struct run *run) {

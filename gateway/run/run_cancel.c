@@ -5,15 +5,10 @@
  * asked until it says that the work has ended, within the cancel's time. Where the call is refused, or the upstream
  * goes on for half of that time, the fallback is called. A restart comes back to where this was. These are rows and
  * columns of the table in run/run, and run under its rule: no clock, no socket, only the run and the orders. */
-#include <stdio.h>
 #include <string.h>
 
-#include "call/pace.h"
-#include "call/policy.h"
 #include "run/contract.h"
 #include "run/run_move.h"
-
-#define CANCEL_TRIES 5
 
 void run_cancel_end(struct move *m, enum reason reason, const char *what) {
     struct run *run = m->run;
@@ -33,11 +28,11 @@ void run_cancel_end(struct move *m, enum reason reason, const char *what) {
 
 /* Nothing can have begun at the upstream: no call was made, or only calls that were never sent or were refused. */
 static bool nothing_began(const struct run *run) {
-    return run->step == 0 && !run->sending && !run->awaiting && !step_of(run)->rules.exist;
+    return run->step == 0 && !run->sending && !run->may_have_acted && !run->awaiting && !step_of(run)->rules.exist;
 }
 
 static bool nothing_was_sent(const struct run *run) {
-    return run->step == 0 && run->steps[0].calls == 0 && !run->sending;
+    return run->step == 0 && run->steps[0].calls == 0 && !run->sending && !run->may_have_acted && !run->awaiting;
 }
 
 /* ---- what there is to ask ---- */
@@ -74,12 +69,14 @@ static int64_t falls_back_at(const struct run *run) {
     return may ? run->cancel_since_ms + run->stage->cancel_timeout_ms / 2 : 0;
 }
 
+/* Where it was told so late that it is time for the fallback already, it is asked first. */
 static void check_later(struct move *m, int64_t due_ms) {
     struct run *run = m->run;
     int64_t limit = run_cancel_limit_ms(run), other = falls_back_at(run);
+    bool changes = other && (run->cancel_checked || other > m->world->now_ms);
     run->state = RUN_CANCEL_CHECK_WAITING;
     if (limit < due_ms) due_ms = limit;
-    m->orders->wait_until = other && other < due_ms ? other : due_ms;
+    run->due_ms = m->orders->wait_until = changes && other < due_ms ? other : due_ms;
 }
 
 /* ---- the wish ---- */
@@ -194,31 +191,60 @@ static void not_told(struct move *m, const char *what) {
     }
 }
 
+static void call_later(struct move *m, int64_t due_ms) {
+    m->run->state = RUN_CANCEL_WAITING;
+    m->run->due_ms = m->orders->wait_until = due_ms;
+}
+
+/* By its own `retry`, and within the time that the upstream has to stop. */
+static void call_again(struct move *m, const struct verdict *verdict, const char *what, struct arena *scratch) {
+    struct run *run = m->run;
+    const char *why;
+    struct move_try one = {
+        .call = run_call_of(run, RUN_CALL_CANCEL),
+        .failed = &run->cancel_attempt,
+        .since_ms = &run->cancel_failing_since_ms,
+        .wait_ms = verdict->retry_after_ms,
+        .bound = {"cancel.timeout", run->stage->cancel_timeout_ms, m->world->now_ms - run->cancel_since_ms}};
+    int64_t delay_ms = move_retry_ms(m, &one, scratch, &why);
+    if (delay_ms < 0) {
+        move_judged(m, "failed", "%s", move_and_why(scratch, verdict->message, why));
+        not_told(m, move_and_why(scratch, what, why));
+        return;
+    }
+    move_judged(m, "again", "%.*s", move_told(verdict->message), verdict->message);
+    move_say(m, "canceling: %.*s; %s", move_told(what), what, move_trying_again(scratch, delay_ms, one.wait_ms));
+    call_later(m, m->world->now_ms + delay_ms);
+}
+
+/* There is nothing to stop (any more), where the definition does not say itself which codes are good. */
+static bool says_over(const struct stage_call *call, const struct reply *reply) {
+    int code = reply->phase == REPLY_ANSWERED ? reply->code : 0;
+    return (code == 404 || code == 405 || code == 409 || code == 410) && !call->expect_given;
+}
+
 /* The upstream was told, or has nothing to stop; or another try; or the fallback. */
 void run_cancel_replied(struct move *m) {
-    struct run *run = m->run;
-    const struct reply *reply = m->event->reply;
-    int code = reply->phase == REPLY_ANSWERED ? reply->code : 0;
-    bool over = code == 404 || code == 405 || code == 409 || code == 410; /* there is nothing to stop any more */
-    struct stage_call call = *run_call_of(run, RUN_CALL_CANCEL);
-    call.idempotent = true; /* to be told twice to stop does no harm */
-    struct policy policy = policy_judge(&call, reply, m->world->now_ms);
-    const char *failed = code ? "" : reply->fault.what;
-    if (over || code_set_holds(&call.expect, code)) {
-        move_judged(m, "succeeded", "%s", over ? "there is nothing to stop" : "the code is in expect");
-        told(m, over);
-    } else if (policy.answer == POLICY_AGAIN && ++run->cancel_attempt < CANCEL_TRIES) {
-        move_judged(m, "again", "%s", failed);
-        run->state = RUN_CANCEL_WAITING;
-        m->orders->wait_until = m->world->now_ms +
-                                pace_retry_ms(&call, run->cancel_attempt, policy.wait_ms, m->world->random);
+    const struct run *run = m->run;
+    const struct stage_step *as = run->cancel_fell_back ? run->stage->cancel_fallback : run->stage->cancel;
+    struct arena *scratch = arena_new();
+    struct verdict verdict;
+    move_judge_apart(m, as, scratch, &verdict);
+    const char *said = move_and_why(scratch, verdict.message ? verdict.message : "", NULL);
+    const char *what = arena_printf(scratch, "the cancel call failed: %s", said);
+    if (says_over(&as->call, m->event->reply)) {
+        move_judged(m, "succeeded", "there is nothing to stop");
+        told(m, true);
+    } else if (verdict.kind == VERDICT_SUCCEEDED) {
+        move_judged(m, "succeeded", "the code is in expect");
+        told(m, m->event->reply->code >= 400);
+    } else if (verdict.kind == VERDICT_AGAIN) {
+        call_again(m, &verdict, what, scratch);
     } else {
-        move_judged(m, "failed", "%s", failed);
-        char what[256];
-        if (code) snprintf(what, sizeof what, "the upstream answered %d to the cancel call", code);
-        else snprintf(what, sizeof what, "the cancel call failed: %.180s", reply->fault.what);
+        move_judged(m, "failed", "%s", said);
         not_told(m, what);
     }
+    arena_free(scratch);
 }
 
 /* It cannot be made, so the upstream was not told by it. */
@@ -235,11 +261,18 @@ void run_cancel_again(struct move *m) {
     m->orders->call = RUN_CALL_CANCEL;
 }
 
-/* The wish is in the store, and the call is made when the run is resumed, or the upstream takes calls again. */
+/* The wish is in the store, and the call is made when the run is resumed, or the upstream takes calls again; but not
+ * later than it would have to have stopped. */
 void run_cancel_held(struct move *m) {
-    m->run->state = RUN_CANCEL_WAITING;
-    if (m->event->until_ms) move_say(m, "canceling: %s", m->event->fault->what);
-    m->orders->wait_until = m->event->until_ms ? m->event->until_ms : m->world->now_ms;
+    int64_t until_ms = m->event->until_ms, limit_ms = run_cancel_limit_ms(m->run);
+    bool bounded = m->run->stage->cancel_timeout_ms > 0;
+    if (until_ms && bounded && m->world->now_ms >= limit_ms) {
+        not_told(m, m->event->fault->what);
+        return;
+    }
+    if (until_ms) move_say(m, "canceling: %s", m->event->fault->what);
+    if (bounded && until_ms > limit_ms) until_ms = limit_ms;
+    call_later(m, until_ms ? until_ms : m->world->now_ms);
 }
 
 /* ---- asking whether it has stopped ---- */
@@ -262,7 +295,7 @@ void run_cancel_check(struct move *m) {
     int64_t now_ms = m->world->now_ms, limit = run_cancel_limit_ms(run), other = falls_back_at(run);
     if (now_ms >= limit && run->cancel_checked) {
         unconfirmed(m);
-    } else if (other && now_ms >= other) {
+    } else if (other && now_ms >= other && run->cancel_checked) {
         fall_back(m);
     } else {
         run->state = RUN_CANCEL_CHECKING;
@@ -290,18 +323,30 @@ static void has_stopped(struct move *m, const struct verdict *verdict, struct ar
     run_cancel_end(m, REASON_CANCELED, what);
 }
 
-static void ask_again(struct move *m, const struct verdict *verdict) {
+/* Nothing can be learned from the poll; the upstream may still be told by the fallback. */
+static void ask_no_more(struct move *m) {
+    if (falls_back_at(m->run)) check_later(m, run_cancel_limit_ms(m->run));
+    else unconfirmed(m);
+}
+
+static void ask_again(struct move *m, const struct verdict *verdict, struct arena *scratch) {
     struct run *run = m->run;
     const struct stage_step *step = step_of(run);
-    int64_t delay_ms, most_ms = run->stage->cancel_timeout_ms / 4;
+    const char *why;
+    int64_t delay_ms, most_ms = run->stage->cancel_timeout_ms / 4, asked_ms = verdict->retry_after_ms;
     struct pace_now now = move_pace(run, m->world);
-    bool again = verdict->kind == VERDICT_AGAIN;
-    run->attempt = again ? run->attempt + 1 : 0;
-    delay_ms = again ? pace_retry_ms(&step->call, run->attempt, verdict->retry_after_ms, m->world->random)
-                     : pace_poll_ms(step, &now);
     if (run->upstream_word)
         move_say(m, "canceling: the upstream says \"%.*s\"", move_told(run->upstream_word), run->upstream_word);
-    check_later(m, m->world->now_ms + (again || delay_ms < most_ms ? delay_ms : most_ms));
+    if (verdict->kind == VERDICT_AGAIN) {
+        delay_ms = move_retry_step_ms(m, asked_ms, scratch, &why);
+    } else {
+        run->attempt = 0;
+        delay_ms = pace_poll_ms(step, &now);
+        if (delay_ms > most_ms) delay_ms = most_ms;
+        if (delay_ms < asked_ms) delay_ms = asked_ms;
+    }
+    if (delay_ms < 0) ask_no_more(m);
+    else check_later(m, m->world->now_ms + delay_ms);
 }
 
 /* It has stopped, however it ended; or it is asked again, until its time is up. */
@@ -316,7 +361,7 @@ void run_cancel_checked(struct move *m) {
     if (reply->phase == REPLY_ANSWERED && gone) run_cancel_end(m, REASON_CANCELED, "the upstream has it no more");
     else if (is_over(m, &verdict)) has_stopped(m, &verdict, scratch);
     else if (m->world->now_ms >= run_cancel_limit_ms(run)) unconfirmed(m);
-    else ask_again(m, &verdict);
+    else ask_again(m, &verdict, scratch);
     arena_free(scratch);
 }
 
@@ -327,15 +372,19 @@ void run_cancel_check_refused(struct move *m) {
     run_cancel_end(m, REASON_CANCEL_UNCONFIRMED, m->event->fault->what);
 }
 
-/* It is asked when the run is resumed, or the upstream takes calls again; but not for longer than its time. */
+/* It is asked when the run is resumed, or the upstream takes calls again; but not for longer than its time, and not
+ * where it is time for the fallback. */
 void run_cancel_check_held(struct move *m) {
+    int64_t now_ms = m->world->now_ms, until_ms = m->event->until_ms, other = falls_back_at(m->run);
     m->run->steps[m->run->step].calls--;
-    if (m->event->until_ms && m->world->now_ms >= run_cancel_limit_ms(m->run)) {
+    if (until_ms && now_ms >= run_cancel_limit_ms(m->run)) {
         unconfirmed(m);
-        return;
+    } else if (until_ms && other && now_ms >= other) {
+        fall_back(m);
+    } else {
+        if (until_ms) move_say(m, "canceling: %s", m->event->fault->what);
+        check_later(m, until_ms ? until_ms : now_ms);
     }
-    if (m->event->until_ms) move_say(m, "canceling: %s", m->event->fault->what);
-    check_later(m, m->event->until_ms ? m->event->until_ms : m->world->now_ms);
 }
 
 /* The time is up: nobody knows whether it has stopped. */

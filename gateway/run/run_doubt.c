@@ -9,7 +9,6 @@
 #include <string.h>
 
 #include "call/outputs.h"
-#include "call/pace.h"
 #include "run/run_move.h"
 
 static const struct stage_probe *probe_of(const struct run *run) {
@@ -20,21 +19,23 @@ static const struct stage_probe *probe_of(const struct run *run) {
 static void wait_until(struct move *m, int64_t due_ms) {
     int64_t deadline = m->run->cancel_wanted ? 0 : run_deadline_ms(m->run);
     m->run->state = RUN_PROBE_WAITING;
-    m->orders->wait_until = deadline && deadline < due_ms ? deadline : due_ms;
+    m->run->due_ms = m->orders->wait_until = deadline && deadline < due_ms ? deadline : due_ms;
 }
 
 /* ---- how it begins ---- */
 
 static void resend(struct move *m, const char *what) {
-    struct run *run = m->run;
-    const struct stage_call *call = &step_of(run)->call;
-    if (++run->attempt > call->retry_attempts) {
-        move_fail(m, REASON_IN_DOUBT, what);
-        return;
+    struct arena *scratch = arena_new();
+    const char *why;
+    int64_t delay_ms = move_retry_step_ms(m, -1, scratch, &why);
+    if (delay_ms < 0) {
+        move_fail(m, REASON_IN_DOUBT, move_and_why(scratch, what, why));
+    } else {
+        move_say(m, "%s: %.*s; sending it again", step_of(m->run)->name, move_told(what), what);
+        m->orders->store = true;
+        move_wait(m, m->world->now_ms + delay_ms);
     }
-    move_say(m, "%s: %.*s; sending it again", step_of(run)->name, move_told(what), what);
-    m->orders->store = true;
-    move_wait(m, m->world->now_ms + pace_retry_ms(call, run->attempt, -1, m->world->random));
+    arena_free(scratch);
 }
 
 static void look_first(struct move *m, const char *what) {
@@ -87,16 +88,21 @@ static void give_up(struct move *m, const char *what) {
 }
 
 /* The probe has not said anything; it is asked again, as its own retry says. */
-static void unanswered(struct move *m, const char *what, int64_t asked_ms) {
+static void unanswered(struct move *m, const char *what, int64_t asked_ms, struct arena *scratch) {
     struct run *run = m->run;
-    const struct stage_call *call = &probe_of(run)->step.call;
-    move_judged(m, "again", "%.*s", move_told(what), what);
-    if (++run->probe_attempt > call->retry_attempts) {
-        give_up(m, what);
+    const char *why;
+    struct move_try one = {.call = &probe_of(run)->step.call,
+                           .failed = &run->probe_attempt,
+                           .since_ms = &run->probe_failing_since_ms,
+                           .wait_ms = asked_ms};
+    int64_t delay_ms = move_retry_ms(m, &one, scratch, &why);
+    move_judged(m, delay_ms < 0 ? "failed" : "again", "%.*s", move_told(what), what);
+    if (delay_ms < 0) {
+        give_up(m, move_and_why(scratch, what, why));
         return;
     }
     move_say(m, "%s: in doubt; the probe: %.*s; looking again", step_of(run)->name, move_told(what), what);
-    wait_until(m, m->world->now_ms + pace_retry_ms(call, run->probe_attempt, asked_ms, m->world->random));
+    wait_until(m, m->world->now_ms + delay_ms);
 }
 
 /* The work is there: as if its reply had come. */
@@ -117,21 +123,34 @@ static void found(struct move *m, const struct json *body, struct arena *scratch
     else move_succeed(m, &said, &verdict, scratch);
 }
 
-/* It was never acted on, so it may be sent again: once at least, since what failed may have been the gateway. */
-static void not_found(struct move *m) {
+/* It was never acted on, so it is sent again, as its retry says: once at least, since what failed may have been the
+ * gateway. The time that it took to find out counts. */
+static void not_found(struct move *m, struct arena *scratch) {
+    static const char what[] = "the call was sent and its reply lost, each time, and the probe finds no work";
     struct run *run = m->run;
-    const struct stage_call *call = &step_of(run)->call;
-    run->sending = false;
+    const char *why;
+    int64_t now_ms = m->world->now_ms, due_ms = run->doubt_since_ms < now_ms ? run->doubt_since_ms : now_ms;
+    run->sending = run->may_have_acted = false;
     run->doubt_since_ms = 0;
     run->probe_attempt = 0;
     if (run->cancel_wanted) {
         run_cancel_begin(m);
-    } else if (++run->attempt > call->retry_attempts && run->attempt > 1) {
-        move_fail(m, REASON_BAD_REPLY, "the call was sent and its reply lost, each time, and the probe finds no work");
-    } else {
-        move_say(m, "%s: the probe finds no work; sending the call again", step_of(run)->name);
-        move_call(m);
+        return;
     }
+    int64_t delay_ms = move_retry_step_ms(m, -1, scratch, &why);
+    if (run->attempt == 1) run->failing_since_ms = due_ms;
+    if (delay_ms < 0 && run->attempt > 1) {
+        move_fail(m, REASON_BAD_REPLY, move_and_why(scratch, what, why));
+        return;
+    }
+    move_say(m, "%s: the probe finds no work; sending the call again", step_of(run)->name);
+    due_ms += delay_ms;
+    if (due_ms <= now_ms) {
+        move_call(m);
+        return;
+    }
+    m->orders->store = true; /* or a restart would find it in doubt */
+    move_wait(m, due_ms);
 }
 
 /* ---- what the probe's reply means ---- */
@@ -152,29 +171,36 @@ static bool is_empty_answer(const struct reply *reply) {
     return reply->code < 200 || reply->code > 299 || reply->code == 204;
 }
 
-static void judge(struct move *m, struct arena *scratch) {
+static int64_t pause_of(const struct stage_call *call, int64_t asked_ms) {
+    int64_t pause_ms = call->retry_delay_ms ? call->retry_delay_ms : 1;
+    return asked_ms > RUN_DUE_MAX_MS ? RUN_DUE_MAX_MS : asked_ms > pause_ms ? asked_ms : pause_ms;
+}
+
+static void judge(struct move *m, int64_t asked_ms, struct arena *scratch) {
     struct run *run = m->run;
     const struct stage_probe *probe = probe_of(run);
     const struct reply *reply = m->event->reply;
     const struct json *roots[RUN_ROOTS_MAX];
     struct fault fault;
-    bool is_json, early = m->world->now_ms - run->doubt_since_ms < probe->step.not_found_grace_ms;
+    int64_t looked_ms = m->world->now_ms - reply->took_ms; /* what it says was so then, at the earliest */
+    bool is_json, early = looked_ms - run->doubt_since_ms < probe->step.not_found_grace_ms;
     reply_body(scratch, reply, &is_json);
     run_roots(run, scratch, m->world->now_ms, reply_value(scratch, reply), roots);
     const struct json *value = is_json ? outputs_value(&probe->found, scratch, roots, &fault) : NULL;
     if (!is_json && !is_empty_answer(reply)) {
-        unanswered(m, reply->body.len ? "the reply is not JSON" : "the reply is empty", -1);
+        unanswered(m, reply->body.len ? "the reply is not JSON" : "the reply is empty", asked_ms, scratch);
     } else if (is_json && !value) {
-        unanswered(m, fault.what, -1);
+        unanswered(m, fault.what, asked_ms, scratch);
     } else if (value && !is_nothing(value)) {
         found(m, value, scratch);
     } else if (early) {
         move_judged(m, "running", "found has nothing, within not_found_grace");
         move_say(m, "%s: in doubt; the probe finds no work yet; looking again", step_of(run)->name);
-        wait_until(m, m->world->now_ms + (probe->step.call.retry_delay_ms ? probe->step.call.retry_delay_ms : 1));
+        run->probe_attempt = 0;
+        wait_until(m, m->world->now_ms + pause_of(&probe->step.call, asked_ms));
     } else {
         move_judged(m, "failed", "found has nothing");
-        not_found(m);
+        not_found(m, scratch);
     }
 }
 
@@ -182,14 +208,13 @@ static void judge(struct move *m, struct arena *scratch) {
 void run_doubt_replied(struct move *m) {
     struct arena *scratch = arena_new();
     struct verdict verdict;
-    struct verdict_scope scope = {.now_ms = m->world->now_ms};
     m->run->updated_ms = m->world->now_ms;
-    verdict_judge(scratch, &probe_of(m->run)->step, m->event->reply, &scope, &verdict);
+    move_judge_apart(m, &probe_of(m->run)->step, scratch, &verdict);
     const char *what = verdict.message ? verdict.message : "no verdict";
     if (verdict.kind == VERDICT_SUCCEEDED) {
-        judge(m, scratch);
-    } else if (verdict.kind == VERDICT_AGAIN) {
-        unanswered(m, what, verdict.retry_after_ms);
+        judge(m, verdict.retry_after_ms, scratch);
+    } else if (verdict.kind == VERDICT_AGAIN || verdict_is_error(&verdict)) {
+        unanswered(m, what, verdict.retry_after_ms, scratch);
     } else {
         move_judged(m, "failed", "%.*s", move_told(what), what);
         give_up(m, what);

@@ -6,6 +6,7 @@
 
 #include "call/capture.h"
 #include "call/pace.h"
+#include "call/policy.h"
 #include "run/run.h"
 
 #define RUN_DUE_MAX_MS (60 * 60 * 1000) /* nothing is put off for longer */
@@ -67,12 +68,33 @@ bool move_time_is_up(const struct move *m);
 void move_time_out(struct move *m); /* the upstream is told to stop */
 /* Judges the reply at hand as one to the present step, and notes what it says. */
 void move_judge(struct move *m, struct arena *scratch, struct verdict *ret_verdict);
+/* Judges it as one to another call than the step's: a probe or a cancel call. It changes nothing. */
+void move_judge_apart(const struct move *m, const struct stage_step *as, struct arena *scratch,
+                      struct verdict *ret_verdict);
 /* The outputs of a reply that is the run's last one, but no success. */
 void move_take_outputs(struct move *m, struct arena *scratch);
 struct pace_now move_pace(const struct run *run, const struct run_world *world);
 /* The step is decided well: the next one, or the end. */
 void move_succeed(struct move *m, const struct said *said, const struct verdict *verdict, struct arena *scratch);
 void move_note_url(struct run *run, const char *url);
+
+/* A call that has failed, and may be made again as its `retry` says. */
+struct move_try {
+    const struct stage_call *call;
+    unsigned *failed;  /* tries in a row that failed; this one is counted in */
+    int64_t *since_ms; /* when the first of them did */
+    int64_t wait_ms;   /* what the upstream asks for; -1: nothing */
+    bool endless;
+    struct policy_bound bound;
+};
+/* The delay before the next try; -1: there is none, and *ret_why (in `scratch`, may be NULL) says what forbids it. */
+int64_t move_retry_ms(struct move *m, const struct move_try *one, struct arena *scratch, const char **ret_why);
+/* The same of the present step's own call. */
+int64_t move_retry_step_ms(struct move *m, int64_t wait_ms, struct arena *scratch, const char **ret_why);
+/* "WHAT; WHY", or WHAT alone where there is no why; as much of it as is told. In `scratch`. */
+const char *move_and_why(struct arena *scratch, const char *what, const char *why);
+/* "trying again", and when, where that is what the upstream asked for. In `scratch`. */
+const char *move_trying_again(struct arena *scratch, int64_t delay_ms, int64_t asked_ms);
 
 /* ---- of run/run_doubt ---- */
 
@@ -103,6 +125,9 @@ void run_callback_await(struct move *m, const struct said *said, struct arena *s
 void run_callback_wait(struct move *m);    /* there is nothing to do but wait; begins */
 void run_callback_wait_on(struct move *m); /* … goes on, also after a restart */
 bool run_callback_overdue(const struct move *m);
+/* The step's time is up during its call, or between two tries of it. One that came before is judged first, where the
+ * step polls, or where it shows that the call has arrived. False: there is none, or it decides nothing. */
+bool run_callback_at_last(struct move *m);
 /* After a restart: is waiting for the callback all that is left of the step? */
 bool run_callback_is_all(const struct run *run);
 /* Those that came before the step could judge them. True where one of them has decided it. */

@@ -157,7 +157,7 @@ void turns_resume(struct life *life) {
     const struct run *run = life->run;
     const struct stage *stage = run->stage;
     struct gate_want wants[GATE_LINES];
-    if (!engine->settings.gate || !stage || run->ended_ms || (!stage->limits && !stage->dedup)) return;
+    if (!engine->settings.gate || !stage || (!stage->limits && !stage->dedup)) return;
     struct arena *scratch = arena_new();
     const char *key = stage->dedup ? dedup_key(stage, run->parameters, run->caller, scratch, NULL) : NULL;
     bool waits = run->queued && !run->cancel_wanted;

@@ -141,11 +141,9 @@ static bool check_root(struct compile *c, enum stage_root root, struct fault *fa
         return c->scope.secrets || fault_set(fault, FAULT_FORBIDDEN, NULL, "a secret may stand in requests only");
     case ROOT_CALLBACK:
         if (c->scope.callback) return true;
-        return fault_set(fault, FAULT_UNDEFINED, NULL,
-                         c->scope.step_call
-                             ? "callback.url leads nowhere: neither this step nor a later one has "
-                               "callback = { … }"
-                             : "callback.url is as good as a key, and may stand in the calls of steps only");
+        return fault_set(fault, FAULT_UNDEFINED, NULL, "callback.url %s",
+                         c->scope.no_callback ? c->scope.no_callback
+                                              : "is as good as a key, and may stand in the calls of steps only");
     case ROOT_BODY: return c->scope.reply || c->scope.own_body || refuse_reply(c->names.roots[root], fault);
     case ROOT_HEADERS:
     case ROOT_CODE: return c->scope.reply || refuse_reply(c->names.roots[root], fault);

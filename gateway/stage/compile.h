@@ -13,10 +13,10 @@ struct compile_scope {
     size_t outputs; /* and of so many the outputs */
     bool reply;     /* body, headers, code of the reply at hand */
     bool secrets;
-    bool own_body;  /* body is that of the request at hand, as it will be sent: in its headers, to sign it */
-    bool step_call; /* in a step's own call */
-    bool callback;  /* … and a step waits to be called back: that one, or a later one */
-    bool judging;   /* in rules: `outputs` are those of the step at hand, made of the reply at hand, */
+    bool own_body;           /* body is that of the request at hand, as it will be sent: in its headers, to sign it */
+    bool callback;           /* in a call that may tell where to call back: a step's own, or its probe */
+    const char *no_callback; /* why not, where it is not plain; NULL: since it is as good as a key */
+    bool judging;            /* in rules: `outputs` are those of the step at hand, made of the reply at hand, */
     const struct conf *own_outputs; /* and here is what it declares; NULL: none */
 };
 
@@ -80,6 +80,8 @@ void compile_doubt(struct compile *c, const struct conf *group, const char *of, 
 /* The judging settings of any group, read by fields_judging into *rules before; `c->scope.steps` says whose replies
  * they may speak of. */
 void compile_judging(struct compile *c, const struct conf *group, struct stage_rules *rules);
+/* Of a call that has no other rules: error_when and error. */
+void compile_errors(struct compile *c, const struct conf *group, struct stage_rules *rules);
 /* Once the outputs of the rules' step are compiled: what the rules call `outputs`. */
 void compile_rules_outputs(struct stage_rules *rules, const struct stage_output *outputs, size_t count);
 void compile_outputs(struct compile *c, const struct conf *group, const struct stage_output **ret_outputs,

@@ -257,7 +257,7 @@ static void warn_of_codes(struct compile *c, const struct conf *retry, const str
     const struct conf *on = retry && retry->kind == CONF_GROUP ? conf_find(retry, "on") : NULL;
     struct code_set ignored = {0};
     bool any = false;
-    for (int code = 500; on && !call->idempotent && code <= 599; code++) {
+    for (int code = 500; on && code <= 599; code++) {
         bool counts = code == 503 || !code_set_holds(&call->retry_on, code);
         if (!counts) ignored.bits[(code - 100) / 64] |= (uint64_t)1 << (code - 100) % 64, any = true;
     }
@@ -301,7 +301,8 @@ void compile_call(struct compile *c, const struct conf *group, const char *of, e
     read_retry(c, conf_find(group, "retry"), call);
     call->idempotent = idempotent && idempotent->kind == CONF_BOOL ? idempotent->truth
                                                                    : method_idempotent(call->method);
-    warn_of_codes(c, conf_find(group, "retry"), call);
+    if (!call->idempotent && kind != COMPILE_CANCEL && kind != COMPILE_PROBE)
+        warn_of_codes(c, conf_find(group, "retry"), call);
     for (size_t i = 0; call->auth.kind != AUTH_NONE && i < call->header_count; i++)
         if (strcasecmp(call->headers[i].name, "Authorization") == 0)
             compile_fault(c, conf_find(group, "auth"), FAULT_INVALID, "%s has both auth and an Authorization header",

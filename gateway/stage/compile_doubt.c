@@ -49,20 +49,26 @@ static void read_found(struct compile *c, const struct conf *group, struct stage
     else found->path = compile_path(c, at);
 }
 
-static const struct stage_probe *read_probe(struct compile *c, const struct conf *group) {
+/* It may look for the URL that the lost call told. */
+static const struct stage_probe *read_probe(struct compile *c, const struct conf *group, size_t callback_step) {
     struct stage_probe *probe = arena_new_of(c->arena, struct stage_probe);
     struct stage_call *call = &probe->step.call;
     const struct conf *idempotent = conf_find(group, "idempotent");
-    struct field_place places[] = {{&fields_call, call}, {&fields_probe, probe}};
+    struct field_place places[] = {{&fields_call, call}, {&fields_probe, probe}, {&fields_errors, NULL}};
     probe->step.name = "probe";
     probe->step.not_found_grace_ms = GRACE_MS;
     compile_call_defaults(call);
     call->retry_attempts = PROBE_TRIES;
-    fields_read(c, group, "probe", places, 2);
+    fields_read(c, group, "probe", places, 3);
+    c->scope.callback = callback_step < STAGE_STEPS_MAX;
+    c->scope.no_callback = "is nothing to look for: the call itself does not tell it";
     compile_call(c, group, "probe", COMPILE_PROBE, call);
+    c->scope.callback = false;
+    c->scope.no_callback = NULL;
     if (idempotent) compile_fault(c, idempotent, FAULT_INVALID, "a probe looks and does nothing: it is idempotent");
     call->idempotent = true;
     read_found(c, group, &probe->found);
+    compile_errors(c, group, &probe->step.rules);
     return probe;
 }
 
@@ -95,5 +101,5 @@ void compile_doubt(struct compile *c, const struct conf *group, const char *of, 
                                                            : DOUBT_FAIL;
     check_doubt(c, group, of, step);
     step->call.idempotent = step->in_doubt == DOUBT_RESEND && (step->call.idempotent || step->rules.exist);
-    if (probe && probe->kind == CONF_GROUP) step->probe = read_probe(c, probe);
+    if (probe && probe->kind == CONF_GROUP) step->probe = read_probe(c, probe, step->callback_step);
 }

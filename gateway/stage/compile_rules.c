@@ -172,6 +172,14 @@ static bool any_condition(const struct stage_rules *r) {
            r->warn_when.holds;
 }
 
+void compile_errors(struct compile *c, const struct conf *group, struct stage_rules *r) {
+    c->scope.secrets = false;
+    c->scope.reply = true;
+    read_condition(c, group, "error_when", &r->error_when);
+    read_error(c, group, r);
+    r->use_roots = r->error || r->error_path || r->error_when.holds;
+}
+
 void compile_judging(struct compile *c, const struct conf *group, struct stage_rules *r) {
     const struct conf *unknown = conf_find(group, "unknown");
     c->scope.secrets = false;
@@ -185,10 +193,9 @@ void compile_judging(struct compile *c, const struct conf *group, struct stage_r
     read_condition(c, group, "canceled_when", &r->canceled_when);
     read_condition(c, group, "running_when", &r->running_when);
     read_condition(c, group, "warn_when", &r->warn_when);
-    read_condition(c, group, "error_when", &r->error_when);
-    read_error(c, group, r);
+    compile_errors(c, group, r);
     read_steady(c, conf_find(group, "success_for"), r);
-    r->use_roots = r->at_most || r->at_least || r->error || r->error_path || r->error_when.holds || any_condition(r);
+    r->use_roots |= r->at_most || r->at_least || any_condition(r);
     check_limits(c, conf_find(group, "at_least"), conf_find(group, "at_most"));
     check_words(c, group, r);
     c->scope.judging = false;

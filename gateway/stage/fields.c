@@ -47,7 +47,20 @@ static const struct field stage_fields[] = {
     ROW(GROUP, breaker, HAND, "", "none",
         "Holds the stage's calls while its upstream fails; `breaker = { };` has the defaults."),
     ROW(GROUP, dedup, HAND, "", "none", "The same work once: what becomes of a start of work that is in flight."),
+    ROW(GROUP, permissions, HAND, "", "everybody",
+        "Which roles of Spinnaker see the stage, and may run it. `stagedoor export orca` tells orca, which checks "
+        "them; the gateway itself goes by its callers."),
+    ROW(UNSETTLED, unsettled, HAND, "", "",
+        "What is still to be decided. As long as it is there the definition is refused, with these texts; `stagedoor "
+        "import` writes it where it cannot translate something."),
     LATER(artifacts),
+};
+
+static const struct field permissions_fields[] = {
+    ROW(WORDS, read, IN(stage_permissions, read), "", "everybody", "Roles that see the stage in the pipeline editor."),
+    ROW(WORDS, write, IN(stage_permissions, write), "", "everybody",
+        "Roles that may run it. orca takes a role for meant whose name contains one of these: `\"ops\"` lets `devops` "
+        "in."),
 };
 
 static const struct field param_fields[] = {
@@ -92,7 +105,7 @@ static const struct field call_fields[] = {
         "Of the body. Of JSON types (also `…+json`) every value is escaped for its place."),
     ROW(GROUP, auth, HAND, "", "none", "Credentials: they go to the URL's own origin only."),
     ROW(GROUP, tls, HAND, "", "the system's authorities", "How the upstream is verified, and what it is shown."),
-    ROW(CODES, expect, IN(stage_call, expect), "", "2xx",
+    ROW(CODES, expect, IN(stage_call, expect), "", "2xx; of `cancel` and its `fallback` 404, 405, 409 and 410 as well",
         "Status codes that are an answer; with any other the call has failed."),
     ROW(DURATION, connect_timeout, IN(stage_call, connect_timeout_ms), "10ms..10m", "5s",
         "Until the connection stands, TLS included."),
@@ -100,8 +113,12 @@ static const struct field call_fields[] = {
     ROW(SIZE, max_reply, IN(stage_call, max_reply_bytes), "1..256MiB", "1MiB", "A larger reply is a failure."),
     ROW(REDIRECTS, follow_redirects, HAND, "0..20", "false", "true follows up to 5."),
     ROW(BOOL, idempotent, HAND, "", "by the method: all but POST and PATCH",
-        "The call may be sent again when nobody knows whether it was acted on."),
+        "The call may be sent again when nobody knows whether it was acted on. A cancel call and a probe always may."),
     ROW(GROUP, retry, HAND, "", "", "How often a call is tried again that failed in a way that allows it."),
+    ROW(UNSETTLED, unsettled, HAND, "", "", "As at the top: what is still to be decided about this call."),
+    ROW(PATH, retry_after, IN(stage_call, retry_after), "", "the reply's headers alone",
+        "Where the reply's body says how long to wait until it is asked again, or the next step is made: a number of "
+        "seconds, or what `Retry-After` may hold. It counts as that header does."),
     LATER(limits),
 };
 
@@ -122,15 +139,15 @@ static const struct field tls_fields[] = {
 };
 
 static const struct field retry_fields[] = {
-    ROW(COUNT, attempts, HAND, "0..1000", "2",
-        "Further tries of a call. A step that repeats goes on trying until its timeout."),
+    ROW(COUNT, attempts, HAND, "0..1000", "2; of `cancel` and its `fallback` 4, of `probe` 5",
+        "Further tries of a call. A step that repeats goes on trying until its timeout; `cancel` and its `fallback` "
+        "are tried within `cancel.timeout`."),
     ROW(DURATION, delay, IN(stage_call, retry_delay_ms), "0s..1d", "1s",
         "Before the first of them; it doubles each time."),
     ROW(DURATION, max_delay, IN(stage_call, retry_max_delay_ms), "0s..1d", "30s", "The longest delay."),
     ROW(DURATION, budget, IN(stage_call, retry_budget_ms), "0s..30d", "none",
         "From the first failure to the last try, of a step that repeats as well; `\"0s\"` is none. Where the upstream "
-        "asks "
-        "to wait for longer, the call has failed at once."),
+        "asks to wait for longer, the call has failed at once."),
     ROW(CODES, on, IN(stage_call, retry_on), "", "408,425,429,5xx; 429 for a call that is not idempotent",
         "Status codes after which a call is tried again. Of a call that is not idempotent only 4xx and 503 count: with "
         "any other it may have been acted on."),
@@ -156,6 +173,9 @@ static const struct field repeat_fields[] = {
         "any other code of "
         "`expect` that it is done; see \"Where the reply says where to ask\"."),
     ROW(GROUP, callback, HAND, "", "none", "The step waits to be called back by its upstream; see \"Callbacks\"."),
+    ROW(UNSETTLED, unsettled, HAND, "", "",
+        "What is still to be decided. As long as it is there the definition is refused, with these texts; `stagedoor "
+        "import` writes it where it cannot translate something."),
     LATER(artifacts),
     ROW(STRING, when, HAND, "", "none",
         "An expression over the earlier steps, the parameters and the like: the step is left out unless it holds. Not "
@@ -273,6 +293,14 @@ static const struct field cancel_fields[] = {
         "A call to make where `cancel` is refused, or the upstream has not stopped by half of `timeout`."),
 };
 
+static const struct field errors_fields[] = {
+    ROW(STRING, error_when, HAND, "", "none",
+        "An expression, without braces: with what is true the call has failed, though its code is an expected one."),
+    ROW(STRING, error, HAND, "", "none",
+        "What went wrong: a JSONPath or a template. Without `error_when`, a reply that has anything there has failed, "
+        "but null, false, 0 and what is empty."),
+};
+
 static const struct field step_fields[] = {
     ROW(STRING, name, HAND, "", "",
         "As later templates say it: `NAME.body`, `NAME.headers`, `NAME.code`. A letter or `_`, then letters, digits, "
@@ -302,6 +330,7 @@ static const struct field pair_fields[] = {
 #define TABLE(name, title) \
     const struct field_table fields_##name = {title, name##_fields, sizeof name##_fields / sizeof *name##_fields}
 TABLE(stage, "At the top of the file");
+TABLE(permissions, "`permissions`");
 TABLE(param, "A parameter");
 TABLE(call, "A call: `request`, `status`, `cancel`, and each of `steps`");
 TABLE(auth, "`auth`");
@@ -317,8 +346,9 @@ TABLE(limits, "`limits`");
 TABLE(breaker, "`breaker`");
 TABLE(dedup, "`dedup`");
 TABLE(doubt, "In doubt: `request`, `status`, and each of `steps`");
-TABLE(probe, "`probe`, besides a call's settings (its `retry.attempts` is 5 where it is not set)");
+TABLE(probe, "`probe`, besides a call's settings");
 TABLE(cancel, "`cancel`, besides a call's settings");
+TABLE(errors, "Errors in a reply: `cancel`, its `fallback`, and `probe`");
 TABLE(pair, "Each of `headers` and `form` in the list form");
 
 static const char *expected(enum field_type type) {
@@ -357,6 +387,7 @@ bool fields_type_fits(const struct conf *conf, enum field_type type) {
     case FIELD_KEY: return kind == CONF_BOOL || kind == CONF_STRING;
     case FIELD_PAIRS: return kind == CONF_GROUP || (is_list(conf) && list_of(conf, true));
     case FIELD_ENABLED: return kind == CONF_BOOL || kind == CONF_STRING;
+    case FIELD_UNSETTLED: return kind == CONF_STRING || (is_list(conf) && list_of(conf, false));
     case FIELD_CAPTURE: return kind == CONF_STRING || kind == CONF_GROUP;
     case FIELD_GROUP: return kind == CONF_GROUP;
     case FIELD_GROUPS: return is_list(conf) && list_of(conf, true);
@@ -423,6 +454,14 @@ void fields_read_words(struct compile *c, const struct conf *at, struct stage_wo
 static void read_string(struct compile *c, const struct conf *at, const char **to) {
     *to = at->string.at;
     if (!at->string.len) compile_fault(c, at, FAULT_INVALID, "%s is empty", at->name);
+}
+
+static void refuse_unsettled(struct compile *c, const struct conf *at) {
+    const struct conf *items = at->kind == CONF_STRING ? at : at->items;
+    size_t count = at->kind == CONF_STRING ? 1 : at->count;
+    if (count == 0) compile_fault(c, at, FAULT_INVALID, "not settled: %s is still there", at->name);
+    for (size_t i = 0; i < count; i++)
+        compile_fault(c, &items[i], FAULT_INVALID, "not settled: %s", word_of(c, &items[i]));
 }
 
 static void store(struct compile *c, const struct conf *at, const struct field *f, void *to) {
@@ -497,6 +536,7 @@ static void read_one(struct compile *c, const struct conf *at, const char *of, c
         else if (!fields_type_fits(at, f->type))
             compile_fault(c, at, FAULT_INVALID, "%s must be %s, and here is %s", f->name, expected(f->type),
                           element_hint(c, at, f));
+        else if (f->type == FIELD_UNSETTLED) refuse_unsettled(c, at);
         else if (!allowed_check(c, at, f)) return;
         else if (f->offset != FIELD_BY_HAND && places[i].base) store(c, at, f, (char *)places[i].base + f->offset);
         else if (f->type == FIELD_COUNT || (f->type == FIELD_REDIRECTS && at->kind == CONF_INT))
@@ -524,9 +564,10 @@ static void add_allowed(struct buf *out, const char *allowed) {
 
 void fields_print_reference(struct buf *out) {
     static const struct field_table *const tables[] = {
-        &fields_stage, &fields_limits, &fields_breaker,  &fields_dedup,  &fields_param,   &fields_call,    &fields_pair,
-        &fields_auth,  &fields_tls,    &fields_retry,    &fields_repeat, &fields_judging, &fields_capture, &fields_step,
-        &fields_doubt, &fields_probe,  &fields_callback, &fields_verify, &fields_cancel};
+        &fields_stage,   &fields_limits,      &fields_breaker, &fields_dedup, &fields_param,    &fields_call,
+        &fields_pair,    &fields_auth,        &fields_tls,     &fields_retry, &fields_repeat,   &fields_judging,
+        &fields_capture, &fields_step,        &fields_doubt,   &fields_probe, &fields_callback, &fields_verify,
+        &fields_cancel,  &fields_permissions, &fields_errors};
     for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) {
         buf_addf(out, "%s### %s\n\n| setting | is | default | meaning |\n|---|---|---|---|\n", i ? "\n" : "",
                  tables[i]->title);

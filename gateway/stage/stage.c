@@ -16,6 +16,7 @@
 
 #define MINUTE_MS (60 * 1000)
 #define HOUR_MS (60 * MINUTE_MS)
+#define CANCEL_TRIES_AGAIN 4
 
 static const char *const root_words[] = {
 #define X(id, word) word,
@@ -124,13 +125,14 @@ static void compile_step_call(struct compile *c, const struct plan *plan, size_t
     const struct conf *group = plan->groups[index];
     bool calls = conf_find(group, "url") || !conf_find(group, "callback");
     step->callback_step = waiting_step(plan, index);
-    c->scope.step_call = true;
     c->scope.callback = step->callback_step < STAGE_STEPS_MAX;
+    c->scope.no_callback = "leads nowhere: neither this step nor a later one has callback = { … }";
     c->callback_used = false;
     if (calls) compile_call(c, group, of, kind, &step->call);
     else compile_waiting(c, group, of, &step->call);
     if (!c->callback_used) step->callback_step = STAGE_STEPS_MAX;
-    c->scope.step_call = c->scope.callback = false;
+    c->scope.callback = false;
+    c->scope.no_callback = NULL;
 }
 
 static void check_callbacks_told(struct compile *c, const struct plan *plan, const struct stage_step *steps) {
@@ -196,29 +198,37 @@ static void compile_step(struct compile *c, const struct plan *plan, size_t inde
     compile_step_outputs(c, step, waits);
 }
 
-static void compile_fallback(struct compile *c, const struct conf *group) {
-    if (!group || group->kind != CONF_GROUP) return;
-    struct stage_call *call = arena_new_of(c->arena, struct stage_call);
-    struct field_place place = {&fields_call, call};
-    compile_call_defaults(call);
-    fields_read(c, group, "fallback", &place, 1);
-    compile_call(c, group, "fallback", COMPILE_CANCEL, call);
-    c->stage->cancel_fallback = call;
+/* To be told twice to stop does no harm, so a cancel call is made until it is answered. */
+static const struct stage_step *compile_stop(struct compile *c, const struct conf *group, const char *of) {
+    struct stage_step *step = arena_new_of(c->arena, struct stage_step);
+    const struct conf *idempotent = conf_find(group, "idempotent");
+    struct field_place places[] = {{&fields_call, &step->call}, {&fields_errors, NULL}, {&fields_cancel, c->stage}};
+    bool fallback = c->stage->cancel != NULL;
+    step->name = of;
+    compile_call_defaults(&step->call);
+    step->call.retry_attempts = CANCEL_TRIES_AGAIN;
+    step->call.expect_given = conf_find(group, "expect") != NULL;
+    fields_read(c, group, of, places, fallback ? 2 : 3);
+    c->steps_used = 0;
+    c->scope.no_callback = "leads nowhere here: a run that is canceled takes no callbacks any more";
+    compile_call(c, group, of, COMPILE_CANCEL, &step->call);
+    c->scope.no_callback = NULL;
+    if (idempotent && idempotent->kind == CONF_BOOL && !idempotent->truth)
+        compile_fault(c, idempotent, FAULT_INVALID, "%s is made until it is answered, so it is idempotent", of);
+    step->call.idempotent = true;
+    if (!fallback) c->stage->cancel_needs = c->steps_used;
+    compile_errors(c, group, &step->rules);
+    return step;
 }
 
 static void compile_cancel(struct compile *c, const struct conf *group) {
     if (!group || group->kind != CONF_GROUP) return;
-    struct stage_call *call = arena_new_of(c->arena, struct stage_call);
-    struct field_place places[] = {{&fields_call, call}, {&fields_cancel, c->stage}};
-    compile_call_defaults(call);
+    const struct conf *fallback = conf_find(group, "fallback");
     c->stage->cancel_timeout_ms = MINUTE_MS;
-    fields_read(c, group, "cancel", places, 2);
-    c->steps_used = 0;
     c->scope.steps = c->scope.outputs = c->stage->step_count;
-    compile_call(c, group, "cancel", COMPILE_CANCEL, call);
-    c->stage->cancel = call;
-    c->stage->cancel_needs = c->steps_used; /* and not what the fallback uses: it may be for a later step alone */
-    compile_fallback(c, conf_find(group, "fallback"));
+    c->stage->cancel = compile_stop(c, group, "cancel");
+    if (fallback && fallback->kind == CONF_GROUP) /* what it uses is not waited for: it may be for a later step alone */
+        c->stage->cancel_fallback = compile_stop(c, fallback, "fallback");
 }
 
 static bool host_check(struct compile *c, const char *host) {
@@ -239,6 +249,13 @@ static void compile_hosts(struct compile *c, const struct conf *at) {
                           hosts.items[i]);
     c->stage->hosts = hosts.items;
     c->stage->host_count = hosts.count;
+}
+
+static void read_permissions(struct compile *c, const struct conf *group) {
+    struct field_place place = {&fields_permissions, &c->stage->permissions};
+    if (!group || group->kind != CONF_GROUP) return;
+    fields_read(c, group, "permissions", &place, 1);
+    if (group->count == 0) compile_fault(c, group, FAULT_INVALID, "permissions is empty");
 }
 
 static void read_enabled(struct compile *c, const struct conf *at) {
@@ -263,6 +280,7 @@ static void compile_top(struct compile *c, const struct conf *top) {
     struct plan plan = {0};
     fields_read(c, top, "a definition", &place, 1);
     read_enabled(c, conf_find(top, "enabled"));
+    read_permissions(c, conf_find(top, "permissions"));
     if (!name) compile_fault(c, top, FAULT_INVALID, "a definition needs a name: name = \"…\"");
     else if (name->kind == CONF_STRING && name->string.len) compile_name_check(c, name, "stage", COMPILE_STAGE_NAME);
     if (params && fields_type_fits(params, FIELD_GROUPS)) compile_params(c, params);

@@ -75,6 +75,7 @@ struct stage_call {
     struct stage_auth auth;
     struct stage_tls tls;
     struct code_set expect; /* codes that are an answer; any other is a failure. Default 2xx */
+    bool expect_given;      /* of a cancel call: else 404, 405, 409 and 410 say that there is nothing to stop */
     int64_t connect_timeout_ms, call_timeout_ms, max_reply_bytes;
     unsigned follow_redirects; /* how many; 0: none */
     bool idempotent;           /* default: by the method (RFC 9110, 9.2.2) */
@@ -85,6 +86,7 @@ struct stage_call {
     int64_t retry_budget_ms;  /* from the first failure in a row to the last try; 0: none */
     struct code_set retry_on; /* codes after which it may be tried again; call/policy says which of them count */
     bool retry_on_given;      /* by the definition */
+    const struct jsonpath *retry_after; /* where a reply's body says when to ask again; NULL: headers alone do */
 };
 
 struct stage_words {
@@ -181,8 +183,14 @@ struct stage_dedup {
 
 /* Looks for what a call in doubt may have begun. */
 struct stage_probe {
-    struct stage_step step;    /* its call, always idempotent, and not_found_grace_ms; it has no rules */
+    struct stage_step step;    /* its call, always idempotent, not_found_grace_ms, and what is an error */
     struct stage_output found; /* of its reply: the work, as the body of the step's reply; or nothing */
+};
+
+/* Whom Spinnaker lets see and run the stage: names of fiat's roles; empty: everybody. The gateway itself knows no
+ * roles. */
+struct stage_permissions {
+    struct stage_words read, write;
 };
 
 struct stage {
@@ -194,14 +202,15 @@ struct stage {
     size_t param_count;
     const struct stage_step *steps;
     size_t step_count;                        /* at least 1 */
-    const struct stage_call *cancel;          /* or NULL */
+    const struct stage_step *cancel;          /* its call, always idempotent, and what is an error; or NULL */
     size_t cancel_needs;                      /* the cancel call can be rendered once this many steps have replied */
     int64_t cancel_timeout_ms;                /* the upstream has to have stopped within; 0: it is not asked */
-    const struct stage_call *cancel_fallback; /* where the cancel call does not do; or NULL */
+    const struct stage_step *cancel_fallback; /* where the cancel call does not do; or NULL */
     bool names_headers;                       /* a template speaks of the headers of a step's reply: runs keep them */
     bool names_outputs;                       /* the same of a step's outputs */
     const struct stage_output *outputs;       /* of the last step's last reply */
     size_t output_count;
+    struct stage_permissions permissions;
     const char *const *hosts; /* further origins or hosts that URLs from replies may lead to */
     size_t host_count;
     int64_t timeout_ms;               /* of the whole run; 0: none */
@@ -223,7 +232,8 @@ struct stage {
 struct stage_context {
     const char *templates;                             /* the directory of template files */
     bool (*secret_known)(void *arg, const char *name); /* NULL: every secret is taken as known */
-    bool no_callbacks; /* nobody could call back: there is no URL to tell; definitions that need one are refused */
+    bool no_callbacks;     /* nobody could call back: there is no URL to tell; definitions that need one are refused */
+    const char *self_test; /* self_test_source(); NULL: there is none. For catalog_load */
     void *arg;
 };
 

@@ -19,8 +19,11 @@
 #include "store/opqueue.h"
 #include "store/sqlite_file.h"
 #include "store/sqlite_op.h"
+#include "store/sqlite_room.h"
 
 #define BATCH_OPS 1024
+#define BATCH_OPS_LITTLE 8 /* after one that failed: its log may have been what there was no room for */
+#define CRAMPED_BATCHES 256
 #define BATCH_BYTES (16 << 20)
 #ifdef TINY_LIMITS
 #define WAL_MOST (1 << 20)
@@ -40,6 +43,7 @@ struct sqlite {
     /* the writer thread's */
     int64_t wal_bytes;     /* not yet moved to the file */
     int64_t checkpoint_at; /* bytes of WAL */
+    int cramped;           /* batches that are to be small, since one was too large for the disk */
 };
 
 /* ---- writing ---- */
@@ -50,18 +54,63 @@ static void fail(struct store_op *op, const struct fault *fault) {
     op->fault = *fault;
 }
 
-static int write_all(struct sqlite *store, struct store_op *first) {
+static void fail_with(struct sqlite *store, struct store_op *op, int rc) {
+    struct fault fault;
+    sqlite_op_fault(&fault, store->file.path, store->file.writer.db, rc);
+    fail(op, &fault);
+}
+
+/* With `starts`, or all but those: they fail then, for want of room. */
+static int write_all(struct sqlite *store, struct store_op *first, bool starts) {
     struct sqlite_connection *c = &store->file.writer;
+    bool spare = false;
     int rc = sqlite_op_begin(c, true);
     for (struct store_op *op = first; op && rc == SQLITE_OK; op = op->next) {
+        if (op->kind == STORE_INSERT && !starts) {
+            fail_with(store, op, SQLITE_FULL);
+            continue;
+        }
+        spare = spare || op->kind == STORE_INSERT;
         rc = sqlite_op_write(c, op);
         if (!sqlite_op_fails_alone(rc)) continue;
-        struct fault fault;
-        sqlite_op_fault(&fault, store->file.path, c->db, rc);
-        fail(op, &fault);
+        fail_with(store, op, rc);
         rc = SQLITE_OK;
     }
-    return rc == SQLITE_OK ? sqlite_op_commit(c) : rc;
+    return rc == SQLITE_OK ? sqlite_file_commit(&store->file, spare) : rc;
+}
+
+static bool is_full(int rc) {
+    return (rc & 0xff) == SQLITE_FULL;
+}
+
+/* The log may hold the room that is wanted. */
+static void make_room(struct sqlite *store) {
+    pthread_mutex_lock(&store->reading);
+    sqlite_room_make(&store->file.writer);
+    pthread_mutex_unlock(&store->reading);
+}
+
+static int write_again(struct sqlite *store, struct store_op *first, bool starts) {
+    sqlite_op_undo(&store->file.writer);
+    for (struct store_op *op = first; op; op = op->next) {
+        store_op_fini(op);
+        op->fault = (struct fault){0};
+    }
+    store->file.writer.little_room = true;
+    int rc = write_all(store, first, starts);
+    store->file.writer.little_room = false;
+    return rc;
+}
+
+/* Where there is no room for new runs, there may be for what becomes of the others. */
+static int write_in_little_room(struct sqlite *store, struct store_op *first, bool *ret_starts) {
+    sqlite_op_undo(&store->file.writer);
+    make_room(store);
+    int rc = write_again(store, first, true);
+    bool starts = false, others = false;
+    for (struct store_op *op = first; op; op = op->next) *(op->kind == STORE_INSERT ? &starts : &others) = true;
+    *ret_starts = !is_full(rc) || !starts;
+    return is_full(rc) && starts && others ? write_again(store, first, false) : rc;
 }
 
 static void count_outcomes(const struct store_op *first) {
@@ -82,9 +131,33 @@ static void answer_all(struct store_op *op) {
     }
 }
 
+/* Writes a page, and changes nothing. */
+static int commit_nothing(struct sqlite *store, bool spare) {
+    struct sqlite_connection *c = &store->file.writer;
+    int rc = sqlite_op_begin(c, true);
+    if (rc == SQLITE_OK) rc = sqlite_op_probe(c);
+    if (rc == SQLITE_OK) rc = sqlite_file_commit(&store->file, spare);
+    if (rc != SQLITE_OK) sqlite_op_undo(c);
+    return rc;
+}
+
+/* Could a new run be taken? */
+static void probe(struct sqlite *store) {
+    int rc = commit_nothing(store, true);
+    if (is_full(rc)) {
+        make_room(store);
+        rc = commit_nothing(store, true);
+    }
+    atomic_store(&store->well, rc == SQLITE_OK);
+}
+
 static void write_batch(struct sqlite *store, struct store_op *first, size_t count) {
     int64_t began = clock_mono_ms();
-    int rc = write_all(store, first);
+    int rc = write_all(store, first, true);
+    bool starts = true;
+    if (store->cramped) store->cramped--;
+    if (is_full(rc)) store->cramped = CRAMPED_BATCHES;
+    if (is_full(rc)) rc = write_in_little_room(store, first, &starts);
     if (rc == SQLITE_OK) {
         count_add(COUNT_STORE_COMMITS, 1);
         count_observe(COUNT_HISTOGRAM_COMMIT_MS, clock_mono_ms() - began);
@@ -94,7 +167,9 @@ static void write_batch(struct sqlite *store, struct store_op *first, size_t cou
         sqlite_op_undo(&store->file.writer);
         for (struct store_op *op = first; op; op = op->next) fail(op, &fault);
     }
-    atomic_store(&store->well, rc == SQLITE_OK);
+    /* After a sync that failed: what was refused loses its place in the log, so that a restart does not find it. */
+    if ((rc & 0xff) == SQLITE_IOERR) commit_nothing(store, false);
+    atomic_store(&store->well, rc == SQLITE_OK && starts);
     count_outcomes(first);
     opqueue_finish_writes(store->queue, count);
     answer_all(first);
@@ -109,19 +184,23 @@ static int on_wal(void *arg, sqlite3 *db, const char *name, int pages) {
     return SQLITE_OK;
 }
 
-/* A reader in the middle of a list keeps the newest pages in the WAL; then the next try is a quarter later. */
-static void checkpoint(struct sqlite *store) {
-    int pages = 0, moved = 0;
-    int rc = sqlite3_wal_checkpoint_v2(store->file.writer.db, NULL, SQLITE_CHECKPOINT_PASSIVE, &pages, &moved);
-    bool whole = rc == SQLITE_OK && moved == pages;
-    store->checkpoint_at = whole ? WAL_MOST : store->wal_bytes + WAL_MOST / 4;
-    if (whole) store->wal_bytes = 0;
+/* A reader in the middle of a list keeps the newest pages in the log, and SQLite takes the others for moved without a
+ * sync of the file: should a later one fail, they would be lost. So nobody reads meanwhile; a list that takes long puts
+ * the move off, until the log is twice as long as it should be. */
+static bool keep_readers_out(struct sqlite *store) {
+    if (pthread_mutex_trylock(&store->reading) == 0) return true;
+    return store->wal_bytes >= 2 * (int64_t)WAL_MOST && pthread_mutex_lock(&store->reading) == 0;
 }
 
-static void probe(struct sqlite *store) {
-    int rc = sqlite_op_probe(&store->file.writer);
-    if (rc != SQLITE_OK) sqlite_op_undo(&store->file.writer);
-    atomic_store(&store->well, rc == SQLITE_OK);
+static void checkpoint(struct sqlite *store) {
+    int pages = 0, moved = 0;
+    store->checkpoint_at = store->wal_bytes + WAL_MOST / 4;
+    if (!keep_readers_out(store)) return;
+    int rc = sqlite3_wal_checkpoint_v2(store->file.writer.db, NULL, SQLITE_CHECKPOINT_PASSIVE, &pages, &moved);
+    pthread_mutex_unlock(&store->reading);
+    if (rc != SQLITE_OK || moved != pages) return;
+    store->checkpoint_at = WAL_MOST;
+    store->wal_bytes = 0;
 }
 
 static int64_t idle_ms(const struct sqlite *store) {
@@ -138,7 +217,8 @@ static void *write_thread(void *arg) {
     struct sqlite *store = arg;
     for (;;) {
         size_t count;
-        struct store_op *batch = opqueue_take_writes(store->queue, BATCH_OPS, BATCH_BYTES, idle_ms(store), &count);
+        size_t most = store->cramped > 0 ? BATCH_OPS_LITTLE : BATCH_OPS;
+        struct store_op *batch = opqueue_take_writes(store->queue, most, BATCH_BYTES, idle_ms(store), &count);
         if (batch) write_batch(store, batch, count);
         else if (opqueue_drained(store->queue)) return NULL;
         else idle(store);

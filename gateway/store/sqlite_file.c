@@ -16,9 +16,11 @@
 #include <unistd.h>
 
 #include "base/digest.h"
+#include "store/sqlite_room.h"
 
 #define APPLICATION_ID 0x53444F52 /* "SDOR", so that another program's database is not taken for ours */
 #define BUSY_MS 5000
+#define AGAIN_BYTES (64 << 10) /* SQLite writes less than 128 KiB at a time */
 
 /* Row n brings a file of version n to version n + 1. Rows are only ever added. */
 static const char *const migrations[] = {
@@ -80,6 +82,38 @@ static bool make_file(struct sqlite_file *file, struct fault *fault) {
     return true;
 }
 
+static int write_again(sqlite3_file *log) {
+    char *bytes = mem_alloc(AGAIN_BYTES);
+    sqlite3_int64 size = 0;
+    int rc = log->pMethods->xFileSize(log, &size);
+    for (sqlite3_int64 at = 0; at < size && rc == SQLITE_OK; at += AGAIN_BYTES) {
+        int n = size - at < AGAIN_BYTES ? (int)(size - at) : AGAIN_BYTES;
+        rc = log->pMethods->xRead(log, bytes, n, at);
+        if (rc == SQLITE_OK) rc = log->pMethods->xWrite(log, bytes, n, at);
+    }
+    mem_free(bytes);
+    return rc == SQLITE_OK && size ? log->pMethods->xSync(log, SQLITE_SYNC_NORMAL) : rc;
+}
+
+/* A process that was killed may have left frames in the log that a sync had failed for: they can be read, since the
+ * system keeps them in memory, but no later sync would bring them to the disk, nor what is then built on them. So all
+ * of the log is written again, in place, before anything is taken from it. */
+static bool renew_log(struct sqlite_file *file, struct fault *fault) {
+    sqlite3_vfs *vfs = sqlite3_vfs_find(NULL);
+    char log_path[PATH_MAX + 8];
+    int exists = 0, flags = SQLITE_OPEN_WAL | SQLITE_OPEN_READWRITE;
+    snprintf(log_path, sizeof log_path, "%s-wal", file->path);
+    if (vfs->xAccess(vfs, log_path, SQLITE_ACCESS_READWRITE, &exists) != SQLITE_OK || !exists) return true;
+    sqlite3_filename name = sqlite3_create_filename(file->path, "", log_path, 0, NULL);
+    sqlite3_file *log = mem_alloc((size_t)vfs->szOsFile);
+    int rc = vfs->xOpen(vfs, sqlite3_filename_wal(name), log, flags, &flags);
+    if (rc == SQLITE_OK) rc = write_again(log);
+    if (log->pMethods) log->pMethods->xClose(log);
+    mem_free(log);
+    sqlite3_free_filename(name);
+    return rc == SQLITE_OK || sqlite_op_fault(fault, file->path, NULL, rc);
+}
+
 static int connect_to(struct sqlite_file *file, struct sqlite_connection *c, int flags) {
     int rc = sqlite3_open_v2(file->path, &c->db, flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, NULL);
     if (rc != SQLITE_OK) return rc;
@@ -128,12 +162,15 @@ static bool wal_refused(sqlite3 *db) { /* the pragma fails by answering another 
 static int set_up(struct sqlite_file *file) {
     sqlite3 *db = file->writer.db;
     if (wal_refused(db)) return sqlite3_errcode(db) == SQLITE_OK ? SQLITE_BUSY : sqlite3_extended_errcode(db);
-    int rc = sqlite3_exec(db,
-                          "PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0;"
-                          "PRAGMA journal_size_limit = 67108864",
-                          NULL, NULL, NULL);
+    int rc = sqlite3_exec(db, "PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0", NULL, NULL, NULL);
     if (rc == SQLITE_OK) rc = ask_int(db, "PRAGMA page_size", &file->page_bytes);
+    if (rc == SQLITE_OK) sqlite_room_open(&file->writer);
     return rc;
+}
+
+int sqlite_file_commit(struct sqlite_file *file, bool spare) {
+    int rc = sqlite_room_reserve(&file->writer, file->page_bytes, spare);
+    return rc == SQLITE_OK ? sqlite_op_commit(&file->writer) : rc;
 }
 
 static int migrate(struct sqlite_file *file, int64_t version) {
@@ -145,7 +182,7 @@ static int migrate(struct sqlite_file *file, int64_t version) {
         rc = sqlite_op_begin(&file->writer, true);
         if (rc == SQLITE_OK) rc = sqlite3_exec(file->writer.db, migrations[version], NULL, NULL, NULL);
         if (rc == SQLITE_OK) rc = sqlite3_exec(file->writer.db, sql, NULL, NULL, NULL);
-        if (rc == SQLITE_OK) rc = sqlite_op_commit(&file->writer);
+        if (rc == SQLITE_OK) rc = sqlite_file_commit(file, false);
         if (rc != SQLITE_OK) sqlite_op_undo(&file->writer);
     }
     return rc;
@@ -160,6 +197,7 @@ static bool open_writer(struct sqlite_file *file, struct fault *fault) {
     if (!check_file(file, &version, fault)) return false;
     rc = set_up(file);
     if (rc == SQLITE_OK) rc = migrate(file, version);
+    if (rc == SQLITE_OK) sqlite_room_take_log(&file->writer);
     return rc == SQLITE_OK || sqlite_op_fault(fault, file->path, file->writer.db, rc);
 }
 
@@ -196,7 +234,7 @@ static bool make_key(struct sqlite_file *file, struct fault *fault) {
 
 bool sqlite_file_open(struct sqlite_file *file, const char *path, struct fault *fault) {
     *file = (struct sqlite_file){.lock_fd = -1};
-    return find_path(file, path, fault) && take_lock(file, fault) && make_file(file, fault) &&
+    return find_path(file, path, fault) && take_lock(file, fault) && make_file(file, fault) && renew_log(file, fault) &&
            open_writer(file, fault) && open_reader(file, fault) && check_tables(file, fault) && make_key(file, fault);
 }
 

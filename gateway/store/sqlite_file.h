@@ -17,4 +17,7 @@ struct sqlite_file {
 bool sqlite_file_open(struct sqlite_file *file, const char *path, struct fault *fault);
 void sqlite_file_close(struct sqlite_file *file);
 
+/* The writer's transaction, once there is room for what it adds (sqlite_room_reserve). */
+int sqlite_file_commit(struct sqlite_file *file, bool spare);
+
 #endif

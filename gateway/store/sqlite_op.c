@@ -15,6 +15,7 @@
 
 #define LIST_BYTES (32 << 20)
 #define PRUNE_RUNS 1000
+#define PRUNE_RUNS_LITTLE 10 /* each takes room in the log before it gives some back */
 #define TEXT_OF(number) TEXT_OF_IT(number)
 #define TEXT_OF_IT(number) #number
 
@@ -31,7 +32,7 @@
     X(UPDATE_BODY, "UPDATE runs SET updated_ms = ?2, body = ?3 WHERE id = ?1 AND status = ?4 AND ended_ms = ?5") \
     X(UPDATE, "UPDATE runs SET updated_ms = ?2, body = ?3, status = ?4, ended_ms = ?5 WHERE id = ?1")            \
     X(PRUNE, "DELETE FROM runs WHERE seq IN (SELECT seq FROM runs WHERE ended_ms <> 0 AND ended_ms < ?"          \
-             " ORDER BY ended_ms LIMIT " TEXT_OF(PRUNE_RUNS) ")")                                                \
+             " ORDER BY ended_ms LIMIT ?)")                                                                      \
     X(PRUNE_DEFINITIONS, "DELETE FROM definitions"                                                               \
                          " WHERE NOT EXISTS (SELECT 1 FROM runs WHERE runs.definition = definitions.hash)")      \
     X(GET, "SELECT " RECORD " FROM runs WHERE id = ?")                                                           \
@@ -46,6 +47,8 @@
     X(DEFINITION, "SELECT source FROM definitions WHERE hash = ?")                                               \
     X(ADD_KEY, "INSERT INTO keys (name, value) VALUES ('callbacks', ?) ON CONFLICT DO NOTHING")                  \
     X(KEY, "SELECT value FROM keys WHERE name = 'callbacks'")                                                    \
+    X(PAGES, "PRAGMA page_count")                                                                                \
+    X(FREE_PAGES, "PRAGMA freelist_count")                                                                       \
     X(PROBE, "PRAGMA user_version = " TEXT_OF(TABLES_VERSION)) /* writes a page, changes nothing */
 
 enum statement {
@@ -239,12 +242,14 @@ static int prune(struct sqlite_connection *c, struct store_op *op) {
     sqlite3_stmt *s;
     int rc = prepare(c, STATEMENT_PRUNE, &s);
     if (rc != SQLITE_OK) return rc;
+    int most = c->little_room ? PRUNE_RUNS_LITTLE : PRUNE_RUNS;
     sqlite3_bind_int64(s, 1, op->before_ms);
+    sqlite3_bind_int(s, 2, most);
     rc = settle(s, sqlite3_step(s));
     if (rc != SQLITE_OK) return rc;
     op->outcome = STORE_DONE;
     op->found_count = (size_t)sqlite3_changes(c->db);
-    op->more = op->found_count == PRUNE_RUNS;
+    op->more = op->found_count == (size_t)most;
     return !op->more ? run(c, STATEMENT_PRUNE_DEFINITIONS) : SQLITE_OK;
 }
 
@@ -436,6 +441,20 @@ void sqlite_op_undo(struct sqlite_connection *c) { /* some errors have rolled ba
 
 int sqlite_op_probe(struct sqlite_connection *c) {
     return run(c, STATEMENT_PROBE);
+}
+
+static int ask_number(struct sqlite_connection *c, enum statement id, int64_t *ret) {
+    sqlite3_stmt *s;
+    int rc = prepare(c, id, &s);
+    if (rc != SQLITE_OK) return rc;
+    rc = sqlite3_step(s);
+    *ret = sqlite3_column_int64(s, 0);
+    return settle(s, rc);
+}
+
+int sqlite_op_pages(struct sqlite_connection *c, int64_t *ret_pages, int64_t *ret_free) {
+    int rc = ask_number(c, STATEMENT_PAGES, ret_pages);
+    return rc == SQLITE_OK ? ask_number(c, STATEMENT_FREE_PAGES, ret_free) : rc;
 }
 
 int sqlite_op_prepare_all(struct sqlite_connection *c) {

@@ -13,12 +13,15 @@
 struct sqlite_connection { /* of one thread at a time */
     sqlite3 *db;
     sqlite3_stmt *prepared[STATEMENTS_MAX]; /* when first needed */
+    bool little_room;                       /* deletes little at a time */
 };
 
 int sqlite_op_begin(struct sqlite_connection *c, bool writes);
 int sqlite_op_commit(struct sqlite_connection *c);
 void sqlite_op_undo(struct sqlite_connection *c);
 int sqlite_op_probe(struct sqlite_connection *c); /* writes a page, changes nothing */
+int sqlite_op_pages(struct sqlite_connection *c, int64_t *ret_pages,
+                    int64_t *ret_free); /* of the transaction at hand */
 
 /* Inside a transaction: sets the op's outcome and results. */
 int sqlite_op_write(struct sqlite_connection *c, struct store_op *op);

@@ -5,6 +5,7 @@ import base64
 import json
 import pathlib
 import re
+import time
 import urllib.parse
 
 import pytest
@@ -295,10 +296,71 @@ def test_github_refuses_with_its_own_words(workflow, github, upstream):
     assert upstream.count() == 1
 
 
-def test_github_workflow_begins_once_though_the_reply_is_lost(workflow, github, upstream):
+def searched(github, upstream, title, **more):
+    """The search finds an old run of somebody else, and one whose name is `title`, with our id in place of {}."""
+    other = workflow_run(github, "queued", display_title="deploy of somebody else", created_at="2020-01-22T19:33:08Z")
+
+    def search(request, variables):
+        id = upstream.got("POST")[0].json()["inputs"].get("correlation")
+        runs = [{**other, "id": 6}, {**other, "id": 77, "display_title": title.format(id), **more}]
+        return 200, {"total_count": len(runs), "workflow_runs": runs}
+
+    github.on("GET", f"{REPO_PATH}/actions/workflows/{{workflow_id}}/runs", search)
+    return f"{REPO}/actions/workflows/deploy.yml/runs"
+
+
+@pytest.fixture
+def hasty(stage, github):
+    """The same stage, for which a search is over soon."""
+    return stage("github-workflow", every="100ms", delay="10ms", max_delay="20ms", not_found_grace="300ms", cancel_timeout="4s")
+
+
+@pytest.mark.parametrize("canceled", [False, True], ids=["", "canceled"])
+def test_github_workflow_whose_dispatch_is_not_answered_is_found(hasty, github, upstream, canceled):
     github.on("POST", DISPATCHES, Reset())
-    ended = workflow.run(WORKFLOW)
+    path = searched(github, upstream, "deploy ({})")
+    watched(github, ("in_progress",) if canceled else ("completed", "success"))
+    cancels(github, "/cancel", 202, ("completed", "cancelled"))
+    report = hasty.started({**WORKFLOW, "correlation_input": "correlation"})
+    if canceled:
+        upstream.wait_for(1, "GET", f"{REPO}/actions/runs/77")
+        hasty.client.cancel(report["id"])
+    ended = hasty.client.wait_end(report["id"])
+    assert ended["status"] == ("CANCELED" if canceled else "SUCCEEDED"), ended
+    assert upstream.count("POST", f"{REPO}/actions/workflows/deploy.yml/dispatches") == 1 and upstream.count("GET", path) == 1
+    assert upstream.count("POST", f"{REPO}/actions/runs/77/cancel") == int(canceled)
+
+
+def test_github_workflow_whose_dispatch_was_lost_on_the_way_is_begun_again(hasty, github, upstream):
+    github.on("POST", DISPATCHES, Reset(), details())
+    path = searched(github, upstream, "deploy (of yesterday)")
+    watched(github, ("completed", "success"))
+    ended = hasty.run({**WORKFLOW, "correlation_input": "correlation"})
+    assert ended["status"] == "SUCCEEDED" and ended["outputs"]["run_id"] == 30433642, ended
+    first, second = upstream.got("POST")
+    assert first.json() == second.json() and second.at - first.at >= 0.3
+    assert upstream.count("GET", path) >= 2
+
+
+@pytest.mark.parametrize("title, begun", [("deploy", 1), ("deploy (01KAW00000ABCDEFGHJKMNPQRS)", 2)])
+def test_github_workflow_that_leaves_the_id_out_of_its_name_is_not_begun_twice(hasty, github, upstream, title, begun):
+    """A run that has begun since then, and is nobody else's as far as one can tell, may be ours."""
+    github.on("POST", DISPATCHES, Reset(), details())
+    searched(github, upstream, title, created_at=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 1)))
+    watched(github, ("completed", "success"))
+    ended = hasty.run({**WORKFLOW, "correlation_input": "correlation"})
+    assert upstream.count("POST") == begun, ended
+    if begun == 1:
+        assert (ended["status"], ended["reason"]) == ("TERMINAL", "in_doubt") and "run-name" in ended["error"], ended
+
+
+def test_github_workflow_begins_once_though_the_reply_is_lost(hasty, github, upstream):
+    """Without a correlation nobody can tell which run it is."""
+    github.on("POST", DISPATCHES, Reset())
+    searched(github, upstream, "deploy")
+    ended = hasty.run(WORKFLOW)
     assert (ended["status"], ended["reason"]) == ("TERMINAL", "in_doubt") and upstream.count("POST") == 1
+    assert "no correlation_input was given" in ended["error"], ended
 
 
 @pytest.mark.parametrize(
@@ -566,7 +628,6 @@ def gate(stage, nerdgraph):
     def asked(rows, **limits):
         """The gate's end where New Relic knows the results at once."""
         nerdgraph.on("nrql-async", results(rows))
-        nerdgraph.on("nrql", results(rows))
         return one.run({**GATE, **limits})
 
     one.asked = asked
@@ -589,7 +650,7 @@ def gate(stage, nerdgraph):
 def test_newrelic_gate_that_passes(gate, nerdgraph, limits, rows, value):
     ended = gate.asked(rows, **limits)
     assert (ended["status"], ended["outputs"]) == ("SUCCEEDED", {"value": value}), ended
-    assert nerdgraph.of("nrql-async") == [{"account": GATE["account"], "nrql": GATE["query"]}]
+    assert nerdgraph.of("nrql-async") == [{"account": GATE["account"], "nrql": GATE["query"]}] and len(nerdgraph.asked) == 1
 
 
 @pytest.mark.parametrize(
@@ -605,8 +666,9 @@ def test_newrelic_gate_that_passes(gate, nerdgraph, limits, rows, value):
         ({"at_most": 1, "field": "sum"}, [], "the query gives no number"),
     ],
 )
-def test_newrelic_gate_that_stays_shut(gate, limits, rows, words):
+def test_newrelic_gate_that_stays_shut(gate, nerdgraph, limits, rows, words):
     ended = gate.asked(rows, **limits)
+    assert len(nerdgraph.asked) == 1
     assert (ended["status"], ended["reason"]) == ("TERMINAL", "upstream_failed") and words in ended["error"], ended
 
 
@@ -618,11 +680,22 @@ def test_newrelic_gate_without_a_limit(gate):
 @pytest.mark.parametrize("value, status", [(1, "SUCCEEDED"), (3, "TERMINAL")])
 def test_newrelic_gate_waits_for_a_long_query(gate, nerdgraph, value, status):
     nerdgraph.on("nrql-async", results(None, "query-7"))
-    nerdgraph.on("nrqlQueryProgress", results(None, "query-7"), results(None, "query-7"), results([{"count": value}], "query-7"))
+    waits = results(None, "query-7", retryAfter=0)
+    nerdgraph.on("nrqlQueryProgress", waits, waits, results([{"count": value}], "query-7"))
     ended = gate.run({**GATE, "at_most": 2})
     assert (ended["status"], ended["outputs"].get("value")) == (status, value), ended
     assert nerdgraph.of("nrqlQueryProgress") == [{"account": GATE["account"], "id": "query-7"}] * 3
     assert len(nerdgraph.of("nrql-async")) == 1 and nerdgraph.of("nrql") == []
+    if status == "TERMINAL":
+        assert "the value 3 does not meet the limit" in ended["error"], ended
+
+
+def test_newrelic_says_how_soon_it_wants_to_be_asked(gate, nerdgraph, upstream):
+    nerdgraph.on("nrql-async", results(None, "query-7", retryAfter=1))
+    nerdgraph.on("nrqlQueryProgress", results(None, "query-7", retryAfter=2), results([{"count": 1}], "query-7"))
+    assert gate.run({**GATE, "at_most": 2})["status"] == "SUCCEEDED"
+    first, second, third = (call.at for call in upstream.got("POST"))
+    assert second - first >= 0.95 and third - second >= 1.95
 
 
 def test_newrelic_gate_with_an_error_in_a_200(gate, nerdgraph):
@@ -666,7 +739,27 @@ def test_newrelic_gate_canceled(gate, nerdgraph, upstream):
     wait_until(lambda: nerdgraph.of("nrqlQueryProgress"), "a first poll", 20)
     assert gate.client.cancel(report["id"]).status in (200, 202)
     ended = gate.client.wait_end(report["id"])
-    assert ended["status"] == "CANCELED" and nerdgraph.of("nrqlCancelQuery") == [{"id": "query-7"}], ended
+    assert (ended["status"], ended["reason"]) == ("CANCELED", "canceled"), ended
+    assert nerdgraph.of("nrqlCancelQuery") == [{"id": "query-7"}]
+
+
+@pytest.mark.parametrize(
+    "answer, words",
+    [
+        (graphql_errors("Access denied."), "Access denied."),
+        (reply(200, {"data": {"nrqlCancelQuery": {"requestStatus": "REJECTED", "rejectionReason": "NOT_CANCELABLE"}}}), "NOT_CANCELABLE"),
+        (reply(200, {"data": {"nrqlCancelQuery": {"requestStatus": "REJECTED", "rejectionReason": None}}}), "rejected"),
+    ],
+)
+def test_newrelic_gate_whose_cancel_is_refused_in_a_200(gate, nerdgraph, answer, words):
+    nerdgraph.on("nrql-async", results(None, "query-7"))
+    nerdgraph.on("nrqlQueryProgress", results(None, "query-7"))
+    nerdgraph.on("nrqlCancelQuery", answer)
+    report = gate.started({**GATE, "at_most": 2})
+    wait_until(lambda: nerdgraph.of("nrqlQueryProgress"), "a first poll", 20)
+    gate.client.cancel(report["id"])
+    ended = gate.client.wait_end(report["id"])
+    assert (ended["status"], ended["reason"]) == ("CANCELED", "cancel_unconfirmed") and words in ended["progress"], ended
 
 
 # ---- Jenkins ----

@@ -108,7 +108,8 @@ def test_command_that_is_not_there(jobs):
     report = jobs.run("container-job", {**parameters("true"), "command": ["/bin/nothing"]})
     assert (report["status"], report["reason"]) == ("TERMINAL", "upstream_failed"), report
     assert "could not be started" in report["error"] and "/bin/nothing" in report["error"], report
-    assert report["outputs"]["exit_code"] is None
+    assert "exit_code" not in report["outputs"] and "log" not in report["outputs"], "there is nothing to wait for"
+    assert [step["status"] for step in report["steps"]][2:4] == ["SKIPPED", "SKIPPED"]
 
 
 def test_restart_of_the_gateway_in_the_middle(gateway, engine):

@@ -3,6 +3,7 @@
 The scripts follow the vendors' documentation as far as it was at hand; no real service is asked."""
 
 import re
+import time
 
 import pytest
 from helpers.gateway import ROOT, command
@@ -263,6 +264,27 @@ def test_example_canceled(example, upstream, name, parameters, routes, cancel, a
     ended = one.client.wait_end(report["id"])
     assert (ended["status"], ended["reason"]) == ("CANCELED", "canceled"), ended
     assert sum(request.method == method for request in upstream.requests) == 1 + (method == "POST")
+
+
+def test_a_refused_cancel_of_terraform_is_a_discard(example, upstream):
+    """409: it waits for a person, so it can only be discarded; and that at once."""
+    for method, path, replies in terraform("planned"):
+        upstream.on(method, path, *replies)
+
+    def discard(request):
+        upstream.on("GET", "/api/v2/runs/run-1", reply(200, {"data": {"id": "run-1", "attributes": {"status": "discarded"}}}))
+        return reply(202)
+
+    upstream.on("POST", "/api/v2/runs/run-1/actions/cancel", reply(409, {"errors": [{"detail": "not cancelable"}]}))
+    upstream.on("POST", "/api/v2/runs/run-1/actions/discard", discard)
+    one = example("terraform-run")
+    report = one.client.started(one.name, {"workspace": "ws-Ab1"})
+    upstream.wait_for(1, "GET")
+    began = time.monotonic()
+    one.client.cancel(report["id"])
+    ended = one.client.wait_end(report["id"])
+    assert (ended["status"], ended["reason"]) == ("CANCELED", "canceled"), ended
+    assert time.monotonic() - began < 15, "a fallback for a refusal does not wait for half of the timeout, 30 s"
 
 
 # ---- a reply that was lost ----

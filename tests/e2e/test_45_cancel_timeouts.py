@@ -146,6 +146,50 @@ def test_cancel_by_the_fallback(gateway, upstream, first):
     assert upstream.count("DELETE") == 1 and upstream.count("POST", "/kill") == 1
 
 
+def test_cancel_that_is_refused_in_a_200(gateway, upstream):
+    """As GraphQL refuses: it was not taken, so the fallback is called, and what it said is told."""
+    script_job(upstream, "running")
+    upstream.on("DELETE", "/jobs/1", reply(200, {"errors": [{"message": "not yours"}]}))
+    upstream.on("POST", "/kill", reply(200, {"errors": [{"message": "not yours either"}]}))
+    error = {"error": "$.errors[0].message"}
+    cancel = force(upstream, **error, fallback={"url": f"{upstream.url}/kill", **error})
+    client = gateway(stages={"job": job_stage(upstream.url, cancel=cancel)}).client()
+    ended = canceled(client, upstream)
+    assert (ended["status"], ended["reason"]) == ("CANCELED", "cancel_unconfirmed")
+    assert "the reply has an error: not yours either" in ended["progress"], ended
+    assert upstream.count("DELETE") == 1 and upstream.count("POST", "/kill") == 1
+    calls = [call for call in client.get(f"/runs/{ended['id']}/explain").json()["calls"] if call["call"] == "cancel"]
+    assert [(call["code"], call["verdict"]) for call in calls] == [(200, "failed")] * 2, calls
+    assert "not yours" in calls[0]["rule"]
+
+
+def test_cancel_call_keeps_to_its_retry(gateway, upstream):
+    """So many tries, and none sooner than the upstream asks for."""
+    script_job(upstream, "running")
+    upstream.on("DELETE", "/jobs/1", reply(503, {}, headers={"Retry-After": "1"}))
+    client = gateway(stages={"job": job_stage(upstream.url, cancel=force(upstream, retry={"attempts": 1}))}).client()
+    ended = canceled(client, upstream)
+    assert (ended["status"], ended["reason"]) == ("CANCELED", "cancel_unconfirmed")
+    calls = upstream.got("DELETE")
+    assert len(calls) == 2 and calls[1].at - calls[0].at >= 0.95
+
+
+def test_cancel_call_that_would_have_to_wait_for_longer_than_it_may(gateway, upstream):
+    script_job(upstream, "running")
+    upstream.on("DELETE", "/jobs/1", reply(503, {}, headers={"Retry-After": "600"}))
+    client = gateway(stages={"job": job_stage(upstream.url, cancel=force(upstream, timeout="2s"))}).client()
+    ended = canceled(client, upstream)
+    assert (ended["status"], ended["reason"]) == ("CANCELED", "cancel_unconfirmed")
+    assert "it asks to wait for 10m, and cancel.timeout is 2s" in ended["progress"], ended
+    assert upstream.count("DELETE") == 1
+    # The next one to be canceled finds that the upstream wants no calls at all: it does not wait for ten minutes either.
+    script_job(upstream, "running")
+    report = client.started("job")
+    client.cancel(report["id"])
+    second = client.wait_end(report["id"])
+    assert second["status"] == "CANCELED" and upstream.count("DELETE") == 1, second
+
+
 def test_killed_while_it_is_asked_whether_it_stopped(gateway, upstream):
     script_job(upstream, "running")
     gate = Gate(reply(200, {"state": "running"}))

@@ -221,6 +221,23 @@ def test_only_so_many_are_kept(gateway, upstream):
     assert client.wait_end(report["id"])["status"] == "SUCCEEDED"
 
 
+def test_a_probe_looks_for_the_url(gateway, upstream):
+    """What the lost call told is what its work can be found by."""
+    upstream.on("POST", "/ask", Reset())
+    upstream.on("GET", "/asked", reply(200, {"id": 7}))
+    text = stage("wait", request={
+        "url": f"{upstream.url}/ask", "body": '{"tell": {{ callback.url }}}', "callback": RULES,
+        "probe": {"url": f"{upstream.url}/asked?tell={{{{ callback.url }}}}", "found": "$.id"},
+    })  # fmt: skip
+    gw = gateway(stages={"wait": text})
+    report = gw.client().started("wait")
+    (look,) = upstream.wait_for(1, "GET", "/asked")
+    caller = Caller(gw, upstream)
+    assert urllib.parse.parse_qs(look.query) == {"tell": [caller.url()]}
+    assert caller.call({"state": "done"}).status == 200
+    assert gw.client().wait_end(report["id"])["status"] == "SUCCEEDED" and upstream.count("POST", "/ask") == 1
+
+
 def test_one_settles_the_doubt(gateway, upstream):
     """The reply is lost, but whoever knows the URL has got the call."""
     gate = upstream.on("POST", "/ask", Gate(Reset()))

@@ -208,7 +208,8 @@ def test_store_that_is_damaged(gateway, upstream, damage):
     gw.client().run("call")
     gw.stop()
     content = gw.store_file.read_bytes()
-    gw.store_file.write_bytes(b"hello, world" * 1000 if damage == "not a database" else content[: len(content) // 2 + 7])
+    used = 4096 * int.from_bytes(content[28:32], "big")  # pages; behind them lies room for more
+    gw.store_file.write_bytes(b"hello, world" * 1000 if damage == "not a database" else content[: used // 2 + 7])
     gw.launch()
     gw.process.wait(20)
     assert gw.process.returncode not in (0, -11, -6), gw.log_text()

@@ -176,36 +176,85 @@ def test_disk_that_fails_now_and_then_and_kills(gateway, upstream, jobs, disk, n
     assert result["lost"].get("503", 0) > 0, result["lost"]
 
 
-def test_small_file_system_that_is_full(gateway, upstream, jobs, tmp_path):
-    """A real one, of 64 MiB: filled up, and cleared again."""
-    small = tmp_path / "small"
-    small.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "none", small], capture_output=True, text=True)
-    if mounted.returncode:
-        pytest.skip(f"no file system can be mounted here: {mounted.stderr.strip()}")
-    try:
-        gw = gateway(
-            stages={"job": job_stage(upstream.url, status={"every": "50ms"})},
-            options={"store": f"sqlite:{small}/stagedoor.db"},
-        )
-        load = Load(gw.port, rate=50, starts=1, again=True)
-        client = gw.client()
-        wait_until(lambda: len(jobs.posts) > 20, "some runs")
-        with open(small / "filler", "wb", buffering=0) as filler:
-            began = time.monotonic()
-            while not refused_for_want_of_a_disk(client):
-                assert time.monotonic() - began < 30, "it does not notice that the disk is full"
-                try:
-                    filler.write(b"x" * (1 << 20))
-                except OSError as error:
-                    assert error.errno == errno.ENOSPC
-        (small / "filler").unlink()
-        wait_until(lambda: client.get("/ready").status == 200, "it to recover by itself", 20)
-        seen = len(jobs.posts)
-        wait_until(lambda: len(jobs.posts) > seen + 20, "runs to begin again")
-        result = load.stop()
-        ends = check_ends(client, jobs, result)
-        assert ends == {"SUCCEEDED": len(result["acknowledged"])}
-        gw.stop()
-    finally:
-        subprocess.run(["umount", "--lazy", small], check=True)
+@pytest.fixture
+def small(tmp_path):
+    """A real file system: small(8) has 8 MiB, and so it has when called again."""
+    where, options = tmp_path / "small", []
+
+    def make(mebibytes):
+        size = ",".join([*options, f"size={mebibytes}m"])
+        where.mkdir(exist_ok=True)
+        done = subprocess.run(["mount", "-t", "tmpfs", "-o", size, "none", where], capture_output=True, text=True)
+        if done.returncode:
+            pytest.skip(f"no file system can be mounted here: {done.stderr.strip()}")
+        options[:] = ["remount"]
+        return where
+
+    yield make
+    if options:
+        subprocess.run(["umount", "--lazy", where], check=True)
+
+
+def test_small_file_system_that_is_full(gateway, upstream, jobs, small):
+    """Filled up by somebody else, and cleared again."""
+    where = small(64)
+    gw = gateway(
+        stages={"job": job_stage(upstream.url, status={"every": "50ms"})},
+        options={"store": f"sqlite:{where}/stagedoor.db"},
+    )
+    load = Load(gw.port, rate=50, starts=1, again=True)
+    client = gw.client()
+    wait_until(lambda: len(jobs.posts) > 20, "some runs")
+    with open(where / "filler", "wb", buffering=0) as filler:
+        began = time.monotonic()
+        while not refused_for_want_of_a_disk(client):
+            assert time.monotonic() - began < 60, "it does not notice that the disk is full"
+            try:
+                filler.write(b"x" * (1 << 20))
+            except OSError as error:
+                assert error.errno == errno.ENOSPC
+    (where / "filler").unlink()
+    wait_until(lambda: client.get("/ready").status == 200, "it to recover by itself", 20)
+    seen = len(jobs.posts)
+    wait_until(lambda: len(jobs.posts) > seen + 20, "runs to begin again")
+    result = load.stop()
+    ends = check_ends(client, jobs, result)
+    assert ends == {"SUCCEEDED": len(result["acknowledged"])}
+    gw.stop()
+
+
+def test_file_system_that_runs_fill_up(gateway, upstream, jobs, small):
+    """Nothing but the gateway is on it: its log must not take the room of what was accepted, and those that it took go on
+    and end, whether new ones are taken or not."""
+    where = small(8)
+    gw = gateway(
+        stages={"job": job_stage(upstream.url, status={"every": "200ms"})},
+        options={"store": f"sqlite:{where}/stagedoor.db"},
+    )
+    client, taken = gw.client(), []
+    jobs.hold = True
+    while not taken or not refused_for_want_of_a_disk(client):
+        for n in range(len(taken), len(taken) + 20):
+            answer = client.start("job", {"n": n, "text": "x" * 2000})
+            if answer.status == 503:
+                break
+            assert answer.status == 202, answer
+            taken.append(answer.json()["id"])
+        assert len(taken) < 5000, "it does not notice that the disk is full"
+    assert len(taken) * 2000 > 1 << 20, f"{len(taken)} runs fill 8 MiB"
+    gets = dict(jobs.gets)
+    wait_until(lambda: all(jobs.gets.get(n, 0) > gets.get(n, 0) for n in range(len(taken))), "all to be polled", 60)
+    jobs.hold = False
+    in_flight = ("stagedoor_runs_in_flight", frozenset())
+    wait_until(lambda: client.metrics().get(in_flight) == 0, lambda: f"all ends: {client.metrics()}", 60, every=0.2)
+    assert client.start("job", {"n": 10**6}).status == 503
+    gw.restart()  # killed: what ended is on disk
+    client = gw.client()
+    runs = all_runs(client)
+    assert {runs[id]["status"] for id in taken} == {"SUCCEEDED"}
+    assert {jobs.posts[n] for n in range(len(taken))} == {1}
+    small(16)
+    wait_until(lambda: client.start("job", {"n": 10**6 + 1}).status == 202, "it to recover by itself", 20)
+    wait_until(lambda: jobs.posts.get(10**6 + 1) == 1, "its run to begin")
+    assert 10**6 not in jobs.posts, "a start that was refused"
+    gw.stop()

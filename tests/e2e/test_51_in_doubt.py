@@ -49,6 +49,35 @@ def test_probe_that_cannot_tell(gateway, upstream):
     assert "not JSON" in ended["error"] and upstream.count("POST", "/jobs") == 1
 
 
+def test_probe_that_fails_in_a_200(gateway, upstream):
+    """As GraphQL does: that is no "there is no such work", so nothing is begun twice."""
+    script_job(upstream, "done")
+    upstream.on("POST", "/jobs", Reset())
+    works(upstream, reply(200, {"items": None, "errors": [{"message": "busy"}]}), "found")
+    stage = probed(upstream, error="$.errors[0].message", not_found_grace="0s")
+    ended = gateway(stages={"job": stage}).client().run("job")
+    assert ended["status"] == "SUCCEEDED", ended
+    assert upstream.count("POST", "/jobs") == 1 and upstream.count("GET", "/search") == 2
+    works(upstream, reply(200, {"items": None, "errors": [{"message": "busy"}]}))
+    ended = gateway(stages={"job": stage}).client().run("job")
+    assert (ended["status"], ended["reason"]) == ("TERMINAL", "in_doubt") and "busy" in ended["error"], ended
+    assert upstream.count("POST", "/jobs") == 2
+
+
+def test_body_says_when_to_ask_again(gateway, upstream):
+    """Of the probe, of the poll, and of the request before it."""
+    script_job(upstream, {"state": "running", "wait": 1}, "done")
+    upstream.on("POST", "/jobs", Reset())
+    job = {"id": "1", "links": {"self": f"{upstream.url}/jobs/1"}}
+    works(upstream, reply(503, {"wait": "1"}), reply(200, {"items": [job], "wait": 1}))
+    stage = job_stage(upstream.url, status={"retry_after": "$.wait"}, request={
+        "probe": {"url": f"{upstream.url}/search", "found": "$.items[0]", "retry_after": "$.wait", "retry": {"delay": "10ms"}}})
+    assert gateway(stages={"job": stage}).client().run("job")["status"] == "SUCCEEDED"
+    looks, polls = upstream.got("GET", "/search"), upstream.got("GET", "/jobs/1")
+    assert len(looks) == 2 and looks[1].at - looks[0].at >= 0.95
+    assert len(polls) == 2 and polls[1].at - polls[0].at >= 0.95
+
+
 @pytest.mark.parametrize("acted", [True, False])
 def test_killed_while_the_post_is_under_way(gateway, upstream, acted):
     gate = Gate(reply(201, {"links": {"self": f"{upstream.url}/jobs/1"}}))

@@ -38,7 +38,7 @@ struct rig {
     unsigned sends[STAGE_STEPS_MAX], cancel_sends, probe_sends, checks; /* calls begun, over all lives */
     bool may_have_acted[STAGE_STEPS_MAX];                               /* as far as the gateway can know */
     unsigned acted[STAGE_STEPS_MAX];                                    /* what the upstream did, whoever knows */
-    enum { RIG_LOST_ACTED, RIG_LOST_IDLE, RIG_LOST_CHANCE } lost;       /* of a call without a reply: did it act? */
+    enum { RIG_LOST_ACTED, RIG_LOST_IDLE } lost;                        /* of a call without a reply: did it act? */
     /* the rest of the world */
     int64_t timer_ms; /* 0: none */
     bool over, accepted, hold_calls;
@@ -246,8 +246,7 @@ static inline void rig_begin_call(struct rig *rig, enum run_call call) {
 
 /* The call under way ends without a reply that the gateway sees. */
 static inline void rig_lose(struct rig *rig) {
-    bool acts = rig->lost == RIG_LOST_ACTED || (rig->lost == RIG_LOST_CHANCE && rig_chance(rig) % 2);
-    if (rig->under_way == RUN_CALL_STEP && acts) rig->acted[rig->under_way_step]++;
+    if (rig->under_way == RUN_CALL_STEP && rig->lost == RIG_LOST_ACTED) rig->acted[rig->under_way_step]++;
     rig->under_way = RUN_CALL_NONE;
 }
 
@@ -346,6 +345,14 @@ static inline void rig_answer(struct rig *rig, int code, const char *body) {
     rig_reply(rig, &reply);
 }
 
+/* The same with a Retry-After. */
+static inline void rig_answer_asking(struct rig *rig, int code, const char *body, const char *retry_after) {
+    struct reply_header header = {"Retry-After", retry_after};
+    struct reply reply = {
+        .phase = REPLY_ANSWERED, .code = code, .headers = &header, .header_count = 1, .body = text_of(body)};
+    rig_reply(rig, &reply);
+}
+
 static inline void rig_fail(struct rig *rig, enum reply_phase phase) {
     struct reply reply = {.phase = phase};
     fault_set(&reply.fault, FAULT_UPSTREAM, NULL, phase == REPLY_NEVER_SENT ? "connection refused" : "cut short");
@@ -433,6 +440,15 @@ static inline void rig_check_callbacks(const struct rig *rig) {
         if (!sent->answered || ++behind[sent->step] > INBOX_KNOWN) continue;
         assert_true(inbox_knows(rig->run->steps[sent->step].inbox, sent->mark));
     }
+}
+
+/* What is being written becomes durable, and with it the run is over, so and for this reason. */
+static inline void rig_assert_ends(struct rig *rig, enum run_status status, enum reason reason) {
+    rig_stored(rig);
+    if (!rig->over) fail_msg("it goes on: %s, %s", run_state_word(rig->run->state), rig->run->progress);
+    assert_string_equal(run_status_word(rig->run->status), run_status_word(status));
+    if (rig->run->reason != reason) fail_msg("the reason is %s: %s", reason_word(rig->run->reason), rig->run->progress);
+    assert_int_equal(rig->undone > 0, status != RUN_SUCCEEDED);
 }
 
 static inline struct store_record rig_record(const struct rig *rig, const struct rig_image *image) {

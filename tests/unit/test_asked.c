@@ -116,7 +116,49 @@ static void test_limits(void **state) {
     check(rows, sizeof rows / sizeof *rows);
 }
 
+static void test_values(void **state) {
+    (void)state;
+    static const struct {
+        const char *json;
+        int64_t wait_ms;
+    } rows[] = {
+        {"0", 0},
+        {"17", 17000},
+        {"0.25", 250},
+        {"86399.5", 86399500},
+        {"86400", ASKED_MAX_MS},
+        {"1e300", ASKED_MAX_MS},
+        {"9223372036854775807", ASKED_MAX_MS},
+        {"-1", -1},
+        {"-0.5", -1},
+        {"\"17\"", 17000},
+        {"\" 17 \"", 17000},
+        {"\"99999999999999999999\"", ASKED_MAX_MS},
+        {"\"Mon, 23 Nov 2026 10:28:42 GMT\"", 30000},
+        {"\"Sun, 06 Nov 1994 08:49:37 GMT\"", 0},
+        {"\"\"", -1},
+        {"\"soon\"", -1},
+        {"\"1.5\"", -1},
+        {"null", -1},
+        {"true", -1},
+        {"[5]", -1},
+        {"{}", -1},
+    };
+    static const struct reply reply = {.phase = REPLY_ANSWERED, .code = 200};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct arena *arena = arena_new();
+        struct json_limits limits = {1000, 10, 100};
+        const struct json *value = json_parse(arena, text_of(rows[i].json), &limits, NULL);
+        assert_non_null(value);
+        int64_t wait_ms = asked_value_ms(value, &reply, NOW);
+        if (wait_ms != rows[i].wait_ms) fail_msg("%s: %lld", rows[i].json, (long long)wait_ms);
+        arena_free(arena);
+    }
+    assert_int_equal(asked_value_ms(NULL, &reply, NOW), -1);
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_retry_after), cmocka_unit_test(test_limits)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_retry_after), cmocka_unit_test(test_limits),
+                                       cmocka_unit_test(test_values)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

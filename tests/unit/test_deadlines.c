@@ -62,7 +62,7 @@ static void test_orphans(void **state) {
     } rows[] = {
         {204, REASON_ORPHANED, "canceled, since nobody looked at the run any more: the upstream says \"aborted\""},
         {400, REASON_CANCEL_UNCONFIRMED,
-         "canceled, since nobody looked at the run any more: the upstream answered 400 to the cancel call"},
+         "canceled, since nobody looked at the run any more: the cancel call failed: the upstream answered 400"},
     };
     for (size_t i = 0; i < 2 * sizeof rows / sizeof *rows; i++) {
         struct rig rig;

@@ -134,7 +134,7 @@ static void test_two_steps(void **state) {
     assert_string_equal(jsonpath_source(status->rules.value), "$.state");
     assert_int_equal(status->rules.failure.count, 2);
     assert_string_equal(status->rules.failure.items[1], "error");
-    assert_string_equal(s->cancel->method, "DELETE");
+    assert_string_equal(s->cancel->call.method, "DELETE");
     assert_int_equal(s->cancel_needs, 1);
     assert_int_equal(s->output_count, 2);
     assert_string_equal(s->outputs[1].name, "p99_ms");
@@ -181,9 +181,13 @@ static void test_in_doubt(void **state) {
         bool idempotent;
         enum stage_doubt in_doubt;
         const char *header;
-    } rows[] = {{false, DOUBT_PROBE, NULL},           {false, DOUBT_FAIL, NULL},
-                {false, DOUBT_RESEND, NULL},          {true, DOUBT_FAIL, "Idempotency-Key"},
-                {true, DOUBT_RESEND, "X-Request-Id"}, {true, DOUBT_RESEND, NULL}};
+    } rows[] = {{false, DOUBT_PROBE, NULL},
+                {false, DOUBT_FAIL, NULL},
+                {false, DOUBT_RESEND, NULL},
+                {true, DOUBT_FAIL, "Idempotency-Key"},
+                {true, DOUBT_RESEND, "X-Request-Id"},
+                {true, DOUBT_RESEND, NULL},
+                {false, DOUBT_PROBE, NULL}};
     struct stage *s = load("in-doubt.conf");
     assert_int_equal(s->step_count, sizeof rows / sizeof *rows);
     for (size_t i = 0; i < s->step_count; i++) {
@@ -199,6 +203,19 @@ static void test_in_doubt(void **state) {
     assert_int_equal(probe->step.not_found_grace_ms, 20000);
     assert_int_equal(probe->step.call.retry_attempts, 9);
     assert_string_equal(jsonpath_source(probe->found.path), "$.items[0]");
+    assert_false(probe->step.rules.use_roots);
+    probe = s->steps[6].probe;
+    assert_string_equal(jsonpath_source(probe->step.rules.error_path), "$.errors[0].message");
+    assert_string_equal(probe->step.rules.error_when.source, "body.errors");
+    assert_true(probe->step.rules.use_roots && !probe->step.rules.exist);
+    assert_int_equal(probe->step.call.retry_attempts, 5);
+    const struct stage_step *fallback = s->cancel_fallback;
+    assert_true(s->cancel->call.idempotent && fallback->call.idempotent);
+    assert_int_equal(s->cancel->call.retry_attempts, 0);
+    assert_int_equal(fallback->call.retry_attempts, 4);
+    assert_string_equal(jsonpath_source(s->cancel->rules.error_path), "$.errors[0].message");
+    assert_string_equal(fallback->rules.error_when.source, "not body.ok");
+    assert_null(fallback->rules.error_path);
     stage_unref(s);
 }
 
@@ -226,6 +243,8 @@ static void check_everything(const struct stage *s) {
     assert_string_equal(s->name, "everything.1_x");
     assert_null(s->disabled); /* its secrets are known */
     assert_int_equal(s->timeout_ms, 2 * 3600 * 1000);
+    assert_int_equal(s->permissions.read.count, 2);
+    assert_string_equal(s->permissions.write.items[0], "ops");
     assert_int_equal(s->host_count, 3);
     assert_int_equal(s->param_count, 9);
     assert_int_equal(json_int(s->params[1].preset), 7);
@@ -269,12 +288,12 @@ static void check_everything(const struct stage *s) {
     assert_string_equal(rules->running.items[1], "2");
     assert_string_equal(rules->warn.items[2], "true");
     assert_int_equal(s->steps[1].output_count, 1);
-    assert_string_equal(s->cancel->method, "POST");
-    assert_int_equal(s->cancel->form_count, 1);
-    assert_string_equal(s->cancel->content_type, "application/x-www-form-urlencoded");
+    assert_string_equal(s->cancel->call.method, "POST");
+    assert_int_equal(s->cancel->call.form_count, 1);
+    assert_string_equal(s->cancel->call.content_type, "application/x-www-form-urlencoded");
     assert_int_equal(s->cancel_timeout_ms, 120 * 1000);
-    assert_string_equal(s->cancel_fallback->method, "DELETE");
-    assert_true(code_set_holds(&s->cancel_fallback->expect, 204));
+    assert_string_equal(s->cancel_fallback->call.method, "DELETE");
+    assert_true(code_set_holds(&s->cancel_fallback->call.expect, 204));
     assert_int_equal(s->cancel_needs, 1);
     assert_int_equal(s->output_count, 3);
     assert_non_null(s->outputs[0].path);
@@ -307,6 +326,9 @@ static void test_callbacks(void **state) {
     assert_int_equal(ask->timeout_ms, 0);
     assert_int_equal(ask->callback->verify, VERIFY_STANDARD_WEBHOOKS);
     assert_true(ask->callback->rules.exist && ask->callback->rules.progress && !ask->rules.exist);
+    assert_true(template_uses(ask->probe->step.call.url, ROOT_CALLBACK));
+    assert_string_equal(jsonpath_source(ask->probe->step.call.retry_after), "$.seconds");
+    assert_null(ask->call.retry_after);
     assert_int_equal(early->callback_step, 2); /* the next one that waits */
     assert_null(early->callback);
     assert_int_equal(early->timeout_ms, 0);

@@ -334,6 +334,27 @@ static void test_before(void **state) {
     gate_free(bench.gate);
 }
 
+/* The same for work that is the same: who waits may have nobody before him any more. */
+static void test_closed_at_first_with_the_same_work(void **state) {
+    (void)state;
+    struct bench bench = {.gate = gate_new(1), .now_ms = 5};
+    struct gate_ticket t[4] = {0};
+    assert_int_equal(enter(&bench, &t[0], same("a"), NULL, GATE_RESUME), GATE_ANSWER_WAITS);
+    assert_int_equal(enter(&bench, &t[1], same("a"), NULL, GATE_RESUME), GATE_ANSWER_WAITS);
+    assert_int_equal(enter(&bench, &t[2], same("b"), NULL, GATE_FORCE), GATE_ANSWER_GOES);
+    assert_int_equal(enter(&bench, &t[3], same("b"), NULL, GATE_RESUME), GATE_ANSWER_WAITS);
+    gate_open(bench.gate, 5);
+    assert_next(&bench, 0, &t[0]);
+    assert_next(&bench, 0, NULL);
+    leave(&bench, &t[0]);
+    assert_next(&bench, 0, &t[1]);
+    leave(&bench, &t[2]);
+    assert_next(&bench, 0, &t[3]);
+    leave(&bench, &t[1]);
+    leave(&bench, &t[3]);
+    gate_free(bench.gate);
+}
+
 static void test_hosts(void **state) {
     (void)state;
     struct bench bench;
@@ -458,6 +479,7 @@ int main(void) {
         cmocka_unit_test(test_closed_at_first),
         cmocka_unit_test(test_back),
         cmocka_unit_test(test_before),
+        cmocka_unit_test(test_closed_at_first_with_the_same_work),
         cmocka_unit_test(test_hosts),
         cmocka_unit_test(test_chance),
     };

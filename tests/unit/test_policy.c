@@ -98,24 +98,54 @@ static void test_delays(void **state) {
         unsigned failed;
         bool endless;
         int64_t budget_ms, spent_ms, wait_ms;
+        struct policy_bound bound;
         int64_t delay_ms; /* with the greatest chance; -1: no more */
         const char *why;
     } rows[] = {
-        {1, false, 0, 0, -1, 1000, NULL},
-        {2, false, 0, 0, -1, 2000, NULL},
-        {3, false, 0, 0, -1, 4000, NULL},
-        {4, false, 0, 0, -1, -1, NULL},
-        {4, true, 0, 0, -1, 5000, NULL},
-        {400, true, 0, 1 << 30, -1, 5000, NULL},
-        {1, false, 0, 0, 60000, 60000, NULL},
-        {1, false, 60000, 0, 60000, 60000, NULL},
-        {1, false, 60000, 1, 60000, -1, "it asks to wait for 1m, and retry.budget is 1m"},
-        {1, false, 60000, 0, 7200000, -1, "it asks to wait for 2h, and retry.budget is 1m"},
-        {1, false, 10000, 9000, -1, 1000, NULL},
-        {2, false, 10000, 9000, -1, -1, "retry.budget of 10s is used up"},
-        {2, true, 10000, 9000, -1, -1, "retry.budget of 10s is used up"},
-        {2, true, 10000, 9000, 500, -1, "retry.budget of 10s is used up"},
-        {1, false, 10000, -50000, -1, 1000, NULL}, /* the clock was set back */
+        {1, false, 0, 0, -1, {0}, 1000, NULL},
+        {2, false, 0, 0, -1, {0}, 2000, NULL},
+        {3, false, 0, 0, -1, {0}, 4000, NULL},
+        {4, false, 0, 0, -1, {0}, -1, NULL},
+        {4, true, 0, 0, -1, {0}, 5000, NULL},
+        {400, true, 0, 1 << 30, -1, {0}, 5000, NULL},
+        {1, false, 0, 0, 60000, {0}, 60000, NULL},
+        {1, false, 60000, 0, 60000, {0}, 60000, NULL},
+        {1, false, 60000, 1, 60000, {0}, -1, "it asks to wait for 1m, and retry.budget is 1m"},
+        {1, false, 60000, 0, 7200000, {0}, -1, "it asks to wait for 2h, and retry.budget is 1m"},
+        {1, false, 10000, 9000, -1, {0}, 1000, NULL},
+        {2, false, 10000, 9000, -1, {0}, -1, "retry.budget of 10s is used up"},
+        {2, true, 10000, 9000, -1, {0}, -1, "retry.budget of 10s is used up"},
+        {2, true, 10000, 9000, 500, {0}, -1, "retry.budget of 10s is used up"},
+        {1, false, 10000, -50000, -1, {0}, 1000, NULL}, /* the clock was set back */
+        {1, false, 0, 0, -1, {"cancel.timeout", 60000, 59000}, 1000, NULL},
+        {1, false, 0, 0, -1, {"cancel.timeout", 60000, 59001}, -1, "cancel.timeout of 1m is used up"},
+        {1, false, 0, 0, 30000, {"cancel.timeout", 60000, 30000}, 30000, NULL},
+        {1,
+         true,
+         0,
+         0,
+         30000,
+         {"cancel.timeout", 60000, 30001},
+         -1,
+         "it asks to wait for 30s, and cancel.timeout is 1m"},
+        {1,
+         false,
+         10000,
+         0,
+         20000,
+         {"cancel.timeout", 60000, 0},
+         -1,
+         "it asks to wait for 20s, and retry.budget is 10s"},
+        {1,
+         false,
+         60000,
+         0,
+         20000,
+         {"cancel.timeout", 10000, 0},
+         -1,
+         "it asks to wait for 20s, and cancel.timeout is 10s"},
+        {4, false, 0, 0, -1, {"cancel.timeout", 60000, 0}, -1, NULL},
+        {1, false, 0, 0, -1, {"cancel.timeout", 0, 90000}, 1000, NULL}, /* there is none */
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct arena *arena = arena_new();
@@ -128,6 +158,7 @@ static void test_delays(void **state) {
                                  .now_ms = 1000000 + rows[i].spent_ms,
                                  .wait_ms = rows[i].wait_ms,
                                  .endless = rows[i].endless,
+                                 .bound = rows[i].bound,
                                  .random = UINT32_MAX};
         const char *why;
         int64_t delay_ms = policy_delay_ms(arena, &call, &one, &why);

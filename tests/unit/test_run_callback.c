@@ -1,6 +1,6 @@
 /* Callbacks in the life of a run, driven by hand: early, in time, late, twice, beside polls, and over restarts.
  * run_rig.h checks after each that none which was answered is forgotten, and that none which was not taken has an
- * effect; the same with chance is in test_run.c. */
+ * effect; the same with chance is the model test (tests/model). */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -167,6 +167,66 @@ static void test_time_is_up(void **state) {
     rig_answer(&rig, 200, "");
     assert_int_equal(rig.timer_ms, RIG_BEGAN + 10 * S);
     rig_end(&rig);
+}
+
+/* It came in time, while the call's own reply is still out; so it counts. */
+static void test_time_is_up_with_one_that_came(void **state) {
+    (void)state;
+    static const char call[] = "name = \"s\"; steps = ( { name = \"a\"; url = \"http://up.test/{{ callback.url }}\"; "
+                               "method = \"POST\"; timeout = \"20s\"; callback = { " RULES " }; } );";
+    static const char poll[] = "name = \"s\"; steps = ( { name = \"a\"; url = \"http://up.test/{{ callback.url }}\"; "
+                               "method = \"POST\"; every = \"5s\"; timeout = \"20s\"; " RULES " callback = { " RULES
+                               " }; } );";
+    static const struct {
+        const char *definition, *body;
+        enum run_status status;
+        enum reason reason;
+    } rows[] = {{call, "{\"state\": \"ok\"}", RUN_SUCCEEDED, REASON_NONE},
+                {call, "{\"state\": \"bad\"}", RUN_TERMINAL, REASON_UPSTREAM_FAILED},
+                {call, "{\"state\": \"busy\"}", RUN_TERMINAL, REASON_TIMEOUT},
+                {poll, "{\"state\": \"ok\"}", RUN_SUCCEEDED, REASON_NONE},
+                {poll, "{\"state\": \"busy\"}", RUN_TERMINAL, REASON_TIMEOUT}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct rig rig;
+        begin(&rig, rows[i].definition);
+        call_back(&rig, 0, rows[i].body, RUN_CALLBACK_TAKEN);
+        rig_stored(&rig);
+        rig_due(&rig);
+        while (!rig.over && (rig.writing.exists || rig.timer_ms)) {
+            if (rig.writing.exists) rig_stored(&rig);
+            else rig_due(&rig);
+        }
+        assert_ends(&rig, rows[i].status, rows[i].reason);
+        assert_int_equal(rig.now_ms - RIG_BEGAN, 20 * S);
+        assert_int_equal(rig.sends[0], 1);
+        rig_end(&rig);
+    }
+}
+
+/* Polling goes on for the sake of the cancel call; what a callback says then does not undo the wish. */
+static void test_callback_while_a_cancel_needs_the_poll(void **state) {
+    (void)state;
+    static const struct {
+        const char *body;
+        enum reason reason;
+    } rows[] = {{"{\"state\": \"bad\"}", REASON_CANCEL_UNCONFIRMED},
+                {"{\"state\": \"gone\"}", REASON_CANCEL_UNCONFIRMED}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct rig rig;
+        begin(&rig,
+              "name = \"s\"; steps = ( { name = \"a\"; method = \"POST\"; url = \"http://up.test/{{ callback.url }}\"; "
+              "}, { name = \"find\"; url = \"http://up.test/f\"; every = \"5s\"; " RULES " callback = { " RULES
+              " }; } ); cancel = { url = \"http://up.test/{{ find.body.id }}\"; };");
+        rig_answer(&rig, 201, "{}");
+        rig_stored(&rig);
+        rig_answer(&rig, 200, "{\"state\": \"busy\"}");
+        rig_cancel(&rig);
+        rig_stored(&rig);
+        assert_int_equal(rig.run->state, RUN_WAITING);
+        call_back(&rig, 1, rows[i].body, RUN_CALLBACK_TAKEN);
+        assert_ends(&rig, RUN_CANCELED, rows[i].reason);
+        rig_end(&rig);
+    }
 }
 
 static void test_cancel_while_waiting(void **state) {
@@ -610,6 +670,8 @@ int main(void) {
         cmocka_unit_test(test_what_a_callback_says),
         cmocka_unit_test(test_without_rules_any_callback_is_success),
         cmocka_unit_test(test_time_is_up),
+        cmocka_unit_test(test_time_is_up_with_one_that_came),
+        cmocka_unit_test(test_callback_while_a_cancel_needs_the_poll),
         cmocka_unit_test(test_cancel_while_waiting),
         cmocka_unit_test(test_cancel_during_the_call),
         cmocka_unit_test(test_call_that_is_refused),

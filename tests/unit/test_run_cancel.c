@@ -54,11 +54,67 @@ static void begin_checking(struct rig *rig, const char *definition) {
     rig_stored(rig);
 }
 
-static void assert_ends(struct rig *rig, enum run_status status, enum reason reason) {
-    rig_stored(rig);
-    if (!rig->over) fail_msg("it goes on: %s, %s", run_state_word(rig->run->state), rig->run->progress);
-    assert_string_equal(run_status_word(rig->run->status), run_status_word(status));
-    if (rig->run->reason != reason) fail_msg("the reason is %s: %s", reason_word(rig->run->reason), rig->run->progress);
+/* Each poll is answered so, until polling ends, or the fallback is to be called. */
+static void poll_on(struct rig *rig, const char *body) {
+    while (rig->run->state == RUN_CANCEL_CHECK_WAITING) {
+        rig_due(rig);
+        if (rig->under_way) rig_answer(rig, 200, body);
+    }
+}
+
+/* ---- whether there is something to stop ---- */
+
+/* Of a call that is tried again: an answer speaks of its own try. */
+static void test_what_a_failed_try_may_have_begun(void **state) {
+    (void)state;
+    static const char definition[] = "name = \"job\"; request = { url = \"http://up.test/jobs\"; idempotent = true; "
+                                     "retry = { attempts = 5; delay = \"1s\"; }; }; "
+                                     "cancel = { url = \"http://up.test/stop\"; };";
+    static const struct {
+        int codes[2]; /* -1: lost; 0: no further try */
+        bool told;
+    } rows[] = {{{503, 0}, false}, {{429, 0}, false}, {{500, 0}, true},
+                {{-1, 0}, true},   {{-1, 503}, true}, {{500, 429}, true}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct rig rig;
+        rig_begin(&rig, definition, 1);
+        rig_start_with(&rig, NULL);
+        rig_stored(&rig);
+        for (int k = 0; k < 2 && rows[i].codes[k]; k++) {
+            if (k) rig_due(&rig);
+            if (rows[i].codes[k] < 0) rig_fail(&rig, REPLY_MAYBE_ACTED_ON);
+            else rig_answer(&rig, rows[i].codes[k], "");
+        }
+        rig_cancel(&rig);
+        rig_stored(&rig);
+        if (rows[i].told != (rig.under_way == RUN_CALL_CANCEL)) fail_msg("row %zu: %s", i, rig.run->progress);
+        if (!rows[i].told) assert_int_equal(rig.run->reason, REASON_CANCELED_BEFORE_START);
+        rig_end(&rig);
+    }
+}
+
+/* The call left, the process died, and the record knew of no call: but a probe has found what it began. */
+static void test_what_a_probe_has_found_is_stopped(void **state) {
+    (void)state;
+    struct rig rig;
+    rig_begin(&rig,
+              "name = \"job\"; request = { url = \"http://up.test/{{ callback.url }}\"; probe = { url = "
+              "\"http://up.test/q\"; found = \"$.item\"; }; callback = { timeout = \"60s\"; }; }; "
+              "cancel = { url = \"http://up.test/stop/{{ request.body.id }}\"; };",
+              1);
+    rig_start_with(&rig, NULL);
+    rig_stored(&rig);
+    rig_restart(&rig);
+    rig_due(&rig);
+    assert_int_equal(rig.under_way, RUN_CALL_PROBE);
+    rig_cancel(&rig);
+    rig_stored(&rig);
+    rig_answer(&rig, 200, "{\"item\": {\"id\": 7}}");
+    rig_stored(&rig);
+    assert_int_equal(rig.under_way, RUN_CALL_CANCEL);
+    rig_answer(&rig, 204, "");
+    rig_assert_ends(&rig, RUN_CANCELED, REASON_CANCELED);
+    rig_end(&rig);
 }
 
 /* ---- asking ---- */
@@ -78,7 +134,7 @@ static void test_asked_until_it_has_stopped(void **state) {
     rig_due(&rig);
     rig_answer(&rig, 200, ABORTED);
     assert_in_range(rig.now_ms - began, 10 * S, 16 * S);
-    assert_ends(&rig, RUN_CANCELED, REASON_CANCELED);
+    rig_assert_ends(&rig, RUN_CANCELED, REASON_CANCELED);
     assert_string_equal(rig.run->progress, "canceled: the upstream says \"aborted\"");
     assert_int_equal(rig.cancel_sends, 1);
     assert_int_equal(rig.checks, 4);
@@ -112,7 +168,7 @@ static void test_what_the_upstream_says(void **state) {
         if (rows[i].code) rig_answer(&rig, rows[i].code, rows[i].body);
         else rig_fail(&rig, REPLY_NEVER_SENT);
         if (rows[i].progress) {
-            assert_ends(&rig, RUN_CANCELED, REASON_CANCELED);
+            rig_assert_ends(&rig, RUN_CANCELED, REASON_CANCELED);
             assert_string_equal(rig.run->progress, rows[i].progress);
         } else if (rig.run->state != RUN_CANCEL_CHECK_WAITING) {
             fail_msg("row %zu: %s", i, rig.run->progress);
@@ -142,12 +198,9 @@ static void test_never_stops(void **state) {
     struct rig rig;
     begin_checking(&rig, plain);
     int64_t began = rig.now_ms;
-    while (rig.run->state == RUN_CANCEL_CHECK_WAITING) {
-        rig_due(&rig);
-        if (rig.under_way) rig_answer(&rig, 200, RUNNING);
-    }
+    poll_on(&rig, RUNNING);
     assert_int_equal(rig.now_ms - began, 40 * S);
-    assert_ends(&rig, RUN_CANCELED, REASON_CANCEL_UNCONFIRMED);
+    rig_assert_ends(&rig, RUN_CANCELED, REASON_CANCEL_UNCONFIRMED);
     assert_string_equal(rig.run->progress, "canceled: the upstream was told to stop, and still says \"running\"");
     rig_end(&rig);
 
@@ -155,7 +208,7 @@ static void test_never_stops(void **state) {
     rig_due(&rig);
     rig_due(&rig);
     assert_int_equal(rig.under_way, RUN_CALL_NONE);
-    assert_ends(&rig, RUN_CANCELED, REASON_CANCEL_UNCONFIRMED);
+    rig_assert_ends(&rig, RUN_CANCELED, REASON_CANCEL_UNCONFIRMED);
     rig_end(&rig);
 }
 
@@ -177,7 +230,7 @@ static void test_where_nothing_can_be_asked(void **state) {
         rig_stored(&rig);
         if (rig.under_way == RUN_CALL_STEP) rig_answer(&rig, 200, "{}"), rig_stored(&rig);
         rig_answer(&rig, 202, "");
-        assert_ends(&rig, RUN_CANCELED, REASON_CANCELED);
+        rig_assert_ends(&rig, RUN_CANCELED, REASON_CANCELED);
         assert_string_equal(rig.run->progress, "canceled: the upstream was told to stop");
         assert_int_equal(rig.checks, 0);
         rig_end(&rig);
@@ -190,7 +243,7 @@ static void test_the_poll_cannot_be_made(void **state) {
     begin_checking(&rig, plain);
     rig_due(&rig);
     rig_refuse(&rig, FAULT_UNDEFINED);
-    assert_ends(&rig, RUN_CANCELED, REASON_CANCEL_UNCONFIRMED);
+    rig_assert_ends(&rig, RUN_CANCELED, REASON_CANCEL_UNCONFIRMED);
     rig_end(&rig);
 }
 
@@ -201,9 +254,261 @@ static void test_time_out_is_verified_too(void **state) {
     while (rig.run->state == RUN_CALLING) rig_answer(&rig, 200, RUNNING), rig_due(&rig);
     rig_stored(&rig);
     rig_stops(&rig);
-    assert_ends(&rig, RUN_TERMINAL, REASON_TIMEOUT);
+    rig_assert_ends(&rig, RUN_TERMINAL, REASON_TIMEOUT);
     assert_string_equal(rig.run->error, "status: not done within its time; the upstream says \"aborted\"");
     rig_end(&rig);
+}
+
+/* ---- telling it: by the same rules as any other call ---- */
+
+/* The cancel call is answered with the same each time, until the run is over, or 20 times. */
+static void answer_each_call(struct rig *rig, int code, const char *body, const char *retry_after) {
+    for (int i = 0; i < 20 && !rig->over; i++) {
+        if (rig->run->state == RUN_CANCEL_WAITING) rig_due(rig);
+        if (retry_after) rig_answer_asking(rig, code, body, retry_after);
+        else if (code) rig_answer(rig, code, body);
+        else rig_fail(rig, REPLY_NEVER_SENT);
+        rig_stored(rig);
+    }
+}
+
+static void test_tried_again_as_its_retry_says(void **state) {
+    (void)state;
+    static const struct {
+        const char *settings;
+        int code; /* 0: it is never sent */
+        const char *retry_after;
+        unsigned calls;
+        int64_t least_ms; /* from the first of them to the end */
+        const char *progress;
+    } rows[] = {
+        {"", 503, NULL, 5, 0, "canceled: the cancel call failed: the upstream answered 503"},
+        {"", 0, NULL, 5, 0, "canceled: the cancel call failed: connection refused"},
+        {"retry = { attempts = 0; };", 503, NULL, 1, 0, "canceled: the cancel call failed: the upstream answered 503"},
+        {"retry = { attempts = 7; delay = \"10ms\"; };", 0, NULL, 8, 0,
+         "canceled: the cancel call failed: connection refused"},
+        {"retry = { on = \"429\"; };", 503, NULL, 1, 0, "canceled: the cancel call failed: the upstream answered 503"},
+        {"retry = { on = \"400\"; };", 400, NULL, 5, 0, "canceled: the cancel call failed: the upstream answered 400"},
+        {"retry = { budget = \"5s\"; };", 503, "6", 1, 0,
+         "canceled: the cancel call failed: the upstream answered 503; it asks to wait for 6s, and retry.budget is 5s"},
+        {"retry = { budget = \"5s\"; };", 503, "3", 2, 3 * S,
+         "canceled: the cancel call failed: the upstream answered 503; it asks to wait for 3s, and retry.budget is 5s"},
+        {"retry = { budget = \"5s\"; attempts = 1000; delay = \"10s\"; };", 503, NULL, 0, 0,
+         "canceled: the cancel call failed: the upstream answered 503; retry.budget of 5s is used up"},
+        {"", 429, "15", 3, 30 * S,
+         "canceled: the cancel call failed: the upstream answered 429; it asks to wait for 15s, and cancel.timeout is "
+         "40s"},
+        {"retry = { attempts = 1000; delay = \"20s\"; max_delay = \"20s\"; };", 503, NULL, 0, 0,
+         "canceled: the cancel call failed: the upstream answered 503; cancel.timeout of 40s is used up"},
+    };
+    for (size_t i = 0; i < 2 * sizeof rows / sizeof *rows; i++) {
+        bool fallback = i % 2; /* which has a retry of its own, and a time that begins with it */
+        struct rig rig;
+        char definition[1000];
+        snprintf(definition, sizeof definition,
+                 fallback ? JOB "cancel = { url = \"http://up.test/stop\"; timeout = \"40s\"; fallback = { url = "
+                                "\"http://up.test/kill\"; %s }; };"
+                          : JOB "cancel = { url = \"http://up.test/stop\"; timeout = \"40s\"; %s };",
+                 rows[i / 2].settings);
+        begin_canceling(&rig, definition);
+        if (fallback) rig_answer(&rig, 403, ""), rig_stored(&rig);
+        int64_t began = rig.now_ms;
+        answer_each_call(&rig, rows[i / 2].code, "", rows[i / 2].retry_after);
+        rig_assert_ends(&rig, RUN_CANCELED, REASON_CANCEL_UNCONFIRMED);
+        assert_string_equal(rig.run->progress, rows[i / 2].progress);
+        if (rows[i / 2].calls) assert_int_equal(rig.cancel_sends, rows[i / 2].calls + fallback);
+        assert_in_range(rig.now_ms - began, rows[i / 2].least_ms, 40 * S);
+        rig_end(&rig);
+    }
+}
+
+/* … and what it asks for is told. */
+static void test_what_the_upstream_asks_for_is_waited_for(void **state) {
+    (void)state;
+    struct rig rig;
+    begin_canceling(&rig, plain);
+    rig_answer_asking(&rig, 503, "", "30");
+    assert_int_equal(rig.timer_ms, rig.now_ms + 30 * S);
+    assert_int_equal(rig.run->due_ms, rig.timer_ms);
+    assert_string_equal(rig.run->progress, "canceling: the cancel call failed: the upstream answered 503; trying again "
+                                           "in 30 s, as it asks");
+    rig_due(&rig);
+    rig_stops(&rig);
+    rig_assert_ends(&rig, RUN_CANCELED, REASON_CANCELED);
+    rig_end(&rig);
+}
+
+/* Told late, it is asked all the same before the fallback is called. */
+static void test_told_after_half_of_the_time(void **state) {
+    (void)state;
+    struct rig rig;
+    begin_canceling(&rig, forced);
+    rig_answer_asking(&rig, 503, "", "30");
+    rig_due(&rig);
+    rig_stops(&rig);
+    rig_assert_ends(&rig, RUN_CANCELED, REASON_CANCELED);
+    assert_int_equal(rig.cancel_sends, 2);
+    rig_end(&rig);
+
+    begin_canceling(&rig, forced);
+    rig_answer_asking(&rig, 503, "", "30");
+    rig_due(&rig);
+    rig_answer(&rig, 202, "");
+    rig_due(&rig);
+    rig_answer(&rig, 200, RUNNING);
+    rig_due(&rig);
+    rig_stored(&rig);
+    assert_ptr_equal(run_call_of(rig.run, RUN_CALL_CANCEL), &rig.stage->cancel_fallback->call);
+    assert_int_equal(rig.under_way, RUN_CALL_CANCEL);
+    rig_end(&rig);
+}
+
+/* The upstream takes no calls at all: it is waited for, but not for longer than the cancel has. */
+static void test_the_cancel_call_is_held(void **state) {
+    (void)state;
+    static const struct {
+        const char *definition;
+        int64_t held_ms, most_ms;
+        enum reason reason;
+    } rows[] = {
+        {plain, 30 * S, 30 * S, REASON_CANCELED},
+        {plain, 3600 * S, 40 * S, REASON_CANCEL_UNCONFIRMED},
+        {forced, 3600 * S, 80 * S, REASON_CANCEL_UNCONFIRMED}, /* the fallback as well */
+        {JOB "cancel = { url = \"http://up.test/stop\"; timeout = \"0s\"; };", 3600 * S, 3600 * S, REASON_CANCELED},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct rig rig;
+        struct fault fault;
+        fault_set(&fault, FAULT_BUSY, NULL, "held until later");
+        begin_canceling(&rig, rows[i].definition);
+        int64_t began = rig.now_ms, until_ms = began + rows[i].held_ms;
+        for (int n = 0; !rig.over && rig.now_ms < until_ms; n++) {
+            assert_true(n < 5);
+            rig.under_way = RUN_CALL_NONE;
+            rig_move(&rig, &(struct run_event){.kind = RUN_EVENT_HELD, .fault = &fault, .until_ms = until_ms});
+            rig_stored(&rig);
+            if (rig.run->state == RUN_CANCEL_WAITING) rig_due(&rig);
+        }
+        assert_int_equal(rig.now_ms - began, rows[i].most_ms);
+        if (!rig.over) rig_answer(&rig, 202, "");
+        if (rig.run->state == RUN_CANCEL_CHECK_WAITING) rig_due(&rig), rig_answer(&rig, 200, ABORTED);
+        rig_assert_ends(&rig, RUN_CANCELED, rows[i].reason);
+        rig_end(&rig);
+    }
+}
+
+/* A poll that fails after the cancel call has its `retry`, too. */
+static void test_the_poll_fails(void **state) {
+    (void)state;
+    static const char budget[] =
+        "name = \"job\"; request = { url = \"http://up.test/jobs\"; }; status = { url = \"http://up.test/1\"; value = "
+        "\"$.state\"; success = [ \"ok\" ]; canceled = [ \"aborted\" ]; retry = { budget = \"5s\"; }; }; cancel = { "
+        "url = \"http://up.test/stop\"; timeout = \"40s\"; %s};";
+    for (int fallback = 0; fallback <= 1; fallback++) {
+        struct rig rig;
+        char definition[600];
+        snprintf(definition, sizeof definition, budget,
+                 fallback ? "fallback = { url = \"http://up.test/kill\"; }; " : "");
+        begin_checking(&rig, definition);
+        int64_t began = rig.now_ms;
+        rig_due(&rig);
+        rig_answer_asking(&rig, 503, "", "4");
+        assert_int_equal(rig.timer_ms, rig.now_ms + 4 * S);
+        rig_due(&rig);
+        rig_answer_asking(&rig, 503, "", "4");
+        if (fallback) {
+            assert_int_equal(rig.timer_ms, began + 20 * S); /* nothing is learned from the poll until then */
+            rig_due(&rig);
+            rig_stored(&rig);
+            rig_stops(&rig);
+        }
+        rig_assert_ends(&rig, RUN_CANCELED, fallback ? REASON_CANCELED : REASON_CANCEL_UNCONFIRMED);
+        assert_int_equal(rig.checks, 2 + fallback);
+        rig_end(&rig);
+    }
+    struct rig rig;
+    begin_checking(&rig, plain); /* what it asks for counts where it is answered well, too */
+    rig_due(&rig);
+    rig_answer_asking(&rig, 200, RUNNING, "25");
+    assert_int_equal(rig.timer_ms, rig.now_ms + 25 * S);
+    rig_end(&rig);
+}
+
+/* GraphQL and its like say no in a 200. */
+static void test_an_error_in_the_reply(void **state) {
+    (void)state;
+    static const struct {
+        const char *settings;
+        int code;
+        const char *body, *progress; /* NULL: it was taken */
+    } rows[] = {
+        {"", 200, "{\"errors\": [{\"message\": \"no\"}]}", NULL},
+        {"error = \"$.errors[0].message\";", 200, "{\"errors\": [{\"message\": \"no\"}]}",
+         "canceled: the cancel call failed: the reply has an error: no"},
+        {"error = \"$.errors[0].message\";", 200, "{\"data\": {}}", NULL},
+        {"error = \"$.errors[0].message\";", 200, "", NULL},
+        {"error = \"{{ body.code }} of {{ parameters.p }}\"; error_when = \"not body.ok\";", 200,
+         "{\"ok\": false, \"code\": 7}", "canceled: the cancel call failed: the reply has an error: 7 of job"},
+        {"error_when = \"not body.ok\";", 200, "{\"ok\": false}",
+         "canceled: the cancel call failed: error_when holds: not body.ok"},
+        {"error_when = \"not body.ok\";", 200, "{\"ok\": true}", NULL},
+        {"error_when = \"body.state != request.body.state\";", 200, "{\"state\": 1}",
+         "canceled: the cancel call failed: error_when holds: body.state != request.body.state"},
+        {"error = \"$.message\";", 403, "{\"message\": \"denied\"}",
+         "canceled: the cancel call failed: the upstream answered 403: denied"},
+        {"error = \"$.message\";", 409, "{\"message\": \"it is over\"}", NULL},
+        {"error = \"$.message\"; expect = \"2xx,409\";", 409, "{\"message\": \"locked\"}",
+         "canceled: the cancel call failed: the reply has an error: locked"},
+        {"", 409, "", NULL},
+        {"expect = \"2xx,409\";", 409, "", NULL},
+        {"expect = \"202\";", 409, "", "canceled: the cancel call failed: the upstream answered 409"},
+        {"expect = \"202\";", 200, "", "canceled: the cancel call failed: the upstream answered 200"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct rig rig;
+        char definition[1000];
+        snprintf(definition, sizeof definition,
+                 "parameters = ( { name = \"p\"; default = \"job\"; } );" JOB
+                 "cancel = { url = \"http://up.test/stop\"; %s };",
+                 rows[i].settings);
+        struct arena *arena = arena_new();
+        struct json *parameters = json_new_object(arena);
+        json_set(parameters, "p", json_new_string(arena, "job"));
+        rig_begin(&rig, definition, 1);
+        rig_start_with(&rig, parameters);
+        rig_stored(&rig);
+        rig_answer(&rig, 201, "{\"state\": 2}");
+        rig_stored(&rig);
+        rig_cancel(&rig);
+        rig_stored(&rig);
+        rig_answer(&rig, rows[i].code, rows[i].body);
+        if (rows[i].progress) {
+            rig_assert_ends(&rig, RUN_CANCELED, REASON_CANCEL_UNCONFIRMED);
+            assert_string_equal(rig.run->progress, rows[i].progress);
+        } else if (rig.run->state != RUN_CANCEL_CHECK_WAITING) {
+            fail_msg("row %zu: %s", i, rig.run->progress);
+        }
+        assert_int_equal(rig.cancel_sends, 1); /* a refusal is no reason to ask again */
+        rig_end(&rig);
+        arena_free(arena);
+    }
+}
+
+static void test_an_error_in_the_reply_and_the_fallback(void **state) {
+    (void)state;
+    for (int refused = 0; refused <= 1; refused++) {
+        struct rig rig;
+        begin_canceling(&rig, JOB "cancel = { url = \"http://up.test/stop\"; error = \"$.error\"; timeout = \"40s\"; "
+                                  "fallback = { url = \"http://up.test/kill\"; error_when = \"body.killed is not "
+                                  "defined\"; }; };");
+        rig_answer(&rig, 200, "{\"error\": \"try force\"}");
+        rig_stored(&rig);
+        assert_int_equal(rig.cancel_sends, 2);
+        rig_answer(&rig, 200, refused ? "{}" : "{\"killed\": 1}");
+        if (!refused) rig_due(&rig), rig_answer(&rig, 200, ABORTED);
+        rig_assert_ends(&rig, RUN_CANCELED, refused ? REASON_CANCEL_UNCONFIRMED : REASON_CANCELED);
+        rig_end(&rig);
+    }
 }
 
 /* ---- the fallback ---- */
@@ -218,11 +523,11 @@ static void test_fallback_where_the_call_is_refused(void **state) {
         assert_int_equal(rig.run->state, RUN_STOPPING);
         rig_stored(&rig);
         assert_int_equal(rig.under_way, RUN_CALL_CANCEL);
-        assert_ptr_equal(run_call_of(rig.run, RUN_CALL_CANCEL), rig.stage->cancel_fallback);
+        assert_ptr_equal(run_call_of(rig.run, RUN_CALL_CANCEL), &rig.stage->cancel_fallback->call);
         rig_answer(&rig, 202, "");
         rig_due(&rig);
         rig_answer(&rig, 200, ABORTED);
-        assert_ends(&rig, RUN_CANCELED, REASON_CANCELED);
+        rig_assert_ends(&rig, RUN_CANCELED, REASON_CANCELED);
         rig_end(&rig);
     }
 }
@@ -232,17 +537,14 @@ static void test_fallback_where_it_does_not_stop(void **state) {
     struct rig rig;
     begin_checking(&rig, forced);
     int64_t began = rig.now_ms;
-    while (rig.run->state == RUN_CANCEL_CHECK_WAITING) {
-        rig_due(&rig);
-        if (rig.under_way) rig_answer(&rig, 200, RUNNING);
-    }
+    poll_on(&rig, RUNNING);
     assert_int_equal(rig.now_ms - began, 20 * S); /* half of the time */
     rig_stored(&rig);
     assert_int_equal(rig.cancel_sends, 2);
     rig_answer(&rig, 202, "");
     rig_due(&rig);
     rig_answer(&rig, 200, ABORTED);
-    assert_ends(&rig, RUN_CANCELED, REASON_CANCELED);
+    rig_assert_ends(&rig, RUN_CANCELED, REASON_CANCELED);
     rig_end(&rig);
 }
 
@@ -252,17 +554,14 @@ static void test_fallback_that_is_slow(void **state) {
     for (int stops = 0; stops <= 1; stops++) {
         struct rig rig;
         begin_checking(&rig, forced);
-        while (rig.run->state == RUN_CANCEL_CHECK_WAITING) {
-            rig_due(&rig);
-            if (rig.under_way) rig_answer(&rig, 200, RUNNING);
-        }
+        poll_on(&rig, RUNNING);
         rig_stored(&rig);
         rig.now_ms += 21 * S;
         rig_answer(&rig, 202, "");
         rig_due(&rig);
         assert_int_equal(rig.under_way, RUN_CALL_CHECK);
         rig_answer(&rig, 200, stops ? ABORTED : RUNNING);
-        assert_ends(&rig, RUN_CANCELED, stops ? REASON_CANCELED : REASON_CANCEL_UNCONFIRMED);
+        rig_assert_ends(&rig, RUN_CANCELED, stops ? REASON_CANCELED : REASON_CANCEL_UNCONFIRMED);
         rig_end(&rig);
     }
 }
@@ -273,18 +572,12 @@ static void test_fallback_that_is_refused(void **state) {
     for (int stops = 0; stops <= 1; stops++) {
         struct rig rig;
         begin_checking(&rig, forced);
-        while (rig.run->state == RUN_CANCEL_CHECK_WAITING) {
-            rig_due(&rig);
-            if (rig.under_way) rig_answer(&rig, 200, RUNNING);
-        }
+        poll_on(&rig, RUNNING);
         rig_stored(&rig);
         rig_answer(&rig, 403, "");
         assert_int_equal(rig.run->state, RUN_CANCEL_CHECK_WAITING);
-        while (rig.run->state == RUN_CANCEL_CHECK_WAITING) {
-            rig_due(&rig);
-            if (rig.under_way) rig_answer(&rig, 200, stops ? ABORTED : RUNNING);
-        }
-        assert_ends(&rig, RUN_CANCELED, stops ? REASON_CANCELED : REASON_CANCEL_UNCONFIRMED);
+        poll_on(&rig, stops ? ABORTED : RUNNING);
+        rig_assert_ends(&rig, RUN_CANCELED, stops ? REASON_CANCELED : REASON_CANCEL_UNCONFIRMED);
         assert_int_equal(rig.cancel_sends, 2);
         rig_end(&rig);
     }
@@ -293,8 +586,8 @@ static void test_fallback_that_is_refused(void **state) {
     rig_answer(&rig, 403, "");
     rig_stored(&rig);
     rig_answer(&rig, 200, ""); /* not in its expect */
-    assert_ends(&rig, RUN_CANCELED, REASON_CANCEL_UNCONFIRMED);
-    assert_string_equal(rig.run->progress, "canceled: the upstream answered 200 to the cancel call");
+    rig_assert_ends(&rig, RUN_CANCELED, REASON_CANCEL_UNCONFIRMED);
+    assert_string_equal(rig.run->progress, "canceled: the cancel call failed: the upstream answered 200");
     rig_end(&rig);
 }
 
@@ -310,7 +603,7 @@ static void test_restart_while_asking(void **state) {
         assert_int_equal(rig.run->state, RUN_CANCEL_CHECK_WAITING);
         rig_due(&rig);
         rig_answer(&rig, 200, ABORTED);
-        assert_ends(&rig, RUN_CANCELED, REASON_CANCELED);
+        rig_assert_ends(&rig, RUN_CANCELED, REASON_CANCELED);
         assert_int_equal(rig.cancel_sends, 1); /* it was told */
         rig_end(&rig);
     }
@@ -327,7 +620,7 @@ static void test_restart_after_the_time_is_up(void **state) {
         rig_resume(&rig);
         rig_due(&rig);
         rig_answer(&rig, 200, stopped ? ABORTED : RUNNING);
-        assert_ends(&rig, RUN_CANCELED, stopped ? REASON_CANCELED : REASON_CANCEL_UNCONFIRMED);
+        rig_assert_ends(&rig, RUN_CANCELED, stopped ? REASON_CANCELED : REASON_CANCEL_UNCONFIRMED);
         assert_int_equal(rig.checks, 1);
         rig_end(&rig);
     }
@@ -341,7 +634,7 @@ static void test_restart_during_the_fallback(void **state) {
     rig_stored(&rig);
     rig_restart(&rig);
     assert_int_equal(rig.under_way, RUN_CALL_CANCEL);
-    assert_ptr_equal(run_call_of(rig.run, RUN_CALL_CANCEL), rig.stage->cancel_fallback);
+    assert_ptr_equal(run_call_of(rig.run, RUN_CALL_CANCEL), &rig.stage->cancel_fallback->call);
     rig_end(&rig);
 }
 
@@ -355,7 +648,7 @@ static void test_held_back(void **state) {
     rig_restart(&rig);
     rig_due(&rig);
     rig_answer(&rig, 200, ABORTED);
-    assert_ends(&rig, RUN_CANCELED, REASON_CANCELED);
+    rig_assert_ends(&rig, RUN_CANCELED, REASON_CANCELED);
     rig_end(&rig);
 }
 
@@ -372,7 +665,27 @@ static void test_held_for_longer_than_its_time(void **state) {
         rig.under_way = RUN_CALL_NONE;
         rig_move(&rig, &(struct run_event){.kind = RUN_EVENT_HELD, .fault = &fault, .until_ms = rig.now_ms + 3600 * S});
     }
-    assert_ends(&rig, RUN_CANCELED, REASON_CANCEL_UNCONFIRMED);
+    rig_assert_ends(&rig, RUN_CANCELED, REASON_CANCEL_UNCONFIRMED);
+    rig_end(&rig);
+}
+
+/* … and told late: it cannot be asked, so the fallback is called, for which it is time. */
+static void test_held_when_the_fallback_is_due(void **state) {
+    (void)state;
+    struct rig rig;
+    struct fault fault;
+    fault_set(&fault, FAULT_BUSY, NULL, "held until later");
+    begin_canceling(&rig, forced);
+    rig_answer_asking(&rig, 503, "", "30");
+    rig_due(&rig);
+    rig_answer(&rig, 202, "");
+    rig_due(&rig);
+    assert_int_equal(rig.under_way, RUN_CALL_CHECK);
+    rig.under_way = RUN_CALL_NONE;
+    rig_move(&rig, &(struct run_event){.kind = RUN_EVENT_HELD, .fault = &fault, .until_ms = rig.now_ms + 3600 * S});
+    assert_int_equal(rig.run->state, RUN_STOPPING);
+    rig_stored(&rig);
+    assert_ptr_equal(run_call_of(rig.run, RUN_CALL_CANCEL), &rig.stage->cancel_fallback->call);
     rig_end(&rig);
 }
 
@@ -402,7 +715,7 @@ static void test_sent_as_soon_as_it_is_known(void **state) {
         rig_stored(&rig);
         assert_int_equal(rig.sends[2], 0);
         rig_stops(&rig);
-        assert_ends(&rig, RUN_CANCELED, REASON_CANCELED);
+        rig_assert_ends(&rig, RUN_CANCELED, REASON_CANCELED);
         assert_int_equal(rig.cancel_sends, 1);
         rig_end(&rig);
     }
@@ -432,43 +745,51 @@ static void test_needed_look_is_held(void **state) {
     rig_answer(&rig, 200, "{\"state\": \"found\", \"id\": 8}");
     rig_stored(&rig);
     rig_stops(&rig);
-    assert_ends(&rig, RUN_CANCELED, REASON_CANCELED);
+    rig_assert_ends(&rig, RUN_CANCELED, REASON_CANCELED);
     rig_end(&rig);
 }
 
 static void test_never_known(void **state) {
     (void)state;
-    struct rig rig;
-    begin(&rig, searched);
-    rig_answer(&rig, 200, "{}");
-    rig_cancel(&rig);
-    int64_t began = rig.now_ms;
-    while (rig.run->state == RUN_WAITING) {
-        rig_due(&rig);
-        if (rig.under_way) rig_answer(&rig, 200, "{}");
+    enum { NOT_YET, HANGS, NEVER, REFUSED };
+    for (int how = NOT_YET; how <= REFUSED; how++) {
+        struct rig rig;
+        begin(&rig, searched);
+        if (how == NOT_YET) rig_answer(&rig, 200, "{}");
+        rig_cancel(&rig);
+        int64_t began = rig.now_ms;
+        if (how == HANGS) {
+            rig_stored(&rig);
+            rig_due(&rig);
+        }
+        if (how == NEVER) rig_answer(&rig, 200, "{\"state\": \"gone\"}");
+        if (how == REFUSED) rig_refuse(&rig, FAULT_UNDEFINED);
+        while (rig.run->state == RUN_WAITING) {
+            rig_due(&rig);
+            if (rig.under_way) rig_answer(&rig, 200, "{}");
+        }
+        assert_int_equal(rig.now_ms - began, how <= HANGS ? 40 * S : 0);
+        rig_assert_ends(&rig, RUN_CANCELED, REASON_CANCEL_UNCONFIRMED);
+        rig_end(&rig);
     }
-    assert_int_equal(rig.now_ms - began, 40 * S);
-    assert_ends(&rig, RUN_CANCELED, REASON_CANCEL_UNCONFIRMED);
-    rig_end(&rig);
+}
 
-    begin(&rig, searched); /* the search hangs */
+/* A look that may not be tried again is the end of looking, and not a failure of what was canceled. */
+static void test_looks_that_fail(void **state) {
+    (void)state;
+    struct rig rig;
+    char definition[1000];
+    const char *settings = strstr(searched, "success = ");
+    snprintf(definition, sizeof definition, "%.*sretry = { budget = \"10s\"; delay = \"4s\"; }; %s",
+             (int)(settings - searched), searched, settings);
+    begin(&rig, definition);
     rig_cancel(&rig);
-    rig_stored(&rig);
-    assert_int_equal(rig.timer_ms, rig.now_ms + 40 * S);
-    rig_due(&rig);
-    assert_ends(&rig, RUN_CANCELED, REASON_CANCEL_UNCONFIRMED);
-    rig_end(&rig);
-
-    begin(&rig, searched); /* the search says that it never will be */
-    rig_cancel(&rig);
-    rig_answer(&rig, 200, "{\"state\": \"gone\"}");
-    assert_ends(&rig, RUN_CANCELED, REASON_CANCEL_UNCONFIRMED);
-    rig_end(&rig);
-
-    begin(&rig, searched); /* it cannot be made */
-    rig_cancel(&rig);
-    rig_refuse(&rig, FAULT_UNDEFINED);
-    assert_ends(&rig, RUN_CANCELED, REASON_CANCEL_UNCONFIRMED);
+    for (int i = 0; i < 100 && rig.run->state != RUN_ENDING; i++) {
+        if (rig.under_way) rig_fail(&rig, REPLY_NEVER_SENT);
+        else rig_due(&rig);
+    }
+    rig_assert_ends(&rig, RUN_CANCELED, REASON_CANCEL_UNCONFIRMED);
+    assert_int_equal(rig.cancel_sends, 0);
     rig_end(&rig);
 }
 
@@ -481,7 +802,7 @@ static void test_no_further_call_is_made(void **state) {
                 "b.body.id }}\"; };");
     rig_fail(&rig, REPLY_NEVER_SENT);
     rig_cancel(&rig);
-    assert_ends(&rig, RUN_CANCELED, REASON_CANCEL_UNCONFIRMED);
+    rig_assert_ends(&rig, RUN_CANCELED, REASON_CANCEL_UNCONFIRMED);
     assert_int_equal(rig.sends[1], 1);
     rig_end(&rig);
 }
@@ -499,16 +820,15 @@ static void test_a_search_is_no_end(void **state) {
     rig_cancel(&rig);
     rig_stored(&rig);
     rig_answer(&rig, 200, "");
-    while (rig.run->state == RUN_CANCEL_CHECK_WAITING) {
-        rig_due(&rig);
-        if (rig.under_way) rig_answer(&rig, 200, "{\"state\": \"found\"}");
-    }
-    assert_ends(&rig, RUN_CANCELED, REASON_CANCEL_UNCONFIRMED);
+    poll_on(&rig, "{\"state\": \"found\"}");
+    rig_assert_ends(&rig, RUN_CANCELED, REASON_CANCEL_UNCONFIRMED);
     rig_end(&rig);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_what_a_failed_try_may_have_begun),
+        cmocka_unit_test(test_what_a_probe_has_found_is_stopped),
         cmocka_unit_test(test_asked_until_it_has_stopped),
         cmocka_unit_test(test_what_the_upstream_says),
         cmocka_unit_test(test_what_is_no_end),
@@ -516,6 +836,13 @@ int main(void) {
         cmocka_unit_test(test_where_nothing_can_be_asked),
         cmocka_unit_test(test_the_poll_cannot_be_made),
         cmocka_unit_test(test_time_out_is_verified_too),
+        cmocka_unit_test(test_tried_again_as_its_retry_says),
+        cmocka_unit_test(test_what_the_upstream_asks_for_is_waited_for),
+        cmocka_unit_test(test_told_after_half_of_the_time),
+        cmocka_unit_test(test_the_cancel_call_is_held),
+        cmocka_unit_test(test_the_poll_fails),
+        cmocka_unit_test(test_an_error_in_the_reply),
+        cmocka_unit_test(test_an_error_in_the_reply_and_the_fallback),
         cmocka_unit_test(test_fallback_where_the_call_is_refused),
         cmocka_unit_test(test_fallback_where_it_does_not_stop),
         cmocka_unit_test(test_fallback_that_is_slow),
@@ -525,9 +852,11 @@ int main(void) {
         cmocka_unit_test(test_restart_during_the_fallback),
         cmocka_unit_test(test_held_back),
         cmocka_unit_test(test_held_for_longer_than_its_time),
+        cmocka_unit_test(test_held_when_the_fallback_is_due),
         cmocka_unit_test(test_sent_as_soon_as_it_is_known),
         cmocka_unit_test(test_needed_look_is_held),
         cmocka_unit_test(test_never_known),
+        cmocka_unit_test(test_looks_that_fail),
         cmocka_unit_test(test_no_further_call_is_made),
         cmocka_unit_test(test_a_search_is_no_end),
     };

@@ -31,6 +31,14 @@ static void begin(struct rig *rig, const char *definition) {
     rig_stored(rig);
 }
 
+/* … and a reply that is lost is one to a call that was never acted on. */
+static void begin_idle(struct rig *rig, const char *definition) {
+    rig_begin(rig, definition, 1);
+    rig->lost = RIG_LOST_IDLE;
+    rig_start_with(rig, NULL);
+    rig_stored(rig);
+}
+
 /* … the reply is lost, and the first look is under way. */
 static void begin_looking(struct rig *rig, const char *definition) {
     begin(rig, definition);
@@ -38,13 +46,6 @@ static void begin_looking(struct rig *rig, const char *definition) {
     assert_int_equal(rig->run->state, RUN_PROBE_WAITING);
     rig_due(rig);
     assert_int_equal(rig->under_way, RUN_CALL_PROBE);
-}
-
-static void assert_ends(struct rig *rig, enum run_status status, enum reason reason) {
-    rig_stored(rig);
-    assert_true(rig->over);
-    assert_string_equal(run_status_word(rig->run->status), run_status_word(status));
-    if (rig->run->reason != reason) fail_msg("the reason is %s: %s", reason_word(rig->run->reason), rig->run->progress);
 }
 
 /* ---- the probe ---- */
@@ -62,7 +63,7 @@ static void test_found_work_is_gone_on_with(void **state) {
     assert_int_equal(json_int(json_gets(rig.run->steps[0].value, "code")), 200);
     assert_int_equal(rig.sends[1], 1);
     rig_answer(&rig, 200, "{\"state\": \"passed\"}");
-    assert_ends(&rig, RUN_SUCCEEDED, REASON_NONE);
+    rig_assert_ends(&rig, RUN_SUCCEEDED, REASON_NONE);
     assert_int_equal(rig.sends[0], 1);
     rig_end(&rig);
 }
@@ -87,7 +88,7 @@ static void test_found_after_a_restart(void **state) {
     assert_int_equal(rig.run->step, 1);
     rig_due(&rig);
     rig_answer(&rig, 200, "{\"state\": \"passed\"}");
-    assert_ends(&rig, RUN_SUCCEEDED, REASON_NONE);
+    rig_assert_ends(&rig, RUN_SUCCEEDED, REASON_NONE);
     assert_int_equal(rig.sends[0], 1);
     rig_end(&rig);
 }
@@ -95,10 +96,7 @@ static void test_found_after_a_restart(void **state) {
 static void test_not_found_is_sent_again(void **state) {
     (void)state;
     struct rig rig;
-    rig_begin(&rig, probed, 1);
-    rig.lost = RIG_LOST_IDLE;
-    rig_start_with(&rig, NULL);
-    rig_stored(&rig);
+    begin_idle(&rig, probed);
     int64_t began = rig.now_ms;
     rig_fail(&rig, REPLY_MAYBE_ACTED_ON);
     rig_due(&rig);
@@ -119,14 +117,27 @@ static void test_not_found_is_sent_again(void **state) {
     rig_end(&rig);
 }
 
+/* An answer is as old as its question: what took long may have been looked for before the work could be seen. */
+static void test_a_slow_answer_finds_nothing(void **state) {
+    (void)state;
+    struct rig rig;
+    begin_looking(&rig, probed);
+    rig.now_ms += 6 * S;
+    rig_reply(&rig, &(struct reply){.phase = REPLY_ANSWERED, .code = 200, .body = TEXT(NOTHING), .took_ms = 6 * S});
+    assert_int_equal(rig.run->state, RUN_PROBE_WAITING); /* not_found_grace is 4 s */
+    rig_due(&rig);
+    rig_answer(&rig, 200, WORK);
+    rig_stored(&rig);
+    assert_int_equal(rig.run->step, 1);
+    assert_int_equal(rig.sends[0], 1);
+    rig_end(&rig);
+}
+
 /* Each time lost, and each time not acted on: as often as retry says. After a crash, once in any case. */
 static void test_not_found_for_ever(void **state) {
     (void)state;
     struct rig rig;
-    rig_begin(&rig, probed, 1);
-    rig.lost = RIG_LOST_IDLE;
-    rig_start_with(&rig, NULL);
-    rig_stored(&rig);
+    begin_idle(&rig, probed);
     for (int i = 0; rig.run->state == RUN_CALLING; i++) {
         assert_true(i < 10);
         rig_fail(&rig, REPLY_MAYBE_ACTED_ON);
@@ -136,24 +147,20 @@ static void test_not_found_for_ever(void **state) {
         }
         rig_stored(&rig);
     }
-    assert_ends(&rig, RUN_TERMINAL, REASON_BAD_REPLY);
+    rig_assert_ends(&rig, RUN_TERMINAL, REASON_BAD_REPLY);
     assert_int_equal(rig.sends[0], 3);
     rig_end(&rig);
 
-    rig_begin(&rig,
-              "name = \"job\"; request = { url = \"http://up.test/\"; retry = { attempts = 0; }; probe = { url = "
-              "\"http://up.test/q\"; found = \"$.id\"; not_found_grace = \"0s\"; }; };",
-              1);
-    rig.lost = RIG_LOST_IDLE;
-    rig_start_with(&rig, NULL);
-    rig_stored(&rig);
+    begin_idle(&rig,
+               "name = \"job\"; request = { url = \"http://up.test/\"; retry = { attempts = 0; }; probe = { url = "
+               "\"http://up.test/q\"; found = \"$.id\"; not_found_grace = \"0s\"; }; };");
     rig_restart(&rig);
     rig_due(&rig);
     rig_answer(&rig, 200, "{}");
     rig_stored(&rig);
     assert_int_equal(rig.sends[0], 2);
     rig_answer(&rig, 200, "");
-    assert_ends(&rig, RUN_SUCCEEDED, REASON_NONE);
+    rig_assert_ends(&rig, RUN_SUCCEEDED, REASON_NONE);
     rig_end(&rig);
 }
 
@@ -161,8 +168,8 @@ static void test_not_found_for_ever(void **state) {
 static void test_what_the_probe_answers(void **state) {
     (void)state;
     static const struct {
-        const char *found;
-        int code; /* 0: no answer */
+        const char *found; /* and other settings of the probe */
+        int code;          /* 0: no answer */
         const char *body;
         enum { FOUND, NONE, AGAIN, DOUBT } then;
     } rows[] = {
@@ -186,6 +193,17 @@ static void test_what_the_probe_answers(void **state) {
         {"$.items[0]", 500, "{}", AGAIN},
         {"$.items[0]", 429, "{}", AGAIN},
         {"$.items[0]", 0, "", AGAIN},
+        {"$.items[0]\"; error = \"$.errors[0]", 200, "{\"items\": [], \"errors\": [\"busy\"]}", AGAIN},
+        {"$.items[0]\"; error = \"$.errors[0]", 200, "{\"items\": [{}], \"errors\": [\"busy\"]}", AGAIN},
+        {"$.items[0]\"; error = \"$.errors[0]", 200, NOTHING, NONE},
+        {"$.items[0]\"; error = \"$.errors[0]", 200, WORK, FOUND},
+        {"$.items[0]\"; error = \"$.errors[0]", 400, "{\"errors\": [\"bad\"]}", DOUBT},
+        {"$.items[0]\"; error_when = \"body.items is not defined", 200, "{}", AGAIN},
+        {"$.items[0]\"; error_when = \"body.items is not defined", 200, NOTHING, NONE},
+        {"$.items[0]\"; error_when = \"code == 204", 204, "", AGAIN},
+        {"$.items[0]\"; retry = { attempts = 0; }; error_when = \"run.key == 'build-7'", 200, WORK, DOUBT},
+        {"$.items[0]\"; retry = { on = \"400\"; }; method = \"GET", 400, "{}", AGAIN},
+        {"$.items[0]\"; retry = { on = \"429\"; }; method = \"GET", 500, "{}", DOUBT},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct rig rig;
@@ -194,18 +212,15 @@ static void test_what_the_probe_answers(void **state) {
                  "name = \"job\"; request = { url = \"http://up.test/\"; probe = { url = \"http://up.test/q\"; "
                  "not_found_grace = \"0s\"; expect = \"2xx,404\"; found = \"%s\"; }; };",
                  rows[i].found);
-        rig_begin(&rig, definition, 1);
-        rig.lost = RIG_LOST_IDLE;
-        rig_start_with(&rig, NULL);
-        rig_stored(&rig);
+        begin_idle(&rig, definition);
         rig_fail(&rig, REPLY_MAYBE_ACTED_ON);
         rig_due(&rig);
         if (rows[i].code) rig_answer(&rig, rows[i].code, rows[i].body);
         else rig_fail(&rig, REPLY_MAYBE_ACTED_ON);
-        static const enum run_state states[] = {RUN_ENDING, RUN_INTENDING, RUN_PROBE_WAITING, RUN_ENDING};
+        static const enum run_state states[] = {RUN_ENDING, RUN_WAITING, RUN_PROBE_WAITING, RUN_ENDING};
         if (rig.run->state != states[rows[i].then]) fail_msg("row %zu: %s", i, rig.run->progress);
-        if (rows[i].then == FOUND) assert_ends(&rig, RUN_SUCCEEDED, REASON_NONE);
-        if (rows[i].then == DOUBT) assert_ends(&rig, RUN_TERMINAL, REASON_IN_DOUBT);
+        if (rows[i].then == FOUND) rig_assert_ends(&rig, RUN_SUCCEEDED, REASON_NONE);
+        if (rows[i].then == DOUBT) rig_assert_ends(&rig, RUN_TERMINAL, REASON_IN_DOUBT);
         rig_end(&rig);
     }
 }
@@ -219,7 +234,7 @@ static void test_probe_that_cannot_tell(void **state) {
     rig_fail(&rig, REPLY_NEVER_SENT);
     rig_due(&rig);
     rig_answer(&rig, 503, "");
-    assert_ends(&rig, RUN_TERMINAL, REASON_IN_DOUBT);
+    rig_assert_ends(&rig, RUN_TERMINAL, REASON_IN_DOUBT);
     assert_int_equal(rig.probe_sends, 3);
     assert_string_equal(rig.run->error, "request: whether the upstream acted on the call is not known, and the probe "
                                         "could not tell: the upstream answered 503");
@@ -227,8 +242,89 @@ static void test_probe_that_cannot_tell(void **state) {
 
     begin_looking(&rig, probed);
     rig_refuse(&rig, FAULT_UNDEFINED);
-    assert_ends(&rig, RUN_TERMINAL, REASON_IN_DOUBT);
+    rig_assert_ends(&rig, RUN_TERMINAL, REASON_IN_DOUBT);
     assert_non_null(strstr(rig.run->error, "request.body.id is not there"));
+    rig_end(&rig);
+}
+
+/* What was lost, and what looks for it, are made again as their retry says: not for longer than its budget, and no
+ * sooner than was asked for. */
+static void test_budgets_and_what_is_asked_for(void **state) {
+    (void)state;
+    struct rig rig;
+    begin_looking(&rig, probed);
+    rig_answer_asking(&rig, 503, "", "20");
+    assert_int_equal(rig.timer_ms, rig.now_ms + 20 * S);
+    assert_int_equal(rig.run->due_ms, rig.timer_ms);
+    rig_due(&rig);
+    rig_answer_asking(&rig, 200, NOTHING, "30"); /* it is late enough: there is none */
+    rig_end(&rig);
+
+    begin_looking(&rig, probed);
+    rig_answer_asking(&rig, 200, NOTHING, "3"); /* there may be one yet, and then */
+    assert_int_equal(rig.timer_ms, rig.now_ms + 3 * S);
+    rig_end(&rig);
+
+    begin_looking(&rig, "name = \"job\"; request = { url = \"http://up.test/\"; probe = { url = \"http://up.test/q\"; "
+                        "found = \"$.id\"; retry = { attempts = 1000; budget = \"1m\"; }; }; };");
+    int64_t began = rig.now_ms;
+    rig_answer_asking(&rig, 503, "", "50");
+    rig_restart(&rig); /* begins anew, at once */
+    rig_due(&rig);
+    rig_answer_asking(&rig, 503, "", "50");
+    assert_int_equal(rig.timer_ms, began + 50 * S);
+    rig_due(&rig);
+    rig_answer_asking(&rig, 503, "", "50");
+    rig_assert_ends(&rig, RUN_TERMINAL, REASON_IN_DOUBT);
+    assert_string_equal(rig.run->error,
+                        "request: whether the upstream acted on the call is not known, and the probe could not tell: "
+                        "the upstream answered 503; it asks to wait for 50s, and retry.budget is 1m");
+    rig_end(&rig);
+
+    begin(&rig, "name = \"job\"; request = { url = \"http://up.test/\"; on_in_doubt = \"resend\"; retry = { attempts = "
+                "1000; delay = \"1s\"; budget = \"20s\"; }; };");
+    began = rig.now_ms;
+    while (rig.run->state == RUN_CALLING) {
+        rig_fail(&rig, REPLY_MAYBE_ACTED_ON);
+        rig_stored(&rig);
+        if (rig.run->state == RUN_WAITING) rig_due(&rig), rig_stored(&rig);
+    }
+    rig_assert_ends(&rig, RUN_TERMINAL, REASON_IN_DOUBT);
+    assert_string_equal(rig.run->error, "request: cut short; retry.budget of 20s is used up");
+    assert_in_range(rig.now_ms - began, 5 * S, 20 * S);
+    rig_end(&rig);
+}
+
+/* Not found so soon that its retry has it wait: it waits, and that it was not found is not asked again. */
+static void test_not_found_waits_for_its_delay(void **state) {
+    (void)state;
+    static const char quick[] =
+        "name = \"job\"; request = { url = \"http://up.test/\"; retry = { attempts = 1000; delay = \"40s\"; max_delay "
+        "= "
+        "\"40s\"; budget = \"1m\"; }; probe = { url = \"http://up.test/q\"; found = \"$.id\"; not_found_grace = "
+        "\"0s\"; }; };";
+    struct rig rig;
+    begin_idle(&rig, quick);
+    int64_t began = rig.now_ms;
+    rig_fail(&rig, REPLY_MAYBE_ACTED_ON);
+    rig_due(&rig);
+    rig_answer(&rig, 200, "{}");
+    assert_int_equal(rig.run->state, RUN_WAITING);
+    assert_in_range(rig.timer_ms - rig.now_ms, 100, 40 * S);
+    rig_stored(&rig);
+    rig_restart(&rig);
+    assert_int_equal(rig.run->state, RUN_WAITING);
+    while (!rig.over) {
+        rig_due(&rig);
+        rig_stored(&rig);
+        rig_fail(&rig, REPLY_MAYBE_ACTED_ON);
+        rig_due(&rig);
+        rig_answer(&rig, 200, "{}");
+        rig_stored(&rig);
+    }
+    rig_assert_ends(&rig, RUN_TERMINAL, REASON_BAD_REPLY);
+    assert_non_null(strstr(rig.run->error, "the probe finds no work; retry.budget of 1m is used up"));
+    assert_in_range(rig.now_ms - began, 1, 60 * S);
     rig_end(&rig);
 }
 
@@ -269,7 +365,7 @@ static void test_cancel_needs_what_is_looked_for(void **state) {
         assert_int_equal(rig.cancel_sends, 1);
         assert_int_equal(rig.sends[1], 0);
         rig_stops(&rig);
-        assert_ends(&rig, RUN_CANCELED, REASON_CANCELED);
+        rig_assert_ends(&rig, RUN_CANCELED, REASON_CANCELED);
         rig_end(&rig);
     }
 }
@@ -277,10 +373,7 @@ static void test_cancel_needs_what_is_looked_for(void **state) {
 static void test_cancel_then_nothing_is_found(void **state) {
     (void)state;
     struct rig rig;
-    rig_begin(&rig, probed, 1);
-    rig.lost = RIG_LOST_IDLE;
-    rig_start_with(&rig, NULL);
-    rig_stored(&rig);
+    begin_idle(&rig, probed);
     rig_fail(&rig, REPLY_MAYBE_ACTED_ON);
     rig_cancel(&rig);
     assert_int_equal(rig.run->state, RUN_PROBE_WAITING);
@@ -288,7 +381,7 @@ static void test_cancel_then_nothing_is_found(void **state) {
         rig_due(&rig);
         rig_answer(&rig, 200, NOTHING);
     }
-    assert_ends(&rig, RUN_CANCELED, REASON_CANCELED_BEFORE_START);
+    rig_assert_ends(&rig, RUN_CANCELED, REASON_CANCELED_BEFORE_START);
     assert_int_equal(rig.sends[0], 1);
     rig_end(&rig);
 }
@@ -299,7 +392,7 @@ static void test_cancel_then_the_probe_cannot_tell(void **state) {
     begin_looking(&rig, probed);
     rig_cancel(&rig);
     rig_answer(&rig, 400, "");
-    assert_ends(&rig, RUN_CANCELED, REASON_CANCEL_UNCONFIRMED);
+    rig_assert_ends(&rig, RUN_CANCELED, REASON_CANCEL_UNCONFIRMED);
     rig_end(&rig);
 }
 
@@ -316,7 +409,7 @@ static void test_cancel_that_needs_no_reply(void **state) {
         rig_stored(&rig);
         assert_int_equal(rig.under_way, RUN_CALL_CANCEL);
         rig_answer(&rig, 200, "");
-        assert_ends(&rig, RUN_CANCELED, REASON_CANCELED);
+        rig_assert_ends(&rig, RUN_CANCELED, REASON_CANCELED);
         rig_end(&rig);
     }
 }
@@ -334,7 +427,7 @@ static void test_time_is_up_while_looking(void **state) {
     rig_stored(&rig);
     assert_int_equal(rig.under_way, RUN_CALL_PROBE); /* what is there has to be stopped, so it is looked for */
     rig_answer(&rig, 200, "{\"id\": 4}");
-    assert_ends(&rig, RUN_SUCCEEDED, REASON_NONE); /* done, however late it became known */
+    rig_assert_ends(&rig, RUN_SUCCEEDED, REASON_NONE); /* done, however late it became known */
     rig_end(&rig);
 
     begin_looking(&rig, timed);
@@ -343,7 +436,7 @@ static void test_time_is_up_while_looking(void **state) {
         if (rig.run->state == RUN_PROBE_WAITING) rig_due(&rig);
         else rig_answer(&rig, 500, "");
     }
-    assert_ends(&rig, RUN_TERMINAL, REASON_IN_DOUBT);
+    rig_assert_ends(&rig, RUN_TERMINAL, REASON_IN_DOUBT);
     rig_end(&rig);
 }
 
@@ -371,7 +464,7 @@ static void test_resend(void **state) {
     begin(&rig, resent);
     for (int i = 0; i < 2; i++) rig_fail(&rig, REPLY_MAYBE_ACTED_ON), rig_due(&rig);
     rig_fail(&rig, REPLY_MAYBE_ACTED_ON);
-    assert_ends(&rig, RUN_TERMINAL, REASON_IN_DOUBT);
+    rig_assert_ends(&rig, RUN_TERMINAL, REASON_IN_DOUBT);
     assert_int_equal(rig.sends[0], 3);
     rig_end(&rig);
 }
@@ -382,7 +475,7 @@ static void test_resend_is_for_doubt_only(void **state) {
     struct rig rig;
     begin(&rig, resent);
     rig_answer(&rig, 503, "");
-    assert_ends(&rig, RUN_TERMINAL, REASON_UPSTREAM_REFUSED);
+    rig_assert_ends(&rig, RUN_TERMINAL, REASON_UPSTREAM_REFUSED);
     rig_end(&rig);
 }
 
@@ -407,7 +500,7 @@ static void test_idempotency_key(void **state) {
     rig_answer(&rig, 502, "");
     rig_due(&rig);
     rig_answer(&rig, 200, "");
-    assert_ends(&rig, RUN_SUCCEEDED, REASON_NONE);
+    rig_assert_ends(&rig, RUN_SUCCEEDED, REASON_NONE);
     arena_free(arena);
     rig_end(&rig);
 }
@@ -433,9 +526,12 @@ int main(void) {
         cmocka_unit_test(test_found_work_is_gone_on_with),
         cmocka_unit_test(test_found_after_a_restart),
         cmocka_unit_test(test_not_found_is_sent_again),
+        cmocka_unit_test(test_a_slow_answer_finds_nothing),
         cmocka_unit_test(test_not_found_for_ever),
         cmocka_unit_test(test_what_the_probe_answers),
         cmocka_unit_test(test_probe_that_cannot_tell),
+        cmocka_unit_test(test_budgets_and_what_is_asked_for),
+        cmocka_unit_test(test_not_found_waits_for_its_delay),
         cmocka_unit_test(test_held_back_while_looking),
         cmocka_unit_test(test_cancel_needs_what_is_looked_for),
         cmocka_unit_test(test_cancel_then_nothing_is_found),

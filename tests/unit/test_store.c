@@ -537,18 +537,21 @@ static void full_queue_says_busy(void **state) {
     struct rig *rig = *state;
     struct fault fault = {0};
     store_close(rig->store);
-    rig->store = open_url(rig->url, 4, &fault);
+    rig->store = open_url(rig->url, 1, &fault);
     assert_non_null(rig->store);
     sqlite3 *other; /* holds the writer up, as a stalled disk would */
     assert_int_equal(sqlite3_open(rig->path, &other), SQLITE_OK);
     assert_int_equal(sqlite3_exec(other, "BEGIN IMMEDIATE", NULL, NULL, NULL), SQLITE_OK);
-    struct store_op ops[20];
-    size_t left = 0, busy = 0, done = 0;
+    static struct store_op ops[20]; /* the store may hold them still when an assertion fails */
+    static size_t left;
+    size_t busy = 0, done = 0;
+    left = 0;
     for (size_t i = 0; i < 20; i++) {
         char id[8];
         snprintf(id, sizeof id, "%02zu", i);
         ops[i] = (struct store_op){.kind = STORE_INSERT, .record = make(id, "s", NULL, "RUNNING", 1, 0)};
         hand_over(rig, &ops[i], &left);
+        while (i == 0 && !store_ready(rig->store)) usleep(1000); /* until the writer has taken it, and is held up */
     }
     assert_int_equal(left, 20);
     assert_false(store_ready(rig->store));
@@ -559,8 +562,8 @@ static void full_queue_says_busy(void **state) {
         done += ops[i].outcome == STORE_DONE;
         assert_int_equal(holds(rig, ops[i].record.id), ops[i].outcome == STORE_DONE);
     }
-    assert_int_equal(busy + done, 20);
-    assert_in_range(done, 4, 8);
+    assert_int_equal(busy, 18);
+    assert_int_equal(done, 2);
     assert_true(store_ready(rig->store));
     sqlite3_close(other);
 }
@@ -851,6 +854,21 @@ static off_t size_of(const struct rig *rig, const char *ending) {
     return stat(path, &status) == 0 ? status.st_size : -1;
 }
 
+/* As they are without the log. */
+static int64_t rows_in_file(const struct rig *rig) {
+    char uri[128];
+    sqlite3 *db;
+    sqlite3_stmt *s = NULL;
+    snprintf(uri, sizeof uri, "file:%s?immutable=1", rig->path);
+    int flags = SQLITE_OPEN_READONLY | SQLITE_OPEN_URI;
+    assert_int_equal(sqlite3_open_v2(uri, &db, flags, NULL), SQLITE_OK);
+    bool good = sqlite3_prepare_v2(db, "SELECT count(*) FROM runs", -1, &s, NULL) == SQLITE_OK;
+    int64_t rows = good && sqlite3_step(s) == SQLITE_ROW ? sqlite3_column_int64(s, 0) : -1;
+    sqlite3_finalize(s);
+    sqlite3_close(db);
+    return rows;
+}
+
 static void log_is_moved_to_the_file(void **state) {
     struct rig *rig = *state;
     static char large[64 << 10];
@@ -871,8 +889,8 @@ static void log_is_moved_to_the_file(void **state) {
     pump_until_zero(rig->loop, &left);
     assert_in_range(size_of(rig, "-wal"), 1, MOST);
     int64_t until = clock_mono_ms() + 10000; /* idle: the rest follows */
-    while (size_of(rig, "") < N * (off_t)sizeof large && clock_mono_ms() < until) usleep(10000);
-    assert_true(size_of(rig, "") >= N * (off_t)sizeof large);
+    while (rows_in_file(rig) < N && clock_mono_ms() < until) usleep(10000);
+    assert_int_equal(rows_in_file(rig), N);
     mem_free(ops);
 }
 
@@ -1005,6 +1023,19 @@ static void overwrite(struct rig *rig, off_t at, const char *bytes, size_t len) 
     close(fd);
 }
 
+/* Without the room that lies ready at the file's end. */
+static off_t used_of(const struct rig *rig) {
+    sqlite3 *db;
+    sqlite3_stmt *s;
+    assert_int_equal(sqlite3_open(rig->path, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_prepare_v2(db, "PRAGMA page_count", -1, &s, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_step(s), SQLITE_ROW);
+    off_t used = 4096 * sqlite3_column_int64(s, 0);
+    sqlite3_finalize(s);
+    sqlite3_close(db);
+    return used;
+}
+
 static char *key_of(struct rig *rig) {
     struct fault fault;
     char *key = store_key(rig->store, &fault);
@@ -1049,9 +1080,7 @@ static void refuses_strange_files(void **state) {
     rig_open(rig); /* whole again */
     assert_true(holds(rig, "a"));
     store_close(rig->store);
-    struct stat status;
-    assert_int_equal(stat(rig->path, &status), 0);
-    assert_int_equal(truncate(rig->path, status.st_size / 2 / 4096 * 4096), 0);
+    assert_int_equal(truncate(rig->path, used_of(rig) / 2 / 4096 * 4096), 0);
     expect_refusal(rig->url, FAULT_IO, "damaged");
     overwrite(rig, 100, rubbish, 2000);
     expect_refusal(rig->url, FAULT_IO, "damaged");
@@ -1077,7 +1106,7 @@ static void damage_is_told_by_the_op_that_meets_it(void **state) {
         assert_int_equal(insert(rig, row), STORE_DONE);
     }
     store_close(rig->store);
-    overwrite(rig, size_of(rig, "") / 2 / 4096 * 4096, rubbish, sizeof rubbish);
+    overwrite(rig, used_of(rig) / 2 / 4096 * 4096, rubbish, sizeof rubbish);
     rig_open(rig);
     size_t whole = 0, damaged = 0;
     for (int i = 0; i < N; i++) {

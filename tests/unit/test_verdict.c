@@ -29,9 +29,9 @@ static void judge(struct arena *arena, const struct stage *stage, size_t step, c
     verdict_judge(arena, &stage->steps[step], reply, &scope, ret);
 }
 
-static void assert_verdict(const char *what, const struct verdict *v, enum verdict_kind kind, enum reason reason) {
+static void assert_verdict(size_t row, const struct verdict *v, enum verdict_kind kind, enum reason reason) {
     if (v->kind != kind || v->reason != reason)
-        fail_msg("%s: kind %d reason %s, not %d %s", what, v->kind,
+        fail_msg("row %zu: kind %d reason %s, not %d %s", row, v->kind,
                  reason_word(v->reason) ? reason_word(v->reason) : "-", kind,
                  reason_word(reason) ? reason_word(reason) : "-");
 }
@@ -66,11 +66,9 @@ static void test_calls_that_failed(void **state) {
         struct arena *arena = arena_new();
         struct reply reply = {.phase = rows[i].phase};
         struct verdict v;
-        char what[32];
-        snprintf(what, sizeof what, "row %zu", i);
         fault_set(&reply.fault, rows[i].fault, NULL, "as it was");
         judge(arena, stage, rows[i].step, &reply, 0, &v);
-        assert_verdict(what, &v, rows[i].kind, rows[i].reason);
+        assert_verdict(i, &v, rows[i].kind, rows[i].reason);
         assert_string_equal(v.message, "as it was");
         assert_int_equal(v.retry_after_ms, -1);
         arena_free(arena);
@@ -113,10 +111,8 @@ static void test_codes(void **state) {
         struct arena *arena = arena_new();
         struct reply reply = {.phase = REPLY_ANSWERED, .code = rows[i].code};
         struct verdict v;
-        char what[32];
-        snprintf(what, sizeof what, "row %zu", i);
         judge(arena, stage, rows[i].step, &reply, rows[i].elapsed_ms, &v);
-        assert_verdict(what, &v, rows[i].kind, rows[i].reason);
+        assert_verdict(i, &v, rows[i].kind, rows[i].reason);
         assert_null(v.word);
         arena_free(arena);
     }
@@ -139,6 +135,48 @@ static void test_retry_after(void **state) {
         judge(arena, stage, POLL, &reply, 0, &v);
         assert_int_equal(v.kind, rows[i].kind);
         assert_int_equal(v.retry_after_ms, 17000);
+        arena_free(arena);
+    }
+    stage_unref(stage);
+}
+
+/* Of a step that runs once as of one that polls, and the later of both where a header says something as well. */
+static void test_retry_after_in_a_body(void **state) {
+    (void)state;
+    static const char stage_with[] =
+        "name = \"s\"; steps = ( { name = \"once\"; url = \"http://up.test/\"; retry_after = \"$.wait\"; }, { name = "
+        "\"poll\"; url = \"http://up.test/\"; retry_after = \"$.wait\"; value = \"$.s\"; success = [ \"ok\" ]; } );";
+    static const struct {
+        int code; /* 0: no reply */
+        const char *body, *header;
+        int64_t wait_ms;
+    } rows[] = {
+        {200, "{\"wait\": 17}", NULL, 17000},
+        {200, "{\"wait\": 17}", "20", 20000},
+        {200, "{\"wait\": 17}", "5", 17000},
+        {200, "{\"wait\": 0}", NULL, 0},
+        {200, "{}", "5", 5000},
+        {200, "{}", NULL, -1},
+        {200, "{\"wait\": \"x\"}", "5", 5000},
+        {200, "<html>", NULL, -1},
+        {200, "", NULL, -1},
+        {503, "{\"wait\": 2.5}", NULL, 2500},
+        {429, "{\"wait\": \"3\"}", NULL, 3000},
+        {404, "{\"wait\": 1}", NULL, 1000},
+        {0, "{\"wait\": 1}", NULL, -1},
+    };
+    struct stage *stage = rig_stage(stage_with);
+    for (size_t i = 0; i < 2 * sizeof rows / sizeof *rows; i++) {
+        struct arena *arena = arena_new();
+        struct reply_header header = {"Retry-After", rows[i / 2].header};
+        struct reply reply = {.phase = rows[i / 2].code ? REPLY_ANSWERED : REPLY_MAYBE_ACTED_ON,
+                              .code = rows[i / 2].code,
+                              .headers = &header,
+                              .header_count = rows[i / 2].header != NULL,
+                              .body = text_of(rows[i / 2].body)};
+        struct verdict v;
+        judge(arena, stage, i % 2, &reply, 0, &v);
+        if (v.retry_after_ms != rows[i / 2].wait_ms) fail_msg("row %zu: %lld", i / 2, (long long)v.retry_after_ms);
         arena_free(arena);
     }
     stage_unref(stage);
@@ -184,7 +222,7 @@ static void test_words(void **state) {
         struct reply reply = {.phase = REPLY_ANSWERED, .code = 200, .body = text_of(rows[i].body)};
         struct verdict v;
         judge(arena, stage, rows[i].step, &reply, 0, &v);
-        assert_verdict(rows[i].body, &v, rows[i].kind, rows[i].reason);
+        assert_verdict(i, &v, rows[i].kind, rows[i].reason);
         if (rows[i].word) assert_string_equal(v.word, rows[i].word);
         else assert_null(v.word);
         assert_int_equal(v.unknown_word, rows[i].unknown);
@@ -370,15 +408,13 @@ static void test_conditions(void **state) {
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct bench bench;
-        char what[32];
         bench_begin(&bench, rows[i].settings);
-        snprintf(what, sizeof what, "row %zu", i);
         const struct verdict *v = bench_judge(&bench, 200, rows[i].body);
-        assert_verdict(what, v, rows[i].kind, rows[i].reason);
+        assert_verdict(i, v, rows[i].kind, rows[i].reason);
         if (!rows[i].rule != !v->rule || (v->rule && strcmp(v->rule, rows[i].rule) != 0))
-            fail_msg("%s: rule %s", what, v->rule ? v->rule : "-");
+            fail_msg("row %zu: rule %s", i, v->rule ? v->rule : "-");
         if (rows[i].message && (!v->message || !strstr(v->message, rows[i].message)))
-            fail_msg("%s: message %s", what, v->message ? v->message : "-");
+            fail_msg("row %zu: message %s", i, v->message ? v->message : "-");
         assert_int_equal(v->warned, rows[i].warned);
         bench_end(&bench);
     }
@@ -442,13 +478,11 @@ static void test_error(void **state) {
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct bench bench;
-        char what[32];
         bench_begin(&bench, rows[i].settings);
-        snprintf(what, sizeof what, "row %zu", i);
         const struct verdict *v = bench_judge(&bench, rows[i].code, rows[i].body);
-        assert_verdict(what, v, rows[i].is.kind, rows[i].is.reason);
+        assert_verdict(i, v, rows[i].is.kind, rows[i].is.reason);
         if (!rows[i].is.message != !v->message || (v->message && strcmp(v->message, rows[i].is.message) != 0))
-            fail_msg("%s: message %s", what, v->message ? v->message : "-");
+            fail_msg("row %zu: message %s", i, v->message ? v->message : "-");
         bench_end(&bench);
     }
 }
@@ -573,6 +607,7 @@ int main(void) {
         cmocka_unit_test(test_calls_that_failed),
         cmocka_unit_test(test_codes),
         cmocka_unit_test(test_retry_after),
+        cmocka_unit_test(test_retry_after_in_a_body),
         cmocka_unit_test(test_words),
         cmocka_unit_test(test_progress),
         cmocka_unit_test(test_numbers),

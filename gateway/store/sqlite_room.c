@@ -1,0 +1,83 @@
+/* Room on the disk for the file of the embedded store and its log.
+ *
+ * On a small disk the log (WAL) and the file are in each other's way: pages are written to the log first, and the log
+ * is given back only once all of them have been moved to the file. Were the log to take the room that the file needs,
+ * neither could go on, for ever. So a transaction is committed only when the file has a place for each of its pages:
+ * then what is in the log can always be moved, however full the disk is. And new runs leave room for what becomes of
+ * those that are there, and for pruning: SPARE in the file, LOG_LEAST in the log.
+ *
+ * Room is taken by SQLite's own means: a chunk size and hints, which write to every block beyond the end of the file,
+ * and zeros beyond the end of the log, which are no frames. */
+#include "store/sqlite_room.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+
+#define CHUNK (256 << 10)
+#define SPARE (256 << 10)
+#define LOG_LEAST (1 << 20)
+#define LOG_MOST (64 << 20) /* once all of it has been moved */
+
+static sqlite3_file *file_of(struct sqlite_connection *c, int which) {
+    sqlite3_file *file = NULL;
+    sqlite3_file_control(c->db, "main", which, &file);
+    return file && file->pMethods ? file : NULL;
+}
+
+static int64_t size_of(sqlite3_file *file) {
+    sqlite3_int64 size = 0;
+    return file && file->pMethods->xFileSize(file, &size) == SQLITE_OK ? size : 0;
+}
+
+/* ---- the log ---- */
+
+void sqlite_room_take_log(struct sqlite_connection *c) {
+    static const char zeros[64 << 10];
+    sqlite3_file *log = file_of(c, SQLITE_FCNTL_JOURNAL_POINTER);
+    if (!log) return;
+    for (int64_t at = size_of(log); at < LOG_LEAST; at += (int64_t)sizeof zeros) {
+        int64_t left = LOG_LEAST - at;
+        int n = left < (int64_t)sizeof zeros ? (int)left : (int)sizeof zeros;
+        if (log->pMethods->xWrite(log, zeros, n, at) != SQLITE_OK) return;
+    }
+}
+
+/* ---- the file ---- */
+
+/* A hint that fails says no more than that; the file knows why. */
+static int told_why(sqlite3_file *file, int rc) {
+    int why = 0;
+    if ((rc & 0xff) == SQLITE_IOERR) file->pMethods->xFileControl(file, SQLITE_FCNTL_LAST_ERRNO, &why);
+    return why == ENOSPC || why == EDQUOT || why == EFBIG ? SQLITE_FULL : rc;
+}
+
+int sqlite_room_reserve(struct sqlite_connection *c, int64_t page_bytes, bool spare) {
+    sqlite3_file *file = file_of(c, SQLITE_FCNTL_FILE_POINTER);
+    int64_t pages = 0, unused = 0;
+    int rc = sqlite_op_pages(c, &pages, &unused);
+    sqlite3_int64 wanted = pages * page_bytes;
+    if (spare && unused * page_bytes < SPARE) wanted += SPARE - unused * page_bytes;
+    if (rc != SQLITE_OK || size_of(file) >= wanted) return rc;
+    return told_why(file, file->pMethods->xFileControl(file, SQLITE_FCNTL_SIZE_HINT, &wanted));
+}
+
+static void limit_log(struct sqlite_connection *c, int64_t bytes) {
+    char sql[64];
+    snprintf(sql, sizeof sql, "PRAGMA journal_size_limit = %" PRId64, bytes);
+    sqlite3_exec(c->db, sql, NULL, NULL, NULL);
+}
+
+void sqlite_room_open(struct sqlite_connection *c) {
+    int chunk = CHUNK;
+    sqlite3_file_control(c->db, "main", SQLITE_FCNTL_CHUNK_SIZE, &chunk);
+    limit_log(c, LOG_MOST);
+}
+
+/* SQLite cuts a log that is too long with the first commit after the log has begun anew. */
+void sqlite_room_make(struct sqlite_connection *c) {
+    if (sqlite3_wal_checkpoint_v2(c->db, NULL, SQLITE_CHECKPOINT_RESTART, NULL, NULL) != SQLITE_OK) return;
+    limit_log(c, LOG_LEAST);
+    if (sqlite_op_probe(c) != SQLITE_OK) sqlite_op_undo(c);
+    limit_log(c, LOG_MOST);
+}
