@@ -113,11 +113,13 @@ static size_t wants_of(const struct stage *stage, const char *key, struct gate_w
     return count;
 }
 
-static void count_duplicate(const struct stage *stage, enum turns_answer answer) {
+static void count_duplicate(struct gate *gate, const struct gate_ticket *ticket, const struct stage *stage,
+                            enum turns_answer answer) {
     static const char *const words[] = {"attached", "rejected", "queued", "superseding"};
-    enum stage_duplicate on = stage->dedup->on_duplicate;
-    bool waits = answer == TURNS_WAITS && on >= DUPLICATE_QUEUE;
-    if (answer == TURNS_TAKEN || waits) count_add_labelled(COUNT_FAMILY_DUPLICATES, stage->name, words[on], 1);
+    char before[1][STORE_ID_SIZE];
+    bool waits = answer == TURNS_WAITS && gate_before(gate, ticket, before, 1);
+    if (answer == TURNS_TAKEN || waits)
+        count_add_labelled(COUNT_FAMILY_DUPLICATES, stage->name, words[stage->dedup->on_duplicate], 1);
 }
 
 enum turns_answer turns_start(struct engine *engine, struct ask *ask, struct turns **ret_turns, struct fault *fault) {
@@ -136,7 +138,7 @@ enum turns_answer turns_start(struct engine *engine, struct ask *ask, struct tur
     enum turns_answer answer = answers[gate_enter(engine->settings.gate, &turns->run, wants, count,
                                                   alone ? GATE_ALONE : GATE_QUEUE, now_of(engine), ask->taken)];
     set_timer(engine);
-    if (stage->dedup) count_duplicate(stage, answer);
+    if (stage->dedup) count_duplicate(engine->settings.gate, &turns->run, stage, answer);
     if (answer == TURNS_FULL) count_add_labelled(COUNT_FAMILY_QUEUE_FULL, stage->name, NULL, 1);
     if (answer == TURNS_FULL || answer == TURNS_TAKEN) {
         mem_free(turns);

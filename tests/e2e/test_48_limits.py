@@ -451,6 +451,17 @@ def test_queue(gateway, upstream):
     assert all(max(at[n]) < posted[n + 1] for n in range(3))
 
 
+def test_who_waits_for_room_is_no_duplicate(gateway, upstream):
+    jobs = Jobs(upstream, hold=True)
+    client = gateway(stages={"job": dedup_stage(upstream, "queue", limits={"concurrency": 1})}).client()
+    reports = [client.started("job", {"n": n, "text": text}) for n, text in enumerate(("a", "b", "a"))]
+    assert "since one run of the stage at once is allowed" in progress(client, reports[1])
+    assert metric(client.metrics(), "stagedoor_duplicates_total", stage="job", outcome="queued") == 1
+    jobs.hold = False
+    for report in reports:
+        assert client.wait_end(report["id"])["status"] == "SUCCEEDED"
+
+
 def test_supersede(gateway, upstream):
     """The older one is canceled at the upstream; the newest begins when that has ended, and those between never do."""
     jobs = Jobs(upstream, hold=True)
