@@ -387,6 +387,7 @@ def test_attach(gateway, upstream):
     other = client.started("job", {"n": 50, "text": "app/2"})
     assert other["id"] != ids[0]
     assert metric(client.metrics(), "stagedoor_duplicates_total", stage="job", outcome="attached") == 11
+    upstream.wait_for(1, "GET", f"/jobs/{upstream.got('POST', '/jobs')[0].json()['n']}")  # its POST is in no doubt any more
     gw.restart()
     client = gw.client()
     assert client.started("job", {"n": 51, "text": "app/1"})["id"] == ids[0]
@@ -439,6 +440,8 @@ def test_queue(gateway, upstream):
     upstream.wait_for(2, "POST", "/jobs")
     assert set(jobs.posts) == {0, 10}
     assert progress(client, reports[2]) == "queued: 2nd of 3, since the same work is under way"
+    for n in (0, 10):  # its POST is in no doubt any more
+        upstream.wait_for(1, "GET", f"/jobs/{n}")
     gw.restart()
     client = gw.client()
     jobs.hold = False
