@@ -362,6 +362,14 @@ enum gate_answer gate_enter(struct gate *gate, struct gate_ticket *ticket, const
     return answer;
 }
 
+void gate_begin(struct gate *gate, const struct gate_ticket *ticket, int64_t now_ms) {
+    pthread_mutex_lock(&gate->lock);
+    see(gate, now_ms);
+    for (size_t i = 0; i < GATE_LINES && ticket->lines[i]; i++)
+        valve_begin(&ticket->lines[i]->valve, ticket->changes, gate->now_ms);
+    pthread_mutex_unlock(&gate->lock);
+}
+
 static void give_valves(struct gate *gate, struct gate_ticket *ticket, enum valve_outcome outcome) {
     for (size_t i = 0; i < GATE_LINES && ticket->lines[i]; i++) {
         struct gate_line *line = ticket->lines[i];

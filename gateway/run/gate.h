@@ -84,6 +84,8 @@ bool gate_knows_host(struct gate *gate, const char *host);
 /* *ret_taken is the id of the run that has the line, of TAKEN. */
 enum gate_answer gate_enter(struct gate *gate, struct gate_ticket *ticket, const struct gate_want *wants, size_t count,
                             enum gate_mode mode, int64_t now_ms, char ret_taken[STORE_ID_SIZE]);
+/* A call that was let go leaves only now: its intent had to be recorded first. */
+void gate_begin(struct gate *gate, const struct gate_ticket *ticket, int64_t now_ms);
 /* It gives up waiting, or has ended. An idle ticket may leave too. */
 void gate_leave(struct gate *gate, struct gate_ticket *ticket, enum valve_outcome outcome, int64_t now_ms);
 

@@ -328,7 +328,10 @@ bool turns_call(struct life *life, enum run_call call, char text[TURNS_TEXT_SIZE
     struct gate_want wants[GATE_LINES];
     if (!engine->settings.gate || (!life->run->stage->call_limits && !gate_has_hosts(engine->settings.gate)))
         return true;
-    if (life->turns && life->turns->call_turn == TURN_GOES) return true;
+    if (life->turns && life->turns->call_turn == TURN_GOES) {
+        gate_begin(engine->settings.gate, &life->turns->call, now_of(engine));
+        return true;
+    }
     size_t count = call_wants_of(life, wants);
     if (count == 0) return true;
     if (!life->turns) turns_adopt(life, turns_new(engine, life->run->id));

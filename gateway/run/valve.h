@@ -47,6 +47,8 @@ enum valve_why valve_check(const struct valve *valve, bool changes, int64_t now_
 bool valve_take(struct valve *valve, bool changes, int64_t now_ms);
 /* One that began before a restart is at work still: it takes a place, and puts nobody behind it off. */
 void valve_take_back(struct valve *valve);
+/* What was let through begins only now: the next that changes things keeps its distance from here. */
+void valve_begin(struct valve *valve, bool changes, int64_t now_ms);
 /* It has ended. True where the breaker opened by it. */
 bool valve_give(struct valve *valve, bool probe, enum valve_outcome outcome, int64_t now_ms);
 

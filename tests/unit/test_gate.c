@@ -315,6 +315,28 @@ static void test_back(void **state) {
     gate_free(bench.gate);
 }
 
+/* What was let go may have to be recorded before it leaves: the gap is one between calls, not between permissions. */
+static void test_gap_from_when_it_leaves(void **state) {
+    (void)state;
+    struct bench bench;
+    struct gate_ticket t[3] = {{.changes = true}, {.changes = true}, {.changes = true}};
+    begin(&bench);
+    tune(&bench, runs, "gap=300ms");
+    assert_int_equal(come(&bench, &t[0], runs), GATE_ANSWER_GOES);
+    for (int i = 1; i < 3; i++) assert_int_equal(come(&bench, &t[i], runs), GATE_ANSWER_WAITS);
+    pass(&bench, 300);
+    assert_next(&bench, 0, &t[1]);
+    bench.now_ms += 50;
+    gate_begin(bench.gate, &t[1], bench.now_ms);
+    pass(&bench, 250);
+    assert_next(&bench, 0, NULL);
+    assert_int_equal(gate_due(bench.gate), bench.now_ms + 50);
+    pass(&bench, 50);
+    assert_next(&bench, 0, &t[2]);
+    for (int i = 0; i < 3; i++) leave(&bench, &t[i]);
+    gate_free(bench.gate);
+}
+
 /* However many they are, the last ones are named. */
 static void test_before(void **state) {
     (void)state;
@@ -479,6 +501,7 @@ int main(void) {
         cmocka_unit_test(test_closed_at_first),
         cmocka_unit_test(test_back),
         cmocka_unit_test(test_before),
+        cmocka_unit_test(test_gap_from_when_it_leaves),
         cmocka_unit_test(test_closed_at_first_with_the_same_work),
         cmocka_unit_test(test_hosts),
         cmocka_unit_test(test_chance),
