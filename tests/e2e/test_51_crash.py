@@ -228,7 +228,7 @@ def test_file_system_that_runs_fill_up(gateway, upstream, jobs, small):
     and end, whether new ones are taken or not."""
     where = small(8)
     gw = gateway(
-        stages={"job": job_stage(upstream.url, status={"every": "200ms"})},
+        stages={"job": job_stage(upstream.url, status={"every": "500ms", "timeout": "10m"})},
         options={"store": f"sqlite:{where}/stagedoor.db"},
     )
     client, taken = gw.client(), []
