@@ -139,11 +139,15 @@ static int64_t spread_of(int64_t asked_ms, uint32_t random) {
     return (int64_t)((uint64_t)most * random >> 32);
 }
 
+bool holds_any(const struct holds *holds) {
+    return holds && atomic_load(&holds->any);
+}
+
 int64_t holds_until_ms(struct holds *holds, struct arena *arena, const struct request *request, int64_t now_ms,
                        uint32_t random, const char **ret_why) {
     char key[65], until[CLOCK_TEXT_SIZE];
     struct url url;
-    if (!atomic_load(&holds->any) || !make_key(request, key)) return 0;
+    if (!holds_any(holds) || !make_key(request, key)) return 0;
     struct hold hold = look_up(holds, key, now_ms);
     if (!hold.until_ms || !url_parse(text_of(request->url), &url, NULL)) return 0;
     clock_format(hold.until_ms, until);

@@ -187,6 +187,10 @@ static void order_call(struct move *m) {
     m->orders->wait_until = run_deadline_ms(run);
 }
 
+bool move_intends(const struct move *m) {
+    return !step_of(m->run)->call.idempotent && !m->run->cancel_wanted && !m->world->limited;
+}
+
 /* The call of the present step; recorded as being sent first, where sending it twice would do harm. A callback that
  * came before may make a poll needless. */
 void move_call(struct move *m) {
@@ -201,7 +205,8 @@ void move_call(struct move *m) {
         order_call(m);
         return;
     }
-    run->sending = run->sending || !harmless;
+    m->orders->ask_first = !m->orders->store;
+    run->sending = run->sending || (m->orders->ask_first ? !harmless : move_intends(m));
     run->state = RUN_INTENDING;
     m->orders->store = true;
 }
@@ -468,7 +473,7 @@ void move_succeed(struct move *m, const struct said *said, const struct verdict 
     move_say(m, "%s: beginning", step_of(run)->name);
     run->due_ms = waits && verdict->retry_after_ms > 0 ? m->world->now_ms + asked_bounded(verdict) : 0;
     /* The intent goes along with the reply. */
-    run->sending = !step_of(run)->call.idempotent && !run->cancel_wanted && !run->due_ms;
+    run->sending = !run->due_ms && move_intends(m);
     run->state = RUN_RECORDING;
     m->orders->store = true;
 }
@@ -690,14 +695,21 @@ static void replied(struct move *m) {
     arena_free(scratch);
 }
 
+/* The call that was ordered, or about to be recorded, has not left. */
+static void not_sent(struct move *m) {
+    struct run *run = m->run;
+    bool ordered = run->state == RUN_CALLING;
+    if (!ordered || !repeatable(step_of(run))) run->sending = false;
+    if (ordered) run->steps[run->step].calls--;
+}
+
 /* Nothing was sent, and rendering it again would fail again: the run ends. */
 static void call_refused(struct move *m) {
     const struct fault *fault = m->event->fault;
     struct run *run = m->run;
     move_judged(m, "failed", "%s", fault->what);
     run->updated_ms = m->world->now_ms;
-    if (!repeatable(step_of(run))) run->sending = false;
-    run->steps[run->step].calls--;
+    not_sent(m);
     contract_refused(m->world, run, false, fault);
     if (run->cancel_wanted) run_cancel_instead(m);
     else move_fail(m, fault->kind == FAULT_FORBIDDEN ? REASON_REFUSED_EGRESS : REASON_INVALID_REQUEST, fault->what);
@@ -706,10 +718,8 @@ static void call_refused(struct move *m) {
 /* It was not sent, so nothing is in doubt: it begins anew, when its turn or its time has come, or after the restart. */
 static void call_held(struct move *m) {
     struct run *run = m->run;
-    bool harmless = repeatable(step_of(run));
-    if (!harmless) run->sending = false;
-    run->steps[run->step].calls--;
-    m->orders->store = !harmless;
+    not_sent(m);
+    m->orders->store = !repeatable(step_of(run));
     if (m->event->turn) {
         run_queue_held(m);
         return;
@@ -777,6 +787,7 @@ static void recorded(struct move *m) {
         move_wait(m, m->run->due_ms); /* the upstream said when to ask first */
     } else {
         move_call(m);
+        m->orders->intended = m->orders->call && !step_of(m->run)->call.idempotent;
     }
 }
 
@@ -821,7 +832,7 @@ static void (*const moves[RUN_STATE_END][RUN_EVENT_END])(struct move *) = {
                        run_queue_admitted_early},
     [RUN_QUEUED] = {is_durable, cannot_be, cannot_be, cannot_be, cannot_be, due_in_queue, run_cancel_stop,
                     run_queue_called_back, run_queue_admitted},
-    [RUN_INTENDING] = {recorded, cannot_be, cannot_be, cannot_be, cannot_be, came_late, run_cancel_want,
+    [RUN_INTENDING] = {recorded, cannot_be, cannot_be, call_refused, call_held, came_late, run_cancel_want,
                        run_callback_early, cannot_be},
     [RUN_CALLING] = {is_durable, cannot_be, replied, call_refused, call_held, due_in_call, run_cancel_stop_call,
                      run_callback_in_call, cannot_be},
@@ -940,7 +951,8 @@ struct run *run_new(const struct run_new *from) {
     run->state = RUN_ACCEPTING;
     run->status = RUN_RUNNING;
     run->queued = from->queued;
-    run->sending = !run->queued && !run->stage->steps[0].call.idempotent; /* the intent goes along with the record */
+    bool held = run->queued || from->limited;
+    run->sending = !held && !run->stage->steps[0].call.idempotent; /* the intent goes along with the record */
     run->progress = mem_strdup(run->queued ? "queued" : "accepted");
     return run;
 }

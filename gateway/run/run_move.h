@@ -48,7 +48,9 @@ void move_judged(struct move *m, const char *verdict, const char *format, ...) _
 /* That the time is up; `what` ("": nothing) comes behind it. */
 void move_say_not_done(struct move *m, const char *what);
 
-void move_call(struct move *m);                 /* the call of the present step, its intent first */
+void move_call(struct move *m); /* the call of the present step, its intent first */
+/* May the intent to make it go along with the record at hand? Not where the call may have to wait for its turn. */
+bool move_intends(const struct move *m);
 void move_wait(struct move *m, int64_t due_ms); /* WAITING, until then or the deadline */
 void move_queue(struct move *m);                /* QUEUED, until its turn or the deadline comes */
 void move_end(struct move *m, enum run_status status, enum reason reason, const char *error);

@@ -15,6 +15,7 @@
     X(TRIES, "3: no more tries than the definition allows")                                                           \
     X(DOUBT, "4: a call in doubt is sent again only where the definition says so, or a probe found nothing")          \
     X(DOUBT_SAID, "4: in_doubt is said of calls that were in doubt")                                                  \
+    X(HELD, "4: a call that waits for its turn is in no doubt")                                                       \
     X(KEY, "4: the idempotency key is there, and the same at each try")                                               \
     X(RESUMED, "5: a restart takes up every run that has not ended")                                                  \
     X(PACE, "7: polls keep their distance")                                                                           \
