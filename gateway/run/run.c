@@ -254,9 +254,15 @@ void move_say_not_done(struct move *m, const char *what) {
     const char *between = *what ? "; " : "";
     const char *time = run->deadline_ms && m->world->now_ms >= run->deadline_ms ? "by the caller's deadline"
                                                                                 : "within its time";
-    if (run->awaiting && !run->steps[run->step].inbox)
+    const struct run_step *step = &run->steps[run->step];
+    if (run->awaiting && !step->inbox)
         move_say(m, "%s: not called back %s%s%s", step_of(run)->name, time, between, what);
-    else if (value && !run->upstream_word && run->steps[run->step].code)
+    else if (step->calls && !step->code && !run->awaiting)
+        move_say(m, "%s: not done %s, and its last call was not answered%s%s", step_of(run)->name, time, between, what);
+    else if (step->code && !code_set_holds(&step_of(run)->call.expect, step->code))
+        move_say(m, "%s: not done %s, and the upstream last answered %d%s%s", step_of(run)->name, time, step->code,
+                 between, what);
+    else if (value && !run->upstream_word && step->code)
         move_say(m, "%s: not done %s, and no reply had a word at %s%s%s", step_of(run)->name, time,
                  jsonpath_source(value), between, what);
     else move_say(m, "%s: not done %s%s%s", step_of(run)->name, time, between, what);
@@ -515,6 +521,7 @@ static void again(struct move *m, const struct verdict *verdict, struct arena *s
     const char *why, *what = verdict->message ? verdict->message : "no verdict";
     int64_t delay_ms = move_retry_step_ms(m, verdict->retry_after_ms, scratch, &why);
     if (delay_ms < 0) {
+        move_judged(m, "failed", "%s", move_and_why(scratch, what, why));
         move_fail(m, verdict->reason, move_and_why(scratch, what, why));
         return;
     }
@@ -566,13 +573,17 @@ void move_note_url(struct run *run, const char *url) {
     if (url && (!*to || strcmp(*to, url) != 0)) *to = arena_strdup(run->arena, url);
 }
 
-static void note_location(struct run_step *step, const struct reply *reply) {
+/* It is made durable: the place before may be gone once a newer one was told. */
+static void note_location(struct move *m) {
+    struct run_step *step = &m->run->steps[m->run->step];
+    const struct reply *reply = m->event->reply;
     bool accepted = reply->phase == REPLY_ANSWERED && reply->code == 202;
     const char *location = accepted ? reply_header(reply, "Location") : NULL;
     if (!location && accepted && step->location) location = reply->url; /* it is to be asked again */
-    if (!location) return;
+    if (!location || (step->location && strcmp(location, step->location) == 0)) return;
     mem_free(step->location);
     step->location = mem_strdup(location);
+    m->orders->store = true;
 }
 
 static void note_upstream(struct move *m, const struct verdict *verdict) {
@@ -580,7 +591,7 @@ static void note_upstream(struct move *m, const struct verdict *verdict) {
     const struct reply *reply = m->event->reply;
     run->upstream_code = run->steps[run->step].code = reply->phase == REPLY_ANSWERED ? reply->code : 0;
     move_note_url(run, reply->url);
-    if (step_of(run)->follows) note_location(&run->steps[run->step], reply);
+    if (step_of(run)->follows) note_location(m);
     move_note(m, verdict);
     if (verdict->looked) note_seen(&run->seen, verdict);
     contract_judged(m->world, run, false, verdict);
@@ -846,8 +857,8 @@ static void (*const moves[RUN_STATE_END][RUN_EVENT_END])(struct move *) = {
                            run_callback_in_doubt, cannot_be},
     [RUN_STOPPING] = {run_cancel_begin, cannot_be, cannot_be, cannot_be, cannot_be, came_late, is_known,
                       run_callback_late, cannot_be},
-    [RUN_CANCELING] = {is_durable, cannot_be, run_cancel_replied, run_cancel_refused, run_cancel_held, came_late,
-                       is_known, run_callback_late, cannot_be},
+    [RUN_CANCELING] = {is_durable, cannot_be, run_cancel_replied, run_cancel_refused, run_cancel_held,
+                       run_cancel_due_in_call, is_known, run_callback_late, cannot_be},
     [RUN_CANCEL_WAITING] = {is_durable, cannot_be, cannot_be, cannot_be, cannot_be, run_cancel_again, is_known,
                             run_callback_late, cannot_be},
     [RUN_CANCEL_CHECKING] = {is_durable, cannot_be, run_cancel_checked, run_cancel_check_refused, run_cancel_check_held,

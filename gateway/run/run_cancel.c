@@ -130,6 +130,15 @@ void run_cancel_instead(struct move *m) {
 
 /* ---- telling the upstream ---- */
 
+/* A call that begins when the upstream should have stopped already, after a restart, has its own time. */
+static void tell(struct move *m) {
+    struct run *run = m->run;
+    int64_t limit = run_cancel_limit_ms(run);
+    run->state = RUN_CANCELING;
+    m->orders->call = RUN_CALL_CANCEL;
+    if (m->world->now_ms < limit) m->orders->wait_until = limit;
+}
+
 /* Makes the cancel call, goes on with what it needs, or ends the run where there is nothing to stop or no way to. */
 void run_cancel_begin(struct move *m) {
     struct run *run = m->run;
@@ -150,9 +159,8 @@ void run_cancel_begin(struct move *m) {
         check_later(m, m->world->now_ms);
     } else {
         if (!run->cancel_told) run->cancel_since_ms = m->world->now_ms;
-        run->state = RUN_CANCELING;
         move_say(m, "canceling");
-        m->orders->call = RUN_CALL_CANCEL;
+        tell(m);
     }
 }
 
@@ -257,8 +265,18 @@ void run_cancel_refused(struct move *m) {
 
 /* The next try. */
 void run_cancel_again(struct move *m) {
-    m->run->state = RUN_CANCELING;
-    m->orders->call = RUN_CALL_CANCEL;
+    tell(m);
+}
+
+/* The upstream takes the call, and says nothing for all the time that it has to stop. */
+void run_cancel_due_in_call(struct move *m) {
+    if (m->run->stage->cancel_timeout_ms <= 0) return; /* the call's own time will do */
+    if (m->world->now_ms < run_cancel_limit_ms(m->run)) {
+        m->orders->wait_until = run_cancel_limit_ms(m->run);
+        return;
+    }
+    m->orders->abort_call = true;
+    not_told(m, "the cancel call was not answered within cancel.timeout");
 }
 
 /* The wish is in the store, and the call is made when the run is resumed, or the upstream takes calls again; but not

@@ -162,6 +162,7 @@ void run_cancel_replied(struct move *m);
 void run_cancel_refused(struct move *m);
 void run_cancel_held(struct move *m);
 void run_cancel_again(struct move *m);
+void run_cancel_due_in_call(struct move *m);
 void run_cancel_check(struct move *m);
 void run_cancel_checked(struct move *m);
 void run_cancel_check_refused(struct move *m);

@@ -292,12 +292,13 @@ static void test_tried_again_as_its_retry_says(void **state) {
         {"retry = { budget = \"5s\"; };", 503, "6", 1, 0,
          "canceled: the cancel call failed: the upstream answered 503; it asks to wait for 6s, and retry.budget is 5s"},
         {"retry = { budget = \"5s\"; };", 503, "3", 2, 3 * S,
-         "canceled: the cancel call failed: the upstream answered 503; it asks to wait for 3s, and retry.budget is 5s"},
+         "canceled: the cancel call failed: the upstream answered 503; it asks to wait for 3s, and 2s of retry.budget "
+         "(5s) are left"},
         {"retry = { budget = \"5s\"; attempts = 1000; delay = \"10s\"; };", 503, NULL, 0, 0,
          "canceled: the cancel call failed: the upstream answered 503; retry.budget of 5s is used up"},
         {"", 429, "15", 3, 30 * S,
-         "canceled: the cancel call failed: the upstream answered 429; it asks to wait for 15s, and cancel.timeout is "
-         "40s"},
+         "canceled: the cancel call failed: the upstream answered 429; it asks to wait for 15s, and 10s of "
+         "cancel.timeout (40s) are left"},
         {"retry = { attempts = 1000; delay = \"20s\"; max_delay = \"20s\"; };", 503, NULL, 0, 0,
          "canceled: the cancel call failed: the upstream answered 503; cancel.timeout of 40s is used up"},
     };
@@ -806,8 +807,29 @@ static void test_a_search_is_no_end(void **state) {
     rig_end(&rig);
 }
 
+/* It takes the call, and says nothing: that does not keep the run longer than its time, by the fallback neither. */
+static void test_the_cancel_call_is_not_answered(void **state) {
+    (void)state;
+    for (int fallback = 0; fallback <= 1; fallback++) {
+        struct rig rig;
+        begin_canceling(&rig, fallback ? forced : plain);
+        for (int i = 0; i <= fallback; i++) {
+            int64_t began = rig.now_ms;
+            assert_int_equal(rig.under_way, RUN_CALL_CANCEL);
+            assert_int_equal(rig.timer_ms, began + 40 * S);
+            rig_due(&rig);
+            assert_int_equal(rig.under_way, RUN_CALL_NONE);
+            rig_stored(&rig);
+        }
+        rig_assert_ends(&rig, RUN_CANCELED, REASON_CANCEL_UNCONFIRMED);
+        assert_string_equal(rig.run->progress, "canceled: the cancel call was not answered within cancel.timeout");
+        rig_end(&rig);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_the_cancel_call_is_not_answered),
         cmocka_unit_test(test_what_a_failed_try_may_have_begun),
         cmocka_unit_test(test_what_a_probe_has_found_is_stopped),
         cmocka_unit_test(test_asked_until_it_has_stopped),

@@ -278,7 +278,7 @@ static void test_budgets_and_what_is_asked_for(void **state) {
     rig_assert_ends(&rig, RUN_TERMINAL, REASON_IN_DOUBT);
     assert_string_equal(rig.run->error,
                         "request: whether the upstream acted on the call is not known, and the probe could not tell: "
-                        "the upstream answered 503; it asks to wait for 50s, and retry.budget is 1m");
+                        "the upstream answered 503; it asks to wait for 50s, and 10s of retry.budget (1m) are left");
     rig_end(&rig);
 
     begin(&rig, "name = \"job\"; request = { url = \"http://up.test/\"; on_in_doubt = \"resend\"; retry = { attempts = "
