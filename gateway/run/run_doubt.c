@@ -63,7 +63,7 @@ void run_doubt_resume(struct move *m) {
 }
 
 bool run_doubt_helps_cancel(const struct run *run) {
-    return run->sending && step_of(run)->in_doubt == DOUBT_PROBE && run->stage->cancel &&
+    return run->sending && step_of(run)->in_doubt == DOUBT_PROBE && run->stage->cancel && !run->cancel_fell_back &&
            run->step < run->stage->cancel_needs;
 }
 
@@ -82,7 +82,7 @@ static void give_up(struct move *m, const char *what) {
     buf_init(&text, 4096);
     buf_addf(&text, "whether the upstream acted on the call is not known, and the probe could not tell: %.*s",
              move_told(what), what);
-    if (m->run->cancel_wanted) run_cancel_end(m, REASON_CANCEL_UNCONFIRMED, buf_cstr(&text));
+    if (m->run->cancel_wanted) run_cancel_untold(m, buf_cstr(&text));
     else move_fail(m, REASON_IN_DOUBT, buf_cstr(&text));
     buf_fini(&text);
 }

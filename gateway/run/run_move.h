@@ -152,6 +152,8 @@ int64_t run_cancel_limit_ms(const struct run *run); /* when the upstream has to 
 /* Records, then run_cancel_begin. */
 void run_cancel_stop_now(struct move *m);
 void run_cancel_instead(struct move *m); /* the step of a run that is to be canceled did not succeed */
+/* What the cancel call needs will not come: the fallback, where that needs less; or the end, unconfirmed. */
+void run_cancel_untold(struct move *m, const char *what);
 
 /* Answers of the table. */
 void run_cancel_begin(struct move *m);

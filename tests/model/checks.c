@@ -216,7 +216,9 @@ static bool cancel_time_is_up(const struct transfer *call, const struct image *i
 static void check_cancel_call(const struct transfer *call, const struct image *image) {
     check(CHECK_WISH_FIRST, image->cancel_wanted, "the record of %s does not say so", call->seen->id);
     if (strcmp(call->kind, "fallback") == 0)
-        check(CHECK_FALLBACK, call->seen->cancel_sends > 0 || cancel_time_is_up(call, image),
+        check(CHECK_FALLBACK,
+              call->seen->cancel_sends > 0 || cancel_time_is_up(call, image) ||
+                  image->step < (int64_t)call->seen->stage->cancel_needs,
               "no cancel call was made");
     unsigned attempts = call->seen->stage->cancel->call.retry_attempts;
     unsigned most = 2 * ((attempts > 5 ? attempts : 5) + 1) * (call->seen->restarts + 1);

@@ -24,7 +24,7 @@
     X(CANCEL_COUNTS, "6: an acknowledged cancel ends the run as canceled, unless it was decided before")              \
     X(CANCEL_TRUE, "6: canceled is said only where the upstream was told, and has stopped as far as it can be asked") \
     X(CANCEL_AIMED, "6: the cancel call names the run's own work")                                                    \
-    X(FALLBACK, "6: the fallback comes only behind the cancel call, or where all of its time was held")               \
+    X(FALLBACK, "6: the fallback comes only behind the cancel call, or where that was held or could not be made")     \
     X(QUIET, "7: an upstream that asks for quiet has it")                                                             \
     X(CONCURRENCY, "7: no more runs at work than limits.concurrency")                                                 \
     X(GAP, "7: calls that change things keep limits.gap")                                                             \

@@ -827,8 +827,45 @@ static void test_the_cancel_call_is_not_answered(void **state) {
     }
 }
 
+/* What the cancel call needs was lost; the fallback names the run's own key. */
+static void test_the_fallback_needs_less(void **state) {
+    (void)state;
+    static const char *const doubts[] = {"", "probe = { url = \"http://up.test/s\"; found = \"$.job\"; };",
+                                         "on_in_doubt = \"fail\";"};
+    for (size_t i = 0; i < sizeof doubts / sizeof *doubts; i++) {
+        struct rig rig;
+        char definition[1000];
+        bool needs = i == 0, looks = i == 1;
+        snprintf(definition, sizeof definition,
+                 "name = \"job\"; request = { url = \"http://up.test/jobs\"; %s }; cancel = { url = "
+                 "\"http://up.test/{{ request.body.id }}\"; fallback = { url = \"http://up.test/{{ %s }}\"; }; };",
+                 doubts[i], needs ? "request.body.id" : "run.key");
+        rig_begin(&rig, definition, 1);
+        rig_start_with(&rig, NULL);
+        rig_stored(&rig);
+        rig_cancel(&rig);
+        rig_fail(&rig, REPLY_MAYBE_ACTED_ON);
+        rig_stored(&rig);
+        if (looks) {
+            assert_int_equal(rig.under_way, RUN_CALL_PROBE);
+            rig_answer(&rig, 403, "{}"); /* it cannot tell */
+            rig_stored(&rig);
+        }
+        if (!needs) {
+            if (rig.under_way != RUN_CALL_CANCEL) fail_msg("%s", rig.run->progress);
+            assert_ptr_equal(run_call_of(rig.run, RUN_CALL_CANCEL), &rig.stage->cancel_fallback->call);
+            rig_restart(&rig);
+            assert_int_equal(rig.under_way, RUN_CALL_CANCEL);
+            rig_answer(&rig, 200, "");
+        }
+        rig_assert_ends(&rig, RUN_CANCELED, needs ? REASON_CANCEL_UNCONFIRMED : REASON_CANCELED);
+        rig_end(&rig);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_the_fallback_needs_less),
         cmocka_unit_test(test_the_cancel_call_is_not_answered),
         cmocka_unit_test(test_what_a_failed_try_may_have_begun),
         cmocka_unit_test(test_what_a_probe_has_found_is_stopped),
