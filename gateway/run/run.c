@@ -750,6 +750,7 @@ bool move_time_is_up(const struct move *m) {
 void move_time_out(struct move *m) {
     if (!m->run->cancel_wanted) contract_step_over(m->world, m->run, false);
     if (!m->run->cancel_wanted) m->run->timed_out = m->run->cancel_wanted = true;
+    if (!m->run->cancel_since_ms) m->run->cancel_since_ms = m->world->now_ms;
     m->run->updated_ms = m->world->now_ms;
     move_say_not_done(m, "");
     run_cancel_stop_now(m);

@@ -15,9 +15,20 @@ static const struct stage_probe *probe_of(const struct run *run) {
     return step_of(run)->probe;
 }
 
-/* Once somebody wants it stopped, looking is bounded by its tries alone: the run's time may be up already. */
+/* Once it is to be stopped, the run's time may be up already: then looking has the cancel's. 0: it has its tries alone.
+ */
+static int64_t look_deadline_ms(const struct run *run) {
+    if (!run->cancel_wanted) return run_deadline_ms(run);
+    return run->cancel_since_ms && run->stage->cancel_timeout_ms > 0 ? run_cancel_limit_ms(run) : 0;
+}
+
+static bool look_is_over(const struct move *m) {
+    int64_t deadline = look_deadline_ms(m->run);
+    return deadline && m->world->now_ms >= deadline;
+}
+
 static void wait_until(struct move *m, int64_t due_ms) {
-    int64_t deadline = m->run->cancel_wanted ? 0 : run_deadline_ms(m->run);
+    int64_t deadline = look_deadline_ms(m->run);
     m->run->state = RUN_PROBE_WAITING;
     m->run->due_ms = m->orders->wait_until = deadline && deadline < due_ms ? deadline : due_ms;
 }
@@ -72,7 +83,7 @@ void run_doubt_look(struct move *m) {
     if (!run->doubt_since_ms) run->doubt_since_ms = m->world->now_ms;
     run->state = RUN_PROBING;
     m->orders->call = RUN_CALL_PROBE;
-    if (!run->cancel_wanted) m->orders->wait_until = run_deadline_ms(run);
+    if (!look_is_over(m)) m->orders->wait_until = look_deadline_ms(run); /* else, after a restart, it has one look */
 }
 
 /* ---- how it ends ---- */
@@ -237,31 +248,44 @@ void run_doubt_held(struct move *m) {
     wait_until(m, until_ms ? until_ms : m->world->now_ms);
 }
 
+static void time_is_up(struct move *m) {
+    if (m->run->cancel_wanted) give_up(m, "cancel.timeout is used up");
+    else move_time_out(m);
+}
+
 /* The next look, unless the time is up. */
 void run_doubt_due(struct move *m) {
-    if (!m->run->cancel_wanted && move_time_is_up(m)) move_time_out(m);
+    if (look_is_over(m)) time_is_up(m);
     else run_doubt_look(m);
 }
 
 /* The time is up: looking ends, and the upstream is told to stop. */
 void run_doubt_due_in_call(struct move *m) {
-    if (m->run->cancel_wanted) return; /* bounded by its tries */
-    if (!move_time_is_up(m)) {
-        m->orders->wait_until = run_deadline_ms(m->run);
+    if (!look_is_over(m)) {
+        m->orders->wait_until = look_deadline_ms(m->run);
         return;
     }
     m->orders->abort_call = true;
-    move_time_out(m);
+    time_is_up(m);
 }
 
 /* Stopped at once; but where the cancel call needs the reply that was lost, looking goes on for its sake. */
 void run_doubt_cancel(struct move *m) {
-    if (run_doubt_helps_cancel(m->run)) run_cancel_want(m);
-    else run_cancel_stop(m);
+    if (run_doubt_helps_cancel(m->run)) {
+        run_cancel_want(m);
+        wait_until(m, m->run->due_ms);
+    } else {
+        run_cancel_stop(m);
+    }
 }
 
 /* The same while the probe is under way: it is given up, or waited for. */
 void run_doubt_cancel_in_call(struct move *m) {
-    if (!run_doubt_helps_cancel(m->run)) m->orders->abort_call = true;
-    run_doubt_cancel(m);
+    if (run_doubt_helps_cancel(m->run)) {
+        run_cancel_want(m);
+        m->orders->wait_until = look_deadline_ms(m->run);
+    } else {
+        m->orders->abort_call = true;
+        run_cancel_stop(m);
+    }
 }

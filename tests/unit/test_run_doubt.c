@@ -396,6 +396,24 @@ static void test_cancel_then_the_probe_cannot_tell(void **state) {
     rig_end(&rig);
 }
 
+/* However long the probe's upstream asks to wait, or says nothing at all: canceling has its own time. */
+static void test_looking_for_a_cancel_has_an_end(void **state) {
+    (void)state;
+    for (int under_way = 0; under_way <= 1; under_way++) {
+        struct rig rig;
+        begin_looking(&rig, probed);
+        if (!under_way) rig_answer_asking(&rig, 503, "", "300");
+        int64_t began = rig.now_ms;
+        rig_cancel(&rig);
+        assert_int_equal(rig.timer_ms, began + 60 * S);
+        rig_due(&rig);
+        rig_stored(&rig);
+        rig_assert_ends(&rig, RUN_CANCELED, REASON_CANCEL_UNCONFIRMED);
+        assert_non_null(strstr(rig.run->progress, "cancel.timeout is used up"));
+        rig_end(&rig);
+    }
+}
+
 /* A cancel call that can be made as it is does not wait for the probe. */
 static void test_cancel_that_needs_no_reply(void **state) {
     (void)state;
@@ -536,6 +554,7 @@ int main(void) {
         cmocka_unit_test(test_cancel_needs_what_is_looked_for),
         cmocka_unit_test(test_cancel_then_nothing_is_found),
         cmocka_unit_test(test_cancel_then_the_probe_cannot_tell),
+        cmocka_unit_test(test_looking_for_a_cancel_has_an_end),
         cmocka_unit_test(test_cancel_that_needs_no_reply),
         cmocka_unit_test(test_time_is_up_while_looking),
         cmocka_unit_test(test_resend),
