@@ -2,11 +2,12 @@
 #
 #   make run        install what is missing, build, serve the sample stages on 127.0.0.1:8095
 #   make test       install what is missing, build, lint, unit tests (plain, ASan + UBSan, tiny limits), the model test, schemas,
-#                   fuzz corpora, end-to-end tests (plain, and under ASan + UBSan)
+#                   fuzz corpora, end-to-end tests (plain, and under ASan + UBSan), orca's own classes
 #   make            build build/stagedoor
 #   make deps       install what building and testing need (Debian 12 packages)
 #   make lint       layers, libraries, banned functions, names, stories, format; gateway/LAYERS says what is allowed
 #   make unit       unit tests only          make e2e       end-to-end tests only (T="-k name" picks)
+#   make test-orca  the exported stages on orca's own classes (ORCA_WEBHOOK_JAR=… for all of them; see docs/development.md)
 #   make schema     parameters against a JSON Schema validator
 #   make differential  the template language beside Jinja2, and its escaping in every place (SEED=random, COUNT)
 #   make model      the model test: random definitions, upstreams and faults against what a run promises (SEED=1, COUNT=20000);
@@ -55,7 +56,7 @@ ifeq ($(VARIANT),tsan)
 export TSAN_OPTIONS ?= suppressions=$(abspath tests/tsan.supp)
 endif
 LDFLAGS += -pthread $(filter -fsanitize=%,$(CFLAGS.$(VARIANT)))
-LIBS = -levhtp -levent -levent_openssl -levent_pthreads -lcurl -ljansson -lconfig -lsqlite3 -lpcre2-8 -lssl -lcrypto -lm
+LIBS = -levhtp -levent -levent_openssl -levent_pthreads -lcurl -ljansson -lconfig -lsqlite3 -lpcre2-8 -lyaml -lssl -lcrypto -lm
 
 SOURCES := $(sort $(wildcard gateway/*/*.c))
 OBJECTS = $(SOURCES:%.c=$(OUT)/obj/%.o)
@@ -67,7 +68,7 @@ BENCHES := $(sort $(wildcard tests/bench/*.c))
 BENCH_BINARIES = $(BENCHES:tests/bench/%.c=$(BUILD)/bench/%)
 FORMATTED := $(sort $(wildcard gateway/*.c gateway/*/*.[ch] tests/*/*.[ch]))
 
-.PHONY: bench-deps bench-run all help deps docs run test lint unit schema differential fuzz-replay e2e bench fuzz crash soak format install clean FORCE
+.PHONY: bench-deps bench-run all help deps docs run test test-orca lint unit schema differential fuzz-replay e2e bench fuzz crash soak format install clean FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -140,6 +141,10 @@ fuzz: $(FUZZ_BINARIES)
 
 e2e: $(OUT)/stagedoor
 	@STAGEDOOR=$(abspath $(OUT)/stagedoor) PYTHONDONTWRITEBYTECODE=1 $(PYTHON) -m pytest -q -rs tests/e2e $(T)
+
+test-orca: $(OUT)/stagedoor
+	@packaging/install-deps deps-orca.txt
+	@STAGEDOOR=$(abspath $(OUT)/stagedoor) PYTHON=$(PYTHON) PYTHONDONTWRITEBYTECODE=1 tests/orca/run $(T)
 
 $(OUT)/schema/%: tests/schema/%.c $(OUT)/libgateway.a
 	@mkdir -p $(@D)

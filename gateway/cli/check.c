@@ -6,31 +6,22 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "back/secrets.h"
 #include "cli/args.h"
 #include "cli/command.h"
+#include "cli/local.h"
 #include "cli/report.h"
 #include "cli/screen.h"
 #include "config/conf_file.h"
-#include "config/settings.h"
-#include "front/listen_socket.h"
 #include "stage/catalog.h"
 
 struct check_options {
-    const char *config, *stages, *templates, *secrets;
-    bool any_secret, json;
+    struct local_options local;
+    bool json;
 };
 
 static const struct args_option options[] = {
-    {'c', "config", ARGS_TEXT, "FILE", offsetof(struct check_options, config),
-     "take the directories from this file (default: stagedoor.conf, where it exists)", 0, 0},
-    {0, "stages", ARGS_TEXT, "DIR", offsetof(struct check_options, stages), "check the definitions of this directory",
-     0, 0},
-    {0, "templates", ARGS_TEXT, "DIR", offsetof(struct check_options, templates), "where template files are", 0, 0},
-    {0, "secrets", ARGS_TEXT, "DIR", offsetof(struct check_options, secrets), "where files with secrets are", 0, 0},
-    {0, "any-secret", ARGS_FLAG, NULL, offsetof(struct check_options, any_secret), "take every secret as known", 0, 0},
+    LOCAL_OPTIONS(struct check_options),
     {0, "json", ARGS_FLAG, NULL, offsetof(struct check_options, json), "print what was found as JSON", 0, 0},
 };
 
@@ -236,51 +227,12 @@ static int show(struct check *c) {
 
 /* ---- the command ---- */
 
-static bool read_settings(struct check *c) {
-    const struct check_options *given = c->given;
-    const char *flags[6];
-    struct settings_input input = {
-        .config = given->config, .flags = flags, .environment = (const char *const *)environ};
-    struct faults faults;
-    const char *const values[][2] = {
-        {"--stages", given->stages}, {"--templates", given->templates}, {"--secrets", given->secrets}};
-    for (size_t i = 0; i < 3; i++) {
-        if (!values[i][1]) continue;
-        flags[input.flag_count++] = values[i][0];
-        flags[input.flag_count++] = values[i][1];
-    }
-    faults_init(&faults);
-    bool ok = settings_load(c->arena, &input, &c->settings, &faults);
-    for (size_t i = 0; i < faults.count; i++) screen_fault("check", &faults.items[i]);
-    faults_fini(&faults);
-    return ok;
-}
-
-/* As `serve` would find it: see there. */
-static bool can_be_called_back(const struct settings *settings) {
-    bool can = settings->public_url[0];
-    struct buf url;
-    buf_init(&url, 1024);
-    for (size_t i = 0; i < settings->listen.count; i++)
-        can = can || listen_address_url(text_of(settings->listen.items[i]), &url);
-    buf_fini(&url);
-    return can;
-}
-
 static int check(struct check *c, const struct args_words *files) {
     struct fault fault;
-    if (!read_settings(c)) return EXIT_USAGE;
-    c->context.templates = c->settings.templates;
-    c->context.no_callbacks = !can_be_called_back(&c->settings);
-    if (!c->given->any_secret) {
-        c->context.secret_known = secrets_known;
-        if (!secrets_load(c->settings.secrets[0] ? c->settings.secrets : NULL, &fault)) {
-            screen_fault("check", &fault);
-            return EXIT_USAGE;
-        }
-    }
-    if (files->count) check_files(c, files);
-    else if (!check_directory(c, &fault)) {
+    if (!local_settings(c->arena, "check", &c->given->local, &c->settings)) return EXIT_USAGE;
+    bool ok = local_context(&c->settings, &c->given->local, &c->context, &fault);
+    if (ok && files->count) check_files(c, files);
+    else if (!ok || !check_directory(c, &fault)) {
         screen_fault("check", &fault);
         return EXIT_USAGE;
     }

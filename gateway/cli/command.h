@@ -16,7 +16,10 @@ enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_CANCELED = 3, EXIT_U
     X(watch, "follow a run to its end")                             \
     X(cancel, "cancel a run")                                       \
     X(explain, "what a run did, and which rule judged it")          \
+    X(export, "write the stages for Spinnaker")                     \
     X(eval, "try a template or a JSONPath")                         \
+    X(doctor, "look for what is wrong, and say how to mend it")     \
+    X(import, "make definitions of orca's webhook.preconfigured")   \
     X(version, "print the version and those of the libraries")
 
 /* argv[0] is the sub-command's name. Each understands --help; --json where it prints a result. */

@@ -24,8 +24,8 @@ static const struct args_option options[] = {
 static const struct args_command command = {
     "list",
     "[STAGE]",
-    "Lists the stages that a gateway offers, with their parameters, and with what their upstreams have sent\n"
-    "that the definition does not expect.\n\n"
+    "Lists the stages that a gateway offers, with their parameters, and with what their upstreams\n"
+    "have sent that the definition does not expect.\n\n"
     "exit status: 0 done, 1 failed, 2 usage or no such stage, 4 gateway unreachable\n",
     options,
     sizeof options / sizeof *options,

@@ -19,6 +19,7 @@
 #include "base/log.h"
 #include "cli/command.h"
 #include "cli/inherit.h"
+#include "cli/reach.h"
 #include "cli/supervisor.h"
 #include "cli/upgrade.h"
 #include "cli/watchdir.h"
@@ -28,6 +29,7 @@
 #include "run/contract.h"
 #include "run/recovery.h"
 #include "stage/catalog.h"
+#include "stage/self_test.h"
 
 #define STORE_QUEUE_MAX 200000
 #define PRUNE_EVERY_MS (10 * 60 * 1000)
@@ -49,6 +51,7 @@ struct server {
     struct listen_socket **sockets;
     size_t socket_count;
     const char *callback_key, *callback_url; /* url "": nobody can be told where to call back */
+    const char *self_test;                   /* the definition that is built in; NULL: the gateway cannot call itself */
     struct worker *workers;
     struct engines engines;
     struct gate *gate;
@@ -90,28 +93,6 @@ static bool load_settings(struct arena *arena, const struct settings_input *inpu
     size_t n = strlen(ret_settings->public_url);
     if (n && ret_settings->public_url[n - 1] == '/')
         ret_settings->public_url = arena_strndup(arena, ret_settings->public_url, n - 1);
-    return true;
-}
-
-/* Whoever can connect may start everything: that is fine on this machine, and nowhere else unless somebody said so. */
-static bool check_exposure(const struct settings *settings, struct fault *fault) {
-    bool tls = false;
-    for (size_t i = 0; i < settings->listen.count; i++) {
-        struct listen_address address;
-        if (!listen_address_parse(text_of(settings->listen.items[i]), &address, fault)) return false;
-        tls = tls || address.tls;
-        if (address.tls && !settings->tls_certificate[0])
-            return fault_set(fault, FAULT_INVALID, settings->listen.items[i], "a tls: address needs tls_certificate");
-        bool shown = address.tls && settings->tls_client_ca[0]; /* a certificate, by each client of this address */
-        if (!address.loopback && !settings->callers[0] && !settings->open && !shown)
-            return fault_set(
-                fault, FAULT_INVALID, settings->listen.items[i],
-                "this address can be reached from other machines, and anybody who does could start every stage: "
-                "name who may in a callers file (callers = \"callers.conf\"), or set open = true");
-    }
-    if (settings->tls_certificate[0] && !tls)
-        return fault_set(fault, FAULT_INVALID, "tls_certificate",
-                         "there is a certificate, but no address that uses it: write it as tls:ADDRESS in listen");
     return true;
 }
 
@@ -166,18 +147,49 @@ static void mask_line(struct buf *line) {
     callback_mask(line);
 }
 
+/* ---- the self-test ---- */
+
+/* By an address without TLS where there is one. Where only those get in who show a certificate, the gateway has none to
+ * show. */
+static const char *self_test_of(const struct server *server) {
+    const char *made = NULL;
+    for (int tls = 0; tls < 2 && !made; tls++) {
+        if (tls && server->settings->tls_client_ca[0]) break;
+        for (size_t i = 0; i < server->socket_count && !made; i++) {
+            struct buf url, path;
+            if (listen_socket_wants_tls(server->sockets[i]) != (tls == 1)) continue;
+            buf_init(&url, 1024);
+            buf_init(&path, 1024);
+            if (listen_address_own_url(text_of(listen_socket_address(server->sockets[i])), &url, &path))
+                made = self_test_source(server->arena,
+                                        &(struct self_test_place){buf_cstr(&url), path.len ? buf_cstr(&path) : NULL});
+            buf_fini(&path);
+            buf_fini(&url);
+        }
+    }
+    return made;
+}
+
 /* ---- definitions ---- */
 
 static struct stage_context context_of(const struct server *server) {
     return (struct stage_context){.templates = server->settings->templates,
                                   .secret_known = secrets_known,
+                                  .self_test = server->self_test,
                                   .no_callbacks = !server->callback_url[0]};
+}
+
+static size_t count_files(const struct catalog *catalog) {
+    size_t count = 0;
+    for (size_t i = 0; i < catalog->count; i++) count += !catalog->entries[i].built_in;
+    return count;
 }
 
 static void tell_entries(const struct catalog *catalog) {
     size_t broken = 0, disabled = 0;
     for (size_t i = 0; i < catalog->count; i++) {
         const struct catalog_entry *entry = &catalog->entries[i];
+        if (entry->built_in && !entry->fault_count) continue; /* nobody's news */
         struct log_context ctx = {.stage = entry->name};
         for (size_t j = 0; j < entry->fault_count; j++)
             log_fault(LOG_ERROR, "definition_broken", &ctx, &entry->faults[j]);
@@ -189,7 +201,7 @@ static void tell_entries(const struct catalog *catalog) {
         if (catalog_find(catalog, text_of(entry->name)) == entry) /* the one that counts, of those of one name */
             count_set_labelled(COUNT_FAMILY_STAGE_STATE, entry->name, NULL, entry->fault_count > 0);
     }
-    log_put(LOG_INFO, "definitions_read", NULL, LOG_INT("stages", catalog->count), LOG_INT("broken", broken),
+    log_put(LOG_INFO, "definitions_read", NULL, LOG_INT("stages", count_files(catalog)), LOG_INT("broken", broken),
             LOG_INT("disabled", disabled));
 }
 
@@ -270,7 +282,7 @@ static bool check_taken(const struct server *server, const struct settings *next
     struct settings taken = *next;
     struct fault fault;
     settings_keep_fixed(server->settings, &taken);
-    if (check_exposure(&taken, &fault)) return true;
+    if (reach_check(&taken, &fault)) return true;
     faults_add(faults, &fault);
     return false;
 }
@@ -506,7 +518,7 @@ static bool start(struct server *server, struct fault *fault) {
     const struct settings *settings = server->settings;
     struct faults faults;
     block_signals(server); /* before the first thread, the log's */
-    if (!check_exposure(settings, fault) || !begin_log(settings, fault)) return false;
+    if (!reach_check(settings, fault) || !begin_log(settings, fault)) return false;
     raise_descriptors();
     upstream_global_init();
     server->loop = loop_new(UINT16_MAX);
@@ -518,6 +530,7 @@ static bool start(struct server *server, struct fault *fault) {
         !open_sockets(server, fault))
         return false;
     server->callback_url = callback_url_of(server, settings);
+    server->self_test = self_test_of(server);
     if (!read_catalog(server, fault)) return false;
     faults_init(&faults);
     bool good = read_callers(server, &faults);
@@ -540,7 +553,7 @@ static void keep_house(struct server *server) {
     for (size_t i = 0; i < server->socket_count; i++)
         log_put(LOG_INFO, "listening", NULL, LOG_STR("address", listen_socket_address(server->sockets[i])));
     log_put(LOG_INFO, "started", NULL, LOG_STR("version", STAGEDOOR_VERSION), LOG_INT("loops", server->engines.count),
-            LOG_INT("stages", server->catalog->count), LOG_STR("store", server->settings->store));
+            LOG_INT("stages", count_files(server->catalog)), LOG_STR("store", server->settings->store));
     inherit_say_ready(&server->inherit);
     supervisor_tell("READY=1");
     loop_run(server->loop);

@@ -35,6 +35,7 @@ struct api_call {
     const struct caller *caller; /* NULL where the gateway is open */
     struct callers *callers;     /* a reference, for as long as `caller` is used */
     const char *stage, *id, *token;
+    bool named; /* the stage by the body, and not by the path */
     const char *base_url;
 };
 
@@ -56,6 +57,8 @@ void api_stages_show(struct api_call *call);
 void api_stages_preconfigured(struct api_call *call);
 void api_runs_start(struct api_call *call);
 void api_runs_cancel_key(struct api_call *call);
+void api_runs_start_named(struct api_call *call); /* the same two, with the stage's name in the body */
+void api_runs_cancel_named(struct api_call *call);
 void api_runs_list(struct api_call *call);
 void api_runs_show(struct api_call *call);
 void api_runs_cancel(struct api_call *call);

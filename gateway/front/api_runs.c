@@ -12,10 +12,12 @@
 #include "base/clock.h"
 #include "base/digest.h"
 #include "front/api.h"
+#include "front/body.h"
 #include "front/problem.h"
 #include "lang/units.h"
 #include "lang/url.h"
 #include "run/id.h"
+#include "stage/expression.h"
 
 #define KEY_MAX 255
 #define WAIT_MAX_S 300
@@ -46,6 +48,10 @@ static int64_t deadline_of(const struct exchange *exchange, int64_t now_ms, stru
     struct text given = text_trim(text_of(exchange_header(exchange, "X-Deadline")));
     int64_t at_ms;
     if (given.len == 0) return 0;
+    if (expression_is_left(given)) {
+        expression_refuse("X-Deadline", given, faults);
+        return 0;
+    }
     bool unix_time = text_to_int(given, &at_ms);
     if (unix_time && given.len <= 10) at_ms *= 1000;
     if (!unix_time && !clock_parse(given, &at_ms))
@@ -88,68 +94,50 @@ static const char *traceparent_of(const struct exchange *exchange) {
 
 /* ---- bodies ---- */
 
-static bool media_is(const char *type, const char *wanted) {
-    size_t n = strlen(wanted);
-    return strncasecmp(type, wanted, n) == 0 && (type[n] == 0 || type[n] == ';' || type[n] == ' ');
+static void answer_mistakes(struct api_call *call, const struct faults *faults) {
+    char detail[1200];
+    const struct fault *first = &faults->items[0];
+    size_t more = faults->count - 1 + faults->dropped;
+    int n = snprintf(detail, sizeof detail, "%s: %s", first->where, first->what);
+    if (more && n > 0 && (size_t)n < sizeof detail)
+        snprintf(detail + n, sizeof detail - (size_t)n, " (and %zu more)", more);
+    api_problem(call, 422, fault_word(first->kind), detail, faults);
 }
 
-static bool media_allowed(const char *type) {
-    if (!type || media_is(type, "application/json") || media_is(type, "text/plain")) return true;
-    size_t n = strcspn(type, "; ");
-    return n > 5 && strncasecmp(type, "application/", 12) == 0 && strncasecmp(type + n - 5, "+json", 5) == 0;
+/* What holds an expression names nothing, so there is nothing to cancel. orca sends it with whatever it has, also where
+ * the start was refused for that, and looks at no answer. */
+static void answer_ignored(struct api_call *call, const char *what) {
+    struct buf body;
+    buf_init(&body, 4096);
+    buf_adds(&body, "{\"id\":null,\"stage\":");
+    if (!call->stage || expression_is_left(text_of(call->stage))) buf_adds(&body, "null");
+    else buf_add_json_string(&body, text_of(call->stage));
+    buf_adds(&body, ",\"status\":\"NOT_STARTED\",\"progress\":\"ignored: ");
+    buf_adds(&body, what);
+    buf_adds(&body, " is an expression that was not evaluated, so it names no run\"}");
+    api_answer_json(call, 200, &body);
+    buf_fini(&body);
 }
 
-static bool is_latin1(const char *type) {
-    const char *charset = type ? strcasestr(type, "charset=") : NULL;
-    if (!charset) return false;
-    charset += 8;
-    if (*charset == '"') charset++;
-    return strncasecmp(charset, "iso-8859-1", 10) == 0 || strncasecmp(charset, "latin1", 6) == 0;
-}
-
-static struct text latin1_to_utf8(struct arena *arena, struct text body) {
-    struct buf made;
-    buf_init(&made, body.len * 2);
-    for (size_t i = 0; i < body.len; i++) {
-        unsigned char c = (unsigned char)body.at[i];
-        if (c >= 0x80) buf_addc(&made, (char)(0xC0 | c >> 6));
-        buf_addc(&made, (char)(c >= 0x80 ? 0x80 | (c & 0x3F) : c));
-    }
-    struct text text = {arena_strndup(arena, buf_cstr(&made), made.len), made.len};
-    buf_fini(&made);
-    return text;
-}
-
-/* The body as an object; an empty one is an object without members. NULL once the call has been answered. */
-static const struct json *object_of(struct api_call *call) {
+/* The body as an object. NULL once the call has been answered. */
+static const struct json *object_of(struct api_call *call, bool cancels) {
     struct exchange *exchange = call->exchange;
-    const char *type = exchange_header(exchange, "Content-Type");
-    if (exchange->body.len && !media_allowed(type)) {
-        api_problem(call, 415, "unsupported", "the body has to be JSON: Content-Type: application/json", NULL);
-        return NULL;
-    }
-    struct text body = text_trim(exchange->body);
-    if (body.len == 0) return json_new_object(exchange->arena);
-    if (is_latin1(type)) body = latin1_to_utf8(exchange->arena, body);
-    struct fault fault;
-    const struct json *value = json_parse(exchange->arena, body, &call->api->json, &fault);
-    if (value && json_kind(value) == JSON_OBJECT) return value;
-    if (value)
-        fault_set(&fault, FAULT_SYNTAX, NULL,
-                  "the body has to be a JSON object, as in {\"parameters\": {…}}, and is of type %s",
-                  json_kind_word(json_kind(value)));
-    api_problem(call, 400, fault_word(fault.kind), fault.what, NULL);
-    return NULL;
+    struct faults faults;
+    faults_init(&faults);
+    const struct json *object = body_object(exchange->arena, exchange_header(exchange, "Content-Type"), exchange->body,
+                                            &call->api->json, &faults);
+    const struct fault *first = object ? NULL : &faults.items[0];
+    if (first && first->kind == FAULT_INVALID && cancels) answer_ignored(call, "the key");
+    else if (first && first->kind == FAULT_INVALID) answer_mistakes(call, &faults);
+    else if (first)
+        api_problem(call, first->kind == FAULT_UNSUPPORTED ? 415 : 400, fault_word(first->kind), first->what, NULL);
+    faults_fini(&faults);
+    return object;
 }
 
 static bool holds_expression(const char *s) {
-    return s && strstr(s, "${");
+    return s && expression_is_left(text_of(s));
 }
-
-#define EXPRESSION_CAUSE                                                                                             \
-    "holds \"${\": an expression that orca could not evaluate, and sent as it stands. A name in it may be wrong or " \
-    "null; in "                                                                                                      \
-    "orca.yml a \":\" inside the braces is taken by Spring as the beginning of a default value"
 
 static const char *clip_key(struct arena *arena, const char *key) { /* "abc" in quotes, as the IETF's draft writes it */
     size_t n = strlen(key);
@@ -180,7 +168,7 @@ static const char *key_of(struct api_call *call, const struct json *object, stru
     if (member && header && strcmp(member, header) != 0)
         faults_addf(faults, FAULT_INVALID, "/key",
                     "the key of the body is another one than that of the Idempotency-Key header");
-    if (holds_expression(key)) faults_addf(faults, FAULT_INVALID, "/key", "the key " EXPRESSION_CAUSE);
+    if (holds_expression(key)) expression_refuse(member ? "/key" : "Idempotency-Key", text_of(key), faults);
     size_t n = strlen(key);
     if (n == 0 || n > KEY_MAX) faults_addf(faults, FAULT_INVALID, "/key", "the key has to have 1 to %d bytes", KEY_MAX);
     for (size_t i = 0; i < n; i++)
@@ -198,6 +186,17 @@ static bool listed(struct text name, const char *const *names, size_t count) {
     return false;
 }
 
+static void find_expressions(struct arena *arena, struct json_member member, const char *prefix,
+                             struct faults *faults) {
+    struct json *alone = json_new_object(arena);
+    struct buf where;
+    buf_init(&where, 64 * 1024);
+    buf_adds(&where, prefix);
+    json_set_text(alone, member.name, member.value);
+    expression_find(alone, &where, faults);
+    buf_fini(&where);
+}
+
 static void check_members(const struct json *object, const char *const *known, size_t count, const char *prefix,
                           struct arena *arena, struct faults *faults) {
     for (struct json_member m = json_first(object); m.name.at; m = json_next(object, m)) {
@@ -206,6 +205,7 @@ static void check_members(const struct json *object, const char *const *known, s
         faults_addf(faults, FAULT_UNDEFINED, arena_printf(arena, "%s/%s", prefix, name),
                     "there is no member \"%s\" here%s%s%s", name, near ? "; did you mean \"" : "", near ? near : "",
                     near ? "\"?" : "");
+        find_expressions(arena, m, prefix, faults);
     }
 }
 
@@ -220,13 +220,14 @@ static const struct json *caller_of(struct arena *arena, const struct json *obje
     for (size_t i = 0; i < sizeof caller_members / sizeof *caller_members; i++) {
         const char *name = caller_members[i];
         const struct json *value = json_gets(nested, name);
-        if (json_kind(value) == JSON_NULL) value = json_gets(object, name);
-        const char *wrong = NULL, *what = "";
-        if (json_kind(value) == JSON_STRING)
-            wrong = holds_expression(json_text(value).at) ? "it " EXPRESSION_CAUSE : NULL;
-        else if (json_kind(value) != JSON_NULL)
-            wrong = "it has to be a string, and is ", what = json_kind_word(json_kind(value));
-        if (wrong) faults_addf(faults, FAULT_INVALID, arena_printf(arena, "/caller/%s", name), "%s%s", wrong, what);
+        bool inside = json_kind(value) != JSON_NULL;
+        if (!inside) value = json_gets(object, name);
+        const char *where = arena_printf(arena, "%s/%s", inside ? "/caller" : "", name);
+        if (json_kind(value) == JSON_STRING && expression_is_left(json_text(value)))
+            expression_refuse(where, json_text(value), faults);
+        else if (json_kind(value) != JSON_STRING && json_kind(value) != JSON_NULL)
+            faults_addf(faults, FAULT_INVALID, where, "it has to be a string, and is %s",
+                        json_kind_word(json_kind(value)));
         json_set(made, name, value);
     }
     return made;
@@ -313,23 +314,29 @@ void api_runs_cancel(struct api_call *call) {
 
 /* ---- starting ---- */
 
-static void answer_mistakes(struct api_call *call, const struct faults *faults) {
-    char detail[1200];
-    const struct fault *first = &faults->items[0];
-    size_t more = faults->count - 1 + faults->dropped;
-    int n = snprintf(detail, sizeof detail, "%s: %s", first->where, first->what);
-    if (more && n > 0 && (size_t)n < sizeof detail)
-        snprintf(detail + n, sizeof detail - (size_t)n, " (and %zu more)", more);
-    api_problem(call, 422, fault_word(first->kind), detail, faults);
+/* The parameters may be a text that holds the object, as one input of a form makes it. NULL: none, or after a fault. */
+static const struct json *parameters_of(struct api_call *call, const struct json *object, struct faults *faults) {
+    const struct json *given = json_gets(object, "parameters");
+    struct text source = text_trim(json_text(given));
+    struct fault fault;
+    if (json_kind(given) != JSON_STRING) return given;
+    if (source.len == 0) return NULL;
+    if (expression_is_left(source)) expression_refuse("/parameters", source, faults);
+    else if ((given = json_parse(call->exchange->arena, source, &call->api->json, &fault))) return given;
+    else faults_addf(faults, fault.kind, "/parameters", "%s", fault.what);
+    return NULL;
 }
 
 static void start(struct api_call *call, struct stage *stage, const struct json *object, struct faults *faults) {
-    static const char *const known[] = {"parameters", "caller", "key", "user", "application", "pipeline", "execution"};
+    static const char *const known[] = {"parameters",  "caller",   "key",       "user",
+                                        "application", "pipeline", "execution", "stage"};
+    size_t count = sizeof known / sizeof *known - (call->named ? 0 : 1);
     struct arena *arena = call->exchange->arena;
-    check_members(object, known, sizeof known / sizeof *known, "", arena, faults);
+    check_members(object, known, count, "", arena, faults);
     const char *key = key_of(call, object, faults);
     const struct json *caller = caller_of(arena, object, faults), *parameters = NULL;
-    params_check(arena, stage->params, stage->param_count, json_gets(object, "parameters"), &parameters, faults);
+    const struct json *given = parameters_of(call, object, faults);
+    params_check(arena, stage->params, stage->param_count, given, &parameters, faults);
     int64_t deadline_ms = deadline_of(call->exchange, loop_wall_ms(call->api->loop), faults);
     if (faults->count) {
         answer_mistakes(call, faults);
@@ -347,44 +354,73 @@ static void start(struct api_call *call, struct stage *stage, const struct json 
     ask_send(call->api->engines, ask);
 }
 
-void api_runs_start(struct api_call *call) {
+/* Of a body that names its stage. False: there is none, and why is in `faults`. */
+static bool take_stage(struct api_call *call, const struct json *object, struct faults *faults) {
+    const char *name = json_gets_text(object, "stage");
+    call->named = true;
+    if (holds_expression(name)) expression_refuse("/stage", text_of(name), faults);
+    else if (!name || !name[0])
+        faults_addf(faults, FAULT_INVALID, "/stage", "the name of the stage is missing: {\"stage\": \"load-test\"}");
+    if (faults->count) return false;
+    struct text trimmed = text_trim(text_of(name));
+    call->stage = arena_strndup(call->exchange->arena, trimmed.at, trimmed.len);
+    return true;
+}
+
+/* The stage of the URL. False once the call has been answered. */
+static bool name_check(struct api_call *call) {
+    struct faults faults;
+    if (!holds_expression(call->stage)) return true;
+    faults_init(&faults);
+    expression_refuse("the name of the stage, in the URL,", text_of(call->stage), &faults);
+    answer_mistakes(call, &faults);
+    faults_fini(&faults);
+    return false;
+}
+
+/* The entry, if a run of it can be started; else the call has been answered, and NULL. */
+static const struct catalog_entry *offered(struct api_call *call) {
+    if (!name_check(call)) return NULL;
     const struct catalog_entry *entry = api_entry(call, RIGHT_START);
-    if (!entry) return;
+    if (!entry) return NULL;
     if (entry->disabled) {
         api_problem(call, 404, "not_found", "this stage is disabled; GET /stages says why", NULL);
-        return;
+        return NULL;
     }
-    if (!entry->stage) {
-        api_problem(call, 404, "not_found",
-                    "the definition of this stage is broken, so it is not offered; GET /stages says why", NULL);
-        return;
-    }
-    const struct json *object = object_of(call);
-    if (!object) return;
+    if (entry->stage) return entry;
+    api_problem(call, 404, "not_found",
+                "the definition of this stage is broken, so it is not offered; GET /stages says why", NULL);
+    return NULL;
+}
+
+void api_runs_start(struct api_call *call) {
+    const struct catalog_entry *entry = offered(call);
+    const struct json *object = entry ? object_of(call, false) : NULL;
     struct faults faults;
     faults_init(&faults);
-    start(call, entry->stage, object, &faults);
+    if (object) start(call, entry->stage, object, &faults);
+    faults_fini(&faults);
+}
+
+void api_runs_start_named(struct api_call *call) {
+    const struct json *object = object_of(call, false);
+    struct faults faults;
+    faults_init(&faults);
+    if (object && !take_stage(call, object, &faults)) {
+        answer_mistakes(call, &faults);
+    } else if (object) {
+        const struct catalog_entry *entry = offered(call);
+        if (entry) start(call, entry->stage, object, &faults);
+    }
     faults_fini(&faults);
 }
 
 /* ---- canceling by key ---- */
 
-static void answer_ignored(struct api_call *call, const char *why) {
-    struct buf body;
-    buf_init(&body, 4096);
-    buf_adds(&body, "{\"id\":null,\"stage\":");
-    buf_add_json_string(&body, text_of(call->stage));
-    buf_adds(&body, ",\"status\":\"NOT_STARTED\",\"progress\":");
-    buf_add_json_string(&body, text_of(why));
-    buf_addc(&body, '}');
-    api_answer_json(call, 200, &body);
-    buf_fini(&body);
-}
-
 static void cancel_key(struct api_call *call, const struct json *object, struct faults *faults) {
     const char *header = exchange_header(call->exchange, "Idempotency-Key"), *member = json_gets_text(object, "key");
     if (holds_expression(header) || holds_expression(member)) {
-        answer_ignored(call, "ignored: the key is an expression that was not evaluated, so it names no run");
+        answer_ignored(call, "the key");
         return;
     }
     const char *key = key_of(call, object, faults);
@@ -400,9 +436,23 @@ static void cancel_key(struct api_call *call, const struct json *object, struct 
     ask_send(call->api->engines, ask);
 }
 
+void api_runs_cancel_named(struct api_call *call) {
+    const struct json *object = object_of(call, true);
+    struct faults faults;
+    faults_init(&faults);
+    if (object && holds_expression(json_gets_text(object, "stage"))) answer_ignored(call, "the stage");
+    else if (object && !take_stage(call, object, &faults)) answer_mistakes(call, &faults);
+    else if (object && api_entry(call, RIGHT_CANCEL)) cancel_key(call, object, &faults);
+    faults_fini(&faults);
+}
+
 void api_runs_cancel_key(struct api_call *call) {
+    if (holds_expression(call->stage)) {
+        answer_ignored(call, "the stage");
+        return;
+    }
     if (!api_entry(call, RIGHT_CANCEL)) return;
-    const struct json *object = object_of(call);
+    const struct json *object = object_of(call, true);
     if (!object) return;
     struct faults faults;
     faults_init(&faults);

@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "front/api.h"
+#include "orca/preconfigured.h"
 #include "run/contract.h"
 
 #define BODY_MAX (64 * 1024 * 1024)
@@ -16,6 +17,12 @@
 static bool visible(const struct api_call *call, const char *stage) {
     return caller_may(call->caller, RIGHT_SEE, stage) || caller_may(call->caller, RIGHT_START, stage) ||
            caller_may(call->caller, RIGHT_CANCEL, stage);
+}
+
+/* What is built in stands in a list only for who asks for all. */
+static bool listed(const struct api_call *call, const struct catalog_entry *entry) {
+    const char *all = exchange_query(call->exchange, "all");
+    return visible(call, entry->name) && (!entry->built_in || (all && strcmp(all, "true") == 0));
 }
 
 const struct catalog_entry *api_entry(struct api_call *call, enum caller_right right) {
@@ -57,7 +64,20 @@ static const char *state_of(const struct catalog_entry *entry) {
     return !entry->fault_count ? "ok" : entry->stage ? "stale" : "broken";
 }
 
-static struct json *summary_of(struct arena *arena, const struct catalog_entry *entry) {
+/* What the caller may do with the stage. */
+static const struct json *rights_of(const struct api_call *call, const char *stage) {
+    static const char *const words[RIGHT_END] = {
+        [RIGHT_START] = "start", [RIGHT_SEE] = "see", [RIGHT_CANCEL] = "cancel"};
+    struct arena *arena = call->exchange->arena;
+    struct json *list = json_new_array(arena);
+    for (int right = 0; right < RIGHT_END; right++)
+        if (caller_may(call->caller, (enum caller_right)right, stage))
+            json_push(list, json_new_string(arena, words[right]));
+    return list;
+}
+
+static struct json *summary_of(const struct api_call *call, const struct catalog_entry *entry) {
+    struct arena *arena = call->exchange->arena;
     const struct stage *stage = entry->stage;
     struct json *made = json_new_object(arena);
     json_set(made, "name", json_new_string(arena, entry->name));
@@ -66,6 +86,7 @@ static struct json *summary_of(struct arena *arena, const struct catalog_entry *
     json_set(made, "state", json_new_string(arena, state_of(entry)));
     json_set(made, "file", json_new_string(arena, entry->file));
     json_set(made, "disabled", json_new_string(arena, entry->disabled));
+    json_set(made, "may", rights_of(call, entry->name));
     json_set(made, "errors", faults_of(arena, entry->faults, entry->fault_count));
     json_set(made, "warnings", faults_of(arena, stage ? stage->warnings : NULL, stage ? stage->warning_count : 0));
     return made;
@@ -117,11 +138,12 @@ void api_stages_list(struct api_call *call) {
     const struct catalog *catalog = call->api->catalog;
     struct json *list = json_new_array(arena);
     for (size_t i = 0; i < catalog->count; i++)
-        if (visible(call, catalog->entries[i].name)) json_push(list, summary_of(arena, &catalog->entries[i]));
+        if (listed(call, &catalog->entries[i])) json_push(list, summary_of(call, &catalog->entries[i]));
     struct json *made = json_new_object(arena);
     char loaded[CLOCK_TEXT_SIZE];
     clock_format(catalog->loaded_wall_ms, loaded);
     json_set(made, "loaded", json_new_string(arena, loaded));
+    json_set(made, "caller", json_new_string(arena, caller_name(call->caller)));
     json_set(made, "stages", list);
     answer_value(call, made);
 }
@@ -140,7 +162,7 @@ void api_stages_show(struct api_call *call) {
     struct arena *arena = call->exchange->arena;
     const struct catalog_entry *entry = api_entry(call, RIGHT_SEE);
     if (!entry) return;
-    struct json *made = summary_of(arena, entry);
+    struct json *made = summary_of(call, entry);
     json_set(made, "parameters", params_of(arena, entry->stage));
     if (entry->stage) json_set(made, "schema", params_schema(arena, entry->stage->params, entry->stage->param_count));
     json_set(made, "steps", steps_of(arena, entry->stage));
@@ -151,74 +173,15 @@ void api_stages_show(struct api_call *call) {
     answer_value(call, made);
 }
 
-/* ---- orca's own list (OperationsController.preconfiguredWebhooks), with every knob taken ---- */
-
-static const char *const orca_properties[] = {"url",
-                                              "customHeaders",
-                                              "method",
-                                              "payload",
-                                              "failFastStatusCodes",
-                                              "waitForCompletion",
-                                              "statusUrlResolution",
-                                              "statusUrlJsonPath",
-                                              "statusJsonPath",
-                                              "progressJsonPath",
-                                              "successStatuses",
-                                              "canceledStatuses",
-                                              "terminalStatuses",
-                                              "signalCancellation",
-                                              "cancelEndpoint",
-                                              "cancelMethod",
-                                              "cancelPayload",
-                                              "waitBeforeMonitor",
-                                              "retryStatusCodes"};
-
-static const char *default_text(struct arena *arena, const struct json *value) {
-    struct buf text;
-    buf_init(&text, BODY_MAX);
-    json_write_text(&text, value);
-    const char *made = value ? arena_strdup(arena, buf_cstr(&text)) : NULL;
-    buf_fini(&text);
-    return made;
-}
-
-static const struct json *orca_params(struct arena *arena, const struct stage *stage) {
-    struct json *list = json_new_array(arena);
-    for (size_t i = 0; i < stage->param_count; i++) {
-        const struct param *param = &stage->params[i];
-        struct json *made = json_new_object(arena);
-        json_set(made, "name", json_new_string(arena, param->name));
-        json_set(made, "label", json_new_string(arena, param->label ? param->label : param->name));
-        json_set(made, "defaultValue", json_new_string(arena, default_text(arena, param->preset)));
-        json_set(made, "description", json_new_string(arena, param->description));
-        json_set(made, "type", json_new_string(arena, "string"));
-        json_set(made, "order", json_new_int(arena, (int64_t)i));
-        json_push(list, made);
-    }
-    return list;
-}
-
-static const struct json *orca_entry(struct arena *arena, const struct stage *stage) {
-    struct json *made = json_new_object(arena), *properties = json_new_array(arena);
-    for (size_t i = 0; i < sizeof orca_properties / sizeof *orca_properties; i++)
-        json_push(properties, json_new_string(arena, orca_properties[i]));
-    json_set(made, "label", json_new_string(arena, stage->label ? stage->label : stage->name));
-    json_set(made, "description", json_new_string(arena, stage->description));
-    json_set(made, "type", json_new_string(arena, stage->name));
-    json_set(made, "waitForCompletion", json_new_bool(arena, true));
-    json_set(made, "preconfiguredProperties", properties);
-    json_set(made, "noUserConfigurableFields", json_new_bool(arena, true));
-    json_set(made, "parameters", orca_params(arena, stage));
-    json_set(made, "parameterData", json_new_null(arena));
-    return made;
-}
+/* ---- orca's own list ---- */
 
 void api_stages_preconfigured(struct api_call *call) {
     struct arena *arena = call->exchange->arena;
     const struct catalog *catalog = call->api->catalog;
+    struct preconfigured_form form = {.base_url = call->base_url, .type_prefix = ""};
     struct json *list = json_new_array(arena);
     for (size_t i = 0; i < catalog->count; i++)
-        if (catalog->entries[i].stage && visible(call, catalog->entries[i].name))
-            json_push(list, orca_entry(arena, catalog->entries[i].stage));
+        if (catalog->entries[i].stage && !catalog->entries[i].built_in && visible(call, catalog->entries[i].name))
+            json_push(list, preconfigured_listing(arena, preconfigured_entry(arena, catalog->entries[i].stage, &form)));
     answer_value(call, list);
 }

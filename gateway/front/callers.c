@@ -213,7 +213,11 @@ const struct caller *callers_find(const struct callers *callers, const char *aut
     for (size_t i = 0; i < callers->count; i++) /* all of them, wherever it is found */
         if (callers->items[i].token_sha256 && digest_same(callers->items[i].token_sha256, digest, HEX_LEN))
             found = &callers->items[i];
-    if (!found) fault_set(fault, FAULT_UNAUTHORIZED, NULL, "the token is nobody's");
+    if (!found && strstr(authorization, "${"))
+        fault_set(fault, FAULT_UNAUTHORIZED, NULL,
+                  "the token is the name of one, \"${…}\", as it stands in orca.yml: orca's environment has no such "
+                  "variable");
+    else if (!found) fault_set(fault, FAULT_UNAUTHORIZED, NULL, "the token is nobody's");
     return found;
 }
 

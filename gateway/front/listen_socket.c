@@ -128,21 +128,42 @@ bool listen_address_parse(struct text t, struct listen_address *ret_address, str
     return true;
 }
 
+static bool is_for_all(const struct place *place, const struct addrinfo *found) {
+    struct sockaddr_in four = {0};
+    struct sockaddr_in6 six = {0};
+    if (place->v6) memcpy(&six, found->ai_addr, sizeof six);
+    else memcpy(&four, found->ai_addr, sizeof four);
+    return place->v6 ? IN6_IS_ADDR_UNSPECIFIED(&six.sin6_addr) : four.sin_addr.s_addr == htonl(INADDR_ANY);
+}
+
 bool listen_address_url(struct text t, struct buf *ret_url) {
     struct place place;
     if (!split(t, &place, NULL) || place.path.at) return false;
     struct addrinfo *found = resolve(&place, NULL);
     if (!found) return false;
-    struct sockaddr_in four = {0};
-    struct sockaddr_in6 six = {0};
-    if (place.v6) memcpy(&six, found->ai_addr, sizeof six);
-    else memcpy(&four, found->ai_addr, sizeof four);
-    bool all = place.v6 ? IN6_IS_ADDR_UNSPECIFIED(&six.sin6_addr) : four.sin_addr.s_addr == htonl(INADDR_ANY);
+    bool all = is_for_all(&place, found);
     freeaddrinfo(found);
     if (!all)
         buf_addf(ret_url, "%s://%s%.*s%s:%.*s", place.tls ? "https" : "http", place.v6 ? "[" : "", TEXT_ARG(place.host),
                  place.v6 ? "]" : "", TEXT_ARG(place.port));
     return !all;
+}
+
+bool listen_address_own_url(struct text t, struct buf *ret_url, struct buf *ret_unix_socket) {
+    struct place place;
+    struct addrinfo *found = NULL;
+    if (!split(t, &place, NULL)) return false;
+    buf_addf(ret_url, "%s://", place.tls ? "https" : "http");
+    buf_addt(ret_unix_socket, place.path);
+    if (place.path.at) buf_adds(ret_url, "localhost");
+    else if (!(found = resolve(&place, NULL))) return false;
+    else if (is_for_all(&place, found))
+        buf_addf(ret_url, "%s:%.*s", place.v6 ? "[::1]" : "127.0.0.1", TEXT_ARG(place.port));
+    else
+        buf_addf(ret_url, "%s%.*s%s:%.*s", place.v6 ? "[" : "", TEXT_ARG(place.host), place.v6 ? "]" : "",
+                 TEXT_ARG(place.port));
+    if (found) freeaddrinfo(found);
+    return true;
 }
 
 /* ---- sockets of others ---- */

@@ -24,6 +24,10 @@ bool listen_address_parse(struct text t, struct listen_address *ret_address,
  * for all of the machine's addresses ("*:8095"), and for what cannot be parsed. */
 bool listen_address_url(struct text t, struct buf *ret_url);
 
+/* How the gateway itself may call an address, all of the machine's by its loopback one. The URL's host means nothing
+ * where there is a unix socket to connect to. False for what cannot be parsed. */
+bool listen_address_own_url(struct text t, struct buf *ret_url, struct buf *ret_unix_socket);
+
 /* Opened once, before loops run; every loop listens on a dup of each. A stale unix socket file is replaced, a live one
  * is a fault. */
 struct listen_socket;

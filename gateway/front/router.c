@@ -30,6 +30,8 @@ static const struct route routes[] = {
     {HTTP_POST, "stages/{stage}", api_runs_start, false},
     {HTTP_POST, "stages/{stage}/cancel", api_runs_cancel_key, false},
     {HTTP_GET, "runs", api_runs_list, false},
+    {HTTP_POST, "runs", api_runs_start_named, false},
+    {HTTP_POST, "runs/cancel", api_runs_cancel_named, false},
     {HTTP_GET, "runs/{id}", api_runs_show, false},
     {HTTP_DELETE, "runs/{id}", api_runs_cancel, false},
     {HTTP_GET, "runs/{id}/explain", api_runs_explain, false},

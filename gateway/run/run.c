@@ -522,7 +522,8 @@ static void again(struct move *m, const struct verdict *verdict, struct arena *s
     int64_t delay_ms = move_retry_step_ms(m, verdict->retry_after_ms, scratch, &why);
     if (delay_ms < 0) {
         move_judged(m, "failed", "%s", move_and_why(scratch, what, why));
-        move_fail(m, verdict->reason, move_and_why(scratch, what, why));
+        if (m->run->cancel_wanted) run_cancel_instead(m); /* the cancel call needs what was looked for */
+        else move_fail(m, verdict->reason, move_and_why(scratch, what, why));
         return;
     }
     m->orders->store |= !step->call.idempotent; /* or a restart would find it in doubt */
@@ -792,7 +793,7 @@ static void recorded(struct move *m) {
         run_cancel_begin(m);
     } else if (move_time_is_up(m)) {
         m->run->sending = false;
-        move_time_out(m);
+        if (m->run->state != RUN_INTENDING || !run_callback_at_last(m)) move_time_out(m);
     } else if (m->run->queued) {
         move_queue(m);
     } else if (m->run->state == RUN_RECORDING && !m->run->awaiting && m->run->due_ms > m->world->now_ms) {

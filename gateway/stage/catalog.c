@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "stage/self_test.h"
+
 #define CATALOG_FILES_MAX 10000
 
 struct generation {
@@ -82,6 +84,15 @@ static void keep_faults(struct loading *l, struct catalog_entry *entry, const st
     entry->fault_count = faults->count;
 }
 
+/* A stage whose text is unchanged stays the very one that it was. */
+static void keep_if_same(const struct loading *l, struct catalog_entry *entry) {
+    const struct catalog_entry *before = previous_of(l, entry->file);
+    struct stage *old = before ? before->stage : NULL;
+    if (!old || !entry->stage || strcmp(stage_hash(old), stage_hash(entry->stage)) != 0) return;
+    stage_unref(entry->stage);
+    entry->stage = stage_ref(old);
+}
+
 static void load_entry(struct loading *l, const char *file, struct catalog_entry *entry) {
     const struct catalog_entry *before = previous_of(l, file);
     struct stage *old = before ? before->stage : NULL;
@@ -96,10 +107,7 @@ static void load_entry(struct loading *l, const char *file, struct catalog_entry
         entry->stage = NULL;
     } else if (entry->stage) {
         entry->name = arena_strdup(l->arena, entry->stage->name);
-        if (old && strcmp(stage_hash(old), stage_hash(entry->stage)) == 0) {
-            stage_unref(entry->stage);
-            entry->stage = stage_ref(old);
-        }
+        keep_if_same(l, entry);
     } else {
         const char *name = stage_peek_name(l->arena, file);
         keep_faults(l, entry, &faults);
@@ -107,6 +115,35 @@ static void load_entry(struct loading *l, const char *file, struct catalog_entry
         entry->name = arena_strdup(l->arena, old ? old->name : name ? name : bare_name(l->arena, file));
     }
     faults_fini(&faults);
+}
+
+/* ---- what is built in ---- */
+
+static bool name_is_taken(const char *name, const struct catalog_entry *entries, size_t count) {
+    for (size_t i = 0; i < count; i++)
+        if (!entries[i].disabled && strcmp(entries[i].name, name) == 0) return true;
+    return false;
+}
+
+/* True where it was put into *ret_entry. */
+static bool load_built_in(struct loading *l, const struct catalog_entry *entries, size_t count,
+                          struct catalog_entry *ret_entry) {
+    struct catalog_entry entry = {.built_in = true};
+    struct faults faults;
+    if (!l->context->self_test) return false;
+    faults_init(&faults);
+    entry.stage = stage_load_source(l->context->self_test, l->context, &faults);
+    keep_faults(l, &entry, &faults);
+    faults_fini(&faults);
+    entry.file = arena_strdup(l->arena, entry.stage ? entry.stage->file : "");
+    entry.name = SELF_TEST_NAME;
+    if (name_is_taken(entry.name, entries, count)) {
+        stage_unref(entry.stage);
+        return false;
+    }
+    keep_if_same(l, &entry);
+    *ret_entry = entry;
+    return true;
 }
 
 /* ---- two files with one name ---- */
@@ -163,8 +200,9 @@ struct catalog *catalog_load(const char *directory, const struct stage_context *
         arena_free(arena);
         return NULL;
     }
-    struct catalog_entry *entries = arena_array_of(arena, struct catalog_entry, count);
+    struct catalog_entry *entries = arena_array_of(arena, struct catalog_entry, count + 1);
     for (size_t i = 0; i < count; i++) load_entry(&l, files[i], &entries[i]);
+    if (load_built_in(&l, entries, count, &entries[count])) count++;
     qsort(entries, count, sizeof *entries, by_name);
     break_twins(&l, entries, count);
     struct generation *g = arena_new_of(arena, struct generation);

@@ -17,6 +17,7 @@ struct catalog_entry {
     const char *disabled;       /* why the newest version of the file is not offered, though it is good; or NULL */
     const struct fault *faults; /* of the newest version of the file; none: it is what is in force */
     size_t fault_count;
+    bool built_in; /* no file: it comes with the program, and stands in no list unless it is asked for */
 };
 
 struct catalog {
@@ -26,7 +27,8 @@ struct catalog {
 };
 
 /* Reads every *.conf of `directory`. `previous` (may be NULL) is where last good stages come from; two files with one
- * name are both broken. A directory that cannot be read is a fault, and NULL. The caller holds one reference. */
+ * name are both broken. A directory that cannot be read is a fault, and NULL. The stage that is built in is there as
+ * well, unless a file that is in force has its name. The caller holds one reference. */
 struct catalog *catalog_load(const char *directory, const struct stage_context *context, struct catalog *previous,
                              int64_t now_wall_ms, struct fault *fault);
 struct catalog *catalog_ref(struct catalog *catalog);

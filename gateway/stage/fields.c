@@ -47,7 +47,20 @@ static const struct field stage_fields[] = {
     ROW(GROUP, breaker, HAND, "", "none",
         "Holds the stage's calls while its upstream fails; `breaker = { };` has the defaults."),
     ROW(GROUP, dedup, HAND, "", "none", "The same work once: what becomes of a start of work that is in flight."),
+    ROW(GROUP, permissions, HAND, "", "everybody",
+        "Which roles of Spinnaker see the stage, and may run it. `stagedoor export orca` tells orca, which checks "
+        "them; the gateway itself goes by its callers."),
+    ROW(UNSETTLED, unsettled, HAND, "", "",
+        "What is still to be decided. As long as it is there the definition is refused, with these texts; `stagedoor "
+        "import` writes it where it cannot translate something."),
     LATER(artifacts),
+};
+
+static const struct field permissions_fields[] = {
+    ROW(WORDS, read, IN(stage_permissions, read), "", "everybody", "Roles that see the stage in the pipeline editor."),
+    ROW(WORDS, write, IN(stage_permissions, write), "", "everybody",
+        "Roles that may run it. orca takes a role for meant whose name contains one of these: `\"ops\"` lets `devops` "
+        "in."),
 };
 
 static const struct field param_fields[] = {
@@ -102,6 +115,7 @@ static const struct field call_fields[] = {
     ROW(BOOL, idempotent, HAND, "", "by the method: all but POST and PATCH",
         "The call may be sent again when nobody knows whether it was acted on. A cancel call and a probe always may."),
     ROW(GROUP, retry, HAND, "", "", "How often a call is tried again that failed in a way that allows it."),
+    ROW(UNSETTLED, unsettled, HAND, "", "", "As at the top: what is still to be decided about this call."),
     ROW(PATH, retry_after, IN(stage_call, retry_after), "", "the reply's headers alone",
         "Where the reply's body says how long to wait until it is asked again, or the next step is made: a number of "
         "seconds, or what `Retry-After` may hold. It counts as that header does."),
@@ -159,6 +173,9 @@ static const struct field repeat_fields[] = {
         "any other code of "
         "`expect` that it is done; see \"Where the reply says where to ask\"."),
     ROW(GROUP, callback, HAND, "", "none", "The step waits to be called back by its upstream; see \"Callbacks\"."),
+    ROW(UNSETTLED, unsettled, HAND, "", "",
+        "What is still to be decided. As long as it is there the definition is refused, with these texts; `stagedoor "
+        "import` writes it where it cannot translate something."),
     LATER(artifacts),
     ROW(STRING, when, HAND, "", "none",
         "An expression over the earlier steps, the parameters and the like: the step is left out unless it holds. Not "
@@ -313,6 +330,7 @@ static const struct field pair_fields[] = {
 #define TABLE(name, title) \
     const struct field_table fields_##name = {title, name##_fields, sizeof name##_fields / sizeof *name##_fields}
 TABLE(stage, "At the top of the file");
+TABLE(permissions, "`permissions`");
 TABLE(param, "A parameter");
 TABLE(call, "A call: `request`, `status`, `cancel`, and each of `steps`");
 TABLE(auth, "`auth`");
@@ -369,6 +387,7 @@ bool fields_type_fits(const struct conf *conf, enum field_type type) {
     case FIELD_KEY: return kind == CONF_BOOL || kind == CONF_STRING;
     case FIELD_PAIRS: return kind == CONF_GROUP || (is_list(conf) && list_of(conf, true));
     case FIELD_ENABLED: return kind == CONF_BOOL || kind == CONF_STRING;
+    case FIELD_UNSETTLED: return kind == CONF_STRING || (is_list(conf) && list_of(conf, false));
     case FIELD_CAPTURE: return kind == CONF_STRING || kind == CONF_GROUP;
     case FIELD_GROUP: return kind == CONF_GROUP;
     case FIELD_GROUPS: return is_list(conf) && list_of(conf, true);
@@ -435,6 +454,14 @@ void fields_read_words(struct compile *c, const struct conf *at, struct stage_wo
 static void read_string(struct compile *c, const struct conf *at, const char **to) {
     *to = at->string.at;
     if (!at->string.len) compile_fault(c, at, FAULT_INVALID, "%s is empty", at->name);
+}
+
+static void refuse_unsettled(struct compile *c, const struct conf *at) {
+    const struct conf *items = at->kind == CONF_STRING ? at : at->items;
+    size_t count = at->kind == CONF_STRING ? 1 : at->count;
+    if (count == 0) compile_fault(c, at, FAULT_INVALID, "not settled: %s is still there", at->name);
+    for (size_t i = 0; i < count; i++)
+        compile_fault(c, &items[i], FAULT_INVALID, "not settled: %s", word_of(c, &items[i]));
 }
 
 static void store(struct compile *c, const struct conf *at, const struct field *f, void *to) {
@@ -509,6 +536,7 @@ static void read_one(struct compile *c, const struct conf *at, const char *of, c
         else if (!fields_type_fits(at, f->type))
             compile_fault(c, at, FAULT_INVALID, "%s must be %s, and here is %s", f->name, expected(f->type),
                           element_hint(c, at, f));
+        else if (f->type == FIELD_UNSETTLED) refuse_unsettled(c, at);
         else if (!allowed_check(c, at, f)) return;
         else if (f->offset != FIELD_BY_HAND && places[i].base) store(c, at, f, (char *)places[i].base + f->offset);
         else if (f->type == FIELD_COUNT || (f->type == FIELD_REDIRECTS && at->kind == CONF_INT))
@@ -536,9 +564,10 @@ static void add_allowed(struct buf *out, const char *allowed) {
 
 void fields_print_reference(struct buf *out) {
     static const struct field_table *const tables[] = {
-        &fields_stage, &fields_limits, &fields_breaker,  &fields_dedup,  &fields_param,   &fields_call,    &fields_pair,
-        &fields_auth,  &fields_tls,    &fields_retry,    &fields_repeat, &fields_judging, &fields_capture, &fields_step,
-        &fields_doubt, &fields_probe,  &fields_callback, &fields_verify, &fields_cancel,  &fields_errors};
+        &fields_stage,   &fields_limits,      &fields_breaker, &fields_dedup, &fields_param,    &fields_call,
+        &fields_pair,    &fields_auth,        &fields_tls,     &fields_retry, &fields_repeat,   &fields_judging,
+        &fields_capture, &fields_step,        &fields_doubt,   &fields_probe, &fields_callback, &fields_verify,
+        &fields_cancel,  &fields_permissions, &fields_errors};
     for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) {
         buf_addf(out, "%s### %s\n\n| setting | is | default | meaning |\n|---|---|---|---|\n", i ? "\n" : "",
                  tables[i]->title);

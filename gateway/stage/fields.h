@@ -30,6 +30,7 @@
     X(KEY, "true, or the header's name in quotes")                               \
     X(GROUP, "a group { … }")                                                    \
     X(GROUPS, "a list of groups: ( { … }, { … } )")                              \
+    X(UNSETTLED, "a text, or a list of texts")                                   \
     X(ANY, "any value")                                                          \
     X(LATER, "")
 
@@ -58,7 +59,7 @@ struct field_table {
 
 extern const struct field_table fields_stage, fields_limits, fields_breaker, fields_dedup, fields_param, fields_call,
     fields_auth, fields_tls, fields_retry, fields_repeat, fields_judging, fields_capture, fields_step, fields_pair,
-    fields_doubt, fields_probe, fields_callback, fields_verify, fields_cancel, fields_errors;
+    fields_doubt, fields_probe, fields_callback, fields_verify, fields_cancel, fields_permissions, fields_errors;
 
 struct compile;
 struct stage_words;

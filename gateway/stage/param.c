@@ -13,6 +13,7 @@
 
 #include "lang/url.h"
 #include "stage/decimal.h"
+#include "stage/expression.h"
 
 #define PARAM_JSON_LIMITS ((struct json_limits){.max_bytes = 1 << 20, .max_depth = 64, .max_items = 100000})
 
@@ -368,50 +369,13 @@ bool param_check(struct arena *arena, const struct param *param, const struct js
 
 /* ---- all parameters of a call ---- */
 
-static void pointer_add(struct buf *out, struct text name) { /* RFC 6901, section 3 */
-    buf_addc(out, '/');
-    for (size_t i = 0; i < name.len && out->len < 200; i++) {
-        if (name.at[i] == '~') buf_adds(out, "~0");
-        else if (name.at[i] == '/') buf_adds(out, "~1");
-        else buf_addc(out, name.at[i]);
-    }
-}
-
-static bool add_expression(const struct buf *where, struct faults *faults) {
-    faults_addf(faults, FAULT_INVALID, buf_cstr(where),
-                "holds \"${\": an expression that Spinnaker could not evaluate, and sent as it stands. Is a name in it "
-                "misspelt or without a value? In orca.yml, a \":\" inside ${…} is eaten when orca starts");
-    return true;
-}
-
-/* Puts one fault for every `${` below `value`; `where` is the pointer to it. */
-static bool find_expressions(const struct json *value, struct buf *where, struct faults *faults) {
-    bool found = false;
-    size_t len = where->len;
-    if (json_kind(value) == JSON_STRING && text_holds(json_text(value), "${")) return add_expression(where, faults);
-    for (size_t i = 0; json_kind(value) == JSON_ARRAY && i < json_size(value); i++) {
-        buf_addf(where, "/%zu", i);
-        found |= find_expressions(json_at(value, i), where, faults);
-        where->len = len;
-    }
-    if (json_kind(value) != JSON_OBJECT) return found;
-    for (struct json_member m = json_first(value); m.name.at; m = json_next(value, m)) {
-        pointer_add(where, m.name);
-        if (text_holds(m.name, "${")) found = add_expression(where, faults);
-        found |= find_expressions(m.value, where, faults);
-        where->len = len;
-    }
-    where->at[len] = 0;
-    return found;
-}
-
 static bool holds_expression(const struct json *value, struct text name, bool secret, struct faults *faults) {
     struct buf where;
     if (secret && json_kind(value) != JSON_STRING) return false; /* refused anyway, and its names are no pointer's */
     buf_init(&where, 64 * 1024);
     buf_adds(&where, "/parameters");
-    pointer_add(&where, name);
-    bool found = find_expressions(value, &where, faults);
+    expression_add_pointer(&where, name);
+    bool found = expression_find(value, &where, faults);
     buf_fini(&where);
     return found;
 }
@@ -431,7 +395,7 @@ static void refuse_unknown(struct arena *arena, const struct param *params, size
     struct buf where;
     buf_init(&where, 512);
     buf_adds(&where, "/parameters");
-    pointer_add(&where, cut);
+    expression_add_pointer(&where, cut);
     faults_addf(faults, FAULT_UNDEFINED, buf_cstr(&where), "there is no parameter \"%.*s\"%s%s%s", TEXT_ARG(cut),
                 near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
     buf_fini(&where);

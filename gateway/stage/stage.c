@@ -251,6 +251,13 @@ static void compile_hosts(struct compile *c, const struct conf *at) {
     c->stage->host_count = hosts.count;
 }
 
+static void read_permissions(struct compile *c, const struct conf *group) {
+    struct field_place place = {&fields_permissions, &c->stage->permissions};
+    if (!group || group->kind != CONF_GROUP) return;
+    fields_read(c, group, "permissions", &place, 1);
+    if (group->count == 0) compile_fault(c, group, FAULT_INVALID, "permissions is empty");
+}
+
 static void read_enabled(struct compile *c, const struct conf *at) {
     if (!at || !fields_type_fits(at, FIELD_ENABLED)) return;
     if (at->kind == CONF_STRING && !text_is(at->string, "auto"))
@@ -273,6 +280,7 @@ static void compile_top(struct compile *c, const struct conf *top) {
     struct plan plan = {0};
     fields_read(c, top, "a definition", &place, 1);
     read_enabled(c, conf_find(top, "enabled"));
+    read_permissions(c, conf_find(top, "permissions"));
     if (!name) compile_fault(c, top, FAULT_INVALID, "a definition needs a name: name = \"…\"");
     else if (name->kind == CONF_STRING && name->string.len) compile_name_check(c, name, "stage", COMPILE_STAGE_NAME);
     if (params && fields_type_fits(params, FIELD_GROUPS)) compile_params(c, params);

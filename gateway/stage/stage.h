@@ -187,6 +187,12 @@ struct stage_probe {
     struct stage_output found; /* of its reply: the work, as the body of the step's reply; or nothing */
 };
 
+/* Whom Spinnaker lets see and run the stage: names of fiat's roles; empty: everybody. The gateway itself knows no
+ * roles. */
+struct stage_permissions {
+    struct stage_words read, write;
+};
+
 struct stage {
     struct arena *arena;
     const char *name, *label, *description;
@@ -205,6 +211,7 @@ struct stage {
     bool names_outputs;                       /* the same of a step's outputs */
     const struct stage_output *outputs;       /* of the last step's last reply */
     size_t output_count;
+    struct stage_permissions permissions;
     const char *const *hosts; /* further origins or hosts that URLs from replies may lead to */
     size_t host_count;
     int64_t timeout_ms;               /* of the whole run; 0: none */
@@ -226,7 +233,8 @@ struct stage {
 struct stage_context {
     const char *templates;                             /* the directory of template files */
     bool (*secret_known)(void *arg, const char *name); /* NULL: every secret is taken as known */
-    bool no_callbacks; /* nobody could call back: there is no URL to tell; definitions that need one are refused */
+    bool no_callbacks;     /* nobody could call back: there is no URL to tell; definitions that need one are refused */
+    const char *self_test; /* self_test_source(); NULL: there is none. For catalog_load */
     void *arg;
 };
 

@@ -385,7 +385,7 @@ def test_client_that_does_not_read(gateway, upstream):
         ("DELETE", "/stages/call", {"GET", "HEAD", "POST"}),
         ("GET", "/stages/call/cancel", {"POST"}),
         ("PUT", "/stages", {"GET", "HEAD"}),
-        ("POST", "/runs", {"GET", "HEAD"}),
+        ("PUT", "/runs", {"GET", "HEAD", "POST"}),
         ("PATCH", "/runs/01HZZZZZZZZZZZZZZZZZZZZZZZ", {"GET", "HEAD", "DELETE"}),
         ("GET", "/runs/01HZZZZZZZZZZZZZZZZZZZZZZZ/cancel", {"POST"}),
         ("POST", "/webhooks/preconfigured", {"GET", "HEAD"}),

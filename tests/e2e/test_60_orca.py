@@ -195,6 +195,81 @@ def test_expression_left_in_the_body(gw, upstream):
     assert upstream.count() == 0
 
 
+EXEC = "${execution['id']}"
+
+
+@pytest.mark.parametrize(
+    "payload, pointers",
+    [
+        ({"key": "e:" + EXEC, "parameters": {}}, ["/key"]),
+        ({"user": "${trigger['user']}", "application": EXEC}, ["/user", "/application"]),
+        ({"caller": {"pipeline": EXEC}}, ["/caller/pipeline"]),
+        ({"parameters": {"text": "a ${b} c", "n": EXEC}}, ["/parameters/text", "/parameters/n"]),
+        ({"other": {"deep": [1, {"er": EXEC}]}}, ["/other/deep/1/er"]),
+        ({EXEC: 1}, ["/$ {execution['id']}"]),
+        ({"caller": {"extra": EXEC}}, ["/caller/extra"]),
+        ('{"key": "k", "parameters": ${#toJson(parameterValues)}}', ["/parameters"]),
+        ('{"key": "${a}", "parameters": {"text": ${#toJson(x)}, "n": ${y}}}', ["/key", "/parameters/text", "/parameters/n"]),
+        ('{"parameters": {"text": "${parameterValues["x"]}"}}', ["/parameters/text"]),
+        ('{"parameters": "${#toJson(parameterValues)}"}', ["/parameters"]),
+    ],
+)  # fmt: skip
+def test_expression_left_anywhere(gw, upstream, payload, pointers):
+    """Each is named by its place, also where it is what makes the body no JSON."""
+    payload = payload if isinstance(payload, str) else json.dumps(payload)
+    for content_type in ("text/plain;charset=ISO-8859-1", "application/json"):
+        answer = gw.client().request("POST", "/stages/job", payload.encode(), {**ORCA_HEADERS, "Content-Type": content_type})
+        assert answer.status == 422, answer.text
+        found = [one["pointer"] for one in answer.json()["errors"] if "could not evaluate" in one["detail"]]
+        assert sorted(set(found)) == sorted(pointers), answer.text
+        assert "${" not in answer.text
+    assert upstream.count() == 0
+
+
+@pytest.mark.parametrize(
+    "expression, trapped",
+    [
+        ("${parameterValues['x']}", False),
+        ("${parameterValues['x'] ?: 'd'}", True),
+        ("${a == 'y' ? 'b' : 'c'}", True),
+        ("${#toJson({'a': 1})}", True),
+        ("${a}: ${b}", False),
+    ],
+)
+def test_the_likely_cause_of_an_expression(gw, expression, trapped):
+    answer = gw.client().start("job", {"text": expression})
+    assert answer.status == 422
+    assert ("Spring" in answer.json()["detail"]) == trapped, answer.text
+    assert ("misspelt or without a value" in answer.json()["detail"]) != trapped
+
+
+def test_expression_in_the_url_and_in_headers(gw, upstream):
+    client = gw.client()
+    name = "%24%7BparameterValues%5B%27stage%27%5D%7D"
+    answer = client.request("POST", f"/stages/{name}", b"{}", ORCA_HEADERS)
+    assert answer.status == 422 and "in the URL" in answer.text and "${" not in answer.text
+    for header in ("Idempotency-Key", "X-Deadline"):
+        answer = client.request("POST", "/stages/job", b"{}", {**ORCA_HEADERS, header: EXEC})
+        assert answer.status == 422 and answer.json()["errors"][0]["pointer"] == header, answer.text
+    assert client.request("POST", f"/stages/{name}/cancel", b'{"key": "k"}', ORCA_HEADERS).status == 200
+    assert upstream.count() == 0
+
+
+@pytest.mark.parametrize("payload", ['{"key": "${a}:b"}', '{"key": ${#toJson(a)}}', "${cancel}"])
+def test_cancel_with_an_expression_is_taken(gw, upstream, payload):
+    """orca cancels after a start that failed for its expressions too, and would hide that error behind another."""
+    answer = gw.client().request("POST", "/stages/job/cancel", payload.encode(), {**ORCA_HEADERS, "Content-Type": "text/plain"})
+    assert answer.status == 200 and "ignored" in answer.json()["progress"] and "${" not in answer.text
+
+
+def test_token_that_was_not_put_in_place(gateway, upstream):
+    gw = gateway(
+        stages={"job": job_stage(upstream.url)}, callers=[{"name": "orca", "token_sha256": "ab" * 32, "start": ["*"]}]
+    )
+    answer = gw.client().request("POST", "/stages/job", b"{}", {"Authorization": "Bearer ${STAGEDOOR_TOKEN}"})
+    assert answer.status == 401 and "orca's environment" in answer.text and "${" not in answer.text
+
+
 def test_expression_in_what_the_upstream_answers(gw, upstream):
     script_job(upstream, {"state": "${exec('x')}", "percent": "${1+1}"}, {"state": "done", "result": {"${a}": ["${b}"]}})
     orca = Orca(gw.client(), "job")
@@ -222,6 +297,28 @@ def test_latin_1_and_beyond(gw, upstream):
     orca.create()
     assert orca.monitor() == "SUCCEEDED"
     assert [request.json()["text"] for request in upstream.got("POST", "/jobs")] == ["café", "日本 😀"]
+
+
+@pytest.mark.parametrize(
+    "content_type, encoding, arrives",
+    [
+        ("text/plain;charset=ISO-8859-1", "latin-1", "Grüße, ÿ"),
+        ("text/plain;charset=iso-8859-1", "latin-1", "Grüße, ÿ"),
+        ("text/plain", "latin-1", "Grüße, ÿ"),  # what Spring writes where a user set this type
+        ("text/plain", "utf-8", "Grüße, ÿ"),
+        ("text/plain;charset=UTF-8", "utf-8", "Grüße, ÿ"),
+        ("application/json", "utf-8", "Grüße, ÿ"),
+        ("application/json;charset=UTF-8", "utf-8", "Grüße, ÿ"),
+        ("text/plain;charset=ISO-8859-1", "utf-8", "Grüße, ÿ".encode().decode("latin-1")),  # the label is believed
+    ],
+)
+def test_text_is_read_as_what_it_is(gw, upstream, content_type, encoding, arrives):
+    script_job(upstream, "done")
+    body = '{"parameters": {"text": "Grüße, ÿ"}}'.encode(encoding)
+    answer = gw.client().request("POST", "/stages/job", body, {**ORCA_HEADERS, "Content-Type": content_type})
+    assert answer.status == 202, answer.text
+    upstream.wait_for(1, "POST", "/jobs")
+    assert upstream.got("POST", "/jobs")[0].json()["text"] == arrives
 
 
 def test_cancel_before_create_after_finish_and_twice(gw, upstream):

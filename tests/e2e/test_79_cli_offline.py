@@ -23,8 +23,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 BINARY = Path(os.environ.get("STAGEDOOR") or ROOT / "build/stagedoor")
-COMMANDS = ["serve", "check", "list", "run", "runs", "watch", "cancel", "explain", "eval", "version"]
-CLIENT_COMMANDS = ["list", "run", "runs", "watch", "cancel", "explain"]
+COMMANDS = ["serve", "check", "list", "run", "runs", "watch", "cancel", "explain", "export", "eval", "doctor", "import", "version"]
+CLIENT_COMMANDS = ["list", "run", "runs", "watch", "cancel", "explain", "doctor"]
 DEADLINE = 30
 
 

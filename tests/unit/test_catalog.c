@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "stage/catalog.h"
+#include "stage/self_test.h"
 
 static char directory[] = "/tmp/test_catalog.XXXXXX";
 static const struct stage_context context = {.templates = "/nonexistent"};
@@ -202,6 +203,42 @@ static void test_no_directory(void **state) {
     assert_string_equal(fault.where, "/nonexistent");
 }
 
+/* Compiled for every kind of address that a gateway can have; a file of that name takes its place. */
+static void test_built_in(void **state) {
+    (void)state;
+    static const struct self_test_place places[] = {{"http://127.0.0.1:8095", NULL},
+                                                    {"https://[::1]:8443", NULL},
+                                                    {"http://localhost", "/run/a \"b\" \\c/stagedoor.sock"}};
+    struct arena *arena = arena_new();
+    struct fault fault;
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+        struct stage_context with = context;
+        with.self_test = self_test_source(arena, &places[i]);
+        struct catalog *catalog = catalog_load(directory, &with, NULL, 1, &fault);
+        const struct catalog_entry *entry = find(catalog, SELF_TEST_NAME);
+        assert_int_equal(catalog->count, 1);
+        assert_true(entry->built_in);
+        if (entry->fault_count) fail_msg("%s: %s", entry->faults[0].where, entry->faults[0].what);
+        const struct stage_call *call = &entry->stage->steps[0].call;
+        assert_int_equal(call->unix_socket != NULL, places[i].unix_socket != NULL);
+        if (call->unix_socket) assert_string_equal(call->unix_socket, places[i].unix_socket);
+        const struct stage *stage = entry->stage;
+        struct catalog *next = catalog_load(directory, &with, catalog, 2, &fault);
+        assert_ptr_equal(find(next, SELF_TEST_NAME)->stage, stage);
+        catalog_unref(next);
+        catalog_unref(catalog);
+    }
+    put("a.conf", GOOD("self-test", "mine"));
+    struct stage_context with = context;
+    with.self_test = self_test_source(arena, &places[0]);
+    struct catalog *catalog = catalog_load(directory, &with, NULL, 1, &fault);
+    assert_int_equal(catalog->count, 1);
+    assert_false(find(catalog, SELF_TEST_NAME)->built_in);
+    assert_string_equal(find(catalog, SELF_TEST_NAME)->stage->label, "mine");
+    catalog_unref(catalog);
+    arena_free(arena);
+}
+
 static int setup(void **state) {
     (void)state;
     return mkdtemp(directory) ? 0 : -1;
@@ -224,6 +261,7 @@ int main(void) {
         cmocka_unit_test_teardown(test_reading, clean),         cmocka_unit_test_teardown(test_disabled, clean),
         cmocka_unit_test_teardown(test_disabled_twin, clean),   cmocka_unit_test_teardown(test_keeps_last_good, clean),
         cmocka_unit_test_teardown(test_two_of_one_name, clean), cmocka_unit_test(test_no_directory),
+        cmocka_unit_test_teardown(test_built_in, clean),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -243,6 +243,8 @@ static void check_everything(const struct stage *s) {
     assert_string_equal(s->name, "everything.1_x");
     assert_null(s->disabled); /* its secrets are known */
     assert_int_equal(s->timeout_ms, 2 * 3600 * 1000);
+    assert_int_equal(s->permissions.read.count, 2);
+    assert_string_equal(s->permissions.write.items[0], "ops");
     assert_int_equal(s->host_count, 3);
     assert_int_equal(s->param_count, 9);
     assert_int_equal(json_int(s->params[1].preset), 7);

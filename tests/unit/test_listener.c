@@ -802,6 +802,35 @@ static void test_urls_of_addresses(void **state) {
     }
 }
 
+static void test_own_urls(void **state) {
+    (void)state;
+    static const char *const rows[][3] = {
+        {"127.0.0.1:8095", "http://127.0.0.1:8095", ""},
+        {"10.0.0.5:80", "http://10.0.0.5:80", ""},
+        {"*:8095", "http://127.0.0.1:8095", ""},
+        {"0.0.0.0:8095", "http://127.0.0.1:8095", ""},
+        {"[::]:8095", "http://[::1]:8095", ""},
+        {"tls:*:8443", "https://127.0.0.1:8443", ""},
+        {"[::1]:8095", "http://[::1]:8095", ""},
+        {"unix:/run/s.sock", "http://localhost", "/run/s.sock"},
+        {"tls:unix:/run/s.sock", "https://localhost", "/run/s.sock"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct buf url, path;
+        buf_init(&url, 200);
+        buf_init(&path, 200);
+        assert_true(listen_address_own_url(text_of(rows[i][0]), &url, &path));
+        assert_string_equal(buf_cstr(&url), rows[i][1]);
+        assert_string_equal(buf_cstr(&path), rows[i][2]);
+        buf_fini(&path);
+        buf_fini(&url);
+    }
+    struct buf none;
+    buf_init(&none, 200);
+    assert_false(listen_address_own_url(TEXT("gateway:8095"), &none, &none));
+    buf_fini(&none);
+}
+
 static void test_ipv6(void **state) {
     (void)state;
     struct fault fault = {0};
@@ -1135,6 +1164,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_addresses),
         cmocka_unit_test(test_urls_of_addresses),
+        cmocka_unit_test(test_own_urls),
         cmocka_unit_test(test_ipv6),
         cmocka_unit_test(test_unix_socket),
         cmocka_unit_test(test_keep_alive),

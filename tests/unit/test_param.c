@@ -231,6 +231,11 @@ struct check_row {
     "or "                                                                                                             \
     "without a value? In orca.yml, a \":\" inside ${…} is eaten when orca starts\n"
 
+#define LEFT_OVER_COLON                                                                                                \
+    "holds \"${\": an expression that Spinnaker could not evaluate, and sent as it stands. It has a \":\", and in "    \
+    "orca.yml Spring takes what follows a \":\" inside ${…} for a default value when orca starts, which leaves the " \
+    "rest broken: ?:, a ? b : c and maps do not work there. Put defaults and choices into the stage's definition\n"
+
 static const struct check_row checks[] = {
     {"{\"target\":\"http://x\",\"note\":\"n\"}", "",
      "{\"target\":\"http://x\",\"users\":null,\"note\":\"n\",\"key\":null}"},
@@ -248,7 +253,7 @@ static const struct check_row checks[] = {
      "/parameters/zzz~1~0: there is no parameter \"zzz/~\"\n",
      NULL},
     {"{\"target\":\"http://x\",\"note\":\"${trigger['x']}\"}", "/parameters/note: " LEFT_OVER, NULL},
-    {"{\"target\":\"http://x\",\"note\":\"n\",\"users\":\"${a ?: 5}\"}", "/parameters/users: " LEFT_OVER, NULL},
+    {"{\"target\":\"http://x\",\"note\":\"n\",\"users\":\"${a ?: 5}\"}", "/parameters/users: " LEFT_OVER_COLON, NULL},
     {"{\"target\":\"http://x\",\"note\":{\"a\":[\"b\",\"c ${d}\"]}}", "/parameters/note/a/1: " LEFT_OVER, NULL},
     {"{\"target\":\"http://x\",\"note\":{\"${a}\":1}}", "/parameters/note/${a}: " LEFT_OVER, NULL},
     {"{\"target\":\"http://x\",\"note\":\"n\",\"other\":\"${d}\"}",

@@ -775,6 +775,25 @@ static void test_never_known(void **state) {
     }
 }
 
+/* A look that may not be tried again is the end of looking, and not a failure of what was canceled. */
+static void test_looks_that_fail(void **state) {
+    (void)state;
+    struct rig rig;
+    char definition[1000];
+    const char *settings = strstr(searched, "success = ");
+    snprintf(definition, sizeof definition, "%.*sretry = { budget = \"10s\"; delay = \"4s\"; }; %s",
+             (int)(settings - searched), searched, settings);
+    begin(&rig, definition);
+    rig_cancel(&rig);
+    for (int i = 0; i < 100 && rig.run->state != RUN_ENDING; i++) {
+        if (rig.under_way) rig_fail(&rig, REPLY_NEVER_SENT);
+        else rig_due(&rig);
+    }
+    rig_assert_ends(&rig, RUN_CANCELED, REASON_CANCEL_UNCONFIRMED);
+    assert_int_equal(rig.cancel_sends, 0);
+    rig_end(&rig);
+}
+
 /* No work is begun only to be canceled. */
 static void test_no_further_call_is_made(void **state) {
     (void)state;
@@ -896,6 +915,7 @@ int main(void) {
         cmocka_unit_test(test_sent_as_soon_as_it_is_known),
         cmocka_unit_test(test_needed_look_is_held),
         cmocka_unit_test(test_never_known),
+        cmocka_unit_test(test_looks_that_fail),
         cmocka_unit_test(test_no_further_call_is_made),
         cmocka_unit_test(test_a_search_is_no_end),
     };

@@ -18,16 +18,16 @@ class Authority:
             "-subj", f"/CN={name}", "-keyout", self.key, "-out", self.certificate,
         )  # fmt: skip
 
-    def issue(self, name, addresses="IP:127.0.0.1,DNS:localhost"):
-        """(certificate, key), files of PEM."""
+    def issue(self, name, addresses="IP:127.0.0.1,DNS:localhost", days=2):
+        """(certificate, key), files of PEM. Without addresses it has no subjectAltName."""
         certificate, key, request, extra = (self.directory / f"{name}.{end}" for end in ("pem", "key", "csr", "ext"))
-        extra.write_text(f"subjectAltName={addresses}\n")
+        extra.write_text(f"subjectAltName={addresses}\n" if addresses else "")
         _openssl(
             "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
             "-subj", f"/CN={name}", "-keyout", key, "-out", request,
         )  # fmt: skip
         _openssl(
             "x509", "-req", "-in", request, "-CA", self.certificate, "-CAkey", self.key, "-CAcreateserial",
-            "-days", 2, "-extfile", extra, "-out", certificate,
+            "-days", days, "-extfile", extra, "-out", certificate,
         )  # fmt: skip
         return certificate, key
