@@ -132,8 +132,15 @@ static void judged_by(struct move *m, const struct stage_rules *rules, const str
     else move_judged(m, word, "%.*s", move_told(what), what);
 }
 
+static const char *why_given_up(enum run_event_kind kind) {
+    if (kind == RUN_EVENT_DUE) return "the time is up";
+    return kind == RUN_EVENT_CANCEL ? "the run is canceled" : "a callback came first";
+}
+
 static void write_journal(struct move *m, enum run_state before, size_t step) {
     const struct reply *reply = m->event->kind == RUN_EVENT_REPLY ? m->event->reply : NULL;
+    bool given_up = m->orders->abort_call;
+    if (given_up) move_judged(m, "given_up", "%s", why_given_up(m->event->kind));
     if (!m->judged) return;
     bool cancel = before == RUN_CANCELING, check = before == RUN_CANCEL_CHECKING;
     struct journal_note note = {.step = cancel ? "cancel" : m->run->stage->steps[step].name,
@@ -141,7 +148,9 @@ static void write_journal(struct move *m, enum run_state before, size_t step) {
                                         : check                 ? "check"
                                         : before == RUN_PROBING ? "probe"
                                                                 : "step",
-                                .phase = reply ? reply_phase_word(reply->phase) : "refused",
+                                .phase = reply      ? reply_phase_word(reply->phase)
+                                         : given_up ? reply_phase_word(REPLY_MAYBE_ACTED_ON)
+                                                    : "refused",
                                 .verdict = m->judged,
                                 .rule = m->why,
                                 .code = reply && reply->phase == REPLY_ANSWERED ? reply->code : 0,

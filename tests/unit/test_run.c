@@ -532,6 +532,35 @@ static void test_time_is_up_in_trouble(void **state) {
     }
 }
 
+static void assert_journal_has(const struct rig *rig, const char *part) {
+    struct buf told;
+    buf_init(&told, 10000);
+    journal_print(&rig->run->journal, &told);
+    if (!strstr(buf_cstr(&told), part)) fail_msg("no %s in %s", part, buf_cstr(&told));
+    buf_fini(&told);
+}
+
+/* A call whose answer is not waited for was made all the same. */
+static void test_given_up_calls_are_told(void **state) {
+    (void)state;
+    struct rig rig;
+    begin_polling(&rig);
+    rig_due(&rig); /* the step's time */
+    assert_journal_has(&rig, "\"rule\":\"the time is up\"");
+    rig_stored(&rig);
+    assert_int_equal(rig.under_way, RUN_CALL_CANCEL);
+    rig_due(&rig);
+    rig_assert_ends(&rig, RUN_TERMINAL, REASON_TIMEOUT);
+    assert_journal_has(&rig, "\"step\":\"cancel\"");
+    rig_end(&rig);
+
+    begin_polling(&rig);
+    rig_cancel(&rig);
+    assert_journal_has(&rig, "\"verdict\":\"given_up\"");
+    assert_journal_has(&rig, "\"phase\":\"maybe_acted_on\"");
+    rig_end(&rig);
+}
+
 /* explain says so of the call that was the last one. */
 static void test_the_last_try_is_told_as_such(void **state) {
     (void)state;
@@ -541,12 +570,8 @@ static void test_the_last_try_is_told_as_such(void **state) {
     rig_stored(&rig);
     rig_answer_asking(&rig, 429, "", "60");
     assert_ends(&rig, RUN_TERMINAL, REASON_UPSTREAM_REFUSED);
-    struct buf told;
-    buf_init(&told, 10000);
-    journal_print(&rig.run->journal, &told);
-    if (!strstr(buf_cstr(&told), "\"verdict\":\"failed\"") || !strstr(buf_cstr(&told), "retry.budget is 20s"))
-        fail_msg("%s", buf_cstr(&told));
-    buf_fini(&told);
+    assert_journal_has(&rig, "\"verdict\":\"failed\"");
+    assert_journal_has(&rig, "retry.budget is 20s");
     rig_end(&rig);
 }
 
@@ -1677,6 +1702,7 @@ int main(void) {
         cmocka_unit_test(test_time_is_up_without_a_word),
         cmocka_unit_test(test_time_is_up_in_trouble),
         cmocka_unit_test(test_the_last_try_is_told_as_such),
+        cmocka_unit_test(test_given_up_calls_are_told),
         cmocka_unit_test(test_retry_after_is_obeyed),
         cmocka_unit_test(test_time_is_up_during_a_call),
         cmocka_unit_test(test_cancel_then_time_is_up),
