@@ -182,6 +182,14 @@ static bool is_empty_answer(const struct reply *reply) {
     return reply->code < 200 || reply->code > 299 || reply->code == 204;
 }
 
+/* The same of a reply that has something else where `found` looks: it may be an error, or the upstream has changed. */
+static bool is_strange(const struct stage_probe *probe, const struct reply *reply, const struct json *body) {
+    const struct jsonpath *path = probe->found.path;
+    bool empty = json_kind(body) == JSON_NULL || (json_kind(body) == JSON_OBJECT && json_size(body) == 0);
+    bool good = reply->code >= 200 && reply->code <= 299;
+    return good && !empty && path && jsonpath_singular(path) && jsonpath_misfits(path, body);
+}
+
 static int64_t pause_of(const struct stage_call *call, int64_t asked_ms) {
     int64_t pause_ms = call->retry_delay_ms ? call->retry_delay_ms : 1;
     return asked_ms > RUN_DUE_MAX_MS ? RUN_DUE_MAX_MS : asked_ms > pause_ms ? asked_ms : pause_ms;
@@ -195,7 +203,7 @@ static void judge(struct move *m, int64_t asked_ms, struct arena *scratch) {
     struct fault fault;
     int64_t looked_ms = m->world->now_ms - reply->took_ms; /* what it says was so then, at the earliest */
     bool is_json, early = looked_ms - run->doubt_since_ms < probe->step.not_found_grace_ms;
-    reply_body(scratch, reply, &is_json);
+    const struct json *whole = reply_body(scratch, reply, &is_json);
     run_roots(run, scratch, m->world->now_ms, reply_value(scratch, reply), roots);
     const struct json *value = is_json ? outputs_value(&probe->found, scratch, roots, &fault) : NULL;
     if (!is_json && !is_empty_answer(reply)) {
@@ -204,6 +212,9 @@ static void judge(struct move *m, int64_t asked_ms, struct arena *scratch) {
         unanswered(m, fault.what, asked_ms, scratch);
     } else if (value && !is_nothing(value)) {
         found(m, value, scratch);
+    } else if (is_json && is_strange(probe, reply, whole)) {
+        const char *path = jsonpath_source(probe->found.path);
+        unanswered(m, arena_printf(scratch, "the reply has another form than %s expects", path), asked_ms, scratch);
     } else if (early) {
         move_judged(m, "running", "found has nothing, within not_found_grace");
         move_say(m, "%s: in doubt; the probe finds no work yet; looking again", step_of(run)->name);
