@@ -543,7 +543,7 @@ static void test_a_long_list_is_made_in_slices(void **state) {
     for (const char *at = told(&list); (at = strstr(at, "\"statusUrl\"")); at++) count++;
     assert_int_equal(count, RUNS);
     assert_in_range(onlooker.looks, RUNS / 16 - 1, RUNS);
-    assert_in_range(onlooker.most, 1, len / 8);
+    assert_in_range(onlooker.most, 1, len / 4);
     ask_free(list.ask);
     end(&gw);
 }
