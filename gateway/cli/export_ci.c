@@ -241,14 +241,16 @@ static void push_token(const struct ci *c, struct json *env, const char *name, c
     json_set(ref, "optional", json_new_bool(c->arena, true));
 }
 
+/* Kubernetes puts variables that stand above in place of $(NAME): so no secret stands above a parameter. */
 static void push_variables(const struct ci *c, struct json *env, const char *before, const char *after) {
-    push_token(c, env, "STAGEDOOR_TOKEN", "token");
     push_pair(c, env, "STAGEDOOR_REPORT", "/tmp/stagedoor.json");
-    for (size_t i = 0; i < c->stage->param_count; i++) {
-        const struct param *param = &c->stage->params[i];
-        if (is_secret(param)) push_token(c, env, variable(c, i), param->name);
-        else push_pair(c, env, variable(c, i), arena_printf(c->arena, "%s%s%s", before, param->name, after));
-    }
+    for (size_t i = 0; i < c->stage->param_count; i++)
+        if (!is_secret(&c->stage->params[i]))
+            push_pair(c, env, variable(c, i),
+                      arena_printf(c->arena, "%s%s%s", before, c->stage->params[i].name, after));
+    push_token(c, env, "STAGEDOOR_TOKEN", "token");
+    for (size_t i = 0; i < c->stage->param_count; i++)
+        if (is_secret(&c->stage->params[i])) push_token(c, env, variable(c, i), c->stage->params[i].name);
 }
 
 static void push_argo_parameters(const struct ci *c, struct json *in, bool presets) {
@@ -370,12 +372,13 @@ static void jenkins_parameter(struct ci *c, const struct param *param) {
     buf_adds(&c->out, choice ? "])\n" : ")\n");
 }
 
-/* What the shell gets: without being put into the script. */
+/* What the shell gets: without being put into the script. withEnv puts variables in place of $NAME, and a $ of $$; a
+ * parameter that the build was not started with is null. */
 static void jenkins_environment(struct ci *c) {
     buf_adds(&c->out, "        withEnv([");
     for (size_t i = 0; i < c->stage->param_count; i++)
-        buf_addf(&c->out, "%s\n            '%s=' + params['%s']", i ? "," : "", variable(c, i),
-                 c->stage->params[i].name);
+        buf_addf(&c->out, "%s\n            '%s=' + (params['%s'] ?: '').toString().replace('$', '$$')", i ? "," : "",
+                 variable(c, i), c->stage->params[i].name);
     buf_adds(&c->out, "\n        ]) {\n");
 }
 
