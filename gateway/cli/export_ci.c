@@ -14,7 +14,6 @@
 #include "cli/command.h"
 #include "cli/export.h"
 #include "cli/screen.h"
-#include "lang/url.h"
 #include "orca/yaml_write.h"
 #include "stage/catalog.h"
 
@@ -135,7 +134,9 @@ static void add_comments(struct ci *c, const char *mark, const char *kind, const
     buf_addf(&c->out, "%s %s: the stage \"%s\" of %s. Written by `stagedoor export %s %s`.\n", mark, what,
              c->stage->name, c->base_url, kind, c->stage->name);
     buf_addf(&c->out, "%s %s\n", mark, where);
-    if (c->stage->param_count) buf_addf(&c->out, "%s Parameters; of one that is left empty the default holds:\n", mark);
+    const char *empty = strcmp(kind, "azure") == 0 ? "an empty text is a value"
+                                                   : "of one that is left empty the default holds";
+    if (c->stage->param_count) buf_addf(&c->out, "%s Parameters; %s:\n", mark, empty);
     for (size_t i = 0; i < c->stage->param_count; i++)
         buf_addf(&c->out, "%s   %s  %s\n", mark, c->stage->params[i].name, describe(c, &c->stage->params[i]));
 }
@@ -535,20 +536,6 @@ static const struct {
     {"tekton", write_tekton},   {"azure", write_azure},   {"azure-stage", write_azure_stage}};
 enum { KIND_COUNT = sizeof kinds / sizeof *kinds };
 
-static bool find_url(struct ci *c, struct fault *fault) {
-    const char *url = c->settings.public_url;
-    size_t len = strlen(url);
-    struct url parts;
-    while (len && url[len - 1] == '/') len--;
-    c->base_url = arena_strndup(c->arena, url, len);
-    if (!len)
-        return fault_set(fault, FAULT_INVALID, "public_url",
-                         "callers need the URL of the gateway, and none is set: write public_url = "
-                         "\"https://stagedoor.example.com\"; into stagedoor.conf, or give --public-url URL");
-    if (url_parse(text_of(c->base_url), &parts, fault) && !strpbrk(c->base_url, "?#${}'\"\\")) return true;
-    return fault_set(fault, FAULT_INVALID, "public_url", "\"%s\" is not a URL that paths can be put behind", url);
-}
-
 static bool find_stage(struct ci *c, const struct export_options *given, const char *name, struct fault *fault) {
     struct stage_context context;
     if (!local_context(&c->settings, &given->local, &context, fault)) return false;
@@ -568,8 +555,9 @@ static bool find_stage(struct ci *c, const struct export_options *given, const c
 
 static int run(struct ci *c, const struct export_options *given, size_t kind, const char *stage) {
     struct fault fault;
+    struct url url;
     if (!local_settings(c->arena, "export", &given->local, &c->settings)) return EXIT_USAGE;
-    if (!find_url(c, &fault) || !find_stage(c, given, stage, &fault)) {
+    if (!export_base_url(c->arena, &c->settings, &c->base_url, &url, &fault) || !find_stage(c, given, stage, &fault)) {
         screen_fault("export", &fault);
         return EXIT_USAGE;
     }

@@ -468,3 +468,10 @@ def test_no_public_url(gateway, upstream):
     gw = gateway(started=False, stages={"job": job_stage(upstream.url)})
     done = command("export", "github", "job", "--config", gw.write_config())
     assert done.returncode == 2 and "--public-url" in done.stderr
+
+
+def test_azure_says_what_an_empty_parameter_is(gw):
+    """It is sent, since all of them are sent in one piece."""
+    written = exported(gw, "azure")
+    assert "# Parameters; an empty text is a value:\n" in written and "the default holds" not in written
+    assert "# Parameters; of one that is left empty the default holds:\n" in exported(gw, "tekton")
