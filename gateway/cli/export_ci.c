@@ -18,6 +18,7 @@
 #include "stage/catalog.h"
 
 #define OUTPUT_MAX (16 * 1024 * 1024)
+#define GITHUB_INPUTS_MAX 25 /* of workflow_dispatch */
 #define IMAGE "curlimages/curl:8.10.1"
 
 struct ci {
@@ -155,6 +156,7 @@ static void github_input(const struct ci *c, struct json *inputs, const struct p
     json_set(input, "type", string(c, choice ? "choice" : "string"));
     if (!choice) return;
     struct json *options = put_array(c, input, "options");
+    if (!param->required && !param->preset) json_push(options, string(c, "")); /* else the first one is taken */
     for (size_t i = 0; i < param->choice_count; i++) json_push(options, string(c, param->choices[i]));
     if (param->preset) json_set(input, "default", param->preset);
 }
@@ -191,6 +193,9 @@ static bool write_github(struct ci *c) {
                                      .finish = "  [ -z \"${GITHUB_OUTPUT:-}\" ] || "
                                                "printf 'report=%s\\n' \"$(cat \"$report\")\" >> \"$GITHUB_OUTPUT\"\n"};
     json_set(step, "run", script_of(c, script, "", ""));
+    if (json_size(inputs) > GITHUB_INPUTS_MAX)
+        screen_say("export", "GitHub takes %d inputs at most, and there are %zu: take some out of it, with their P_…",
+                   GITHUB_INPUTS_MAX, json_size(inputs));
     add_comments(c, "#", "github", "GitHub Actions",
                  "The secret STAGEDOOR_TOKEN is a caller's token. Later steps read "
                  "fromJSON(steps.stage.outputs.report).outputs.");

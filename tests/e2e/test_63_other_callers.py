@@ -470,6 +470,25 @@ def test_no_public_url(gateway, upstream):
     assert done.returncode == 2 and "--public-url" in done.stderr
 
 
+def test_github_takes_no_choice_for_somebody(gateway, upstream):
+    """It preselects the first one, which nobody may have meant."""
+    choices = {"type": "choice", "choices": ["destroy", "plan"]}
+    parameters = [{"name": "open", **choices}, {"name": "preset", **choices, "default": "plan"}, {"name": "must", **choices, "required": True}]
+    gw = gateway(started=False, stages={"job": stage("job", parameters=parameters, request={"url": f"{upstream.url}/call"})})
+    inputs = yaml.safe_load(exported(gw, "github"))["on"]["workflow_dispatch"]["inputs"]
+    assert inputs["open"]["options"] == ["", "destroy", "plan"] and "default" not in inputs["open"]
+    assert inputs["preset"]["options"] == ["destroy", "plan"] and inputs["preset"]["default"] == "plan"
+    assert inputs["must"]["options"] == ["destroy", "plan"]
+
+
+@pytest.mark.parametrize("count", [25, 26])
+def test_github_takes_so_many_inputs(gateway, upstream, count):
+    parameters = [{"name": f"p{n}"} for n in range(count)] + [{"name": "pin", "type": "secret"}]
+    gw = gateway(started=False, stages={"job": stage("job", parameters=parameters, request={"url": f"{upstream.url}/call"})})
+    done = command("export", "github", "job", "--config", gw.write_config(), "--public-url", gw.url)
+    assert done.returncode == 0 and ("25 inputs at most, and there are 26" in done.stderr) == (count > 25)
+
+
 def test_azure_says_what_an_empty_parameter_is(gw):
     """It is sent, since all of them are sent in one piece."""
     written = exported(gw, "azure")
