@@ -259,8 +259,8 @@ void move_say_not_done(struct move *m, const char *what) {
 
 /* ---- replies ---- */
 
-static const struct json *masked(struct move *m, const struct json *value) {
-    return m->world->mask ? m->world->mask(m->world->arg, m->run->arena, value) : value;
+static const struct json *masked(struct move *m, struct arena *scratch, const struct json *value) {
+    return m->world->mask ? m->world->mask(m->world->arg, scratch, value) : value;
 }
 
 static bool is_small(const struct json *value, size_t max) {
@@ -272,14 +272,15 @@ static bool is_small(const struct json *value, size_t max) {
     return small;
 }
 
-static void note_warning(struct move *m, const char *what) {
+static void note_warning(struct move *m, const char *what, struct arena *scratch) {
     struct run *run = m->run;
-    if (json_size(run->warnings) >= WARNINGS_MAX) return;
-    struct json *warnings = json_new_array(run->arena);
-    for (size_t i = 0; i < json_size(run->warnings); i++) json_push(warnings, json_at(run->warnings, i));
-    const char *sentence = arena_printf(run->arena, "%s: %.*s", step_of(run)->name, move_told(what), what);
-    json_push(warnings, masked(m, json_new_string(run->arena, sentence)));
-    run->warnings = warnings;
+    const struct json *before = frozen_thaw(scratch, run->warnings);
+    if (json_size(before) >= WARNINGS_MAX) return;
+    struct json *warnings = json_new_array(scratch);
+    for (size_t i = 0; i < json_size(before); i++) json_push(warnings, json_at(before, i));
+    const char *sentence = arena_printf(scratch, "%s: %.*s", step_of(run)->name, move_told(what), what);
+    json_push(warnings, masked(m, scratch, json_new_string(scratch, sentence)));
+    frozen_put(&run->warnings, warnings);
 }
 
 /* Of a step that captures: reads the log that decided it. */
@@ -290,8 +291,8 @@ static void capture_log(struct move *m, struct said *said, struct arena *scratch
     capture_read(scratch, how, said->reply, captured);
     said->captured = captured;
     for (size_t i = 0; i < json_size(captured->warnings); i++)
-        note_warning(m, json_text(json_at(captured->warnings, i)).at);
-    if (how->missing == MISSING_WARN && !json_size(captured->values)) note_warning(m, NO_PROPERTY);
+        note_warning(m, json_text(json_at(captured->warnings, i)).at, scratch);
+    if (how->missing == MISSING_WARN && !json_size(captured->values)) note_warning(m, NO_PROPERTY, scratch);
 }
 
 /* What the definition says itself wins over what a log says. */
@@ -326,27 +327,29 @@ static const struct json *take_outputs(struct move *m, const struct said *said, 
     const struct json *whole = last ? run_outputs_of(run, scratch, run->stage->outputs, run->stage->output_count,
                                                      m->world->now_ms, with_outputs(value, own, scratch))
                                     : NULL;
-    if (!warned && !json_size(run->outputs) && !json_size(own) && !json_size(whole)) return own;
-    struct json *outputs = json_new_object(run->arena);
-    const struct json *parts[] = {run->outputs, masked(m, own),
-                                  masked(m, whole)}; /* a log may hold a secret as a name */
+    if (!warned && !run->outputs && !json_size(own) && !json_size(whole)) return own;
+    struct json *outputs = json_new_object(scratch);
+    const struct json *parts[] = {frozen_thaw(scratch, run->outputs), masked(m, scratch, own),
+                                  masked(m, scratch, whole)}; /* a log may hold a secret as a name */
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
         for (struct json_member o = json_first(parts[i]); o.name.at; o = json_next(parts[i], o))
             json_set_text(outputs, o.name, o.value);
-    if (warned) json_set(outputs, "result", json_new_string(run->arena, "WARN"));
+    if (warned) json_set(outputs, "result", json_new_string(scratch, "WARN"));
     run->outputs_left_out = run->outputs_left_out || !is_small(outputs, OUTPUTS_MAX);
-    run->outputs = run->outputs_left_out ? json_new_object(run->arena) : outputs;
+    frozen_put(&run->outputs, run->outputs_left_out ? NULL : outputs);
     return own;
 }
 
 void move_keep(struct run *run, const struct json *value, const struct json *own_outputs) {
-    struct json *kept = json_new_object(run->arena);
+    struct arena *scratch = arena_new();
+    struct json *kept = json_new_object(scratch);
     bool log = step_of(run)->capture.properties; /* which nobody behind it may ask for */
     for (struct json_member v = json_first(value); v.name.at; v = json_next(value, v))
         if (text_is(v.name, "headers") ? run->stage->names_headers : !log || !text_is(v.name, "body"))
             json_set_text(kept, v.name, v.value);
     if (run->stage->names_outputs && is_small(own_outputs, OUTPUTS_MAX)) json_set(kept, "outputs", own_outputs);
-    run->steps[run->step].value = kept;
+    frozen_put(&run->steps[run->step].value, kept);
+    arena_free(scratch);
 }
 
 /* The step is done: keep what later templates may ask for. */
@@ -447,7 +450,7 @@ void move_succeed(struct move *m, const struct said *said, const struct verdict 
     }
     if (last) {
         const char *what = verdict->warned && verdict->word ? verdict->word : verdict->message ? verdict->message : "";
-        const char *first = json_text(json_at(run->warnings, 0)).at;
+        const char *first = json_text(json_at(frozen_thaw(scratch, run->warnings), 0)).at;
         bool warned = verdict->warned || (first && !*what);
         if (first && !*what) what = first;
         move_say(m, "succeeded%s%s%.*s", warned ? " with a warning" : "", *what ? ": " : "", move_told(what), what);
@@ -558,8 +561,10 @@ static void note_seen(struct run_seen *seen, const struct verdict *verdict) {
 }
 
 void move_note_url(struct run *run, const char *url) {
-    const char **to = &run->steps[run->step].url;
-    if (url && (!*to || strcmp(*to, url) != 0)) *to = arena_strdup(run->arena, url);
+    char **to = &run->steps[run->step].url;
+    if (!url || (*to && strcmp(*to, url) == 0)) return;
+    mem_free(*to);
+    *to = mem_strdup(url);
 }
 
 static void note_location(struct run_step *step, const struct reply *reply) {
@@ -609,7 +614,7 @@ void move_judge(struct move *m, struct arena *scratch, struct verdict *ret_verdi
     const struct json *roots[RUN_ROOTS_MAX];
     struct verdict_scope scope = {.now_ms = m->world->now_ms, .elapsed_ms = m->world->now_ms - run->step_began_ms};
     if (step_of(run)->rules.use_roots) {
-        run_roots(run, scratch, m->world->now_ms, NULL, roots);
+        run_roots_of_rules(run, scratch, m->world->now_ms, &step_of(run)->rules, roots);
         scope.roots = roots;
         scope.step_root = ROOT_STEPS + run->step;
     }
@@ -625,7 +630,7 @@ void move_judge_apart(const struct move *m, const struct stage_step *as, struct 
     const struct json *roots[RUN_ROOTS_MAX];
     struct verdict_scope scope = {.now_ms = m->world->now_ms};
     if (as->rules.use_roots) {
-        run_roots(m->run, scratch, m->world->now_ms, NULL, roots);
+        run_roots_of_rules(m->run, scratch, m->world->now_ms, &as->rules, roots);
         scope.roots = roots;
     }
     verdict_judge(scratch, as, m->event->reply, &scope, ret_verdict);
@@ -912,6 +917,19 @@ void run_give_up(struct run *run, const struct run_world *world, enum reason rea
 
 /* ---- making and ending ---- */
 
+/* Whoever masks asks for each text anew, so they are at hand as they are. */
+void run_find_secrets(struct run *run, const struct json *parameters) {
+    const char **secrets = NULL;
+    for (size_t i = 0; i < run->stage->param_count; i++) {
+        const struct param *param = &run->stage->params[i];
+        const char *value = param->type == PARAM_SECRET ? json_gets_text(parameters, param->name) : NULL;
+        if (!value) continue;
+        if (!secrets) secrets = arena_array_of(run->arena, const char *, run->stage->param_count);
+        secrets[i] = arena_strdup(run->arena, value);
+    }
+    run->secrets = secrets;
+}
+
 static struct run *make(const struct run_new *from) {
     struct arena *arena = arena_new();
     struct run *run = arena_new_of(arena, struct run);
@@ -921,8 +939,8 @@ static struct run *make(const struct run_new *from) {
     run->fingerprint = arena_strdup(arena, from->fingerprint);
     run->traceparent = arena_strdup(arena, from->traceparent);
     run->caller_name = arena_strdup(arena, from->caller_name);
-    run->caller = json_share(arena, from->caller);
-    run->parameters = json_share(arena, from->parameters);
+    run->caller = frozen_new(from->caller);
+    run->parameters = frozen_new(from->parameters);
     run->created_ms = run->updated_ms = run->step_began_ms = from->now_ms;
     run->deadline_ms = from->deadline_ms;
     run->percent = -1;
@@ -932,6 +950,7 @@ static struct run *make(const struct run_new *from) {
         run->definition = run->stage->hash;
         run->step_count = from->stage->step_count;
         run->steps = arena_array_of(arena, struct run_step, run->step_count);
+        run_find_secrets(run, from->parameters);
     }
     return run;
 }
@@ -965,7 +984,13 @@ void run_free(struct run *run) {
     mem_free(run->progress);
     mem_free(run->error);
     mem_free(run->upstream_word);
-    for (size_t i = 0; i < run->step_count; i++) mem_free(run->steps[i].location);
+    for (size_t i = 0; i < run->step_count; i++) {
+        mem_free(run->steps[i].url);
+        mem_free(run->steps[i].location);
+        frozen_free(run->steps[i].value);
+    }
+    struct frozen *values[] = {run->caller, run->parameters, run->outputs, run->artifacts, run->warnings};
+    for (size_t i = 0; i < sizeof values / sizeof *values; i++) frozen_free(values[i]);
     journal_fini(&run->journal);
     arena_free(run->arena);
 }

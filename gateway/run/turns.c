@@ -159,7 +159,9 @@ void turns_resume(struct life *life) {
     struct gate_want wants[GATE_LINES];
     if (!engine->settings.gate || !stage || (!stage->limits && !stage->dedup)) return;
     struct arena *scratch = arena_new();
-    const char *key = stage->dedup ? dedup_key(stage, run->parameters, run->caller, scratch, NULL) : NULL;
+    const char *key = stage->dedup ? dedup_key(stage, frozen_thaw(scratch, run->parameters),
+                                               frozen_thaw(scratch, run->caller), scratch, NULL)
+                                   : NULL;
     bool waits = run->queued && !run->cancel_wanted;
     struct turns *turns = turns_new(engine, run->id);
     turns_adopt(life, turns);
