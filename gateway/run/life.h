@@ -15,14 +15,14 @@ struct life {
     struct index_link by_id, by_key;
     struct life *previous, *next; /* of the engine's list */
     struct loop_timer timer;      /* DUE */
-    struct loop_timer store_timer;
+    struct loop_timer *store_timer; /* NULL: the store has taken every record at once, as it does */
     struct write *write; /* under way */
     bool record_changed; /* since that write was begun */
     bool accepted;       /* its first record is durable */
     bool dead;
     struct transfer *transfer;
     struct arena *attempt; /* of the call under way */
-    struct request request;
+    struct request *request; /* in `attempt`; NULL without one */
     struct secrets *secrets;
     struct ask *asks;
     struct turns *turns;             /* at the gate; NULL: it needs none */

@@ -140,8 +140,6 @@ static enum run_status status_parse(const char *word) {
 }
 
 static void load_steps(struct run *run, const struct json *steps) {
-    run->step_count = run->stage ? run->stage->step_count : json_size(steps);
-    run->steps = arena_array_of(run->arena, struct run_step, run->step_count);
     for (size_t i = 0; i < run->step_count; i++) {
         const struct json *from = json_at(steps, i);
         struct run_step *to = &run->steps[i];
@@ -164,12 +162,6 @@ static struct frozen *load_value(const struct json *record, const char *name, en
 
 static void load_members(struct run *run, const struct json *record) {
     run->reason = reason_parse(json_gets_text(record, "reason"));
-    run->fingerprint = arena_strdup(run->arena, json_gets_text(record, "fingerprint"));
-    run->traceparent = arena_strdup(run->arena, json_gets_text(record, "traceparent"));
-    run->caller_name = arena_strdup(run->arena, json_gets_text(record, "caller_name"));
-    run->caller = frozen_new(json_gets(record, "caller"));
-    run->parameters = frozen_new(json_gets(record, "parameters"));
-    if (run->stage) run_find_secrets(run, json_gets(record, "parameters"));
     run->step = (size_t)int_of(record, "step");
     run->queued = int_of(record, "queued");
     run->sending = int_of(record, "sending");
@@ -211,16 +203,18 @@ struct run *run_load(const struct store_record *record, struct stage *stage, str
         arena_free(scratch);
         return NULL;
     }
-    struct arena *arena = arena_new();
-    struct run *run = arena_new_of(arena, struct run);
-    run->arena = arena;
-    run->stage = stage ? stage_ref(stage) : NULL;
-    memcpy(run->id, record->id, sizeof run->id);
-    run->stage_name = arena_strdup(arena, record->stage);
-    run->key = arena_strdup(arena, record->key);
-    run->definition = arena_strdup(arena, record->definition);
+    size_t step_count = stage ? stage->step_count : json_size(json_gets(body, "steps"));
+    struct run_new from = {.stage = stage,
+                           .id = record->id,
+                           .key = record->key,
+                           .fingerprint = json_gets_text(body, "fingerprint"),
+                           .traceparent = json_gets_text(body, "traceparent"),
+                           .caller_name = json_gets_text(body, "caller_name"),
+                           .caller = json_gets(body, "caller"),
+                           .parameters = json_gets(body, "parameters"),
+                           .now_ms = record->created_ms};
+    struct run *run = run_make(&from, record->stage, record->definition, step_count);
     run->status = status_parse(record->status);
-    run->created_ms = record->created_ms;
     run->updated_ms = record->updated_ms;
     run->ended_ms = record->ended_ms;
     run->state = record->ended_ms ? RUN_ENDED : RUN_WAITING;

@@ -918,7 +918,7 @@ void run_give_up(struct run *run, const struct run_world *world, enum reason rea
 /* ---- making and ending ---- */
 
 /* Whoever masks asks for each text anew, so they are at hand as they are. */
-void run_find_secrets(struct run *run, const struct json *parameters) {
+static void find_secrets(struct run *run, const struct json *parameters) {
     const char **secrets = NULL;
     for (size_t i = 0; i < run->stage->param_count; i++) {
         const struct param *param = &run->stage->params[i];
@@ -930,8 +930,19 @@ void run_find_secrets(struct run *run, const struct json *parameters) {
     run->secrets = secrets;
 }
 
-static struct run *make(const struct run_new *from) {
-    struct arena *arena = arena_new();
+static size_t room_of(const struct run_new *from, const char *stage_name, const char *definition, size_t step_count) {
+    const char *texts[] = {from->key, from->fingerprint, from->traceparent, from->caller_name, stage_name, definition};
+    size_t room = ARENA_ROOM(sizeof(struct run)) + ARENA_ROOM(step_count * sizeof(struct run_step));
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) room += texts[i] ? ARENA_ROOM(strlen(texts[i]) + 1) : 0;
+    return room;
+}
+
+/* The stage has its own name and hash already, where there is one. */
+struct run *run_make(const struct run_new *from, const char *stage_name, const char *definition, size_t step_count) {
+    struct stage *stage = from->stage;
+    if (stage && stage_name && strcmp(stage_name, stage->name) == 0) stage_name = NULL;
+    if (stage && definition && strcmp(definition, stage->hash) == 0) definition = NULL;
+    struct arena *arena = arena_new_for(room_of(from, stage_name, definition, step_count));
     struct run *run = arena_new_of(arena, struct run);
     run->arena = arena;
     memcpy(run->id, from->id, sizeof run->id);
@@ -939,24 +950,22 @@ static struct run *make(const struct run_new *from) {
     run->fingerprint = arena_strdup(arena, from->fingerprint);
     run->traceparent = arena_strdup(arena, from->traceparent);
     run->caller_name = arena_strdup(arena, from->caller_name);
+    run->stage_name = stage_name || !stage ? arena_strdup(arena, stage_name) : stage->name;
+    run->definition = definition || !stage ? arena_strdup(arena, definition) : stage->hash;
     run->caller = frozen_new(from->caller);
     run->parameters = frozen_new(from->parameters);
     run->created_ms = run->updated_ms = run->step_began_ms = from->now_ms;
     run->deadline_ms = from->deadline_ms;
     run->percent = -1;
-    if (from->stage) {
-        run->stage = stage_ref(from->stage);
-        run->stage_name = run->stage->name;
-        run->definition = run->stage->hash;
-        run->step_count = from->stage->step_count;
-        run->steps = arena_array_of(arena, struct run_step, run->step_count);
-        run_find_secrets(run, from->parameters);
-    }
+    run->step_count = step_count;
+    run->steps = arena_array_of(arena, struct run_step, step_count);
+    if (stage) run->stage = stage_ref(stage);
+    if (stage) find_secrets(run, from->parameters);
     return run;
 }
 
 struct run *run_new(const struct run_new *from) {
-    struct run *run = make(from);
+    struct run *run = run_make(from, NULL, NULL, from->stage->step_count);
     run->state = RUN_ACCEPTING;
     run->status = RUN_RUNNING;
     run->queued = from->queued;
@@ -966,9 +975,8 @@ struct run *run_new(const struct run_new *from) {
 }
 
 struct run *run_new_canceled(const struct run_new *from, const char *stage_name) {
-    struct run *run = make(from);
-    if (!run->stage_name) run->stage_name = arena_strdup(run->arena, stage_name);
-    if (!run->definition) run->definition = "";
+    const struct stage *stage = from->stage;
+    struct run *run = run_make(from, stage ? NULL : stage_name, stage ? NULL : "", stage ? stage->step_count : 0);
     run->state = RUN_ENDING;
     run->status = RUN_CANCELED;
     run->reason = REASON_CANCELED_BEFORE_START;
