@@ -340,13 +340,32 @@ static const struct json *take_outputs(struct move *m, const struct said *said, 
     return own;
 }
 
+static bool is_named(const struct stage_named *named, struct text name) {
+    for (const struct stage_member *member = named->members; member; member = member->next)
+        if (text_same(member->name, name)) return true;
+    return false;
+}
+
+/* What no template speaks of is not held while the run rests. */
+static const struct json *named_of(const struct stage_named *named, const struct json *body, struct arena *scratch) {
+    if (named->whole || (named->members && json_kind(body) != JSON_OBJECT)) return body;
+    if (!named->members) return NULL;
+    struct json *made = json_new_object(scratch);
+    for (struct json_member m = json_first(body); m.name.at; m = json_next(body, m))
+        if (is_named(named, m.name)) json_set_text(made, m.name, m.value);
+    return made;
+}
+
 void move_keep(struct run *run, const struct json *value, const struct json *own_outputs) {
     struct arena *scratch = arena_new();
     struct json *kept = json_new_object(scratch);
     bool log = step_of(run)->capture.properties; /* which nobody behind it may ask for */
-    for (struct json_member v = json_first(value); v.name.at; v = json_next(value, v))
-        if (text_is(v.name, "headers") ? run->stage->names_headers : !log || !text_is(v.name, "body"))
+    for (struct json_member v = json_first(value); v.name.at; v = json_next(value, v)) {
+        bool is_body = text_is(v.name, "body");
+        if (is_body) v.value = log ? NULL : named_of(&run->stage->named[run->step], v.value, scratch);
+        if (is_body ? v.value != NULL : !text_is(v.name, "headers") || run->stage->names_headers)
             json_set_text(kept, v.name, v.value);
+    }
     if (run->stage->names_outputs && is_small(own_outputs, OUTPUTS_MAX)) json_set(kept, "outputs", own_outputs);
     frozen_put(&run->steps[run->step].value, kept);
     arena_free(scratch);

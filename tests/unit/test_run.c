@@ -42,6 +42,50 @@ static const char *output(const struct rig *rig, const char *name) {
     return json_gets_text(rig_value(rig, rig->run->outputs), name);
 }
 
+/* ---- what is held of a reply ---- */
+
+static const struct {
+    const char *named, *body, *held;
+} held_cases[] = {
+    {"x", "{\"id\": 7, \"rest\": [1]}", "{\"code\":200}"},
+    {"{{ a.code }}", "{\"id\": 7, \"rest\": [1]}", "{\"code\":200}"},
+    {"{{ a.body.id }}", "{\"rest\": [1], \"id\": 7}", "{\"body\":{\"id\":7},\"code\":200}"},
+    {"{{ a.body['id'] }}", "{\"rest\": [1], \"id\": 7}", "{\"body\":{\"id\":7},\"code\":200}"},
+    {"{{ a.body.id }}/{{ a.body.rest[0] }}/{{ a.body.id }}", "{\"z\": 0, \"rest\": [1], \"id\": 7}",
+     "{\"body\":{\"rest\":[1],\"id\":7},\"code\":200}"},
+    {"{{ a.body.none | default('n') }}", "{\"id\": 7}", "{\"body\":{},\"code\":200}"},
+    {"{{ a.body | length }}", "{\"id\": 7, \"rest\": [1]}", "{\"body\":{\"id\":7,\"rest\":[1]},\"code\":200}"},
+    {"{{ a.body[parameters.name] | default('n') }}", "{\"id\": 7}", "{\"body\":{\"id\":7},\"code\":200}"},
+    {"{{ a[parameters.name] | default('n') }}", "{\"id\": 7}",
+     "{\"body\":{\"id\":7},\"headers\":{},\"code\":200,\"outputs\":{}}"},
+    {"{% set all = a.body %}{{ all.id }}", "{\"id\": 7, \"z\": 0}", "{\"body\":{\"id\":7,\"z\":0},\"code\":200}"},
+    {"{{ a.body[0] }}", "[7, 8]", "{\"body\":[7,8],\"code\":200}"},
+    {"{{ a.body.id | default('n') }}", "[7, 8]", "{\"body\":[7,8],\"code\":200}"},
+};
+
+static void test_what_no_template_names_is_not_held(void **state) {
+    (void)state;
+    for (size_t i = 0; i < sizeof held_cases / sizeof *held_cases; i++) {
+        struct rig rig;
+        struct buf definition;
+        buf_init(&definition, 4096);
+        buf_addf(
+            &definition,
+            "name = \"job\"; parameters = ( { name = \"name\"; type = \"string\"; } ); steps = ( { name = \"a\"; url = "
+            "\"http://up.test/a\"; method = \"GET\"; }, { name = \"b\"; url = \"http://up.test/%s\"; method = "
+            "\"GET\"; } );",
+            held_cases[i].named);
+        rig_begin(&rig, buf_cstr(&definition), 1);
+        rig_start_with(&rig, NULL);
+        rig_stored(&rig);
+        rig_answer(&rig, 200, held_cases[i].body);
+        struct text held = frozen_text(rig.run->steps[0].value);
+        if (!text_is(held, held_cases[i].held)) fail_msg("%s: %.*s", held_cases[i].named, TEXT_ARG(held));
+        rig_end(&rig);
+        buf_fini(&definition);
+    }
+}
+
 /* ---- the paths without trouble ---- */
 
 /* The next poll is on the run's grid of 5 s, not at once and not far. */
@@ -1612,6 +1656,7 @@ static void test_every_state_with_every_event(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_what_no_template_names_is_not_held),
         cmocka_unit_test(test_two_steps_succeed),
         cmocka_unit_test(test_words),
         cmocka_unit_test(test_warn_gives_an_output),
