@@ -795,7 +795,7 @@ static void recorded(struct move *m) {
         run_cancel_begin(m);
     } else if (move_time_is_up(m)) {
         m->run->sending = false;
-        move_time_out(m);
+        if (m->run->state != RUN_INTENDING || !run_callback_at_last(m)) move_time_out(m);
     } else if (m->run->queued) {
         move_queue(m);
     } else if (m->run->state == RUN_RECORDING && !m->run->awaiting && m->run->due_ms > m->world->now_ms) {

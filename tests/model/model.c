@@ -86,6 +86,9 @@ static void set_clock(void) {
     if (by_ms < 0) world.set_back_ms -= by_ms;
     TRACE("---- the wall clock is set by %lld ms", (long long)by_ms);
     world.quiet_until_ms = 0;
+    for (size_t i = 0; i < world.seen_count; i++)
+        for (size_t j = 0; j < WORLD_STEPS; j++)
+            world.seen[i].steps[j].calm = false;                               /* polls keep to a grid of this clock */
     for (size_t i = 0; i < world.job_count; i++) world.jobs[i].visible_ms = 0; /* not_found_grace goes by this clock */
 }
 

@@ -204,6 +204,27 @@ static void test_time_is_up_with_one_that_came(void **state) {
 }
 
 /* Polling goes on for the sake of the cancel call; what a callback says then does not undo the wish. */
+/* It came in time, while the next poll was recorded as being sent; the disk was slow. */
+static void test_time_is_up_while_a_poll_is_recorded(void **state) {
+    (void)state;
+    struct rig rig;
+    begin(&rig, "name = \"s\"; request = { url = \"http://up.test/{{ callback.url }}\"; }; status = { url = "
+                "\"http://up.test/1\"; method = \"POST\"; every = \"5s\"; timeout = \"20s\"; " RULES
+                " callback = { " RULES " }; };");
+    rig_answer(&rig, 202, "{\"id\": 5}");
+    rig_stored(&rig);
+    rig_stored(&rig);
+    rig_answer(&rig, 200, "{\"state\": \"busy\"}");
+    rig_stored(&rig);
+    rig_due(&rig);
+    assert_int_equal(rig.run->state, RUN_INTENDING);
+    call_back(&rig, 1, "{\"state\": \"ok\"}", RUN_CALLBACK_TAKEN);
+    rig.now_ms += 20 * S;
+    rig_stored(&rig);
+    assert_ends(&rig, RUN_SUCCEEDED, REASON_NONE);
+    rig_end(&rig);
+}
+
 static void test_callback_while_a_cancel_needs_the_poll(void **state) {
     (void)state;
     static const struct {
@@ -671,6 +692,7 @@ int main(void) {
         cmocka_unit_test(test_without_rules_any_callback_is_success),
         cmocka_unit_test(test_time_is_up),
         cmocka_unit_test(test_time_is_up_with_one_that_came),
+        cmocka_unit_test(test_time_is_up_while_a_poll_is_recorded),
         cmocka_unit_test(test_callback_while_a_cancel_needs_the_poll),
         cmocka_unit_test(test_cancel_while_waiting),
         cmocka_unit_test(test_cancel_during_the_call),
