@@ -43,14 +43,28 @@ static bool is_bare(struct text t) { /* may stand in logfmt without quotes */
     return t.len > 0;
 }
 
+/* U+0080 to U+009F, which JSON lets stand, and terminals obey. */
+static bool is_control(struct text t, size_t i) {
+    return i + 1 < t.len && (unsigned char)t.at[i] == 0xC2 && (unsigned char)t.at[i + 1] < 0xA0;
+}
+
+static void add_visible(struct buf *line, struct text t) {
+    size_t from = 0;
+    for (size_t i = 0; i < t.len; i++) {
+        if (!is_control(t, i)) continue;
+        buf_add_json_inner(line, (struct text){t.at + from, i - from});
+        buf_addf(line, "\\u%04x", (unsigned char)t.at[++i]);
+        from = i + 1;
+    }
+    buf_add_json_inner(line, (struct text){t.at + from, t.len - from});
+}
+
 /* JSON string escapes need UTF-8; what is not, is shown byte by byte as Latin-1 would be. */
 static void add_quoted(struct buf *line, struct text t) {
-    if (text_utf8_check(t)) {
-        buf_add_json_string(line, t);
-        return;
-    }
+    bool good = text_utf8_check(t);
     buf_addc(line, '"');
-    for (size_t i = 0; i < t.len; i++) {
+    if (good) add_visible(line, t);
+    for (size_t i = 0; !good && i < t.len; i++) {
         if ((unsigned char)t.at[i] >= 0x80) buf_addf(line, "\\u%04x", (unsigned char)t.at[i]);
         else buf_add_json_inner(line, (struct text){t.at + i, 1});
     }

@@ -109,9 +109,9 @@ static bool name_check(struct text name) {
     return good;
 }
 
-/* False, and no more is taken, where there is too much. */
-static bool make_room(struct reading *r, size_t names, size_t bytes) {
-    r->names += names;
+/* False, and no more is taken, where there is too much. A name that is there already takes no place of its own. */
+static bool make_room(struct reading *r, struct text name, size_t bytes) {
+    if (name.len && !json_get(r->values, name)) r->names++;
     r->bytes += bytes;
     if (r->names <= CAPTURE_NAMES_MAX && r->bytes <= CAPTURE_BYTES_MAX) return true;
     warn(r, "line %zu: more than %d names or %d KiB; this and what follows is left out", r->line, CAPTURE_NAMES_MAX,
@@ -140,7 +140,7 @@ static void read_property(struct reading *r, struct text rest) {
              CAPTURE_NAME_MAX);
         return;
     }
-    if (!make_room(r, 1, name.len + rest.len)) return;
+    if (!make_room(r, name, name.len + rest.len)) return;
     const struct json *value = json_new_text(r->arena, text_trim(rest));
     json_set_text(r->values, name, value);
     json_set_text(r->values, lower_case(r->arena, name), value);
@@ -151,14 +151,14 @@ static void read_members(struct reading *r, const struct json *object) {
         if (!name_check(m.name))
             warn(r, "line %zu: a name in " CONFIG " is empty, longer than %d bytes, or has blanks in it", r->line,
                  CAPTURE_NAME_MAX);
-        else if (make_room(r, 1, 0)) json_set_text(r->values, m.name, m.value);
+        else if (make_room(r, m.name, 0)) json_set_text(r->values, m.name, m.value);
     }
 }
 
 static void read_config(struct reading *r, struct text rest) {
     struct json_limits limits = {.max_bytes = CAPTURE_JSON_MAX, .max_depth = 32, .max_items = 10000};
     struct fault fault;
-    if (!make_room(r, 0, rest.len)) return; /* its members are counted one by one */
+    if (!make_room(r, (struct text){0}, rest.len)) return; /* its members are counted one by one */
     const struct json *object = json_parse(r->arena, rest, &limits, &fault);
     if (!object && fault.kind == FAULT_TOO_LARGE)
         warn(r, "line %zu: what follows " CONFIG " is too large: %d KiB, 10000 values and 32 levels are possible",

@@ -14,7 +14,7 @@
 #include "lang/json.h"
 #include "stage/stage.h"
 
-#define CAPTURE_NAMES_MAX 1000         /* lines and members */
+#define CAPTURE_NAMES_MAX 1000         /* without the lower-cased ones */
 #define CAPTURE_NAME_MAX 128           /* bytes of one name */
 #define CAPTURE_JSON_MAX (256 * 1024)  /* bytes of one SPINNAKER_CONFIG_JSON */
 #define CAPTURE_BYTES_MAX (512 * 1024) /* of all names and values as they stand in the log */

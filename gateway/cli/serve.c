@@ -98,20 +98,12 @@ static bool load_settings(struct arena *arena, const struct settings_input *inpu
 
 /* ---- limits ---- */
 
-static void tune(struct server *server, enum gate_kind kind, const char *stage, const struct limits *limits) {
-    struct limits none;
-    limits_init(&none);
-    gate_tune(server->gate, &(struct gate_want){.kind = kind, .stage = stage}, limits ? limits : &none,
-              loop_mono_ms(server->loop));
-}
-
 /* Those of the newest definitions hold for all runs of a stage, also for those that began with another. */
 static void tune_stages(struct server *server) {
     for (size_t i = 0; server->gate && i < server->catalog->count; i++) {
         const struct stage *stage = server->catalog->entries[i].stage;
-        if (!stage) continue;
-        tune(server, GATE_RUNS, stage->name, stage->limits);
-        tune(server, GATE_CALLS, stage->name, stage->call_limits);
+        if (stage)
+            gate_tune_stage(server->gate, stage->name, stage->limits, stage->call_limits, loop_mono_ms(server->loop));
     }
 }
 
@@ -489,8 +481,11 @@ static void make_workers(struct server *server) {
 static bool resume_runs(struct server *server, struct fault *fault) {
     struct stage_context context = context_of(server);
     context.no_callbacks = false; /* a run that waits already goes on */
-    struct recovery recovery = {
-        .engines = &server->engines, .store = server->store, .catalog = server->catalog, .context = &context};
+    struct recovery recovery = {.engines = &server->engines,
+                                .store = server->store,
+                                .catalog = server->catalog,
+                                .context = &context,
+                                .gate = server->gate};
     size_t count;
     if (!recovery_resume(&recovery, &count, fault)) return false;
     gate_open(server->gate, loop_mono_ms(server->loop));

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "lang/units.h"
+#include "lang/url.h"
 
 enum kind { COUNT, RATE, DURATION, RATIO };
 
@@ -140,10 +141,15 @@ const char *limits_text(struct arena *arena, const struct conf *value) {
 
 /* ---- upstream hosts ---- */
 
+static bool stands_in_url(struct arena *arena, const char *host) {
+    struct url url;
+    return url_parse(text_of(arena_printf(arena, "http://%s/", host)), &url, NULL);
+}
+
 /* "host", "host:port", "[::1]:8443"; what a URL may have between // and /. */
 static bool take_host(struct arena *arena, struct text t, const char **ret, struct fault *fault) {
     char *host = arena_strndup(arena, t.at, t.len);
-    bool good = t.len > 0 && t.len <= 255;
+    bool good = t.len > 0 && t.len <= 255 && stands_in_url(arena, host);
     for (char *s = host; *s; s++) {
         if (*s >= 'A' && *s <= 'Z') *s = (char)(*s + 'a' - 'A');
         good = good && ((*s >= 'a' && *s <= 'z') || (*s >= '0' && *s <= '9') || strchr("-._:[]", *s));
@@ -151,6 +157,13 @@ static bool take_host(struct arena *arena, struct text t, const char **ret, stru
     *ret = host;
     return good || fault_set(fault, FAULT_INVALID, NULL,
                              "\"%s\" is not a host such as \"api.github.com\" or \"ci:8443\"", host);
+}
+
+static bool limits_something(const struct limits *limits, struct fault *fault) {
+    struct limits none;
+    limits_init(&none);
+    return !limits_same(limits, &none) ||
+           fault_set(fault, FAULT_INVALID, NULL, "nothing is limited: say concurrency, rate, gap or breaker");
 }
 
 bool limits_upstream_parse(struct arena *arena, struct text t, struct limits_upstream *ret, struct fault *fault) {
@@ -169,7 +182,7 @@ bool limits_upstream_parse(struct arena *arena, struct text t, struct limits_ups
                              "queue is for a stage: what waits for a host is held, not refused");
         if (!limits_set(&ret->limits, name, value.at ? value : TEXT(""), fault)) return false;
     }
-    return true;
+    return limits_something(&ret->limits, fault);
 }
 
 static bool read_setting(struct arena *arena, const struct conf *at, const char *prefix, struct limits *to,
@@ -209,5 +222,6 @@ bool limits_upstream_read(struct arena *arena, const struct conf *group, struct 
                     : !read_setting(arena, at, "", &ret->limits, fault))
             return false;
     }
-    return true;
+    *ret_at = group;
+    return limits_something(&ret->limits, fault);
 }

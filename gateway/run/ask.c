@@ -237,16 +237,24 @@ static void attached_arrives(void *arg) {
     else submit(ask->engine, ask, STORE_GET, on_found); /* it has ended meanwhile */
 }
 
-static void give_nothing(struct ask *ask) {
+/* On the loop that asked, which has to know where it may be hurried. */
+static void attached_leaves(void *arg) {
+    struct ask *ask = arg;
     const struct engines *engines = ask->engine->settings.engines;
-    if (!ask->attached) {
-        ask->failed = true;
-        answer(ask);
+    if (ask->hurried) ask->wait_ms = 0;
+    memcpy(ask->id, ask->taken, sizeof ask->id);
+    memcpy(ask->asked_id, ask->taken, sizeof ask->asked_id);
+    ask->engine = ask->asked = engines->items[id_owner(text_of(ask->id)) % engines->count];
+    loop_post(ask->engine->loop, attached_arrives, ask);
+}
+
+static void give_nothing(struct ask *ask) {
+    if (ask->attached) {
+        loop_post(ask->from, attached_leaves, ask);
         return;
     }
-    memcpy(ask->id, ask->taken, sizeof ask->id);
-    ask->engine = engines->items[id_owner(text_of(ask->id)) % engines->count];
-    loop_post(ask->engine->loop, attached_arrives, ask);
+    ask->failed = true;
+    answer(ask);
 }
 
 /* A key that was used before gives its run, whatever else is in flight. */
@@ -305,8 +313,13 @@ static void make_run(struct engine *engine, struct ask *ask, struct turns *turns
     begin_life(engine, run_new(&from), turns, ask);
 }
 
-/* Nothing new begins: the answer is the run that does the same work, or a refusal. */
-static void make_nothing(struct engine *engine, struct ask *ask, enum turns_answer answer) {
+/* Nothing new begins: the answer is the run that had the key before, or does the same work, or a refusal. */
+static void make_nothing(struct engine *engine, struct ask *ask) {
+    if (ask->key) submit(engine, ask, STORE_FIND_KEY, on_key_looked_up);
+    else give_nothing(ask);
+}
+
+static void refuse_at_gate(struct engine *engine, struct ask *ask, enum turns_answer answer) {
     bool attach = answer == TURNS_TAKEN && ask->stage->dedup->on_duplicate == DUPLICATE_ATTACH;
     ask->attached = attach;
     if (answer == TURNS_FULL)
@@ -315,8 +328,7 @@ static void make_nothing(struct engine *engine, struct ask *ask, enum turns_answ
     else if (!attach)
         fault_set(&ask->fault, FAULT_CONFLICT, "/parameters",
                   "the run %s does the same work, and has not ended; see dedup in the stage's definition", ask->taken);
-    if (ask->key) submit(engine, ask, STORE_FIND_KEY, on_key_looked_up);
-    else give_nothing(ask);
+    make_nothing(engine, ask);
 }
 
 static void come_to_gate(struct engine *engine, struct ask *ask) {
@@ -325,7 +337,7 @@ static void come_to_gate(struct engine *engine, struct ask *ask) {
     enum turns_answer answer = turns_start(engine, ask, &turns, &fault);
     switch (answer) {
     case TURNS_FULL:
-    case TURNS_TAKEN: make_nothing(engine, ask, answer); return;
+    case TURNS_TAKEN: refuse_at_gate(engine, ask, answer); return;
     case TURNS_BAD: answer_fault(ask, FAULT_INVALID, "/parameters", fault.what); return;
     case TURNS_NONE:
     case TURNS_GOES:
@@ -343,6 +355,9 @@ static void ask_start(struct engine *engine, struct ask *ask) {
         answer_fault(ask, FAULT_BUSY, "store", "the store cannot take runs at the moment; try again");
     } else if (engine->count >= engine->settings.max_runs) {
         answer_fault(ask, FAULT_BUSY, "max_runs", "as many runs as allowed are in flight; try again later");
+    } else if (ask->deadline_ms && ask->deadline_ms <= loop_wall_ms(engine->loop)) {
+        fault_set(&ask->fault, FAULT_INVALID, "X-Deadline", "the deadline is past: nothing was started");
+        make_nothing(engine, ask);
     } else {
         come_to_gate(engine, ask);
     }
@@ -585,7 +600,7 @@ void ask_send(const struct engines *engines, struct ask *ask) {
         owner = id_owner_of_key(text_of(ask->stage_name), text_of(ask->key));
     else if (ask->kind == ASK_GET || ask->kind == ASK_CANCEL || ask->kind == ASK_EXPLAIN || ask->kind == ASK_CALLBACK)
         owner = id_owner(text_of(ask->id));
-    ask->engine = engines->items[owner % engines->count];
+    ask->engine = ask->asked = engines->items[owner % engines->count];
     if (ask->kind == ASK_LIST) ask->op = listing_new(ask, engines);
     if (ask->kind == ASK_START || ask->kind == ASK_CANCEL_KEY) make_id(ask, engines->count);
     memcpy(ask->asked_id, ask->id, sizeof ask->asked_id);
@@ -607,16 +622,18 @@ static void hurry_arrives(void *arg) {
         ask->wait_ms = 0;
         if (ask->waits_for_record) break;
         unlist(&life->asks, ask);
+        life_read(life);
         answer_report(ask, life->run, life->history);
         break;
     }
     mem_free(hurry);
 }
 
-void ask_hurry(const struct ask *ask) {
+void ask_hurry(struct ask *ask) {
     struct hurry *hurry = mem_alloc(sizeof *hurry);
-    hurry->engine = ask->engine;
+    ask->hurried = true;
+    hurry->engine = ask->asked;
     hurry->ask = ask;
     memcpy(hurry->id, ask->asked_id, sizeof hurry->id);
-    loop_post(ask->engine->loop, hurry_arrives, hurry);
+    loop_post(ask->asked->loop, hurry_arrives, hurry);
 }

@@ -56,9 +56,12 @@ struct ask {
     struct buf report;      /* JSON: the run's report; LIST: {"runs": […], "cursor": …} */
     /* private to the engine */
     struct engine *engine;
-    char taken[STORE_ID_SIZE];    /* START: the run that does the same work */
-    bool attached;                /* it is answered with that run */
-    char asked_id[STORE_ID_SIZE]; /* the asker's copy, for ask_hurry */
+    char taken[STORE_ID_SIZE]; /* START: the run that does the same work */
+    bool attached;             /* it is answered with that run */
+    /* of ask->from's thread alone, for ask_hurry: where the answer is waited for */
+    struct engine *asked;
+    char asked_id[STORE_ID_SIZE];
+    bool hurried;
     struct ask *next;
     struct loop_timer timer;
     bool waits_for_record;
@@ -70,6 +73,6 @@ void ask_free(struct ask *ask);
 void ask_send(const struct engines *engines, struct ask *ask); /* on ask->from's thread */
 /* The asker has no more patience: an answer that only waits for an end comes now. On ask->from's thread, until `done`.
  */
-void ask_hurry(const struct ask *ask);
+void ask_hurry(struct ask *ask);
 
 #endif

@@ -114,7 +114,7 @@ static int64_t orphan_after_ms(const struct life *life) {
 }
 
 static int64_t unread_ms(const struct life *life) {
-    return life->asks ? 0 : loop_wall_ms(life->engine->loop) - life->read_ms;
+    return life->asks ? 0 : loop_mono_ms(life->engine->loop) - life->read_ms;
 }
 
 bool life_is_orphan(const struct life *life) {
@@ -122,15 +122,14 @@ bool life_is_orphan(const struct life *life) {
 }
 
 void life_read(struct life *life) {
-    life->read_ms = loop_wall_ms(life->engine->loop);
+    life->read_ms = loop_mono_ms(life->engine->loop);
     turns_look(life);
 }
 
 static void on_orphan_due(void *arg) {
     struct life *life = arg;
     if (!life_is_orphan(life)) {
-        int64_t left = orphan_after_ms(life) - unread_ms(life);
-        loop_timer_set(life->orphan_timer, left < orphan_after_ms(life) ? left : orphan_after_ms(life));
+        loop_timer_set(life->orphan_timer, orphan_after_ms(life) - unread_ms(life));
         return;
     }
     if (life->engine->draining) return;

@@ -30,6 +30,7 @@ struct gate_line {
     char *label; /* of its counters; NULL: it has none */
     struct valve valve;
     struct list lists[2]; /* of tickets that do not change things, and of those that do */
+    bool breaks;          /* it has a breaker, or had one: its counter tells */
     size_t waiting[2], tickets;
     struct gate_ticket *mates, *last_mate; /* of GATE_SAME: in the order of coming */
     bool changed[2];                       /* since the ranks were counted */
@@ -124,8 +125,7 @@ static void let_line_go(struct gate *gate, struct gate_line *line) {
 }
 
 static void tell_breaker(const struct gate_line *line) {
-    if (line->label && line->valve.limits.breaker.window_ms)
-        count_set_labelled(COUNT_FAMILY_BREAKER, line->label, NULL, line->valve.broken);
+    if (line->label && line->breaks) count_set_labelled(COUNT_FAMILY_BREAKER, line->label, NULL, line->valve.broken);
 }
 
 /* ---- lists ---- */
@@ -214,6 +214,11 @@ static void go(struct gate *gate, struct gate_ticket *ticket) {
         ticket->probe[i] = valve_take(&ticket->lines[i]->valve, ticket->changes, gate->now_ms);
 }
 
+static void go_back(struct gate_ticket *ticket) {
+    ticket->state = GATE_GOES;
+    for (size_t i = 0; i < GATE_LINES && ticket->lines[i]; i++) valve_take_back(&ticket->lines[i]->valve);
+}
+
 static void note_due(int64_t *due_ms, int64_t until) {
     if (until && (!*due_ms || until < *due_ms)) *due_ms = until;
 }
@@ -297,7 +302,6 @@ static void take_lines(struct gate *gate, struct gate_ticket *ticket, const stru
     for (size_t i = 0; i < count; i++) {
         struct gate_line *line = ticket->lines[i] = line_of(gate, &wants[i]);
         line->tickets++;
-        if (wants[i].tune) valve_tune(&line->valve, wants[i].tune);
         if (line->kind == GATE_SAME) mates_add(line, ticket);
     }
 }
@@ -332,6 +336,10 @@ static enum gate_answer enter(struct gate *gate, struct gate_ticket *ticket, enu
         memcpy(ret_taken, mate->id, sizeof mate->id);
         return GATE_ANSWER_TAKEN;
     }
+    if (mode == GATE_BACK) {
+        go_back(ticket);
+        return GATE_ANSWER_GOES;
+    }
     bool next = gate->open && !home->lists[ticket->changes].first && check_all(gate, ticket, &due_ms) == VALVE_FREE;
     if (mode == GATE_FORCE || next) {
         go(gate, ticket);
@@ -352,6 +360,14 @@ enum gate_answer gate_enter(struct gate *gate, struct gate_ticket *ticket, const
     if (answer == GATE_ANSWER_FULL || answer == GATE_ANSWER_TAKEN) give_lines(gate, ticket);
     pthread_mutex_unlock(&gate->lock);
     return answer;
+}
+
+void gate_begin(struct gate *gate, const struct gate_ticket *ticket, int64_t now_ms) {
+    pthread_mutex_lock(&gate->lock);
+    see(gate, now_ms);
+    for (size_t i = 0; i < GATE_LINES && ticket->lines[i]; i++)
+        valve_begin(&ticket->lines[i]->valve, ticket->changes, gate->now_ms);
+    pthread_mutex_unlock(&gate->lock);
 }
 
 static void give_valves(struct gate *gate, struct gate_ticket *ticket, enum valve_outcome outcome) {
@@ -383,9 +399,8 @@ size_t gate_before(struct gate *gate, const struct gate_ticket *ticket, char (*i
     size_t count = 0;
     pthread_mutex_lock(&gate->lock);
     for (size_t i = 0; i < GATE_LINES && ticket->lines[i]; i++) {
-        const struct gate_ticket *mate = ticket->lines[i]->kind == GATE_SAME ? ticket->lines[i]->mates : NULL;
-        for (; mate && mate != ticket && count < max; mate = mate->mate_next)
-            memcpy(ids[count++], mate->id, sizeof mate->id);
+        const struct gate_ticket *mate = ticket->lines[i]->kind == GATE_SAME ? ticket->mate_previous : NULL;
+        for (; mate && count < max; mate = mate->mate_previous) memcpy(ids[count++], mate->id, sizeof mate->id);
     }
     pthread_mutex_unlock(&gate->lock);
     return count;
@@ -486,13 +501,18 @@ void gate_open(struct gate *gate, int64_t now_ms) {
     pthread_mutex_unlock(&gate->lock);
 }
 
+static void tune_line(struct gate_line *line, const struct limits *limits) {
+    valve_tune(&line->valve, limits);
+    line->breaks = line->breaks || limits->breaker.window_ms;
+    tell_breaker(line);
+}
+
 static void tune(struct gate *gate, const struct gate_want *want, const struct limits *limits) {
     struct limits none;
     limits_init(&none);
+    if (!limits) limits = &none;
     if (limits_same(limits, &none) && !line_find(gate, want)) return;
-    struct gate_line *line = line_of(gate, want);
-    valve_tune(&line->valve, limits);
-    tell_breaker(line);
+    tune_line(line_of(gate, want), limits);
 }
 
 void gate_tune(struct gate *gate, const struct gate_want *want, const struct limits *limits, int64_t now_ms) {
@@ -504,6 +524,12 @@ void gate_tune(struct gate *gate, const struct gate_want *want, const struct lim
     pthread_mutex_unlock(&gate->lock);
 }
 
+void gate_tune_stage(struct gate *gate, const char *stage, const struct limits *runs, const struct limits *calls,
+                     int64_t now_ms) {
+    gate_tune(gate, &(struct gate_want){.kind = GATE_RUNS, .stage = stage}, runs, now_ms);
+    gate_tune(gate, &(struct gate_want){.kind = GATE_CALLS, .stage = stage}, calls, now_ms);
+}
+
 void gate_tune_hosts(struct gate *gate, const struct limits_upstream *hosts, size_t count, int64_t now_ms) {
     struct limits none;
     limits_init(&none);
@@ -512,7 +538,7 @@ void gate_tune_hosts(struct gate *gate, const struct limits_upstream *hosts, siz
     for (struct gate_line *line = gate->lines; line; line = line->next) {
         bool named = false;
         for (size_t i = 0; i < count; i++) named = named || same_text(line->name, hosts[i].host);
-        if (line->kind == GATE_HOST && !named) valve_tune(&line->valve, &none);
+        if (line->kind == GATE_HOST && !named) tune_line(line, &none);
     }
     for (size_t i = 0; i < count; i++)
         tune(gate, &(struct gate_want){.kind = GATE_HOST, .name = hosts[i].host}, &hosts[i].limits);

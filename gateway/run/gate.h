@@ -51,9 +51,8 @@ struct gate_ticket {
 
 struct gate_want {
     enum gate_kind kind;
-    const char *stage;         /* NULL for GATE_HOST */
-    const char *name;          /* the host, the dedup key; else NULL */
-    const struct limits *tune; /* the line has these from now on; NULL: as they are */
+    const char *stage; /* NULL for GATE_HOST */
+    const char *name;  /* the host, the dedup key; else NULL */
 };
 
 enum gate_answer { GATE_ANSWER_GOES, GATE_ANSWER_WAITS, GATE_ANSWER_FULL, GATE_ANSWER_TAKEN };
@@ -62,6 +61,7 @@ enum gate_mode {
     GATE_QUEUE,  /* waits where it has to */
     GATE_ALONE,  /* TAKEN where a GATE_SAME line has somebody already */
     GATE_RESUME, /* waits, also where the queue is full: it was let in before */
+    GATE_BACK,   /* goes at once: it did before a restart, and is at work still */
     GATE_FORCE   /* goes at once, whatever the limits say, and counts */
 };
 
@@ -73,6 +73,9 @@ void gate_open(struct gate *gate, int64_t now_ms);
 
 /* Sets a line's limits, for good: also of those that wait. `limits` with nothing set: it lets everybody through. */
 void gate_tune(struct gate *gate, const struct gate_want *want, const struct limits *limits, int64_t now_ms);
+/* Those of a stage: of its runs, and of its calls. NULL: none. */
+void gate_tune_stage(struct gate *gate, const char *stage, const struct limits *runs, const struct limits *calls,
+                     int64_t now_ms);
 /* The limits of upstream hosts: those that are not named have none any more. */
 void gate_tune_hosts(struct gate *gate, const struct limits_upstream *hosts, size_t count, int64_t now_ms);
 bool gate_has_hosts(const struct gate *gate); /* cheap; no lock */
@@ -81,6 +84,8 @@ bool gate_knows_host(struct gate *gate, const char *host);
 /* *ret_taken is the id of the run that has the line, of TAKEN. */
 enum gate_answer gate_enter(struct gate *gate, struct gate_ticket *ticket, const struct gate_want *wants, size_t count,
                             enum gate_mode mode, int64_t now_ms, char ret_taken[STORE_ID_SIZE]);
+/* A call that was let go leaves only now: its intent had to be recorded first. */
+void gate_begin(struct gate *gate, const struct gate_ticket *ticket, int64_t now_ms);
 /* It gives up waiting, or has ended. An idle ticket may leave too. */
 void gate_leave(struct gate *gate, struct gate_ticket *ticket, enum valve_outcome outcome, int64_t now_ms);
 
@@ -88,7 +93,7 @@ struct gate_ticket *gate_next(struct gate *gate, unsigned seat); /* out of the s
 void gate_advance(struct gate *gate, int64_t now_ms);
 int64_t gate_due(const struct gate *gate); /* when somebody may go on by time alone; 0: not by time. Cheap; no lock */
 
-/* The runs that are in the ticket's GATE_SAME line before it: at most `max` ids. */
+/* The runs that are in the ticket's GATE_SAME line before it: at most `max` ids, the last ones first. */
 size_t gate_before(struct gate *gate, const struct gate_ticket *ticket, char (*ids)[STORE_ID_SIZE], size_t max);
 
 /* Where a ticket stands. */

@@ -28,7 +28,7 @@ struct life {
     struct turns *turns;             /* at the gate; NULL: it needs none */
     struct history *history;         /* of its stage; the engine's. NULL: it has no stage */
     struct contract *contract;       /* a reference, to that of its definition. NULL: nobody watches */
-    int64_t read_ms;                 /* wall; when somebody last looked at it, or it came here */
+    int64_t read_ms;                 /* monotonic; when somebody last looked at it, or it came here */
     struct loop_timer *orphan_timer; /* NULL: its stage has no orphan_after */
 };
 

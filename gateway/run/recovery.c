@@ -31,6 +31,14 @@ static struct stage *find_in_force(const struct catalog *catalog, const char *ha
     return NULL;
 }
 
+/* Where no definition of the stage is in force (its file is gone, disabled or broken), its runs keep the limits that
+ * they began with: the newest of them, since runs come in the order of their starts. */
+static void keep_limits(const struct recovery *recovery, const struct stage *stage) {
+    const struct catalog_entry *entry = catalog_find(recovery->catalog, text_of(stage->name));
+    if (recovery->gate && !(entry && entry->stage))
+        gate_tune_stage(recovery->gate, stage->name, stage->limits, stage->call_limits, 0);
+}
+
 static struct stage *compile(const struct recovery *recovery, const char *hash, struct fault *fault) {
     char *source = store_definition(recovery->store, hash, fault);
     if (!source) return NULL;
@@ -49,7 +57,10 @@ static const struct pinned *pinned_of(struct walk *walk, const char *hash) {
     struct pinned *pinned = arena_new_of(walk->arena, struct pinned);
     pinned->hash = arena_strdup(walk->arena, hash);
     pinned->stage = find_in_force(walk->recovery->catalog, hash);
-    if (!pinned->stage) pinned->stage = compile(walk->recovery, hash, &pinned->fault);
+    if (!pinned->stage) {
+        pinned->stage = compile(walk->recovery, hash, &pinned->fault);
+        if (pinned->stage) keep_limits(walk->recovery, pinned->stage);
+    }
     pinned->next = walk->pinned;
     walk->pinned = pinned;
     return pinned;

@@ -7,6 +7,7 @@
 
 #include "base/fault.h"
 #include "run/engine.h"
+#include "run/gate.h"
 #include "stage/catalog.h"
 #include "store/store.h"
 
@@ -15,6 +16,7 @@ struct recovery {
     struct store *store;
     const struct catalog *catalog;       /* a definition that is in force is not compiled again */
     const struct stage_context *context; /* for those that are not in force any more */
+    struct gate *gate;                   /* NULL: there are no limits */
 };
 
 /* Before the loops run; blocking. A run whose definition is no use any more ends as TERMINAL. False, with a fault,

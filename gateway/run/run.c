@@ -132,15 +132,16 @@ static void judged_by(struct move *m, const struct stage_rules *rules, const str
     else move_judged(m, word, "%.*s", move_told(what), what);
 }
 
-static void write_journal(struct move *m, enum run_state before, size_t step) {
-    const struct reply *reply = m->event->kind == RUN_EVENT_REPLY ? m->event->reply : NULL;
+/* The call that ended. Written before what follows from it, so that the journal is in the order of time. */
+static void write_journal(struct move *m) {
     if (!m->judged) return;
-    bool cancel = before == RUN_CANCELING, check = before == RUN_CANCEL_CHECKING;
-    struct journal_note note = {.step = cancel ? "cancel" : m->run->stage->steps[step].name,
-                                .call = cancel                  ? "cancel"
-                                        : check                 ? "check"
-                                        : before == RUN_PROBING ? "probe"
-                                                                : "step",
+    const struct reply *reply = m->event->kind == RUN_EVENT_REPLY ? m->event->reply : NULL;
+    bool cancel = m->before == RUN_CANCELING, check = m->before == RUN_CANCEL_CHECKING;
+    struct journal_note note = {.step = cancel ? "cancel" : m->run->stage->steps[m->step].name,
+                                .call = cancel                     ? "cancel"
+                                        : check                    ? "check"
+                                        : m->before == RUN_PROBING ? "probe"
+                                                                   : "step",
                                 .phase = reply ? reply_phase_word(reply->phase) : "refused",
                                 .verdict = m->judged,
                                 .rule = m->why,
@@ -149,13 +150,14 @@ static void write_journal(struct move *m, enum run_state before, size_t step) {
                                 .took_ms = reply ? reply->took_ms : 0};
     journal_add(&m->run->journal, &note);
     mem_free(m->why);
+    m->why = NULL;
+    m->judged = NULL;
 }
 
 /* Besides what the move itself is judged by: one that was kept is judged in the move of another event. */
 void move_journal_callback(struct move *m, const struct verdict *verdict) {
+    write_journal(m);
     struct move own = *m;
-    own.judged = NULL;
-    own.why = NULL;
     judged_by(&own, &step_of(m->run)->callback->rules, verdict);
     journal_add(&m->run->journal, &(struct journal_note){.step = step_of(m->run)->name,
                                                          .call = "callback",
@@ -386,6 +388,7 @@ static void keep_said(struct move *m, const struct verdict *verdict, const struc
 static void note_skipped(struct move *m, size_t step) {
     const struct stage_step *skipped = &m->run->stage->steps[step];
     struct buf why;
+    write_journal(m);
     buf_init(&why, 4 * SAID_MAX);
     buf_addf(&why, "when: %.*s", move_told(skipped->when.source), skipped->when.source);
     struct journal_note note = {.step = skipped->name,
@@ -641,6 +644,7 @@ void move_judge(struct move *m, struct arena *scratch, struct verdict *ret_verdi
     if (verdict_settle(scratch, &step_of(run)->rules, m->world->now_ms, &m->run->steady, ret_verdict))
         m->orders->store = true;
     judged_by(m, &step_of(run)->rules, ret_verdict);
+    if (ret_verdict->kind == VERDICT_SUCCEEDED && !m->why) m->why = mem_strdup("the code is in expect");
     note_upstream(m, ret_verdict);
 }
 
@@ -877,10 +881,10 @@ void run_move(struct run *run, const struct run_event *event, const struct run_w
               struct run_orders *ret_orders) {
     *ret_orders = (struct run_orders){0};
     struct move m = {.run = run, .event = event, .world = world, .orders = ret_orders};
-    enum run_state before = run->state;
-    size_t step = run->step;
-    moves[before][event->kind](&m);
-    write_journal(&m, before, step);
+    m.before = run->state;
+    m.step = run->step;
+    moves[m.before][event->kind](&m);
+    write_journal(&m);
 }
 
 /* After a restart. What was being sent is in doubt, unless sending it again does no harm. */

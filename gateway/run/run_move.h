@@ -19,6 +19,8 @@ struct move {
     /* What became of the call that ended, for the journal: a fixed word, and why (heap; or NULL). By move_judged. */
     const char *judged;
     char *why;
+    enum run_state before; /* the state that the event came to, and the step */
+    size_t step;
 };
 
 /* What speaks for the upstream: the reply to a call, or a callback. */

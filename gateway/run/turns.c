@@ -17,7 +17,7 @@
 #include "run/id.h"
 
 #define KEY_MAX 1000
-#define SUPERSEDED_MAX 64
+#define SUPERSEDED_MAX 64 /* the last ones before it; those before them were told by these */
 
 enum turn { TURN_NONE, TURN_WAITS, TURN_GOES };
 
@@ -113,11 +113,13 @@ static size_t wants_of(const struct stage *stage, const char *key, struct gate_w
     return count;
 }
 
-static void count_duplicate(const struct stage *stage, enum turns_answer answer) {
+static void count_duplicate(struct gate *gate, const struct gate_ticket *ticket, const struct stage *stage,
+                            enum turns_answer answer) {
     static const char *const words[] = {"attached", "rejected", "queued", "superseding"};
-    enum stage_duplicate on = stage->dedup->on_duplicate;
-    bool waits = answer == TURNS_WAITS && on >= DUPLICATE_QUEUE;
-    if (answer == TURNS_TAKEN || waits) count_add_labelled(COUNT_FAMILY_DUPLICATES, stage->name, words[on], 1);
+    char before[1][STORE_ID_SIZE];
+    bool waits = answer == TURNS_WAITS && gate_before(gate, ticket, before, 1);
+    if (answer == TURNS_TAKEN || waits)
+        count_add_labelled(COUNT_FAMILY_DUPLICATES, stage->name, words[stage->dedup->on_duplicate], 1);
 }
 
 enum turns_answer turns_start(struct engine *engine, struct ask *ask, struct turns **ret_turns, struct fault *fault) {
@@ -136,7 +138,7 @@ enum turns_answer turns_start(struct engine *engine, struct ask *ask, struct tur
     enum turns_answer answer = answers[gate_enter(engine->settings.gate, &turns->run, wants, count,
                                                   alone ? GATE_ALONE : GATE_QUEUE, now_of(engine), ask->taken)];
     set_timer(engine);
-    if (stage->dedup) count_duplicate(stage, answer);
+    if (stage->dedup) count_duplicate(engine->settings.gate, &turns->run, stage, answer);
     if (answer == TURNS_FULL) count_add_labelled(COUNT_FAMILY_QUEUE_FULL, stage->name, NULL, 1);
     if (answer == TURNS_FULL || answer == TURNS_TAKEN) {
         mem_free(turns);
@@ -166,7 +168,7 @@ void turns_resume(struct life *life) {
     struct turns *turns = turns_new(engine, run->id);
     turns_adopt(life, turns);
     size_t count = wants_of(stage, key ? key : run->id, wants);
-    turns->run_turn = gate_enter(engine->settings.gate, &turns->run, wants, count, waits ? GATE_RESUME : GATE_FORCE,
+    turns->run_turn = gate_enter(engine->settings.gate, &turns->run, wants, count, waits ? GATE_RESUME : GATE_BACK,
                                  now_of(engine), NULL) == GATE_ANSWER_GOES
                           ? TURN_GOES
                           : TURN_WAITS;
@@ -263,6 +265,16 @@ static void add_broken(struct buf *out, const struct gate_place *place) {
     else buf_adds(out, "; one call is finding out");
 }
 
+static void add_rate(struct buf *out, const char *what, double per_second) {
+    if (per_second > 1) {
+        buf_addf(out, "%.3g %ss a second are allowed", per_second, what);
+        return;
+    }
+    buf_addf(out, "one %s every ", what);
+    duration_write(out, (int64_t)(1000 / per_second));
+    buf_adds(out, " is allowed");
+}
+
 static void add_why(struct buf *out, const struct gate_place *place) {
     bool runs = place->kind == GATE_RUNS;
     const struct limits *limits = &place->limits;
@@ -270,12 +282,14 @@ static void add_why(struct buf *out, const struct gate_place *place) {
     case VALVE_FREE: buf_adds(out, "those before it go first"); break;
     case VALVE_BUSY:
         if (place->kind == GATE_SAME) buf_adds(out, "the same work is under way");
+        else if (limits->concurrency == 1)
+            buf_addf(out, "one %s at once is allowed", runs ? "run of the stage" : "call to the host");
         else
             buf_addf(out, "%lld %s at once are allowed", (long long)limits->concurrency,
                      runs ? "runs of the stage" : "calls to the host");
         break;
     case VALVE_RATE:
-        buf_addf(out, "one %s every %.3g s is allowed", runs ? "run" : "call", 1 / limits->per_second);
+        add_rate(out, runs ? "run" : "call", limits->per_second);
         add_about(out, place->wait_ms);
         break;
     case VALVE_GAP:
@@ -316,7 +330,10 @@ bool turns_call(struct life *life, enum run_call call, char text[TURNS_TEXT_SIZE
     struct gate_want wants[GATE_LINES];
     if (!engine->settings.gate || (!life->run->stage->call_limits && !gate_has_hosts(engine->settings.gate)))
         return true;
-    if (life->turns && life->turns->call_turn == TURN_GOES) return true;
+    if (life->turns && life->turns->call_turn == TURN_GOES) {
+        gate_begin(engine->settings.gate, &life->turns->call, now_of(engine));
+        return true;
+    }
     size_t count = call_wants_of(life, wants);
     if (count == 0) return true;
     if (!life->turns) turns_adopt(life, turns_new(engine, life->run->id));

@@ -45,6 +45,15 @@ bool valve_take(struct valve *valve, bool changes, int64_t now_ms) {
     return probe;
 }
 
+void valve_take_back(struct valve *valve) {
+    valve->at_work++;
+}
+
+void valve_begin(struct valve *valve, bool changes, int64_t now_ms) {
+    int64_t next_ms = now_ms + valve->limits.gap_ms;
+    if (changes && next_ms > valve->next_change_ms) valve->next_change_ms = next_ms;
+}
+
 /* ---- the breaker ---- */
 
 static int64_t turn_of(const struct valve *valve, int64_t now_ms) {

@@ -42,9 +42,13 @@ void valve_tune(struct valve *valve, const struct limits *limits);
 /* Whether another may begin. *ret_until is when the answer may change by time alone; 0: not by time. */
 enum valve_why valve_check(const struct valve *valve, bool changes, int64_t now_ms, int64_t *ret_until);
 
-/* Another begins; also one that was not asked for (a cancel call, a run from before a restart). True where it is the
+/* Another begins; also one that was not asked for (a cancel call). True where it is the
  * call that finds out whether the breaker may close; valve_give has to be told. */
 bool valve_take(struct valve *valve, bool changes, int64_t now_ms);
+/* One that began before a restart is at work still: it takes a place, and puts nobody behind it off. */
+void valve_take_back(struct valve *valve);
+/* What was let through begins only now: the next that changes things keeps its distance from here. */
+void valve_begin(struct valve *valve, bool changes, int64_t now_ms);
 /* It has ended. True where the breaker opened by it. */
 bool valve_give(struct valve *valve, bool probe, enum valve_outcome outcome, int64_t now_ms);
 

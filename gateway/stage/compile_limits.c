@@ -82,6 +82,18 @@ static void take_dedup(struct compile *c, const struct conf *group) {
     c->stage->dedup = dedup;
 }
 
+/* Nothing is wrong with it, but it hardly is what was meant. */
+static void warn_of_no_cancel(struct compile *c, const struct conf *top) {
+    const struct conf *orphan = conf_find(top, "orphan_after");
+    const struct stage_dedup *dedup = c->stage->dedup;
+    if (conf_find(top, "cancel")) return;
+    if (c->stage->orphan_after_ms)
+        compile_warn(c, orphan, "orphan_after cancels a run, and there is no cancel: the upstream is not told");
+    if (dedup && dedup->on_duplicate == DUPLICATE_SUPERSEDE)
+        compile_warn(c, conf_find(top, "dedup"),
+                     "supersede cancels a run, and there is no cancel: the upstream is not told, and both do the work");
+}
+
 void compile_limits(struct compile *c, const struct conf *top) {
     const struct conf *limits = conf_find(top, "limits"), *breaker = conf_find(top, "breaker");
     const struct conf *dedup = conf_find(top, "dedup");
@@ -91,4 +103,5 @@ void compile_limits(struct compile *c, const struct conf *top) {
     if (limits && limits->kind == CONF_GROUP) take_limits(c, limits, dedup != NULL, &calls);
     if (breaker && breaker->kind == CONF_GROUP) take_breaker(c, breaker, &calls);
     if (calls.gap_ms || calls.breaker.window_ms) c->stage->call_limits = keep(c, &calls);
+    warn_of_no_cancel(c, top);
 }

@@ -87,6 +87,21 @@ def test_disabled_is_no_mistake(place):
     assert [one["disabled"] for one in shown["definitions"]] == ["its definition says enabled = false", None]
 
 
+@pytest.mark.parametrize("setting, what", [
+    ('orphan_after = "5m";', "orphan_after cancels a run, and there is no cancel: the upstream is not told"),
+    ('dedup = { key = "{{ caller.user }}"; on_duplicate = "supersede"; };',
+     "supersede cancels a run, and there is no cancel: the upstream is not told, and both do the work"),
+])  # fmt: skip
+def test_warning_of_a_cancel_that_is_not_there(place, setting, what):
+    text = f'name = "a";\nrequest = {{ url = "https://a.example/"; }};\n{setting}\n'
+    (place / "stages.d" / "a.conf").write_text(text)
+    done = check(place, "--json")
+    warnings = json.loads(done.stdout)["definitions"][0]["warnings"]
+    assert done.returncode == 0 and [(one["line"], one["message"]) for one in warnings] == [(3, what)], warnings
+    (place / "stages.d" / "a.conf").write_text(text + 'cancel = { url = "https://a.example/stop"; };\n')
+    assert check(place).stdout == "1 definition, 0 mistakes, 0 warnings\n"
+
+
 def test_warning_is_no_mistake(place):
     (place / "stages.d/a.conf").write_text(
         'name = "a";\nrequest = { url = "https://a.example/"; tls = { insecure = true; }; };\n')

@@ -1,12 +1,15 @@
 """Rules: conditions beside lists, success that has to last, errors in a 200, and what the report says of them."""
 
+import contextlib
 import json
+import sqlite3
 import urllib.parse
 
 import pytest
 from helpers.gateway import stage
 from helpers.jobs import call_stage, job_stage, script_job
 from helpers.upstream import reply
+from helpers.wait import wait_until
 
 
 def gate_stage(upstream_url, **settings):
@@ -85,13 +88,18 @@ def test_success_for_polls_in_a_row(gateway, upstream):
     assert upstream.count("GET", "/gate") == 8
 
 
+def replies_on_disk(gw):
+    with contextlib.closing(sqlite3.connect(gw.store_file)) as store:
+        return json.loads(store.execute("SELECT body FROM runs").fetchone()[0]).get("steady_replies", 0)
+
+
 def test_success_for_outlives_a_restart(gateway, upstream):
     upstream.on("GET", "/gate", reply(200, {"healthy": True}))
     definition = gate_stage(upstream.url, success_when="body.healthy", success_for=1000, every="10ms")
     gw = gateway(stages={"gate": definition})
     report = gw.client().started("gate")
     gw.client().wait_report(report["id"], lambda one: "of 1000 in a row" in one["progress"], "a count")
-    upstream.wait_for(20, "GET", "/gate")
+    wait_until(lambda: replies_on_disk(gw) >= 20, "20 replies to be on disk")
     gw.restart()
     told = gw.client().wait_report(report["id"], lambda one: "of 1000 in a row" in one["progress"], "a count")
     assert int(told["progress"].split(" of ")[0].rsplit(" ", 1)[1]) >= 20, told
@@ -154,5 +162,10 @@ def test_a_step_that_depends_on_the_one_before(gateway, upstream, code, left_out
     assert upstream.count("GET", "/find") == (0 if left_out else 1)
     assert upstream.count("GET", f"/runs/{1 if left_out else 2}") == 1
     calls = client.get(f"/runs/{report['id']}/explain").json()["calls"]
-    skipped = [(one["step"], one["rule"]) for one in calls if one["verdict"] == "skipped"]
-    assert skipped == ([("find", "when: dispatch.code == 204")] if left_out else [])
+    skipped = ("find", "skipped", "when: dispatch.code == 204")
+    made = ("find", "succeeded", "the code is in expect")
+    assert [(one["step"], one["verdict"], one["rule"]) for one in calls] == [
+        ("dispatch", "succeeded", "the code is in expect"),
+        skipped if left_out else made,
+        ("watch", "succeeded", '$.state is "done"'),
+    ]

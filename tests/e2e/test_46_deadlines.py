@@ -42,12 +42,26 @@ def test_deadline_outlives_a_restart(gw, upstream):
     assert (ended["status"], ended["reason"]) == ("TERMINAL", "timeout"), ended
 
 
-@pytest.mark.parametrize("given", ["soon", "1", "2020-01-01T00:00:00Z", "-5", "99999999999999999999"])
+@pytest.mark.parametrize("given", ["soon", "1", "0", "2020-01-01T00:00:00Z", "-5", "99999999999999999999"])
 def test_bad_deadline(gw, upstream, given):
     answer = gw.client().start("job", headers={"X-Deadline": given})
     problem = check_problem(answer, 422)
     assert problem["errors"][0]["pointer"] == "X-Deadline", problem
     assert upstream.count("POST") == 0
+
+
+def test_a_start_that_is_sent_again_after_its_deadline(gw, upstream):
+    """The key gives its run, as ever; one that was never used starts nothing."""
+    client = gw.client()
+    past = {"X-Deadline": str(int((time.time() + 1) * 1000))}
+    report = client.started("job", key="once", headers=past)
+    upstream.jobs.aborted.add(1)
+    assert client.wait_end(report["id"])["status"] == "CANCELED"
+    wait_until(lambda: time.time() * 1000 > int(past["X-Deadline"]) + 50, "the deadline to be past")
+    assert client.started("job", key="once", headers=past)["id"] == report["id"]
+    problem = check_problem(client.start("job", key="never", headers=past), 422)
+    assert (problem["errors"][0]["pointer"], problem["detail"]) == ("X-Deadline", "the deadline is past: nothing was started")
+    assert upstream.count("POST") == 1
 
 
 def test_a_run_that_nobody_reads_is_canceled(gw, upstream):

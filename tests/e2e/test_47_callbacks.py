@@ -14,7 +14,7 @@ import urllib.parse
 import pytest
 from helpers.client import Client, check_problem, metric
 from helpers.gateway import Background, command, stage
-from helpers.jobs import script_job
+from helpers.jobs import call_stage, script_job
 from helpers.upstream import Gate, Reset, reply
 from helpers.wait import wait_until
 
@@ -69,7 +69,10 @@ def caller(gw, upstream):
 def waits(client, id):
     """Durably so: before that a kill would leave its call in doubt."""
     wait_until(lambda: client.get(f"/runs/{id}/explain").json()["state"] == "waiting", f"run {id} to wait")
-    return client.wait_report(id, lambda report: "waiting to be called back" in report["progress"], "its waiting")
+    report = client.wait_report(id, lambda report: "waiting to be called back" in report["progress"], "its waiting")
+    # That is told as soon as it is so. What the store was told is durable once something that came later is.
+    assert client.cancel_key(report["stage"], f"nobody has {id}").status == 200
+    return report
 
 
 def test_a_step_waits_and_goes_on(gw, upstream, caller):
@@ -155,6 +158,8 @@ def test_early_while_the_call_is_under_way(gateway, upstream):
     gate.open()
     ended = client.wait_end(report["id"])
     assert (ended["status"], ended["outputs"]) == ("SUCCEEDED", {"v": 5})
+    calls = client.get(f"/runs/{report['id']}/explain").json()["calls"]
+    assert [one["call"] for one in calls] == ["step", "callback", "callback"], "in the order in which they were judged"
 
 
 def test_early_in_an_earlier_step(gateway, upstream):
@@ -572,3 +577,42 @@ def test_where_nobody_could_call(gateway, upstream, tmp_path):
     assert Caller(gw, upstream).url().startswith(f"{gw.url}/callbacks/")
     assert command("check", "--config", gw.directory / "stagedoor.conf").returncode == 0
     gw.client().cancel(report["id"])
+
+
+def test_a_callback_decides_a_poll_that_is_held(gateway, upstream):
+    """Its place among those that wait is given up, and the call of the next step gets one of its own."""
+    gate = Gate(reply(200, {}))
+    upstream.on("POST", "/start", reply(202, {}))
+    upstream.on("GET", "/poll", reply(200, {"state": "running"}))
+    upstream.on("GET", "/after", reply(200, {}))
+    upstream.on("POST", "/block", gate)
+    rules = {"value": "$.state", "success": ["done"], "running": ["running"]}
+    steps = [
+        {
+            "name": "begin",
+            "method": "POST",
+            "url": upstream.url.replace("127.0.0.1", "localhost") + "/start",
+            "body": '{"tell": {{ callback.url }}}',
+        },
+        {"name": "watch", "url": f"{upstream.url}/poll", "every": "50ms", "callback": rules, **rules},
+        {"name": "after", "url": f"{upstream.url}/after"},
+    ]
+    stages = {"flow": stage("flow", steps=steps), "block": call_stage(upstream.url, "block", url=f"{upstream.url}/block")}
+    host = upstream.url.split("//")[1]
+    gw = gateway(stages=stages, options={"loops": 2, "upstreams": [{"host": host, "concurrency": 1}]})
+    client, caller = gw.client(), Caller(gw, upstream, "/start")
+    reports = [client.started("flow") for _ in range(4)]
+    upstream.wait_for(4, "GET", "/poll")
+    block = client.started("block")
+    assert gate.reached.wait(10)
+    for report in reports:
+        client.wait_report(report["id"], lambda last: last["progress"].startswith("watch: held: "), "its poll to be held")
+    for index in range(4):
+        assert caller.call({"state": "done"}, index=index).status == 200
+    for report in reports:
+        client.wait_report(report["id"], lambda last: last["progress"].startswith("after: held: "), "its next call")
+    gate.open()
+    for report in [*reports, block]:
+        assert client.wait_end(report["id"])["status"] == "SUCCEEDED"
+    assert upstream.count("GET", "/after") == 4
+    assert metric(client.metrics(), "stagedoor_limit_waiting", limit=f"host {host}") == 0

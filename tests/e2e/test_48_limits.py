@@ -1,10 +1,12 @@
 """Limits of stages and of upstream hosts, the breaker, and the same work once: what waits, in which order, and what the
 report says meanwhile. The upstream counts."""
 
+import json
+import socket
 import threading
 import time
 
-from helpers.client import check_problem, check_report, metric
+from helpers.client import RawConnection, check_problem, check_report, metric
 from helpers.jobs import Jobs, call_stage, job_stage
 from helpers.upstream import Gate, Reset, reply
 from helpers.wait import wait_until
@@ -55,6 +57,7 @@ def test_rate_spaces_the_starts(gateway, upstream):
     Jobs(upstream, polls=0)
     client = gateway(stages={"job": job_stage(upstream.url, limits={"rate": "10/s"})}, options={"loops": 3}).client()
     reports = start_all(client, range(8))
+    assert "since 10 runs a second are allowed, about " in progress(client, reports[7])
     for report in reports:
         assert client.wait_end(report["id"])["status"] == "SUCCEEDED"
     came = [request.at for request in upstream.got("POST", "/jobs")]
@@ -144,7 +147,7 @@ def test_limits_change_with_the_definition(gateway, upstream):
     client = gw.client()
     reports = start_all(client, range(4))
     upstream.wait_for(1, "POST", "/jobs")
-    assert progress(client, reports[3]).startswith("queued: 3rd of 3, since one run every 3.6e+03 s is allowed, about 3h")
+    assert progress(client, reports[3]).startswith("queued: 3rd of 3, since one run every 1h is allowed, about 3h")
     gw.put_stage("job", job_stage(upstream.url, limits={"concurrency": 2}))
     upstream.wait_for(2, "POST", "/jobs")
     assert progress(client, reports[3]).startswith("queued: ")
@@ -153,6 +156,45 @@ def test_limits_change_with_the_definition(gateway, upstream):
     jobs.hold = False
     for report in reports:
         client.wait_end(report["id"])
+
+
+def test_limits_outlive_their_definition(gateway, upstream):
+    """Runs that are queued keep their limits where no definition is in force any more, also over a restart."""
+    jobs = Jobs(upstream, hold=True)
+    gw = gateway(stages={"job": job_stage(upstream.url, limits={"concurrency": 2})}, options={"loops": 2})
+    client = gw.client()
+    reports = start_all(client, range(6))
+    for n in (0, 1):
+        upstream.wait_for(1, "GET", f"/jobs/{n}")
+    gw.remove_stage("job")
+    wait_until(lambda: client.get("/stages/job").status == 404, "the definition to be gone")
+    gw.restart()
+    client = gw.client()
+    polls = upstream.count("GET")
+    wait_until(lambda: upstream.count("GET") > polls + 4, "polls after the restart")
+    assert progress(client, reports[5]) == "queued: 4th of 4, since 2 runs of the stage at once are allowed"
+    assert set(jobs.posts) == {0, 1}
+    gw.put_stage("job", job_stage(upstream.url))
+    upstream.wait_for(6, "POST", "/jobs")
+    jobs.hold = False
+    for report in reports:
+        assert client.wait_end(report["id"])["status"] == "SUCCEEDED"
+
+
+def test_a_rate_counts_beginnings_only(gateway, upstream):
+    """Runs that go on after a restart have begun before: they put nobody off."""
+    Jobs(upstream, hold=True)
+    gw = gateway(stages={"job": job_stage(upstream.url, limits={"rate": "5/s"})}, options={"loops": 2})
+    for n in range(12):
+        gw.client().started("job", {"n": n})
+    upstream.wait_for(12, "POST", "/jobs")
+    for n in range(12):
+        upstream.wait_for(1, "GET", f"/jobs/{n}")
+    gw.restart()
+    began = time.monotonic()
+    gw.client().started("job", {"n": 50})
+    upstream.wait_for(13, "POST", "/jobs")
+    assert time.monotonic() - began < 1.5  # 12 more beginnings would take 2.4 s
 
 
 def test_gap_between_calls_that_change_things(gateway, upstream):
@@ -182,7 +224,7 @@ def test_calls_to_a_host(gateway, upstream):
     first = client.started("a")
     assert gate.reached.wait(10)
     second, third = client.started("b"), client.started("a")
-    text = f"request: held: 1st of 2 calls to {host_of(upstream)}, since 1 calls to the host at once are allowed"
+    text = f"request: held: 1st of 2 calls to {host_of(upstream)}, since one call to the host at once is allowed"
     wait_until(lambda: progress(client, second) == text, "the second to be held")
     client.request("POST", f"/runs/{third['id']}/cancel")
     ended = client.wait_end(third["id"])
@@ -297,6 +339,27 @@ def test_upstreams_change_with_sighup(gateway, upstream):
     client.wait_end(first["id"])
 
 
+def test_a_breaker_that_is_taken_away(gateway, upstream):
+    """Its counter says so: nothing is open any more."""
+    upstream.on("POST", "/call", reply(500, {}))
+    breaker = {"minimum": 1, "pause": "1h"}
+    upstreams = [{"host": host_of(upstream), "breaker": breaker}]
+    plain = call_stage(upstream.url)
+    gw = gateway(stages={"call": plain + "breaker = { minimum = 1; pause = \"1h\"; };"}, options={"upstreams": upstreams})
+    client = gw.client()
+    client.run("call")
+    labels = (f"host {host_of(upstream)}", "calls of call")
+    for label in labels:
+        assert metric(client.metrics(), "stagedoor_breaker_open", limit=label) == 1
+    gw.options["upstreams"] = []
+    gw.write_config()
+    gw.reload()
+    gw.put_stage("call", plain)
+    for label in labels:
+        wait_until(lambda: metric(client.metrics(), "stagedoor_breaker_open", limit=label) == 0, f"{label} to close")
+    assert client.run("call")["reason"] == "upstream_refused"
+
+
 # ---- the same work once ----
 
 
@@ -324,6 +387,7 @@ def test_attach(gateway, upstream):
     other = client.started("job", {"n": 50, "text": "app/2"})
     assert other["id"] != ids[0]
     assert metric(client.metrics(), "stagedoor_duplicates_total", stage="job", outcome="attached") == 11
+    upstream.wait_for(1, "GET", f"/jobs/{upstream.got('POST', '/jobs')[0].json()['n']}")  # its POST is in no doubt any more
     gw.restart()
     client = gw.client()
     assert client.started("job", {"n": 51, "text": "app/1"})["id"] == ids[0]
@@ -376,6 +440,8 @@ def test_queue(gateway, upstream):
     upstream.wait_for(2, "POST", "/jobs")
     assert set(jobs.posts) == {0, 10}
     assert progress(client, reports[2]) == "queued: 2nd of 3, since the same work is under way"
+    for n in (0, 10):  # its POST is in no doubt any more
+        upstream.wait_for(1, "GET", f"/jobs/{n}")
     gw.restart()
     client = gw.client()
     jobs.hold = False
@@ -386,6 +452,17 @@ def test_queue(gateway, upstream):
     at = {n: [r.at for r in upstream.requests if r.path == f"/jobs/{n}"] for n in range(4)}
     posted = {r.json()["n"]: r.at for r in upstream.got("POST", "/jobs")}
     assert all(max(at[n]) < posted[n + 1] for n in range(3))
+
+
+def test_who_waits_for_room_is_no_duplicate(gateway, upstream):
+    jobs = Jobs(upstream, hold=True)
+    client = gateway(stages={"job": dedup_stage(upstream, "queue", limits={"concurrency": 1})}).client()
+    reports = [client.started("job", {"n": n, "text": text}) for n, text in enumerate(("a", "b", "a"))]
+    assert "since one run of the stage at once is allowed" in progress(client, reports[1])
+    assert metric(client.metrics(), "stagedoor_duplicates_total", stage="job", outcome="queued") == 1
+    jobs.hold = False
+    for report in reports:
+        assert client.wait_end(report["id"])["status"] == "SUCCEEDED"
 
 
 def test_supersede(gateway, upstream):
@@ -411,6 +488,41 @@ def test_supersede(gateway, upstream):
     jobs.hold = False
     assert client.wait_end(third["id"])["status"] == "SUCCEEDED"
     gw.wait_log(event="run_superseded", run=first["id"])
+
+
+def test_supersede_many_at_once(gateway, upstream):
+    """Of 200 starts that become durable together the last one does the work; all others are canceled, and only the first may have
+    begun."""
+    jobs = Jobs(upstream)
+    gw = gateway(stages={"job": dedup_stage(upstream, "supersede")}, options={"loops": 2})
+    port = int(gw.url.rsplit(":", 1)[1])
+    connections = [RawConnection(port) for _ in range(200)]
+    for n, connection in enumerate(connections):
+        body = json.dumps({"parameters": {"n": n, "text": "x"}})
+        connection.send(f"POST /stages/job HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n")
+        connection.send(f"Content-Length: {len(body)}\r\n\r\n{body}")
+    ids = [connection.answer().json()["id"] for connection in connections]
+    for connection in connections:
+        connection.sock.close()
+    client = gw.client()
+    ends = [client.wait_end(id) for id in ids]
+    assert sorted(end["status"] for end in ends) == ["CANCELED"] * 199 + ["SUCCEEDED"]
+    assert len(jobs.posts) <= 3, jobs.posts
+
+
+def test_an_attached_start_whose_client_leaves(gateway, upstream):
+    """It is answered at once, on whichever loop the run is that it was attached to."""
+    Jobs(upstream, hold=True)
+    gw = gateway(stages={"job": dedup_stage(upstream, "attach")}, options={"loops": 3})
+    first = gw.client().started("job", {"text": "x"})
+    body = json.dumps({"parameters": {"text": "x"}})
+    for _ in range(6):
+        with RawConnection(int(gw.url.rsplit(":", 1)[1]), timeout=20) as connection:
+            connection.send("POST /stages/job HTTP/1.1\r\nHost: localhost\r\nPrefer: wait=60\r\n")
+            connection.send(f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n{body}")
+            connection.sock.shutdown(socket.SHUT_WR)
+            answer = connection.answer()
+            assert (answer.status, answer.json()["id"]) == (202, first["id"])
 
 
 def test_a_key_that_cannot_be_made(gateway, upstream):

@@ -64,6 +64,37 @@ def all_ended_well(client, jobs, acknowledged):
     assert set(jobs.posts.values()) == {1}, {n: count for n, count in jobs.posts.items() if count > 1}
 
 
+def test_what_waits_for_a_turn_goes_over(make, upstream):
+    """Runs in the queue keep their order over three hand-overs, calls that are held are made once, and never are more at work than
+    allowed."""
+    jobs = Jobs(upstream, polls=8)
+    stage = job_stage(
+        upstream.url, limits={"concurrency": 3, "gap": "20ms"}, dedup={"key": "{{ parameters.text }}", "on_duplicate": "queue"}
+    )
+    upstreams = [{"host": upstream.url.split("//")[1], "concurrency": 1, "rate": "100/s"}]
+    gw = make(stages={"job": stage}, options={"loops": 2, "upstreams": upstreams})
+    client = gw.client()
+    reports = [client.started("job", {"n": n, "text": f"same {n % 7}"}) for n in range(25)]
+    for _ in range(3):
+        upstream.wait_for(upstream.count("GET") + 5, "GET")
+        hand_over(gw)
+    client = gw.client()
+    for report in reports:
+        assert client.wait_end(report["id"], timeout=60)["status"] == "SUCCEEDED"
+    posts = [request.json()["n"] for request in upstream.got("POST", "/jobs")]
+    assert sorted(posts) == list(range(25))
+    for same in range(7):
+        assert [n for n in posts if n % 7 == same] == list(range(same, 25, 7))
+    at_work = most = 0
+    for request in upstream.requests:
+        if request.method == "POST":
+            at_work += 1
+        elif len([r for r in upstream.got("GET", request.path) if r.at <= request.at]) == 9:
+            at_work -= 1
+        most = max(most, at_work)
+    assert most <= 3
+
+
 @pytest.mark.no_asan
 @pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
 def test_three_hand_overs_under_load(make, upstream, tmp_path, tls):

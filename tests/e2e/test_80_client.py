@@ -53,7 +53,7 @@ def test_explain(gw, upstream):
     told = answer.json()
     calls = [(one["step"], one["count"], one["code"], one["verdict"], one["rule"]) for one in told["calls"]]
     assert calls == [
-        ("request", 1, 201, "succeeded", None),
+        ("request", 1, 201, "succeeded", "the code is in expect"),
         ("status", 3, 200, "running", '$.state is "running"'),
         ("status", 1, 503, "again", "the upstream answered 503"),
         ("status", 2, 200, "running", '$.state is "mystery", which no list names'),

@@ -243,8 +243,8 @@ static void test_same_work(void **state) {
     assert_int_equal(come(&bench, &t[2], x), GATE_ANSWER_WAITS);
     assert_int_equal(enter(&bench, &t[3], y, NULL, GATE_ALONE), GATE_ANSWER_GOES);
     assert_int_equal(gate_before(bench.gate, &t[2], ids, 4), 2);
-    assert_string_equal(ids[0], "A");
-    assert_string_equal(ids[1], "B");
+    assert_string_equal(ids[0], "B");
+    assert_string_equal(ids[1], "A");
     leave(&bench, &t[0]);
     assert_next(&bench, 0, &t[1]);
     assert_next(&bench, 0, NULL);
@@ -294,6 +294,65 @@ static void test_closed_at_first(void **state) {
     leave(&bench, &t[0]);
     assert_next(&bench, 0, &t[1]);
     leave(&bench, &t[1]);
+    gate_free(bench.gate);
+}
+
+/* Who went before a restart has its place, and is no beginning. */
+static void test_back(void **state) {
+    (void)state;
+    struct bench bench;
+    struct gate_ticket t[5] = {0};
+    begin(&bench);
+    tune(&bench, runs, "rate=1/s concurrency=4");
+    for (int i = 0; i < 3; i++) assert_int_equal(enter(&bench, &t[i], runs, NULL, GATE_BACK), GATE_ANSWER_GOES);
+    assert_int_equal(come(&bench, &t[3], runs), GATE_ANSWER_GOES);
+    pass(&bench, 5000);
+    assert_int_equal(come(&bench, &t[4], runs), GATE_ANSWER_WAITS);
+    assert_place(&bench, &t[4], 1, 1, VALVE_BUSY, -1);
+    leave(&bench, &t[0]);
+    assert_next(&bench, 0, &t[4]);
+    for (int i = 1; i < 5; i++) leave(&bench, &t[i]);
+    gate_free(bench.gate);
+}
+
+/* What was let go may have to be recorded before it leaves: the gap is one between calls, not between permissions. */
+static void test_gap_from_when_it_leaves(void **state) {
+    (void)state;
+    struct bench bench;
+    struct gate_ticket t[3] = {{.changes = true}, {.changes = true}, {.changes = true}};
+    begin(&bench);
+    tune(&bench, runs, "gap=300ms");
+    assert_int_equal(come(&bench, &t[0], runs), GATE_ANSWER_GOES);
+    for (int i = 1; i < 3; i++) assert_int_equal(come(&bench, &t[i], runs), GATE_ANSWER_WAITS);
+    pass(&bench, 300);
+    assert_next(&bench, 0, &t[1]);
+    bench.now_ms += 50;
+    gate_begin(bench.gate, &t[1], bench.now_ms);
+    pass(&bench, 250);
+    assert_next(&bench, 0, NULL);
+    assert_int_equal(gate_due(bench.gate), bench.now_ms + 50);
+    pass(&bench, 50);
+    assert_next(&bench, 0, &t[2]);
+    for (int i = 0; i < 3; i++) leave(&bench, &t[i]);
+    gate_free(bench.gate);
+}
+
+/* However many they are, the last ones are named. */
+static void test_before(void **state) {
+    (void)state;
+    struct bench bench;
+    struct gate_ticket t[4] = {{.id = "one"}, {.id = "two"}, {.id = "three"}, {.id = "four"}};
+    char ids[2][STORE_ID_SIZE];
+    begin(&bench);
+    for (int i = 0; i < 4; i++) come(&bench, &t[i], same("a"));
+    assert_int_equal(gate_before(bench.gate, &t[0], ids, 2), 0);
+    assert_int_equal(gate_before(bench.gate, &t[3], ids, 2), 2);
+    assert_string_equal(ids[0], "three");
+    assert_string_equal(ids[1], "two");
+    leave(&bench, &t[2]);
+    assert_int_equal(gate_before(bench.gate, &t[3], ids, 2), 2);
+    assert_string_equal(ids[0], "two");
+    for (int i = 0; i < 4; i++) leave(&bench, &t[i]);
     gate_free(bench.gate);
 }
 
@@ -440,6 +499,9 @@ int main(void) {
         cmocka_unit_test(test_same_work),
         cmocka_unit_test(test_same_work_within_limits),
         cmocka_unit_test(test_closed_at_first),
+        cmocka_unit_test(test_back),
+        cmocka_unit_test(test_before),
+        cmocka_unit_test(test_gap_from_when_it_leaves),
         cmocka_unit_test(test_closed_at_first_with_the_same_work),
         cmocka_unit_test(test_hosts),
         cmocka_unit_test(test_chance),

@@ -68,7 +68,9 @@ static const char *behind_time(const char *line, const char *before, const char 
 static void put_one(void) {
     struct log_context ctx = {.run = "01K", .stage = "load test", .step = ""};
     log_put(LOG_INFO, "run_ended", &ctx, LOG_STR("status", "SUCCEEDED"), LOG_STR("absent", NULL), LOG_INT("ms", -12),
-            LOG_STR("odd", "a\"b=c\n\x01"), LOG_STR("raw", "\xFFz"));
+            LOG_STR("odd", "a\"b=c\n\x01"), LOG_STR("raw", "\xFFz"),
+            LOG_STR("c1", "\xC3\xA9\xC2\x9B"
+                          "31m\xC2\x85"));
 }
 
 static void writes_logfmt(void **state) {
@@ -79,7 +81,7 @@ static void writes_logfmt(void **state) {
     log_close();
     assert_string_equal(behind_time(contents(path), "time=", " "),
                         "level=info event=run_ended run=01K stage=\"load test\" step=\"\" status=SUCCEEDED ms=-12 "
-                        "odd=\"a\\\"b=c\\n\\u0001\" raw=\"\\u00ffz\"\n");
+                        "odd=\"a\\\"b=c\\n\\u0001\" raw=\"\\u00ffz\" c1=\"\xC3\xA9\\u009b31m\\u0085\"\n");
 }
 
 static void writes_json(void **state) {
@@ -90,7 +92,7 @@ static void writes_json(void **state) {
     assert_string_equal(behind_time(contents(path), "{\"time\":\"", "\","),
                         "\"level\":\"info\",\"event\":\"run_ended\",\"run\":\"01K\",\"stage\":\"load test\","
                         "\"step\":\"\",\"status\":\"SUCCEEDED\",\"ms\":-12,\"odd\":\"a\\\"b=c\\n\\u0001\","
-                        "\"raw\":\"\\u00ffz\"}\n");
+                        "\"raw\":\"\\u00ffz\",\"c1\":\"\xC3\xA9\\u009b31m\\u0085\"}\n");
 }
 
 /* A value too long for a line is cut; the line keeps its form and what comes after. */

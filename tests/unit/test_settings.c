@@ -355,7 +355,10 @@ static void test_upstreams_with_mistakes(void **state) {
          "upstreams: breaker.ratio: 2 is out of range: 0.01 to 1 are possible"},
         {"upstreams = ( { host = \"a\"; breaker = true; } );", "stagedoor.conf:1", "upstreams: breaker cannot be true"},
         {"upstreams = ( { host = \"a\"; rate = { }; } );", "stagedoor.conf:1", "upstreams: rate cannot be a group { }"},
-        {"upstreams = ( { host = \"a\"; }, { host = \"A\"; } );", "stagedoor.conf:1", "upstreams: a is there twice"},
+        {"upstreams = ( { host = \"a\"; gap = \"1s\"; }, { host = \"A\"; gap = \"1s\"; } );", "stagedoor.conf:1",
+         "upstreams: a is there twice"},
+        {"upstreams = ( { host = \"a\"; } );", "stagedoor.conf:1",
+         "upstreams: nothing is limited: say concurrency, rate, gap or breaker"},
         {"upstreams = ( \"a\", { host = \"b\"; } );", "stagedoor.conf:1",
          "upstreams: holds groups { host = \"…\"; … }, and here is the string \"a\""},
     };
