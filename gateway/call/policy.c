@@ -83,6 +83,9 @@ static const char *too_long(struct arena *arena, const struct policy_bound *boun
     int64_t spent_ms = bound->spent_ms > 0 ? bound->spent_ms : 0;
     int64_t wait_ms = asked_ms > delay_ms ? asked_ms : delay_ms;
     if (!bound->ms || spent_ms + wait_ms <= bound->ms) return NULL;
+    if (asked_ms > 0 && asked_ms <= bound->ms && spent_ms < bound->ms && spent_ms + asked_ms > bound->ms)
+        return arena_printf(arena, "it asks to wait for %s, and %s of %s (%s) are left", shown(arena, asked_ms),
+                            shown(arena, bound->ms - spent_ms), bound->name, shown(arena, bound->ms));
     if (asked_ms > 0 && spent_ms + asked_ms > bound->ms)
         return arena_printf(arena, "it asks to wait for %s, and %s is %s", shown(arena, asked_ms), bound->name,
                             shown(arena, bound->ms));

@@ -309,6 +309,7 @@ static void make_id(struct ask *ask, unsigned loops) {
 static void make_run(struct engine *engine, struct ask *ask, struct turns *turns, bool queued) {
     struct run_new from = new_of(ask, loop_wall_ms(engine->loop));
     from.queued = queued;
+    from.limited = engine_limits(engine, ask->stage);
     ask->created = true;
     begin_life(engine, run_new(&from), turns, ask);
 }

@@ -213,12 +213,17 @@ static void look_drained(struct engine *engine) {
 
 /* ---- records ---- */
 
+bool engine_limits(const struct engine *engine, const struct stage *stage) {
+    return turns_limit(engine, stage) || holds_any(engine->settings.holds);
+}
+
 static struct run_world world_of(struct life *life) {
     struct engine *engine = life->engine;
     engine->random ^= engine->random << 13, engine->random ^= engine->random >> 17,
         engine->random ^= engine->random << 5;
     return (struct run_world){.now_ms = loop_wall_ms(engine->loop),
                               .random = engine->random,
+                              .limited = life->run->stage && engine_limits(engine, life->run->stage),
                               .history = life->history,
                               .contract = life->contract,
                               .mask = mask_value,
@@ -378,27 +383,38 @@ static bool hold_for_quiet(struct life *life) {
 }
 
 /* Its turn has not come: it is rendered anew when it has. */
-static bool hold_for_turn(struct life *life, enum run_call call) {
+static bool hold_for_turn(struct life *life, enum run_call call, bool intended) {
     char turn[TURNS_TEXT_SIZE];
-    if (turns_call(life, call, turn)) return false;
+    if (turns_call(life, call, intended, turn)) return false;
     end_attempt(life);
     drive(life, &(struct run_event){.kind = RUN_EVENT_HELD, .turn = turn});
     return true;
 }
 
-static void begin_call(struct life *life, enum run_call call) {
+/* The attempt is ready, and may go; else the run was told that it is HELD or REFUSED, and there is no attempt. What the
+ * store has as being sent is not held any more: it would be in doubt. */
+static bool prepare(struct life *life, enum run_call call, bool intended) {
     struct fault fault;
     life->attempt = arena_new();
-    bool rendered = render(life, call, &fault);
-    if (rendered && (hold_for_quiet(life) || hold_for_turn(life, call))) return;
-    if (rendered) {
-        life->transfer = transfer_begin(life->engine->upstream, life->request, life->attempt, on_reply, life);
-        return;
-    }
+    if (render(life, call, &fault)) return !(!intended && hold_for_quiet(life)) && !hold_for_turn(life, call, intended);
     end_attempt(life);
     struct log_context ctx = life_context(life->run);
     log_fault(LOG_WARN, "call_not_rendered", &ctx, &fault);
     drive(life, &(struct run_event){.kind = RUN_EVENT_REFUSED, .fault = &fault});
+    return false;
+}
+
+static void begin_call(struct life *life, enum run_call call, bool intended) {
+    if (prepare(life, call, intended))
+        life->transfer = transfer_begin(life->engine->upstream, life->request, life->attempt, on_reply, life);
+}
+
+/* The call may be recorded as being sent: it has its turn, and keeps it. It is rendered once more then. */
+static bool may_go(struct life *life) {
+    if (!engine_limits(life->engine, life->run->stage)) return true;
+    if (!prepare(life, RUN_CALL_STEP, false)) return false;
+    end_attempt(life);
+    return true;
 }
 
 static void abort_call(struct life *life) {
@@ -429,10 +445,14 @@ static void carry_out(struct life *life, const struct run_orders *orders) {
     if (orders->unknown_word) count_add(COUNT_UNMAPPED_WORDS, 1);
     if (orders->abort_call) abort_call(life);
     if (orders->wait_until) loop_timer_set(&life->timer, orders->wait_until - loop_wall_ms(life->engine->loop));
+    if ((orders->call || orders->ask_first) && holds(life)) {
+        drive(life, &(struct run_event){.kind = RUN_EVENT_HELD});
+        return;
+    }
+    if (orders->ask_first && !may_go(life)) return;
     if (orders->store) life_record(life);
     if (orders->ended) let_go(life);
-    else if (orders->call && holds(life)) drive(life, &(struct run_event){.kind = RUN_EVENT_HELD});
-    else if (orders->call) begin_call(life, orders->call);
+    else if (orders->call) begin_call(life, orders->call, orders->intended);
 }
 
 static void drive(struct life *life, const struct run_event *event) {

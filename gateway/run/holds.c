@@ -1,9 +1,10 @@
 /* Manners towards upstreams: one reply that asks to wait holds all calls with the same credentials to the same origin,
  * whatever run they are of and on whatever loop.
  *
- * Credentials are what the call's auth says, and each header whose template speaks of a secret; only a digest of them
- * is kept. The engine asks before each call, and tells every reply. The table is short (it holds only what is being
- * waited for), so it is a plain array; with nothing in it, nothing is computed. */
+ * Credentials are what the call's auth says, the header Authorization, which a parameter may have given, and each
+ * header whose template speaks of a secret; only a digest of them is kept. The engine asks before each call, and tells
+ * every reply. The table is short (it holds only what is being waited for), so it is a plain array; with nothing in it,
+ * nothing is computed. */
 #include "run/holds.h"
 
 #include <string.h>
@@ -52,7 +53,9 @@ static bool make_key(const struct request *request, char key[65]) {
     add_part(&text, request->token);
     for (size_t i = 0; i < request->call->header_count; i++) {
         const struct stage_header *header = &request->call->headers[i];
-        if (template_uses(header->value, ROOT_SECRET)) add_part(&text, header_of(request, header->name));
+        bool is_credential = strcasecmp(header->name, "Authorization") == 0 ||
+                             template_uses(header->value, ROOT_SECRET);
+        if (is_credential) add_part(&text, header_of(request, header->name));
     }
     digest_sha256_hex(buf_text(&text), key);
     buf_fini(&text);
@@ -139,11 +142,15 @@ static int64_t spread_of(int64_t asked_ms, uint32_t random) {
     return (int64_t)((uint64_t)most * random >> 32);
 }
 
+bool holds_any(const struct holds *holds) {
+    return holds && atomic_load(&holds->any);
+}
+
 int64_t holds_until_ms(struct holds *holds, struct arena *arena, const struct request *request, int64_t now_ms,
                        uint32_t random, const char **ret_why) {
     char key[65], until[CLOCK_TEXT_SIZE];
     struct url url;
-    if (!atomic_load(&holds->any) || !make_key(request, key)) return 0;
+    if (!holds_any(holds) || !make_key(request, key)) return 0;
     struct hold hold = look_up(holds, key, now_ms);
     if (!hold.until_ms || !url_parse(text_of(request->url), &url, NULL)) return 0;
     clock_format(hold.until_ms, until);

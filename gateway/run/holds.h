@@ -31,6 +31,8 @@ struct holds {
 /* Takes note of what a reply asks for (asked_hold_ms). */
 void holds_note(struct holds *holds, const struct request *request, const struct reply *reply, int64_t now_ms);
 
+bool holds_any(const struct holds *holds); /* does anybody have to wait? Cheap; no lock. NULL is allowed */
+
 /* Until when this call has to wait; 0: it may be made. The wait is a little longer than what was asked for, by chance,
  * so that those who waited do not come all at once. *ret_why is a sentence in `arena`. */
 int64_t holds_until_ms(struct holds *holds, struct arena *arena, const struct request *request, int64_t now_ms,

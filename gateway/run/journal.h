@@ -17,7 +17,7 @@ struct journal_note {
     const char *step;    /* its name, or "cancel" */
     const char *call;    /* what it was for: "step", "cancel", … a fixed word */
     const char *phase;   /* never_sent, maybe_acted_on, answered; or "refused": it could not be rendered */
-    const char *verdict; /* a fixed word: running, succeeded, failed, canceled, again */
+    const char *verdict; /* a fixed word: running, succeeded, failed, canceled, again, given_up */
     const char *rule;    /* why: a sentence, without secrets; NULL: none */
     int code;            /* 0: no answer */
     int64_t at_ms;       /* wall; when it ended */

@@ -55,6 +55,7 @@ struct engine {
 };
 
 /* ---- of run/engine ---- */
+bool engine_limits(const struct engine *engine, const struct stage *stage); /* may its calls have to wait? */
 struct life *life_new(struct engine *engine,
                       struct run *run); /* TAKES the run; in no list before, in the indexes after */
 void life_record(struct life *life);    /* writes what is known of it, now or behind the write under way */

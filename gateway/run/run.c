@@ -132,17 +132,25 @@ static void judged_by(struct move *m, const struct stage_rules *rules, const str
     else move_judged(m, word, "%.*s", move_told(what), what);
 }
 
+static const char *why_given_up(enum run_event_kind kind) {
+    if (kind == RUN_EVENT_DUE) return "the time is up";
+    return kind == RUN_EVENT_CANCEL ? "the run is canceled" : "a callback came first";
+}
+
 /* The call that ended. Written before what follows from it, so that the journal is in the order of time. */
 static void write_journal(struct move *m) {
     if (!m->judged) return;
     const struct reply *reply = m->event->kind == RUN_EVENT_REPLY ? m->event->reply : NULL;
+    bool refused = m->event->kind == RUN_EVENT_REFUSED;
     bool cancel = m->before == RUN_CANCELING, check = m->before == RUN_CANCEL_CHECKING;
     struct journal_note note = {.step = cancel ? "cancel" : m->run->stage->steps[m->step].name,
                                 .call = cancel                     ? "cancel"
                                         : check                    ? "check"
                                         : m->before == RUN_PROBING ? "probe"
                                                                    : "step",
-                                .phase = reply ? reply_phase_word(reply->phase) : "refused",
+                                .phase = reply     ? reply_phase_word(reply->phase)
+                                         : refused ? "refused"
+                                                   : reply_phase_word(REPLY_MAYBE_ACTED_ON),
                                 .verdict = m->judged,
                                 .rule = m->why,
                                 .code = reply && reply->phase == REPLY_ANSWERED ? reply->code : 0,
@@ -189,6 +197,10 @@ static void order_call(struct move *m) {
     m->orders->wait_until = run_deadline_ms(run);
 }
 
+bool move_intends(const struct move *m) {
+    return !step_of(m->run)->call.idempotent && !m->run->cancel_wanted && !m->world->limited;
+}
+
 /* The call of the present step; recorded as being sent first, where sending it twice would do harm. A callback that
  * came before may make a poll needless. */
 void move_call(struct move *m) {
@@ -203,7 +215,8 @@ void move_call(struct move *m) {
         order_call(m);
         return;
     }
-    run->sending = run->sending || !harmless;
+    m->orders->ask_first = !m->orders->store;
+    run->sending = run->sending || (m->orders->ask_first ? !harmless : move_intends(m));
     run->state = RUN_INTENDING;
     m->orders->store = true;
 }
@@ -251,9 +264,15 @@ void move_say_not_done(struct move *m, const char *what) {
     const char *between = *what ? "; " : "";
     const char *time = run->deadline_ms && m->world->now_ms >= run->deadline_ms ? "by the caller's deadline"
                                                                                 : "within its time";
-    if (run->awaiting && !run->steps[run->step].inbox)
+    const struct run_step *step = &run->steps[run->step];
+    if (run->awaiting && !step->inbox)
         move_say(m, "%s: not called back %s%s%s", step_of(run)->name, time, between, what);
-    else if (value && !run->upstream_word && run->steps[run->step].code)
+    else if (step->calls && !step->code && !run->awaiting)
+        move_say(m, "%s: not done %s, and its last call was not answered%s%s", step_of(run)->name, time, between, what);
+    else if (step->code && !code_set_holds(&step_of(run)->call.expect, step->code))
+        move_say(m, "%s: not done %s, and the upstream last answered %d%s%s", step_of(run)->name, time, step->code,
+                 between, what);
+    else if (value && !run->upstream_word && step->code)
         move_say(m, "%s: not done %s, and no reply had a word at %s%s%s", step_of(run)->name, time,
                  jsonpath_source(value), between, what);
     else move_say(m, "%s: not done %s%s%s", step_of(run)->name, time, between, what);
@@ -493,7 +512,7 @@ void move_succeed(struct move *m, const struct said *said, const struct verdict 
     move_say(m, "%s: beginning", step_of(run)->name);
     run->due_ms = waits && verdict->retry_after_ms > 0 ? m->world->now_ms + asked_bounded(verdict) : 0;
     /* The intent goes along with the reply. */
-    run->sending = !step_of(run)->call.idempotent && !run->cancel_wanted && !run->due_ms;
+    run->sending = !run->due_ms && move_intends(m);
     run->state = RUN_RECORDING;
     m->orders->store = true;
 }
@@ -535,6 +554,7 @@ static void again(struct move *m, const struct verdict *verdict, struct arena *s
     const char *why, *what = verdict->message ? verdict->message : "no verdict";
     int64_t delay_ms = move_retry_step_ms(m, verdict->retry_after_ms, scratch, &why);
     if (delay_ms < 0) {
+        move_judged(m, "failed", "%s", move_and_why(scratch, what, why));
         if (m->run->cancel_wanted) run_cancel_instead(m); /* the cancel call needs what was looked for */
         else move_fail(m, verdict->reason, move_and_why(scratch, what, why));
         return;
@@ -589,13 +609,17 @@ void move_note_url(struct run *run, const char *url) {
     *to = mem_strdup(url);
 }
 
-static void note_location(struct run_step *step, const struct reply *reply) {
+/* It is made durable: the place before may be gone once a newer one was told. */
+static void note_location(struct move *m) {
+    struct run_step *step = &m->run->steps[m->run->step];
+    const struct reply *reply = m->event->reply;
     bool accepted = reply->phase == REPLY_ANSWERED && reply->code == 202;
     const char *location = accepted ? reply_header(reply, "Location") : NULL;
     if (!location && accepted && step->location) location = reply->url; /* it is to be asked again */
-    if (!location) return;
+    if (!location || (step->location && strcmp(location, step->location) == 0)) return;
     mem_free(step->location);
     step->location = mem_strdup(location);
+    m->orders->store = true;
 }
 
 static void note_upstream(struct move *m, const struct verdict *verdict) {
@@ -603,7 +627,7 @@ static void note_upstream(struct move *m, const struct verdict *verdict) {
     const struct reply *reply = m->event->reply;
     run->upstream_code = run->steps[run->step].code = reply->phase == REPLY_ANSWERED ? reply->code : 0;
     move_note_url(run, reply->url);
-    if (step_of(run)->follows) note_location(&run->steps[run->step], reply);
+    if (step_of(run)->follows) note_location(m);
     move_note(m, verdict);
     if (verdict->looked) note_seen(&run->seen, verdict);
     contract_judged(m->world, run, false, verdict);
@@ -719,14 +743,21 @@ static void replied(struct move *m) {
     arena_free(scratch);
 }
 
+/* The call that was ordered, or about to be recorded, has not left. */
+static void not_sent(struct move *m) {
+    struct run *run = m->run;
+    bool ordered = run->state == RUN_CALLING;
+    if (!ordered || !repeatable(step_of(run))) run->sending = false;
+    if (ordered) run->steps[run->step].calls--;
+}
+
 /* Nothing was sent, and rendering it again would fail again: the run ends. */
 static void call_refused(struct move *m) {
     const struct fault *fault = m->event->fault;
     struct run *run = m->run;
     move_judged(m, "failed", "%s", fault->what);
     run->updated_ms = m->world->now_ms;
-    if (!repeatable(step_of(run))) run->sending = false;
-    run->steps[run->step].calls--;
+    not_sent(m);
     contract_refused(m->world, run, false, fault);
     if (run->cancel_wanted) run_cancel_instead(m);
     else move_fail(m, fault->kind == FAULT_FORBIDDEN ? REASON_REFUSED_EGRESS : REASON_INVALID_REQUEST, fault->what);
@@ -735,10 +766,8 @@ static void call_refused(struct move *m) {
 /* It was not sent, so nothing is in doubt: it begins anew, when its turn or its time has come, or after the restart. */
 static void call_held(struct move *m) {
     struct run *run = m->run;
-    bool harmless = repeatable(step_of(run));
-    if (!harmless) run->sending = false;
-    run->steps[run->step].calls--;
-    m->orders->store = !harmless;
+    not_sent(m);
+    m->orders->store = !repeatable(step_of(run));
     if (m->event->turn) {
         run_queue_held(m);
         return;
@@ -758,6 +787,7 @@ bool move_time_is_up(const struct move *m) {
 void move_time_out(struct move *m) {
     if (!m->run->cancel_wanted) contract_step_over(m->world, m->run, false);
     if (!m->run->cancel_wanted) m->run->timed_out = m->run->cancel_wanted = true;
+    if (!m->run->cancel_since_ms) m->run->cancel_since_ms = m->world->now_ms;
     m->run->updated_ms = m->world->now_ms;
     move_say_not_done(m, "");
     run_cancel_stop_now(m);
@@ -806,6 +836,7 @@ static void recorded(struct move *m) {
         move_wait(m, m->run->due_ms); /* the upstream said when to ask first */
     } else {
         move_call(m);
+        m->orders->intended = m->orders->call && !step_of(m->run)->call.idempotent;
     }
 }
 
@@ -850,7 +881,7 @@ static void (*const moves[RUN_STATE_END][RUN_EVENT_END])(struct move *) = {
                        run_queue_admitted_early},
     [RUN_QUEUED] = {is_durable, cannot_be, cannot_be, cannot_be, cannot_be, due_in_queue, run_cancel_stop,
                     run_queue_called_back, run_queue_admitted},
-    [RUN_INTENDING] = {recorded, cannot_be, cannot_be, cannot_be, cannot_be, came_late, run_cancel_want,
+    [RUN_INTENDING] = {recorded, cannot_be, cannot_be, call_refused, call_held, came_late, run_cancel_want,
                        run_callback_early, cannot_be},
     [RUN_CALLING] = {is_durable, cannot_be, replied, call_refused, call_held, due_in_call, run_cancel_stop_call,
                      run_callback_in_call, cannot_be},
@@ -864,8 +895,8 @@ static void (*const moves[RUN_STATE_END][RUN_EVENT_END])(struct move *) = {
                            run_callback_in_doubt, cannot_be},
     [RUN_STOPPING] = {run_cancel_begin, cannot_be, cannot_be, cannot_be, cannot_be, came_late, is_known,
                       run_callback_late, cannot_be},
-    [RUN_CANCELING] = {is_durable, cannot_be, run_cancel_replied, run_cancel_refused, run_cancel_held, came_late,
-                       is_known, run_callback_late, cannot_be},
+    [RUN_CANCELING] = {is_durable, cannot_be, run_cancel_replied, run_cancel_refused, run_cancel_held,
+                       run_cancel_due_in_call, is_known, run_callback_late, cannot_be},
     [RUN_CANCEL_WAITING] = {is_durable, cannot_be, cannot_be, cannot_be, cannot_be, run_cancel_again, is_known,
                             run_callback_late, cannot_be},
     [RUN_CANCEL_CHECKING] = {is_durable, cannot_be, run_cancel_checked, run_cancel_check_refused, run_cancel_check_held,
@@ -884,6 +915,7 @@ void run_move(struct run *run, const struct run_event *event, const struct run_w
     m.before = run->state;
     m.step = run->step;
     moves[m.before][event->kind](&m);
+    if (ret_orders->abort_call) move_judged(&m, "given_up", "%s", why_given_up(event->kind));
     write_journal(&m);
 }
 
@@ -992,7 +1024,8 @@ struct run *run_new(const struct run_new *from) {
     run->state = RUN_ACCEPTING;
     run->status = RUN_RUNNING;
     run->queued = from->queued;
-    run->sending = !run->queued && !run->stage->steps[0].call.idempotent; /* the intent goes along with the record */
+    bool held = run->queued || from->limited;
+    run->sending = !held && !run->stage->steps[0].call.idempotent; /* the intent goes along with the record */
     run->progress = mem_strdup(run->queued ? "queued" : "accepted");
     return run;
 }

@@ -12,7 +12,8 @@
  * Where limits hold the run, or its call, it is QUEUED in between, until it is admitted.
  *
  * Invariants
- *  1. No byte of a call that is not idempotent is sent before a record with `sending` is durable.
+ *  1. No byte of a call that is not idempotent is sent before a record with `sending` is durable. That record is not
+ *     written before the call may go, as limits and upstreams have it: a call that waits is in no doubt.
  *  2. Nothing acts on a reply that decides a step before a record that holds it is durable.
  *  3. An end is reported only after its record is durable.
  *  4. A call that is not idempotent is sent again only if it was never sent, or the definition said so: on_in_doubt =
@@ -127,6 +128,9 @@ enum run_call { RUN_CALL_NONE, RUN_CALL_STEP, RUN_CALL_PROBE, RUN_CALL_CANCEL, R
 /* What the engine is to do next. Several may be set. */
 struct run_orders {
     bool store;           /* write the record; STORED when durable */
+    bool ask_first;       /* with `store`: it says no more than that a call is about to be sent. Where that call may not
+                             go now, or cannot be rendered, nothing is written: HELD, REFUSED */
+    bool intended;        /* with `call`: the store has it as being sent, so nothing holds it any more */
     enum run_call call;   /* render and send; REPLY or REFUSED. Never together with `store`, but after its STORED. HELD
                              where the gateway is being stopped, or the upstream wants no calls now */
     bool abort_call;      /* end the call that is under way; no REPLY comes */
@@ -141,6 +145,7 @@ struct run_orders {
 struct run_world {
     int64_t now_ms; /* wall */
     uint32_t random;
+    bool limited;                  /* calls may be HELD: none is recorded as being sent before it may go */
     const struct history *history; /* of the stage's runs; NULL: none */
     struct contract *contract;     /* of its definition: told what replies had, and never asked. NULL: nobody watches */
     /* Secrets out of what callers get to see. In `arena`; may give the same value back. */
@@ -227,6 +232,7 @@ struct run_new {
     int64_t now_ms;
     int64_t deadline_ms; /* wall; the caller's. 0: none */
     bool queued;         /* its turn has not come: it is QUEUED once it is durable, until ADMITTED */
+    bool limited;        /* as in run_world */
 };
 
 struct run *run_new(const struct run_new *from); /* GIVES; in ACCEPTING: store it, then send STORED */

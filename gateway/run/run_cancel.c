@@ -52,8 +52,8 @@ static bool can_check(const struct run *run) {
 }
 
 bool run_cancel_needs_step(const struct run *run) {
-    return run->cancel_wanted && !run->timed_out && run->stage->cancel && run->step < run->stage->cancel_needs &&
-           is_poll(step_of(run)) && run->stage->cancel_timeout_ms > 0;
+    return run->cancel_wanted && !run->timed_out && run->stage->cancel && !run->cancel_fell_back &&
+           run->step < run->stage->cancel_needs && is_poll(step_of(run)) && run->stage->cancel_timeout_ms > 0;
 }
 
 /* Where a later poll looks at the work itself, this one has only found it. */
@@ -121,14 +121,41 @@ void run_cancel_stop_call(struct move *m) {
     run_cancel_stop_now(m);
 }
 
+static void fall_back(struct move *m) {
+    m->run->cancel_fell_back = true;
+    m->run->cancel_attempt = 0;
+    move_say(m, "canceling: by the fallback");
+    run_cancel_stop_now(m);
+}
+
+/* How many steps have one that templates may speak of. */
+static size_t replies(const struct run *run) {
+    return run->step + run_callback_has_reply(run);
+}
+
+void run_cancel_untold(struct move *m, const char *what) {
+    const struct run *run = m->run;
+    bool may = run->stage->cancel_fallback && !run->cancel_fell_back;
+    if (may && replies(run) >= run->stage->fallback_needs) fall_back(m);
+    else run_cancel_end(m, REASON_CANCEL_UNCONFIRMED, what);
+}
+
 void run_cancel_instead(struct move *m) {
     if (run_cancel_needs_step(m->run))
-        run_cancel_end(m, REASON_CANCEL_UNCONFIRMED,
-                       "the upstream was not told: the cancel call needs an answer that did not come");
+        run_cancel_untold(m, "the upstream was not told: the cancel call needs an answer that did not come");
     else run_cancel_stop_now(m);
 }
 
 /* ---- telling the upstream ---- */
+
+/* A call that begins when the upstream should have stopped already, after a restart, has its own time. */
+static void tell(struct move *m) {
+    struct run *run = m->run;
+    int64_t limit = run_cancel_limit_ms(run);
+    run->state = RUN_CANCELING;
+    m->orders->call = RUN_CALL_CANCEL;
+    if (m->world->now_ms < limit) m->orders->wait_until = limit;
+}
 
 /* Makes the cancel call, goes on with what it needs, or ends the run where there is nothing to stop or no way to. */
 void run_cancel_begin(struct move *m) {
@@ -143,16 +170,14 @@ void run_cancel_begin(struct move *m) {
         run_doubt_look(m);
     } else if (run_cancel_needs_step(run) && m->world->now_ms < run_cancel_limit_ms(run)) {
         move_call(m);
-    } else if (run->step + run_callback_has_reply(run) < run->stage->cancel_needs) {
-        run_cancel_end(m, REASON_CANCEL_UNCONFIRMED,
-                       "the upstream was not told: the cancel call needs an answer that has not come");
+    } else if (!run->cancel_fell_back && replies(run) < run->stage->cancel_needs) {
+        run_cancel_untold(m, "the upstream was not told: the cancel call needs an answer that has not come");
     } else if (run->cancel_told && !run->cancel_fell_back) { /* before a restart */
         check_later(m, m->world->now_ms);
     } else {
         if (!run->cancel_told) run->cancel_since_ms = m->world->now_ms;
-        run->state = RUN_CANCELING;
         move_say(m, "canceling");
-        m->orders->call = RUN_CALL_CANCEL;
+        tell(m);
     }
 }
 
@@ -169,13 +194,6 @@ static void told(struct move *m, bool over) {
     move_say(m, "canceling: %s", what);
     m->orders->store = true;
     check_later(m, m->world->now_ms);
-}
-
-static void fall_back(struct move *m) {
-    m->run->cancel_fell_back = true;
-    m->run->cancel_attempt = 0;
-    move_say(m, "canceling: by the fallback");
-    run_cancel_stop_now(m);
 }
 
 /* The call has failed for good. One that was accepted before may still have its effect. */
@@ -257,8 +275,18 @@ void run_cancel_refused(struct move *m) {
 
 /* The next try. */
 void run_cancel_again(struct move *m) {
-    m->run->state = RUN_CANCELING;
-    m->orders->call = RUN_CALL_CANCEL;
+    tell(m);
+}
+
+/* The upstream takes the call, and says nothing for all the time that it has to stop. */
+void run_cancel_due_in_call(struct move *m) {
+    if (m->run->stage->cancel_timeout_ms <= 0) return; /* the call's own time will do */
+    if (m->world->now_ms < run_cancel_limit_ms(m->run)) {
+        m->orders->wait_until = run_cancel_limit_ms(m->run);
+        return;
+    }
+    m->orders->abort_call = true;
+    not_told(m, "the cancel call was not answered within cancel.timeout");
 }
 
 /* The wish is in the store, and the call is made when the run is resumed, or the upstream takes calls again; but not

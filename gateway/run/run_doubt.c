@@ -15,9 +15,20 @@ static const struct stage_probe *probe_of(const struct run *run) {
     return step_of(run)->probe;
 }
 
-/* Once somebody wants it stopped, looking is bounded by its tries alone: the run's time may be up already. */
+/* Once it is to be stopped, the run's time may be up already: then looking has the cancel's. 0: it has its tries alone.
+ */
+static int64_t look_deadline_ms(const struct run *run) {
+    if (!run->cancel_wanted) return run_deadline_ms(run);
+    return run->cancel_since_ms && run->stage->cancel_timeout_ms > 0 ? run_cancel_limit_ms(run) : 0;
+}
+
+static bool look_is_over(const struct move *m) {
+    int64_t deadline = look_deadline_ms(m->run);
+    return deadline && m->world->now_ms >= deadline;
+}
+
 static void wait_until(struct move *m, int64_t due_ms) {
-    int64_t deadline = m->run->cancel_wanted ? 0 : run_deadline_ms(m->run);
+    int64_t deadline = look_deadline_ms(m->run);
     m->run->state = RUN_PROBE_WAITING;
     m->run->due_ms = m->orders->wait_until = deadline && deadline < due_ms ? deadline : due_ms;
 }
@@ -63,7 +74,7 @@ void run_doubt_resume(struct move *m) {
 }
 
 bool run_doubt_helps_cancel(const struct run *run) {
-    return run->sending && step_of(run)->in_doubt == DOUBT_PROBE && run->stage->cancel &&
+    return run->sending && step_of(run)->in_doubt == DOUBT_PROBE && run->stage->cancel && !run->cancel_fell_back &&
            run->step < run->stage->cancel_needs;
 }
 
@@ -72,7 +83,7 @@ void run_doubt_look(struct move *m) {
     if (!run->doubt_since_ms) run->doubt_since_ms = m->world->now_ms;
     run->state = RUN_PROBING;
     m->orders->call = RUN_CALL_PROBE;
-    if (!run->cancel_wanted) m->orders->wait_until = run_deadline_ms(run);
+    if (!look_is_over(m)) m->orders->wait_until = look_deadline_ms(run); /* else, after a restart, it has one look */
 }
 
 /* ---- how it ends ---- */
@@ -82,7 +93,7 @@ static void give_up(struct move *m, const char *what) {
     buf_init(&text, 4096);
     buf_addf(&text, "whether the upstream acted on the call is not known, and the probe could not tell: %.*s",
              move_told(what), what);
-    if (m->run->cancel_wanted) run_cancel_end(m, REASON_CANCEL_UNCONFIRMED, buf_cstr(&text));
+    if (m->run->cancel_wanted) run_cancel_untold(m, buf_cstr(&text));
     else move_fail(m, REASON_IN_DOUBT, buf_cstr(&text));
     buf_fini(&text);
 }
@@ -171,6 +182,14 @@ static bool is_empty_answer(const struct reply *reply) {
     return reply->code < 200 || reply->code > 299 || reply->code == 204;
 }
 
+/* The same of a reply that has something else where `found` looks: it may be an error, or the upstream has changed. */
+static bool is_strange(const struct stage_probe *probe, const struct reply *reply, const struct json *body) {
+    const struct jsonpath *path = probe->found.path;
+    bool empty = json_kind(body) == JSON_NULL || (json_kind(body) == JSON_OBJECT && json_size(body) == 0);
+    bool good = reply->code >= 200 && reply->code <= 299;
+    return good && !empty && path && jsonpath_singular(path) && jsonpath_misfits(path, body);
+}
+
 static int64_t pause_of(const struct stage_call *call, int64_t asked_ms) {
     int64_t pause_ms = call->retry_delay_ms ? call->retry_delay_ms : 1;
     return asked_ms > RUN_DUE_MAX_MS ? RUN_DUE_MAX_MS : asked_ms > pause_ms ? asked_ms : pause_ms;
@@ -184,7 +203,7 @@ static void judge(struct move *m, int64_t asked_ms, struct arena *scratch) {
     struct fault fault;
     int64_t looked_ms = m->world->now_ms - reply->took_ms; /* what it says was so then, at the earliest */
     bool is_json, early = looked_ms - run->doubt_since_ms < probe->step.not_found_grace_ms;
-    reply_body(scratch, reply, &is_json);
+    const struct json *whole = reply_body(scratch, reply, &is_json);
     run_roots(run, scratch, m->world->now_ms, reply_value(scratch, reply), roots);
     const struct json *value = is_json ? outputs_value(&probe->found, scratch, roots, &fault) : NULL;
     if (!is_json && !is_empty_answer(reply)) {
@@ -193,6 +212,9 @@ static void judge(struct move *m, int64_t asked_ms, struct arena *scratch) {
         unanswered(m, fault.what, asked_ms, scratch);
     } else if (value && !is_nothing(value)) {
         found(m, value, scratch);
+    } else if (is_json && is_strange(probe, reply, whole)) {
+        const char *path = jsonpath_source(probe->found.path);
+        unanswered(m, arena_printf(scratch, "the reply has another form than %s expects", path), asked_ms, scratch);
     } else if (early) {
         move_judged(m, "running", "found has nothing, within not_found_grace");
         move_say(m, "%s: in doubt; the probe finds no work yet; looking again", step_of(run)->name);
@@ -237,31 +259,44 @@ void run_doubt_held(struct move *m) {
     wait_until(m, until_ms ? until_ms : m->world->now_ms);
 }
 
+static void time_is_up(struct move *m) {
+    if (m->run->cancel_wanted) give_up(m, "cancel.timeout is used up");
+    else move_time_out(m);
+}
+
 /* The next look, unless the time is up. */
 void run_doubt_due(struct move *m) {
-    if (!m->run->cancel_wanted && move_time_is_up(m)) move_time_out(m);
+    if (look_is_over(m)) time_is_up(m);
     else run_doubt_look(m);
 }
 
 /* The time is up: looking ends, and the upstream is told to stop. */
 void run_doubt_due_in_call(struct move *m) {
-    if (m->run->cancel_wanted) return; /* bounded by its tries */
-    if (!move_time_is_up(m)) {
-        m->orders->wait_until = run_deadline_ms(m->run);
+    if (!look_is_over(m)) {
+        m->orders->wait_until = look_deadline_ms(m->run);
         return;
     }
     m->orders->abort_call = true;
-    move_time_out(m);
+    time_is_up(m);
 }
 
 /* Stopped at once; but where the cancel call needs the reply that was lost, looking goes on for its sake. */
 void run_doubt_cancel(struct move *m) {
-    if (run_doubt_helps_cancel(m->run)) run_cancel_want(m);
-    else run_cancel_stop(m);
+    if (run_doubt_helps_cancel(m->run)) {
+        run_cancel_want(m);
+        wait_until(m, m->run->due_ms);
+    } else {
+        run_cancel_stop(m);
+    }
 }
 
 /* The same while the probe is under way: it is given up, or waited for. */
 void run_doubt_cancel_in_call(struct move *m) {
-    if (!run_doubt_helps_cancel(m->run)) m->orders->abort_call = true;
-    run_doubt_cancel(m);
+    if (run_doubt_helps_cancel(m->run)) {
+        run_cancel_want(m);
+        m->orders->wait_until = look_deadline_ms(m->run);
+    } else {
+        m->orders->abort_call = true;
+        run_cancel_stop(m);
+    }
 }

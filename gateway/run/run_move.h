@@ -50,7 +50,9 @@ void move_judged(struct move *m, const char *verdict, const char *format, ...) _
 /* That the time is up; `what` ("": nothing) comes behind it. */
 void move_say_not_done(struct move *m, const char *what);
 
-void move_call(struct move *m);                 /* the call of the present step, its intent first */
+void move_call(struct move *m); /* the call of the present step, its intent first */
+/* May the intent to make it go along with the record at hand? Not where the call may have to wait for its turn. */
+bool move_intends(const struct move *m);
 void move_wait(struct move *m, int64_t due_ms); /* WAITING, until then or the deadline */
 void move_queue(struct move *m);                /* QUEUED, until its turn or the deadline comes */
 void move_end(struct move *m, enum run_status status, enum reason reason, const char *error);
@@ -154,6 +156,8 @@ int64_t run_cancel_limit_ms(const struct run *run); /* when the upstream has to 
 /* Records, then run_cancel_begin. */
 void run_cancel_stop_now(struct move *m);
 void run_cancel_instead(struct move *m); /* the step of a run that is to be canceled did not succeed */
+/* What the cancel call needs will not come: the fallback, where that needs less; or the end, unconfirmed. */
+void run_cancel_untold(struct move *m, const char *what);
 
 /* Answers of the table. */
 void run_cancel_begin(struct move *m);
@@ -164,6 +168,7 @@ void run_cancel_replied(struct move *m);
 void run_cancel_refused(struct move *m);
 void run_cancel_held(struct move *m);
 void run_cancel_again(struct move *m);
+void run_cancel_due_in_call(struct move *m);
 void run_cancel_check(struct move *m);
 void run_cancel_checked(struct move *m);
 void run_cancel_check_refused(struct move *m);

@@ -12,11 +12,11 @@ void run_queue_held(struct move *m) {
 }
 
 /* No call leaves before the store knows that the run is not queued any more: a restart would take it for one that
- * has done nothing. The intent goes along. */
+ * has done nothing. The intent goes along, where nothing else may hold the call. */
 static void leave_queue(struct move *m) {
     struct run *run = m->run;
     run->queued = false;
-    run->sending = !step_of(run)->call.idempotent && !run->cancel_wanted;
+    run->sending = move_intends(m);
     run->step_began_ms = run->updated_ms = m->world->now_ms;
     move_say(m, "%s: beginning", step_of(run)->name);
     m->orders->store = true;

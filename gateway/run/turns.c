@@ -325,11 +325,14 @@ void turns_look(struct life *life) {
 
 /* ---- going, waiting, leaving ---- */
 
-bool turns_call(struct life *life, enum run_call call, char text[TURNS_TEXT_SIZE]) {
+bool turns_limit(const struct engine *engine, const struct stage *stage) {
+    return engine->settings.gate && (stage->call_limits || gate_has_hosts(engine->settings.gate));
+}
+
+bool turns_call(struct life *life, enum run_call call, bool force, char text[TURNS_TEXT_SIZE]) {
     struct engine *engine = life->engine;
     struct gate_want wants[GATE_LINES];
-    if (!engine->settings.gate || (!life->run->stage->call_limits && !gate_has_hosts(engine->settings.gate)))
-        return true;
+    if (!turns_limit(engine, life->run->stage)) return true;
     if (life->turns && life->turns->call_turn == TURN_GOES) {
         gate_begin(engine->settings.gate, &life->turns->call, now_of(engine));
         return true;
@@ -340,7 +343,8 @@ bool turns_call(struct life *life, enum run_call call, char text[TURNS_TEXT_SIZE
     struct turns *turns = life->turns;
     turns->call.changes = changes_things(life, call);
     enum gate_answer answer = gate_enter(engine->settings.gate, &turns->call, wants, count,
-                                         call == RUN_CALL_STEP ? GATE_QUEUE : GATE_FORCE, now_of(engine), NULL);
+                                         call == RUN_CALL_STEP && !force ? GATE_QUEUE : GATE_FORCE, now_of(engine),
+                                         NULL);
     turns->call_turn = answer == GATE_ANSWER_GOES ? TURN_GOES : TURN_WAITS;
     set_timer(engine);
     if (answer == GATE_ANSWER_GOES) return true;

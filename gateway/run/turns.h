@@ -25,9 +25,12 @@ enum turns_answer turns_start(struct engine *engine, struct ask *ask, struct tur
 void turns_adopt(struct life *life, struct turns *turns); /* TAKES; NULL is allowed */
 void turns_resume(struct life *life);                     /* a run that came from the store */
 
-/* A call is to begin. False: it has to wait, and `text` says where it stands; the life is told by ADMITTED. */
+bool turns_limit(const struct engine *engine, const struct stage *stage); /* may calls of it have to wait? */
+
+/* A call is to begin. False: it has to wait, and `text` says where it stands; the life is told by ADMITTED. What is
+ * forced goes at once, and is counted. */
 #define TURNS_TEXT_SIZE 320
-bool turns_call(struct life *life, enum run_call call, char text[TURNS_TEXT_SIZE]);
+bool turns_call(struct life *life, enum run_call call, bool force, char text[TURNS_TEXT_SIZE]);
 void turns_called(struct life *life, const struct reply *reply); /* it has ended; NULL: it was given up */
 
 void turns_settle(struct life *life);    /* after every move: what the run does not wait for any more is left */

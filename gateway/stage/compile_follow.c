@@ -28,6 +28,17 @@ static void add_text(const struct addition *to, const char *name, const char *te
     if (item) item->string = text_of(text);
 }
 
+/* One of the definition's own comes first: it may ask whether there was a reply at all. */
+static void add_when(struct compile *c, const struct addition *to, const char *text) {
+    for (size_t i = 0; i < to->group->count; i++) {
+        struct conf *own = &to->items[i];
+        if (strcmp(own->name, "when") != 0 || own->kind != CONF_STRING) continue;
+        own->string = text_of(arena_printf(c->arena, "(%.*s) and (%s)", TEXT_ARG(own->string), text));
+        return;
+    }
+    add_text(to, "when", text);
+}
+
 const struct conf *compile_follow(struct compile *c, const struct conf *group, const char *before) {
     const struct conf *at = group->kind == CONF_GROUP ? conf_find(group, "follow") : NULL;
     if (!at || at->kind != CONF_STRING) return group;
@@ -48,7 +59,7 @@ const struct conf *compile_follow(struct compile *c, const struct conf *group, c
     whole->items = items;
     struct addition to = {whole, items, at};
     add_text(&to, "url", arena_printf(c->arena, "{{ %s.headers.location }}", before));
-    add_text(&to, "when", arena_printf(c->arena, "%s.code == 202 or %s.headers.location is defined", before, before));
+    add_when(c, &to, arena_printf(c->arena, "%s.code == 202 or %s.headers.location is defined", before, before));
     if (!compile_rules_find(group)) {
         add_text(&to, "success_when", "code != 202");
         add_text(&to, "running_when", "code == 202");

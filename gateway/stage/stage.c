@@ -216,7 +216,7 @@ static const struct stage_step *compile_stop(struct compile *c, const struct con
     if (idempotent && idempotent->kind == CONF_BOOL && !idempotent->truth)
         compile_fault(c, idempotent, FAULT_INVALID, "%s is made until it is answered, so it is idempotent", of);
     step->call.idempotent = true;
-    if (!fallback) c->stage->cancel_needs = c->steps_used;
+    *(fallback ? &c->stage->fallback_needs : &c->stage->cancel_needs) = c->steps_used;
     compile_errors(c, group, &step->rules);
     return step;
 }

@@ -214,6 +214,7 @@ struct stage {
     size_t step_count;                        /* at least 1 */
     const struct stage_step *cancel;          /* its call, always idempotent, and what is an error; or NULL */
     size_t cancel_needs;                      /* the cancel call can be rendered once this many steps have replied */
+    size_t fallback_needs;                    /* … the fallback, surely */
     int64_t cancel_timeout_ms;                /* the upstream has to have stopped within; 0: it is not asked */
     const struct stage_step *cancel_fallback; /* where the cancel call does not do; or NULL */
     bool names_headers;                       /* a template speaks of the headers of a step's reply: runs keep them */

@@ -137,6 +137,11 @@ def tekton(text, given):
 READ = {"jenkins": jenkins, "gitlab": gitlab, "github": github, "argo": argo, "tekton": tekton}
 
 
+def hear_interrupts():
+    """A shell cannot trap what it was begun without, as in the background of another shell."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Job:
     """A job of that system, as a process."""
 
@@ -153,6 +158,7 @@ class Job:
             [*SHELLS[shell], "job.sh"], cwd=directory, stdin=subprocess.DEVNULL,
             stdout=open(directory / "stdout", "w"), stderr=open(directory / "stderr", "w"),
             env={"PATH": os.environ["PATH"], "TMPDIR": str(directory), **variables, **(env or {})},
+            preexec_fn=hear_interrupts,
         )  # fmt: skip
 
     def end(self, timeout=60):

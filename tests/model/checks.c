@@ -216,12 +216,20 @@ static bool cancel_time_is_up(const struct transfer *call, const struct image *i
 static void check_cancel_call(const struct transfer *call, const struct image *image) {
     check(CHECK_WISH_FIRST, image->cancel_wanted, "the record of %s does not say so", call->seen->id);
     if (strcmp(call->kind, "fallback") == 0)
-        check(CHECK_FALLBACK, call->seen->cancel_sends > 0 || cancel_time_is_up(call, image),
+        check(CHECK_FALLBACK,
+              call->seen->cancel_sends > 0 || cancel_time_is_up(call, image) ||
+                  image->step < (int64_t)call->seen->stage->cancel_needs,
               "no cancel call was made");
     unsigned attempts = call->seen->stage->cancel->call.retry_attempts;
     unsigned most = 2 * ((attempts > 5 ? attempts : 5) + 1) * (call->seen->restarts + 1);
     call->seen->cancel_sends++;
     check(CHECK_TRIES, call->seen->cancel_sends <= most, "the cancel call is made %u times", call->seen->cancel_sends);
+}
+
+/* The upstream asked for quiet while the disk was writing that the call is being sent: it counts as sent. */
+static bool was_intended(const struct transfer *call) {
+    bool harmless = strcmp(call->kind, "step") != 0 || step_of(call)->call.idempotent;
+    return !harmless && (world.breaks || world.mono_ms - world.quiet_asked_ms < SLACK_MS);
 }
 
 void check_call(const struct transfer *call) {
@@ -234,8 +242,8 @@ void check_call(const struct transfer *call) {
           "%s calls by definition %s", call->seen->id, call->definition);
     if (strcmp(call->auth, SECRET_TOKEN) != 0) check(CHECK_SECRETS, false, "the call goes with '%s'", call->auth);
     if (world.quiet_until_ms)
-        check(CHECK_QUIET, world_wall_ms() >= world.quiet_until_ms, "it is called %lld ms too early",
-              (long long)(world.quiet_until_ms - world_wall_ms()));
+        check(CHECK_QUIET, world_wall_ms() >= world.quiet_until_ms || was_intended(call),
+              "it is called %lld ms too early", (long long)(world.quiet_until_ms - world_wall_ms()));
     check_gap(call);
     if (strcmp(call->kind, "step") == 0) {
         check_step_call(call, image);
@@ -286,6 +294,7 @@ void check_reply(struct transfer *call, enum reply_phase phase) {
     bool answered = phase == REPLY_ANSWERED;
     int64_t quiet_ms = answered && call->retry_after[0] ? strtoll(call->retry_after, NULL, 10) * 1000 : 0;
     int64_t *until_ms = &world.quiet_until_ms;
+    if (quiet_ms && world_wall_ms() >= *until_ms) world.quiet_asked_ms = world.mono_ms;
     if (quiet_ms && world_wall_ms() + quiet_ms > *until_ms) *until_ms = world_wall_ms() + quiet_ms;
     struct seen_step *seen = &call->seen->steps[call->step];
     if (strcmp(call->kind, "step") == 0) {
@@ -402,6 +411,22 @@ static void check_orphan(const struct seen *seen) {
     check(CHECK_ORPHANS, world.mono_ms - looked_ms >= seen->stage->orphan_after_ms - 500, "%s was looked at", seen->id);
 }
 
+/* A record that it is being sent, and then one that it was not: between them, a crash would leave it in doubt. */
+static void check_held(struct seen *seen, const struct image *image, const struct store_record *record, int64_t step) {
+    struct seen_step *at = &seen->steps[step];
+    if (seen->stage->steps[step].call.idempotent) return; /* which may leave before any record */
+    bool before = image && image->step == step && record_int(image->record.body, "sending");
+    bool now = record_int(record->body, "sending");
+    if (now && !before) {
+        at->intended_sends = at->sends;
+        at->intended_restarts = seen->restarts;
+    }
+    bool taken_back = before && !now && at->sends == at->intended_sends && seen->restarts == at->intended_restarts;
+    bool stops = record->ended_ms || record_int(record->body, "cancel_wanted") || world.stopping;
+    check(CHECK_HELD, !taken_back || stops, "%s recorded step %lld as being sent, and held it", seen->id,
+          (long long)step);
+}
+
 void check_commit(struct image *image, const struct store_record *record) {
     struct arena *arena = arena_new();
     const struct json *body = parse(arena, record->body, CHECK_FORWARD);
@@ -424,6 +449,7 @@ void check_commit(struct image *image, const struct store_record *record) {
         if (news && !(image && image->record.ended_ms))
             check_done(seen, i, json_gets_text(json_at(steps, i), "status"));
     }
+    if (seen->stage) check_held(seen, image, record, step);
     if (late && !(image && image->timed_out) && seen->stage) check_not_early(seen, record, world_wall_ms());
     bool orphaned = json_int(json_gets(body, "orphaned"));
     if (orphaned && image && !record_int(image->record.body, "orphaned") && calm()) check_orphan(seen);

@@ -15,6 +15,7 @@
     X(TRIES, "3: no more tries than the definition allows")                                                           \
     X(DOUBT, "4: a call in doubt is sent again only where the definition says so, or a probe found nothing")          \
     X(DOUBT_SAID, "4: in_doubt is said of calls that were in doubt")                                                  \
+    X(HELD, "4: a call that waits for its turn is in no doubt")                                                       \
     X(KEY, "4: the idempotency key is there, and the same at each try")                                               \
     X(RESUMED, "5: a restart takes up every run that has not ended")                                                  \
     X(PACE, "7: polls keep their distance")                                                                           \
@@ -23,7 +24,7 @@
     X(CANCEL_COUNTS, "6: an acknowledged cancel ends the run as canceled, unless it was decided before")              \
     X(CANCEL_TRUE, "6: canceled is said only where the upstream was told, and has stopped as far as it can be asked") \
     X(CANCEL_AIMED, "6: the cancel call names the run's own work")                                                    \
-    X(FALLBACK, "6: the fallback comes only behind the cancel call, or where all of its time was held")               \
+    X(FALLBACK, "6: the fallback comes only behind the cancel call, or where that was held or could not be made")     \
     X(QUIET, "7: an upstream that asks for quiet has it")                                                             \
     X(CONCURRENCY, "7: no more runs at work than limits.concurrency")                                                 \
     X(GAP, "7: calls that change things keep limits.gap")                                                             \

@@ -605,9 +605,11 @@ static void on_drained(void *arg) {
 void world_stop(void) {
     unsigned drained = 0, patience = 2000;
     TRACE("---- stop");
+    world.stopping = true;
     for (unsigned i = 0; i < world.engines_count; i++) engine_drain(world.items[i], on_drained, &drained);
     while (drained < world.engines_count && patience-- && world_next()) {}
     bury();
+    world.stopping = false;
     check_kill();
 }
 

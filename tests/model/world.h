@@ -61,9 +61,10 @@ struct seen_step {
     unsigned answered;   /* with an expected code */
     int64_t called_ms;   /* mono; the last time */
     char key[80];
-    bool called_ok;     /* by a callback */
-    bool callback_owed; /* one that decides was acknowledged */
-    struct job *job;    /* that it began, or looked at */
+    bool called_ok;                             /* by a callback */
+    bool callback_owed;                         /* one that decides was acknowledged */
+    struct job *job;                            /* that it began, or looked at */
+    unsigned intended_sends, intended_restarts; /* when the record said first that it is being sent */
 };
 
 /* What the model has seen of a run. */
@@ -185,6 +186,8 @@ struct world {
     int trouble; /* of 100 calls, how many go wrong */
     int64_t down_until_ms;
     int64_t quiet_until_ms; /* wall; 0: none. For all loops */
+    int64_t quiet_asked_ms; /* mono; when that began */
+    bool stopping;          /* in order: nothing begins any more */
     int64_t changed_ms;     /* mono; the last call that changes things, in this life; 0: none */
     /* clients */
     struct client clients[WORLD_ASKS];

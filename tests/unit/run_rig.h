@@ -99,6 +99,7 @@ static inline uint32_t rig_chance(struct rig *rig) { /* splitmix64 */
 static inline struct run_world rig_world(struct rig *rig) {
     return (struct run_world){.now_ms = rig->now_ms,
                               .random = rig_chance(rig),
+                              .limited = rig->busy,
                               .contract = rig->contract,
                               .mask = mask_value,
                               .arg = rig->run};
@@ -113,7 +114,8 @@ static inline struct run_new rig_new(struct rig *rig, const struct json *paramet
                             .caller_name = "orca",
                             .parameters = parameters,
                             .now_ms = rig->now_ms,
-                            .queued = rig->queued};
+                            .queued = rig->queued,
+                            .limited = rig->busy};
 }
 
 /* ---- the store ---- */
@@ -193,7 +195,17 @@ static inline void rig_move(struct rig *rig, const struct run_event *event) {
     rig_carry_out(rig, &orders);
 }
 
-static inline void rig_begin_call(struct rig *rig, enum run_call call) {
+/* Its turn has not come. Nobody is in doubt about a call that was not sent: a restart would be. */
+static inline bool rig_holds(struct rig *rig) {
+    const struct run *run = rig->run;
+    if (rig->admitted || !rig->busy || !rig->busy(rig)) return false;
+    if (!rig->may_have_acted[run->step]) assert_int_equal(rig_durable_int(rig, "sending"), 0);
+    rig->held = true;
+    rig_move(rig, &(struct run_event){.kind = RUN_EVENT_HELD, .turn = "held: 1st of 1"});
+    return true;
+}
+
+static inline void rig_begin_call(struct rig *rig, enum run_call call, bool intended) {
     struct run *run = rig->run;
     assert_int_equal(rig->under_way, RUN_CALL_NONE);
     assert_false(rig->durable.ended_ms);
@@ -201,11 +213,7 @@ static inline void rig_begin_call(struct rig *rig, enum run_call call) {
         rig_move(rig, &(struct run_event){.kind = RUN_EVENT_HELD});
         return;
     }
-    if (call == RUN_CALL_STEP && !rig->admitted && rig->busy && rig->busy(rig)) {
-        rig->held = true;
-        rig_move(rig, &(struct run_event){.kind = RUN_EVENT_HELD, .turn = "held: 1st of 1"});
-        return;
-    }
+    if (call == RUN_CALL_STEP && !intended && rig_holds(rig)) return;
     rig->admitted = false;
     rig->under_way = call;
     rig->under_way_step = run->step;
@@ -280,9 +288,14 @@ static inline void rig_carry_out(struct rig *rig, const struct run_orders *order
         rig_lose(rig);
     }
     if (orders->wait_until) rig->timer_ms = orders->wait_until;
+    if (orders->ask_first && rig->hold_calls) {
+        rig_move(rig, &(struct run_event){.kind = RUN_EVENT_HELD});
+        return;
+    }
+    if (orders->ask_first && rig_holds(rig)) return;
     if (orders->store) rig_store(rig);
     if (orders->ended) rig->over = true;
-    if (orders->call) rig_begin_call(rig, orders->call);
+    if (orders->call) rig_begin_call(rig, orders->call, orders->intended);
     rig_check(rig);
 }
 

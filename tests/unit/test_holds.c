@@ -33,13 +33,16 @@ static int64_t until(struct holds *holds, const struct request *request, int64_t
 
 static void test_host_and_credential(void **state) {
     (void)state;
-    struct stage *stage = rig_stage("name = \"s\"; request = { url = \"http://up.test/\"; headers = { Api_Key = \"{{ "
-                                    "secret.key }}\"; X_Other = \"{{ run.id }}\"; }; };");
+    struct stage *stage = rig_stage(
+        "name = \"s\"; request = { url = \"http://up.test/\"; headers = { Api_Key = \"{{ "
+        "secret.key }}\"; X_Other = \"{{ run.id }}\"; Authorization = \"{{ run.key }}\"; }; };");
     const struct stage_call *with_key = &stage->steps[0].call;
     static const struct stage_call plain = {0}, socket = {.unix_socket = "/run/a.sock"};
     struct request_header first[] = {{"Api_Key", "one"}, {"X_Other", "a"}},
                           same[] = {{"Api_Key", "one"}, {"X_Other", "b"}},
-                          other[] = {{"Api_Key", "two"}, {"X_Other", "a"}};
+                          other[] = {{"Api_Key", "two"}, {"X_Other", "a"}},
+                          caller[] = {{"Api_Key", "one"}, {"Authorization", "a"}},
+                          another[] = {{"Api_Key", "one"}, {"Authorization", "b"}};
     const struct {
         struct request asked, next;
         bool held;
@@ -66,6 +69,9 @@ static void test_host_and_credential(void **state) {
          true},
         {{.url = "https://a.test/", .call = with_key, .headers = first, .header_count = 2},
          {.url = "https://a.test/", .call = with_key, .headers = other, .header_count = 2},
+         false},
+        {{.url = "https://a.test/", .call = with_key, .headers = caller, .header_count = 2},
+         {.url = "https://a.test/", .call = with_key, .headers = another, .header_count = 2},
          false},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {

@@ -557,6 +557,69 @@ static void test_poll_errors_go_on_until_the_time_is_up(void **state) {
     rig_end(&rig);
 }
 
+/* What kept it from being done is told: no word that was looked for would have come. */
+static void test_time_is_up_in_trouble(void **state) {
+    (void)state;
+    for (int code = 0; code <= 503; code += 503) {
+        struct rig rig;
+        begin_polling(&rig);
+        while (rig.run->state == RUN_CALLING) {
+            if (code) rig_answer(&rig, code, "{}");
+            else rig_fail(&rig, REPLY_NEVER_SENT);
+            rig_due(&rig);
+        }
+        rig_stored(&rig);
+        rig_answer(&rig, 403, "{}"); /* the cancel call */
+        assert_ends(&rig, RUN_TERMINAL, REASON_TIMEOUT);
+        const char *what = code ? "and the upstream last answered 503; " : "and its last call was not answered; ";
+        if (!strstr(rig.run->error, what)) fail_msg("%s", rig.run->error);
+        rig_end(&rig);
+    }
+}
+
+static void assert_journal_has(const struct rig *rig, const char *part) {
+    struct buf told;
+    buf_init(&told, 10000);
+    journal_print(&rig->run->journal, &told);
+    if (!strstr(buf_cstr(&told), part)) fail_msg("no %s in %s", part, buf_cstr(&told));
+    buf_fini(&told);
+}
+
+/* A call whose answer is not waited for was made all the same. */
+static void test_given_up_calls_are_told(void **state) {
+    (void)state;
+    struct rig rig;
+    begin_polling(&rig);
+    rig_due(&rig); /* the step's time */
+    assert_journal_has(&rig, "\"rule\":\"the time is up\"");
+    rig_stored(&rig);
+    assert_int_equal(rig.under_way, RUN_CALL_CANCEL);
+    rig_due(&rig);
+    rig_assert_ends(&rig, RUN_TERMINAL, REASON_TIMEOUT);
+    assert_journal_has(&rig, "\"step\":\"cancel\"");
+    rig_end(&rig);
+
+    begin_polling(&rig);
+    rig_cancel(&rig);
+    assert_journal_has(&rig, "\"verdict\":\"given_up\"");
+    assert_journal_has(&rig, "\"phase\":\"maybe_acted_on\"");
+    rig_end(&rig);
+}
+
+/* explain says so of the call that was the last one. */
+static void test_the_last_try_is_told_as_such(void **state) {
+    (void)state;
+    struct rig rig;
+    begin(&rig,
+          "name = \"job\"; request = { url = \"http://up.test/\"; retry = { attempts = 5; budget = \"20s\"; }; };");
+    rig_stored(&rig);
+    rig_answer_asking(&rig, 429, "", "60");
+    assert_ends(&rig, RUN_TERMINAL, REASON_UPSTREAM_REFUSED);
+    assert_journal_has(&rig, "\"verdict\":\"failed\"");
+    assert_journal_has(&rig, "retry.budget is 20s");
+    rig_end(&rig);
+}
+
 static void test_time_is_up_without_a_word(void **state) {
     (void)state;
     static const struct {
@@ -838,8 +901,7 @@ static void test_call_that_is_held(void **state) {
     assert_int_equal(rig.run->state, RUN_QUEUED);
     assert_string_equal(rig.run->progress, "request: held: 1st of 1");
     assert_int_equal(rig.run->steps[0].calls, 0);
-    assert_false(rig_durable_int(&rig, "sending")); /* a restart is in no doubt */
-    rig_restart(&rig);
+    rig_restart(&rig); /* at any moment: rig_holds */
     rig_due(&rig);
     rig_stored(&rig);
     assert_int_equal(rig.run->state, RUN_QUEUED);
@@ -1598,16 +1660,17 @@ static void test_every_state_with_every_event(void **state) {
         /* STORED, UNSTORED, REPLY (200), REFUSED, HELD, DUE, CANCEL, CALLBACK, ADMITTED */
         [RUN_ACCEPTING] = {"calling c", "dropped e", "-", "-", "-", "-", "accepting s", "-", "-"},
         [RUN_QUEUED] = {"-", "-", "-", "-", "-", "-", "stopping s", "queued s", "intending s"},
-        [RUN_INTENDING] = {"calling c", "-", "-", "-", "-", "-", "intending s", "intending s", "-"},
+        [RUN_INTENDING] = {"calling c", "-", "-", "ending s", "waiting sw", "-", "intending s", "intending s", "-"},
         [RUN_CALLING] = {"-", "-", "recording s", "ending s", "waiting sw", "-", "calling s", "calling s", "-"},
         [RUN_RECORDING] = {"calling cw", "-", "-", "-", "-", "-", "recording s", "recording s", "-"},
         [RUN_WAITING] = {"-", "-", "-", "-", "-", "calling cw", "stopping s", "ending s", "-"},
         [RUN_PROBING] = {"-", "-", "probe_waiting w", "ending s", "probe_waiting w", "probing w", "stopping sa",
                          "ending saw", "-"},
         [RUN_PROBE_WAITING] = {"-", "-", "-", "-", "-", "probing pw", "stopping s", "ending sw", "-"},
-        [RUN_STOPPING] = {"canceling k", "-", "-", "-", "-", "-", "-", "-", "-"},
-        [RUN_CANCELING] = {"-", "-", "cancel_check_waiting sw", "ending s", "cancel_waiting w", "-", "-", "-", "-"},
-        [RUN_CANCEL_WAITING] = {"-", "-", "-", "-", "-", "canceling k", "-", "-", "-"},
+        [RUN_STOPPING] = {"canceling kw", "-", "-", "-", "-", "-", "-", "-", "-"},
+        [RUN_CANCELING] = {"-", "-", "cancel_check_waiting sw", "ending s", "cancel_waiting w", "canceling w", "-", "-",
+                           "-"},
+        [RUN_CANCEL_WAITING] = {"-", "-", "-", "-", "-", "canceling kw", "-", "-", "-"},
         [RUN_CANCEL_CHECKING] = {"-", "-", "cancel_check_waiting w", "ending s", "cancel_check_waiting w",
                                  "cancel_checking w", "-", "-", "-"},
         [RUN_CANCEL_CHECK_WAITING] = {"-", "-", "-", "-", "-", "cancel_checking hw", "-", "-", "-"},
@@ -1683,6 +1746,9 @@ int main(void) {
         cmocka_unit_test(test_submit_answers),
         cmocka_unit_test(test_poll_errors_go_on_until_the_time_is_up),
         cmocka_unit_test(test_time_is_up_without_a_word),
+        cmocka_unit_test(test_time_is_up_in_trouble),
+        cmocka_unit_test(test_the_last_try_is_told_as_such),
+        cmocka_unit_test(test_given_up_calls_are_told),
         cmocka_unit_test(test_retry_after_is_obeyed),
         cmocka_unit_test(test_time_is_up_during_a_call),
         cmocka_unit_test(test_cancel_then_time_is_up),

@@ -292,12 +292,13 @@ static void test_tried_again_as_its_retry_says(void **state) {
         {"retry = { budget = \"5s\"; };", 503, "6", 1, 0,
          "canceled: the cancel call failed: the upstream answered 503; it asks to wait for 6s, and retry.budget is 5s"},
         {"retry = { budget = \"5s\"; };", 503, "3", 2, 3 * S,
-         "canceled: the cancel call failed: the upstream answered 503; it asks to wait for 3s, and retry.budget is 5s"},
+         "canceled: the cancel call failed: the upstream answered 503; it asks to wait for 3s, and 2s of retry.budget "
+         "(5s) are left"},
         {"retry = { budget = \"5s\"; attempts = 1000; delay = \"10s\"; };", 503, NULL, 0, 0,
          "canceled: the cancel call failed: the upstream answered 503; retry.budget of 5s is used up"},
         {"", 429, "15", 3, 30 * S,
-         "canceled: the cancel call failed: the upstream answered 429; it asks to wait for 15s, and cancel.timeout is "
-         "40s"},
+         "canceled: the cancel call failed: the upstream answered 429; it asks to wait for 15s, and 10s of "
+         "cancel.timeout (40s) are left"},
         {"retry = { attempts = 1000; delay = \"20s\"; max_delay = \"20s\"; };", 503, NULL, 0, 0,
          "canceled: the cancel call failed: the upstream answered 503; cancel.timeout of 40s is used up"},
     };
@@ -825,8 +826,66 @@ static void test_a_search_is_no_end(void **state) {
     rig_end(&rig);
 }
 
+/* It takes the call, and says nothing: that does not keep the run longer than its time, by the fallback neither. */
+static void test_the_cancel_call_is_not_answered(void **state) {
+    (void)state;
+    for (int fallback = 0; fallback <= 1; fallback++) {
+        struct rig rig;
+        begin_canceling(&rig, fallback ? forced : plain);
+        for (int i = 0; i <= fallback; i++) {
+            int64_t began = rig.now_ms;
+            assert_int_equal(rig.under_way, RUN_CALL_CANCEL);
+            assert_int_equal(rig.timer_ms, began + 40 * S);
+            rig_due(&rig);
+            assert_int_equal(rig.under_way, RUN_CALL_NONE);
+            rig_stored(&rig);
+        }
+        rig_assert_ends(&rig, RUN_CANCELED, REASON_CANCEL_UNCONFIRMED);
+        assert_string_equal(rig.run->progress, "canceled: the cancel call was not answered within cancel.timeout");
+        rig_end(&rig);
+    }
+}
+
+/* What the cancel call needs was lost; the fallback names the run's own key. */
+static void test_the_fallback_needs_less(void **state) {
+    (void)state;
+    static const char *const doubts[] = {"", "probe = { url = \"http://up.test/s\"; found = \"$.job\"; };",
+                                         "on_in_doubt = \"fail\";"};
+    for (size_t i = 0; i < sizeof doubts / sizeof *doubts; i++) {
+        struct rig rig;
+        char definition[1000];
+        bool needs = i == 0, looks = i == 1;
+        snprintf(definition, sizeof definition,
+                 "name = \"job\"; request = { url = \"http://up.test/jobs\"; %s }; cancel = { url = "
+                 "\"http://up.test/{{ request.body.id }}\"; fallback = { url = \"http://up.test/{{ %s }}\"; }; };",
+                 doubts[i], needs ? "request.body.id" : "run.key");
+        rig_begin(&rig, definition, 1);
+        rig_start_with(&rig, NULL);
+        rig_stored(&rig);
+        rig_cancel(&rig);
+        rig_fail(&rig, REPLY_MAYBE_ACTED_ON);
+        rig_stored(&rig);
+        if (looks) {
+            assert_int_equal(rig.under_way, RUN_CALL_PROBE);
+            rig_answer(&rig, 403, "{}"); /* it cannot tell */
+            rig_stored(&rig);
+        }
+        if (!needs) {
+            if (rig.under_way != RUN_CALL_CANCEL) fail_msg("%s", rig.run->progress);
+            assert_ptr_equal(run_call_of(rig.run, RUN_CALL_CANCEL), &rig.stage->cancel_fallback->call);
+            rig_restart(&rig);
+            assert_int_equal(rig.under_way, RUN_CALL_CANCEL);
+            rig_answer(&rig, 200, "");
+        }
+        rig_assert_ends(&rig, RUN_CANCELED, needs ? REASON_CANCEL_UNCONFIRMED : REASON_CANCELED);
+        rig_end(&rig);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_the_fallback_needs_less),
+        cmocka_unit_test(test_the_cancel_call_is_not_answered),
         cmocka_unit_test(test_what_a_failed_try_may_have_begun),
         cmocka_unit_test(test_what_a_probe_has_found_is_stopped),
         cmocka_unit_test(test_asked_until_it_has_stopped),

@@ -179,6 +179,13 @@ static void test_what_the_probe_answers(void **state) {
         {"$.items[0]", 200, NOTHING, NONE},
         {"$.items[0]", 200, "{\"items\": [null]}", NONE},
         {"$.items", 200, NOTHING, NONE},
+        {"$.items", 200, "{\"items\": null}", NONE},
+        {"$.items[0]", 200, "{}", NONE},
+        {"$.items[0]", 200, "{\"error\": \"busy\"}", AGAIN},
+        {"$.items[0]", 200, "{\"items\": {\"0\": 5}}", AGAIN},
+        {"$.id", 200, "[{\"id\": 5}]", AGAIN},
+        {"$.id", 200, "\"busy\"", AGAIN},
+        {"$.id", 404, "{\"error\": \"no such job\"}", NONE},
         {"$.items[?@.id == 7]", 200, WORK, FOUND},
         {"$.items[?@.id == 8]", 200, WORK, NONE},
         {"{{ body.items | default([]) | first | default('') }}", 200, WORK, FOUND},
@@ -278,7 +285,7 @@ static void test_budgets_and_what_is_asked_for(void **state) {
     rig_assert_ends(&rig, RUN_TERMINAL, REASON_IN_DOUBT);
     assert_string_equal(rig.run->error,
                         "request: whether the upstream acted on the call is not known, and the probe could not tell: "
-                        "the upstream answered 503; it asks to wait for 50s, and retry.budget is 1m");
+                        "the upstream answered 503; it asks to wait for 50s, and 10s of retry.budget (1m) are left");
     rig_end(&rig);
 
     begin(&rig, "name = \"job\"; request = { url = \"http://up.test/\"; on_in_doubt = \"resend\"; retry = { attempts = "
@@ -394,6 +401,24 @@ static void test_cancel_then_the_probe_cannot_tell(void **state) {
     rig_answer(&rig, 400, "");
     rig_assert_ends(&rig, RUN_CANCELED, REASON_CANCEL_UNCONFIRMED);
     rig_end(&rig);
+}
+
+/* However long the probe's upstream asks to wait, or says nothing at all: canceling has its own time. */
+static void test_looking_for_a_cancel_has_an_end(void **state) {
+    (void)state;
+    for (int under_way = 0; under_way <= 1; under_way++) {
+        struct rig rig;
+        begin_looking(&rig, probed);
+        if (!under_way) rig_answer_asking(&rig, 503, "", "300");
+        int64_t began = rig.now_ms;
+        rig_cancel(&rig);
+        assert_int_equal(rig.timer_ms, began + 60 * S);
+        rig_due(&rig);
+        rig_stored(&rig);
+        rig_assert_ends(&rig, RUN_CANCELED, REASON_CANCEL_UNCONFIRMED);
+        assert_non_null(strstr(rig.run->progress, "cancel.timeout is used up"));
+        rig_end(&rig);
+    }
 }
 
 /* A cancel call that can be made as it is does not wait for the probe. */
@@ -536,6 +561,7 @@ int main(void) {
         cmocka_unit_test(test_cancel_needs_what_is_looked_for),
         cmocka_unit_test(test_cancel_then_nothing_is_found),
         cmocka_unit_test(test_cancel_then_the_probe_cannot_tell),
+        cmocka_unit_test(test_looking_for_a_cancel_has_an_end),
         cmocka_unit_test(test_cancel_that_needs_no_reply),
         cmocka_unit_test(test_time_is_up_while_looking),
         cmocka_unit_test(test_resend),
