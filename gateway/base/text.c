@@ -33,6 +33,11 @@ bool text_starts(struct text a, const char *prefix) {
     return a.len >= n && (n == 0 || memcmp(a.at, prefix, n) == 0);
 }
 
+bool text_ends(struct text a, const char *suffix) {
+    size_t n = strlen(suffix);
+    return a.len >= n && (n == 0 || memcmp(a.at + a.len - n, suffix, n) == 0);
+}
+
 bool text_holds(struct text a, const char *needle) {
     return a.len && memmem(a.at, a.len, needle, strlen(needle));
 }

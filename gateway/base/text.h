@@ -24,6 +24,7 @@ bool text_same(struct text a, struct text b);
 bool text_is(struct text a, const char *s);
 bool text_is_nocase(struct text a, const char *s); /* ASCII */
 bool text_starts(struct text a, const char *prefix);
+bool text_ends(struct text a, const char *suffix);
 bool text_holds(struct text a, const char *needle);
 struct text text_trim(struct text a); /* spaces, tabs, CR, LF off both ends */
 bool text_cut(struct text *rest, char separator,

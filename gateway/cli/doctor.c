@@ -65,13 +65,16 @@ static const char *without_slash(struct arena *arena, const char *url) {
     return arena_strndup(arena, url, n);
 }
 
+/* A certificate is for the public name, and seldom for an address of this machine. */
 static void find_url(struct doctor *d) {
     const char *named = named_url(d);
     struct buf here;
     if (named) d->url = without_slash(d->arena, named);
     if (named || !d->settings) return;
     buf_init(&here, 4096);
-    if (reach_here(d->settings, &here)) d->url = arena_strdup(d->arena, buf_cstr(&here));
+    bool found = reach_here(d->settings, &here), tls = text_starts(buf_text(&here), "https:");
+    if (found && tls && d->settings->public_url[0]) d->url = d->settings->public_url;
+    else if (found) d->url = arena_strdup(d->arena, buf_cstr(&here));
     buf_fini(&here);
 }
 

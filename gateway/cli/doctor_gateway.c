@@ -81,7 +81,9 @@ static void tell_not_reached(struct doctor *d, const struct probe_result *health
     const char *detail = json_gets_text(health->body, "detail");
     if (!health->answered)
         findings_add(&d->findings, level, "gateway",
-                     health->untrusted ? "--ca FILE names the authority" : "is it started? --url names another address",
+                     !health->untrusted                      ? "is it started? --url names another address"
+                     : strstr(health->error, "subject name") ? "--url has to have a name that the certificate has"
+                                                             : "--ca FILE names the authority",
                      "%s does not answer: %s", d->url, health->error);
     else
         findings_add(&d->findings, FINDINGS_FAILED, "gateway",

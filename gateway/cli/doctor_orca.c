@@ -16,6 +16,7 @@
 #include "cli/input.h"
 #include "lang/url.h"
 #include "orca/compare.h"
+#include "orca/spring.h"
 #include "orca/url_rules.h"
 #include "orca/yaml_read.h"
 
@@ -35,7 +36,7 @@ static const char *host_of(struct arena *arena, const struct url *url) {
 static bool trusts_more(struct yaml *const *documents, size_t count) {
     bool more = false;
     for (size_t i = 0; i < count; i++) {
-        const struct yaml *enabled = yaml_get(yaml_get(yaml_get(documents[i], "webhook"), "trust"), "enabled");
+        const struct yaml *enabled = spring_member(spring_find(documents[i], "webhook", "trust"), "enabled");
         more = more || text_is_nocase(yaml_as_text(enabled), "true");
     }
     return more;

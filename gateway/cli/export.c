@@ -48,6 +48,23 @@ static const struct args_command command = {
     1,
     2};
 
+/* It is written into YAML, Groovy and shell scripts, and Spring and others put something in place of ${…}. */
+bool export_base_url(struct arena *arena, const struct settings *settings, const char **ret_base, struct url *ret_url,
+                     struct fault *fault) {
+    struct text url = text_of(settings->public_url);
+    if (!url.len)
+        return fault_set(
+            fault, FAULT_INVALID, "public_url",
+            "orca and other callers need the URL at which they reach the gateway, and none is set: write "
+            "public_url = \"https://stagedoor.example.com\"; into stagedoor.conf, or give --public-url URL");
+    while (url.len && url.at[url.len - 1] == '/') url.len--;
+    *ret_base = arena_strndup(arena, url.at, url.len);
+    if (!url_parse(text_of(*ret_base), ret_url, fault)) return false;
+    return !strpbrk(*ret_base, "?#${}'\"\\") ||
+           fault_set(fault, FAULT_INVALID, "public_url", "\"%s\" is not a URL that paths can be put behind",
+                     settings->public_url);
+}
+
 /* "orca", and what export_ci knows. */
 static const char *const kinds[] = {"orca", "jenkins", "gitlab", "github", "argo", "tekton", "azure", "azure-stage"};
 

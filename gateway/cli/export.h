@@ -29,6 +29,10 @@ struct export_expected {
     bool json;
 };
 
+/* public_url of the settings as what paths are put behind, and the same taken apart. */
+bool export_base_url(struct arena *arena, const struct settings *settings, const char **ret_base, struct url *ret_url,
+                     struct fault *fault);
+
 /* Give the exit status. */
 int export_orca(const struct export_options *given);
 /* For other callers than Spinnaker; `stage` NULL where none was named. */

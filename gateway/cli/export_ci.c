@@ -14,11 +14,11 @@
 #include "cli/command.h"
 #include "cli/export.h"
 #include "cli/screen.h"
-#include "lang/url.h"
 #include "orca/yaml_write.h"
 #include "stage/catalog.h"
 
 #define OUTPUT_MAX (16 * 1024 * 1024)
+#define GITHUB_INPUTS_MAX 25 /* of workflow_dispatch */
 #define IMAGE "curlimages/curl:8.10.1"
 
 struct ci {
@@ -135,7 +135,9 @@ static void add_comments(struct ci *c, const char *mark, const char *kind, const
     buf_addf(&c->out, "%s %s: the stage \"%s\" of %s. Written by `stagedoor export %s %s`.\n", mark, what,
              c->stage->name, c->base_url, kind, c->stage->name);
     buf_addf(&c->out, "%s %s\n", mark, where);
-    if (c->stage->param_count) buf_addf(&c->out, "%s Parameters; of one that is left empty the default holds:\n", mark);
+    const char *empty = strcmp(kind, "azure") == 0 ? "an empty text is a value"
+                                                   : "of one that is left empty the default holds";
+    if (c->stage->param_count) buf_addf(&c->out, "%s Parameters; %s:\n", mark, empty);
     for (size_t i = 0; i < c->stage->param_count; i++)
         buf_addf(&c->out, "%s   %s  %s\n", mark, c->stage->params[i].name, describe(c, &c->stage->params[i]));
 }
@@ -154,6 +156,7 @@ static void github_input(const struct ci *c, struct json *inputs, const struct p
     json_set(input, "type", string(c, choice ? "choice" : "string"));
     if (!choice) return;
     struct json *options = put_array(c, input, "options");
+    if (!param->required && !param->preset) json_push(options, string(c, "")); /* else the first one is taken */
     for (size_t i = 0; i < param->choice_count; i++) json_push(options, string(c, param->choices[i]));
     if (param->preset) json_set(input, "default", param->preset);
 }
@@ -190,6 +193,9 @@ static bool write_github(struct ci *c) {
                                      .finish = "  [ -z \"${GITHUB_OUTPUT:-}\" ] || "
                                                "printf 'report=%s\\n' \"$(cat \"$report\")\" >> \"$GITHUB_OUTPUT\"\n"};
     json_set(step, "run", script_of(c, script, "", ""));
+    if (json_size(inputs) > GITHUB_INPUTS_MAX)
+        screen_say("export", "GitHub takes %d inputs at most, and there are %zu: take some out of it, with their P_…",
+                   GITHUB_INPUTS_MAX, json_size(inputs));
     add_comments(c, "#", "github", "GitHub Actions",
                  "The secret STAGEDOOR_TOKEN is a caller's token. Later steps read "
                  "fromJSON(steps.stage.outputs.report).outputs.");
@@ -241,14 +247,16 @@ static void push_token(const struct ci *c, struct json *env, const char *name, c
     json_set(ref, "optional", json_new_bool(c->arena, true));
 }
 
+/* Kubernetes puts variables that stand above in place of $(NAME): so no secret stands above a parameter. */
 static void push_variables(const struct ci *c, struct json *env, const char *before, const char *after) {
-    push_token(c, env, "STAGEDOOR_TOKEN", "token");
     push_pair(c, env, "STAGEDOOR_REPORT", "/tmp/stagedoor.json");
-    for (size_t i = 0; i < c->stage->param_count; i++) {
-        const struct param *param = &c->stage->params[i];
-        if (is_secret(param)) push_token(c, env, variable(c, i), param->name);
-        else push_pair(c, env, variable(c, i), arena_printf(c->arena, "%s%s%s", before, param->name, after));
-    }
+    for (size_t i = 0; i < c->stage->param_count; i++)
+        if (!is_secret(&c->stage->params[i]))
+            push_pair(c, env, variable(c, i),
+                      arena_printf(c->arena, "%s%s%s", before, c->stage->params[i].name, after));
+    push_token(c, env, "STAGEDOOR_TOKEN", "token");
+    for (size_t i = 0; i < c->stage->param_count; i++)
+        if (is_secret(&c->stage->params[i])) push_token(c, env, variable(c, i), c->stage->params[i].name);
 }
 
 static void push_argo_parameters(const struct ci *c, struct json *in, bool presets) {
@@ -370,12 +378,13 @@ static void jenkins_parameter(struct ci *c, const struct param *param) {
     buf_adds(&c->out, choice ? "])\n" : ")\n");
 }
 
-/* What the shell gets: without being put into the script. */
+/* What the shell gets: without being put into the script. withEnv puts variables in place of $NAME, and a $ of $$; a
+ * parameter that the build was not started with is null. */
 static void jenkins_environment(struct ci *c) {
     buf_adds(&c->out, "        withEnv([");
     for (size_t i = 0; i < c->stage->param_count; i++)
-        buf_addf(&c->out, "%s\n            '%s=' + params['%s']", i ? "," : "", variable(c, i),
-                 c->stage->params[i].name);
+        buf_addf(&c->out, "%s\n            '%s=' + (params['%s'] ?: '').toString().replace('$', '$$')", i ? "," : "",
+                 variable(c, i), c->stage->params[i].name);
     buf_adds(&c->out, "\n        ]) {\n");
 }
 
@@ -532,20 +541,6 @@ static const struct {
     {"tekton", write_tekton},   {"azure", write_azure},   {"azure-stage", write_azure_stage}};
 enum { KIND_COUNT = sizeof kinds / sizeof *kinds };
 
-static bool find_url(struct ci *c, struct fault *fault) {
-    const char *url = c->settings.public_url;
-    size_t len = strlen(url);
-    struct url parts;
-    while (len && url[len - 1] == '/') len--;
-    c->base_url = arena_strndup(c->arena, url, len);
-    if (!len)
-        return fault_set(fault, FAULT_INVALID, "public_url",
-                         "callers need the URL of the gateway, and none is set: write public_url = "
-                         "\"https://stagedoor.example.com\"; into stagedoor.conf, or give --public-url URL");
-    if (url_parse(text_of(c->base_url), &parts, fault) && !strpbrk(c->base_url, "?#${}'\"\\")) return true;
-    return fault_set(fault, FAULT_INVALID, "public_url", "\"%s\" is not a URL that paths can be put behind", url);
-}
-
 static bool find_stage(struct ci *c, const struct export_options *given, const char *name, struct fault *fault) {
     struct stage_context context;
     if (!local_context(&c->settings, &given->local, &context, fault)) return false;
@@ -565,8 +560,9 @@ static bool find_stage(struct ci *c, const struct export_options *given, const c
 
 static int run(struct ci *c, const struct export_options *given, size_t kind, const char *stage) {
     struct fault fault;
+    struct url url;
     if (!local_settings(c->arena, "export", &given->local, &c->settings)) return EXIT_USAGE;
-    if (!find_url(c, &fault) || !find_stage(c, given, stage, &fault)) {
+    if (!export_base_url(c->arena, &c->settings, &c->base_url, &url, &fault) || !find_stage(c, given, stage, &fault)) {
         screen_fault("export", &fault);
         return EXIT_USAGE;
     }

@@ -53,29 +53,14 @@ static struct url_rules_host host_of(struct arena *arena, const struct url *url)
 
 /* What of orca's presets has to change so that it calls the gateway; no rule is loosened without need, since they guard
  * orca against its users. */
-static bool find_needed(struct export *e, struct fault *fault) {
+static void find_needed(struct export *e) {
     struct url_rules_breach breaches[URL_RULES_BREACHES_MAX];
-    if (!url_parse(text_of(e->form.base_url), &e->url, fault)) return false;
     e->host = host_of(e->arena, &e->url);
     size_t count = url_rules_check(e->arena, &url_rules_presets, &e->url, &e->host, breaches);
     struct json *needed = json_new_object(e->arena);
     for (size_t i = 0; i < count; i++)
         if (breaches[i].setting) json_set(needed, breaches[i].setting, breaches[i].value);
     e->needed = needed;
-    return true;
-}
-
-static bool find_url(struct export *e, struct fault *fault) {
-    const char *url = e->settings.public_url;
-    size_t len = strlen(url);
-    if (!len)
-        return fault_set(fault, FAULT_INVALID, "public_url",
-                         "orca needs the URL at which it reaches the gateway, and none is set: write public_url = "
-                         "\"https://stagedoor.example.com\"; into stagedoor.conf, or give --public-url URL");
-    while (len && url[len - 1] == '/') len--;
-    e->form.base_url = arena_strndup(e->arena, url, len);
-    if (find_needed(e, fault) && !strpbrk(e->form.base_url, "?#${}")) return true;
-    return fault_set(fault, FAULT_INVALID, "public_url", "\"%s\" is not a URL that paths can be put behind", url);
 }
 
 static bool is_name(const char *name) {
@@ -271,10 +256,12 @@ static int check(struct export *e) {
 static int run(struct export *e) {
     struct fault fault;
     if (!local_settings(e->arena, "export", &e->given->local, &e->settings)) return EXIT_USAGE;
-    if (!check_prefix(e->form.type_prefix, &fault) || !find_url(e, &fault) || !find_token(e, &fault)) {
+    if (!check_prefix(e->form.type_prefix, &fault) || !find_token(e, &fault) ||
+        !export_base_url(e->arena, &e->settings, &e->form.base_url, &e->url, &fault)) {
         screen_fault("export", &fault);
         return EXIT_USAGE;
     }
+    find_needed(e);
     int status = collect(e);
     if (status != EXIT_DONE) return status;
     return e->given->check ? check(e) : print(e);

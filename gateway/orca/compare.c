@@ -60,6 +60,13 @@ static const struct json *shown(struct arena *arena, const struct yaml *has) {
     return has->kind == YAML_LIST ? list : json_new_string(arena, "(a group)");
 }
 
+bool compare_is_export(const struct yaml *entry) {
+    struct text url = yaml_as_text(spring_member(entry, "url"));
+    const struct yaml *key = spring_member(spring_member(entry, "customHeaders"), "Idempotency-Key");
+    if (key && key->kind == YAML_LIST) key = key->count ? key->items[0] : NULL;
+    return text_is(yaml_as_text(key), PRECONFIGURED_KEY) && (text_holds(url, "/stages/") || text_ends(url, "/runs"));
+}
+
 /* ---- differences ---- */
 
 struct work {
@@ -67,6 +74,7 @@ struct work {
     struct json *found;
     const char *type;
     const struct yaml *entry; /* as orca has it; NULL: it has none */
+    bool ours;                /* no: whoever wrote it may have put secrets anywhere */
 };
 
 /* Values are shown where neither of the two can be a secret. */
@@ -78,7 +86,7 @@ static void add(struct work *w, const char *field, const struct yaml *has, const
     json_set(one, "field", json_new_string(arena, field));
     json_set(one, "what", json_new_string(arena, !has ? "missing" : !should ? "extra" : "differs"));
     json_set(one, "line", json_new_int(arena, place ? place->line : 0));
-    json_set(one, "orca", values ? shown(arena, has) : NULL);
+    json_set(one, "orca", values && w->ours ? shown(arena, has) : NULL);
     json_set(one, "stagedoor", values ? should : NULL);
     json_push(w->found, one);
 }
@@ -267,12 +275,10 @@ static const struct yaml *entry_of(const struct compare *compare, struct text ty
 /* The stage that an entry of ours starts; "" where it is none of ours, or for all of them. */
 static struct text stage_of(const struct compare *compare, const struct yaml *entry) {
     struct text url = yaml_as_text(spring_member(entry, "url"));
-    const struct yaml *key = spring_member(spring_member(entry, "customHeaders"), "Idempotency-Key");
-    if (key && key->kind == YAML_LIST) key = key->count ? key->items[0] : NULL;
     size_t base = strlen(compare->base_url);
     const char *at = url.len ? memmem(url.at, url.len, "/stages/", 8) : NULL;
     bool here = text_starts(url, compare->base_url) && at == url.at + base;
-    if (!at || (!here && !text_is(yaml_as_text(key), PRECONFIGURED_KEY))) return (struct text){"", 0};
+    if (!at || (!here && !compare_is_export(entry))) return (struct text){"", 0};
     return (struct text){at + 8, (size_t)(url.at + url.len - at - 8)};
 }
 
@@ -296,6 +302,8 @@ const struct json *compare_entries(const struct compare *compare) {
         const struct json *should = json_at(compare->entries, i);
         w.type = json_gets_text(should, "type");
         w.entry = entry_of(compare, text_of(w.type));
+        w.ours = w.entry && (compare_is_export(w.entry) ||
+                             text_starts(yaml_as_text(spring_member(w.entry, "url")), compare->base_url));
         if (w.entry) compare_entry(&w, should);
         else add(&w, NULL, NULL, should, false);
         check_requests(&w, should);

@@ -20,9 +20,14 @@ struct compare {
     void *arg;
 };
 
+/* Whether an entry of webhook.preconfigured is one that `export orca` writes, of whatever gateway: its starts are named
+ * as those of ours, and go where ours go. */
+bool compare_is_export(const struct yaml *entry);
+
 /* An array of differences, in the order of `entries`, those that are too many behind: {"type", "field" (null: the entry
  * as a whole), "what" ("missing", "extra": orca's view; "differs"), "line" (in the file; 0: nowhere), "orca",
- * "stagedoor"}. The two values are null where one could be a secret. */
+ * "stagedoor"}. The two values are null where one could be a secret; so is "orca" of an entry that does not call the
+ * gateway. */
 const struct json *compare_entries(const struct compare *compare);
 
 /* The user-configured-url-restrictions of the file: what it does not say is as in url_rules_presets. */

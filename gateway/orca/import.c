@@ -10,7 +10,9 @@
 #include <string.h>
 #include <strings.h>
 
+#include "orca/compare.h"
 #include "orca/import_job.h"
+#include "orca/spring.h"
 
 #define NAME_MAX_BYTES 64
 #define GROUP_MAX_BYTES ((size_t)2 << 20)
@@ -87,23 +89,9 @@ static const char *const stage_keys[] = {"monitorOnly",      "account",         
                                          "stageTimeoutMs",   "backoffPeriodMs", "webhookRetryStatusCodes",
                                          "expectedArtifacts"};
 
-/* As Spring compares: without case, and without - and _. */
-static bool key_is(struct text key, const char *name) {
-    size_t at = 0;
-    for (size_t i = 0; i < key.len; i++) {
-        char c = key.at[i], n = name[at];
-        if (c == '-' || c == '_') continue;
-        if (c >= 'A' && c <= 'Z') c = (char)(c + 'a' - 'A');
-        if (n >= 'A' && n <= 'Z') n = (char)(n + 'a' - 'A');
-        if (c != n) return false;
-        at++;
-    }
-    return name[at] == 0;
-}
-
 static const char *known_key(struct text key) {
     for (size_t i = 0; i < KEY_COUNT; i++)
-        if (key_is(key, keys[i])) return keys[i];
+        if (spring_key_is(key, keys[i])) return keys[i];
     return NULL;
 }
 
@@ -111,7 +99,7 @@ static void refuse_key(struct import_work *w, const struct yaml *key) {
     const char *word = import_clean(w, key->text);
     const char *nearest = text_nearest(word, keys, KEY_COUNT);
     for (size_t i = 0; i < sizeof stage_keys / sizeof *stage_keys; i++)
-        if (key_is(key->text, stage_keys[i])) {
+        if (spring_key_is(key->text, stage_keys[i])) {
             import_say(w, IMPORT_UNSETTLED, key->line, "%s is for a stage of a pipeline; here orca does not read it",
                        word);
             return;
@@ -211,17 +199,17 @@ static void read_param_key(struct import_work *w, const struct yaml_pair *pair, 
     const struct yaml *value = pair->value;
     bool text = value->kind == YAML_TEXT && !yaml_is_null(value);
     const char *clean = text ? import_clean(w, import_resolve(w, yaml_as_text(value), value->line)) : NULL;
-    if (key_is(key, "label")) param->label = clean;
-    else if (key_is(key, "description")) param->description = clean;
-    else if (key_is(key, "type")) read_param_type(w, value, param);
-    else if (key_is(key, "order")) {
+    if (spring_key_is(key, "label")) param->label = clean;
+    else if (spring_key_is(key, "description")) param->description = clean;
+    else if (spring_key_is(key, "type")) read_param_type(w, value, param);
+    else if (spring_key_is(key, "order")) {
         if (!text_to_int(yaml_as_text(value), &param->order))
             import_say(w, IMPORT_UNSETTLED, value->line, "order is no whole number");
-    } else if (key_is(key, "options") && value->kind == YAML_LIST && value->count) {
+    } else if (spring_key_is(key, "options") && value->kind == YAML_LIST && value->count) {
         param->type = "choice";
         param->choices = value;
         import_say(w, IMPORT_NOTE, pair->key->line, "options, which orca ignores, are the choices of %s", param->name);
-    } else if (!key_is(key, "name") && !key_is(key, "defaultValue"))
+    } else if (!spring_key_is(key, "name") && !spring_key_is(key, "defaultValue"))
         import_say(w, IMPORT_UNSETTLED, pair->key->line, "orca does not know the key %s of a parameter",
                    import_clean(w, key));
 }
@@ -250,7 +238,7 @@ static void read_param(struct import_work *w, const struct yaml *item) {
     param->order = 0;
     for (size_t i = 0; i < item->count; i++) {
         read_param_key(w, &item->pairs[i], param);
-        if (key_is(item->pairs[i].key->text, "defaultValue")) preset = item->pairs[i].value;
+        if (spring_key_is(item->pairs[i].key->text, "defaultValue")) preset = item->pairs[i].value;
     }
     read_preset(w, preset, param);
     if (param->type || param->preset || !import_secret_name(param->original, IMPORT_JSON)) return;
@@ -464,6 +452,11 @@ static bool can_be_imported(struct import_work *w) {
         import_say(w, IMPORT_REFUSED, w->entry->line, "the entry has no type, and orca cannot find it");
         return false;
     }
+    if (compare_is_export(w->entry)) {
+        import_say(w, IMPORT_NOTE, w->entry->line,
+                   "it starts a stage of stagedoor, and `export orca` has written it: there is nothing to import");
+        return false;
+    }
     if (!truth_at(w, "enabled", true) && yaml_is_null(yaml_get(w->entry, "url"))) {
         import_say(w, IMPORT_NOTE, w->entry->line, "it is disabled and has no url: there is nothing to import");
         return false;
@@ -529,11 +522,6 @@ static bool take_list(struct import_job *job, const struct yaml *list, const str
     return !job->entries.full || fail_at(job, list, offset, "more entries than 2,000", fault);
 }
 
-static bool ends_with(struct text text, const char *end) {
-    size_t len = strlen(end);
-    return text.len >= len && memcmp(text.at + text.len - len, end, len) == 0;
-}
-
 static bool walk(struct import_job *job, const struct yaml *node, const struct yaml *document, int offset, bool outer,
                  struct fault *fault);
 
@@ -542,7 +530,7 @@ static bool walk_text(struct import_job *job, const struct yaml_pair *pair, int 
     struct text name = pair->key->text, text = pair->value->text;
     struct yaml **documents;
     size_t count;
-    if (!ends_with(name, ".yml") && !ends_with(name, ".yaml")) return true;
+    if (!text_ends(name, ".yml") && !text_ends(name, ".yaml")) return true;
     if (!text_holds(text, "preconfigured") || pair->value->folded) return true;
     offset += pair->value->text_line - 1;
     const char *inside = arena_printf(job->arena, "%s, in %.*s from line %d on", job->file,
@@ -556,9 +544,9 @@ static bool walk_text(struct import_job *job, const struct yaml_pair *pair, int 
 static bool walk_pair(struct import_job *job, const struct yaml_pair *pair, const struct yaml *document, int offset,
                       bool outer, struct fault *fault) {
     struct text key = pair->key->text;
-    if (text_is(key, "webhook.preconfigured") || ends_with(key, ".webhook.preconfigured"))
+    if (text_is(key, "webhook.preconfigured") || text_ends(key, ".webhook.preconfigured"))
         return take_list(job, pair->value, document, offset, fault);
-    if ((text_is(key, "webhook") || ends_with(key, ".webhook")) && pair->value->kind == YAML_MAP)
+    if ((text_is(key, "webhook") || text_ends(key, ".webhook")) && pair->value->kind == YAML_MAP)
         return take_list(job, yaml_get(pair->value, "preconfigured"), document, offset, fault);
     if (pair->value->kind == YAML_TEXT) return !outer || walk_text(job, pair, offset, fault);
     return walk(job, pair->value, document, offset, outer, fault);

@@ -30,7 +30,7 @@ bool import_secret_name(struct text name, enum import_place place) {
     static const char *const parts[] = {"token",      "secret",     "password",  "passwd",    "apikey",
                                         "credential", "privatekey", "accesskey", "passphrase"};
     static const char *const not [] = {"type", "name", "url", "idempotencykey", "expires", "ttl", "endpoint", "count"};
-    static const char *const headers[] = {"authorization", "proxyauthorization", "cookie", "auth", "xauth"};
+    static const char *const headers[] = {"authorization", "proxyauthorization", "cookie"};
     static const char *const arguments[] = {"key", "sig", "signature", "auth", "pwd", "pass", "code"};
     char word[64];
     squeeze(name, word);
@@ -42,7 +42,8 @@ bool import_secret_name(struct text name, enum import_place place) {
         if (strcmp(word, headers[i]) == 0) return true;
     for (size_t i = 0; (place == IMPORT_URL || place == IMPORT_FORM) && i < sizeof arguments / sizeof *arguments; i++)
         if (strcmp(word, arguments[i]) == 0) return true;
-    return place == IMPORT_HEADER && (ends_with(word, "applicationkey") || ends_with(word, "authkey"));
+    return place == IMPORT_HEADER &&
+           (ends_with(word, "applicationkey") || ends_with(word, "authkey") || ends_with(word, "auth"));
 }
 
 static bool name_is_taken(const struct import_job *job, const char *name) {
@@ -92,8 +93,10 @@ const char *import_secret(struct import_work *w, const char *value, const char *
 
 /* The path of a URL that is a credential as a whole. */
 static bool find_hook(struct text literal, size_t from, struct text *ret_name, size_t *ret_start, size_t *ret_end) {
-    static const char *const hooks[] = {"://hooks.slack.com/services/", "://discord.com/api/webhooks/",
-                                        "://discordapp.com/api/webhooks/"};
+    static const char *const hooks[] = {
+        "://hooks.slack.com/services/",   "://hooks.slack.com/workflows/",   "://hooks.slack.com/triggers/",
+        "://discord.com/api/webhooks/",   "://discordapp.com/api/webhooks/", ".webhook.office.com/webhookb2/",
+        "://outlook.office.com/webhook/", "://api.telegram.org/bot",         "://hooks.zapier.com/hooks/catch/"};
     for (size_t i = 0; from == 0 && i < sizeof hooks / sizeof *hooks; i++) {
         const char *at = literal.len ? memmem(literal.at, literal.len, hooks[i], strlen(hooks[i])) : NULL;
         if (!at) continue;
@@ -131,8 +134,8 @@ static bool find_argument(struct text literal, size_t from, bool ends, struct te
 
 static size_t string_end(struct text literal, size_t from) {
     for (size_t i = from; i < literal.len; i++) {
-        if (literal.at[i] == '\\') return SIZE_MAX;
-        if (literal.at[i] == '"') return i;
+        if (literal.at[i] == '\\') i++;
+        else if (literal.at[i] == '"') return i;
     }
     return SIZE_MAX;
 }

@@ -25,7 +25,8 @@ static bool is_origin(struct text text) {
 }
 
 /* concat("http://host", $.href): a reference of the call's own host is followed as it is. */
-static const char *concat_url(struct import_work *w, const struct jayway *path, const struct import_call *request) {
+static const char *concat_url(struct import_work *w, const struct jayway *path, const struct import_call *request,
+                              int line) {
     struct buf out;
     bool origin = path->part_count == 2 && !path->parts[0].is_path && path->parts[1].is_path &&
                   is_origin(path->parts[0].text);
@@ -36,7 +37,7 @@ static const char *concat_url(struct import_work *w, const struct jayway *path, 
     for (size_t i = 0; i < path->part_count; i++) {
         const struct jayway_part *part = &path->parts[i];
         bool first = origin && i == 1 && path->parts[0].text.at[path->parts[0].text.len - 1] != '/';
-        if (!part->is_path) buf_addt(&out, part->text);
+        if (!part->is_path) import_text(w, part->text, line, IMPORT_URL, &out);
         else if (first)
             buf_addf(&out, "/{{ request.body%s | string | regex_replace('^/', '') | segments }}", part->member);
         else
@@ -62,7 +63,7 @@ static const char *response_url(struct import_work *w, const struct import_call 
         import_say(w, IMPORT_UNSETTLED, value->line, "statusUrlJsonPath: %s", fault.what);
         return "https://unsettled.invalid/";
     }
-    if (path.parts) return concat_url(w, &path, request);
+    if (path.parts) return concat_url(w, &path, request, value->line);
     if (path.member && path.member[0]) return arena_printf(w->arena, "{{ request.body%s }}", path.member);
     import_say(w, IMPORT_UNSETTLED, value->line, "statusUrlJsonPath: %s can lead to more than one value, or to no text",
                import_clean(w, text));

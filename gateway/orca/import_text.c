@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <string.h>
 
+#include "lang/json.h"
 #include "lang/url.h"
 #include "orca/import_job.h"
 #include "orca/jinja.h"
@@ -198,6 +199,9 @@ static const char *preset_value(struct import_work *w, struct text name) {
     if (text_holds(text, "${"))
         import_say(w, IMPORT_UNSETTLED, value->line, "parameterValues: %s has an expression, which cannot be put in",
                    key);
+    if (text.len && (w->secret_of || import_secret_name(name, IMPORT_JSON)))
+        return arena_printf(w->arena, "secret.%s",
+                            import_secret(w, arena_strndup(w->arena, text.at, text.len), NULL, key, value->line));
     buf_init(&out, PRESET_MAX_BYTES * 8);
     jinja_add_string(&out, text);
     const char *expression = arena_strdup(w->arena, buf_cstr(&out));
@@ -364,22 +368,50 @@ static void add_literal(struct buf *out, struct text literal, enum import_place 
     if (brace) buf_adds(out, place == IMPORT_JSON && !state->in_string ? "{ " : "{{ '{' }}");
 }
 
+/* What is meant by a value that is escaped for its place; itself where it is escaped badly. */
+static const char *plain_value(struct import_work *w, struct text value, enum import_place place) {
+    static const struct json_limits limits = {.max_bytes = IMPORT_TEXT_MAX, .max_depth = 1, .max_items = 1};
+    struct buf decoded;
+    struct fault fault;
+    buf_init(&decoded, IMPORT_TEXT_MAX);
+    bool good = place == IMPORT_URL && url_decode(&decoded, value, false);
+    if (place == IMPORT_JSON) {
+        const char *quoted = arena_printf(w->arena, "\"%.*s\"", TEXT_ARG(value));
+        const struct json *string = json_parse(w->arena, text_of(quoted), &limits, &fault);
+        good = json_kind(string) == JSON_STRING;
+        buf_addt(&decoded, json_text(string));
+    }
+    const char *plain = good ? arena_strdup(w->arena, buf_cstr(&decoded))
+                             : arena_strndup(w->arena, value.at, value.len);
+    buf_fini(&decoded);
+    return plain;
+}
+
 static void add_secret_value(struct import_work *w, struct text name, struct text value, int line,
                              enum import_place place, struct buf *out) {
-    struct buf decoded;
-    buf_init(&decoded, IMPORT_TEXT_MAX);
-    bool url = place == IMPORT_URL && url_decode(&decoded, value, false);
-    const char *plain = url ? arena_strdup(w->arena, buf_cstr(&decoded)) : arena_strndup(w->arena, value.at, value.len);
-    buf_fini(&decoded);
+    const char *plain = plain_value(w, value, place);
     const char *of = arena_strndup(w->arena, name.at, name.len);
     bool path = place == IMPORT_URL && strcmp(of, "hook") == 0;
     buf_addf(out, "{{ secret.%s%s }}", import_secret(w, plain, NULL, of, line), path ? " | segments" : "");
+}
+
+/* Beside an expression in a credential only what leads to it is known to be none: "Bearer ", "session=". */
+static bool leads(struct text literal, bool hole_follows) {
+    bool any = false;
+    for (size_t i = 0; i < literal.len; i++) any = any || is_letter(literal.at[i]) || is_digit(literal.at[i]);
+    return !any || (hole_follows && strchr(" =:\"", literal.at[literal.len - 1]));
 }
 
 static void put_literal(struct import_work *w, struct text literal, int line, enum import_place place,
                         struct state *state, bool hole_follows, struct buf *out) {
     size_t from = 0, start, end;
     struct text name;
+    if (w->secret_of && !leads(literal, hole_follows)) {
+        import_say(w, IMPORT_UNSETTLED, line, "%s has a text of its own beside an expression: make a secret of it",
+                   w->secret_of);
+        buf_adds(out, "UNSETTLED");
+        return;
+    }
     while (import_secret_find(literal, from, place, !hole_follows, &name, &start, &end)) {
         struct text before = {literal.at + from, start - from};
         add_literal(out, before, place, state, true);

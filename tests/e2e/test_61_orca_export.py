@@ -480,6 +480,16 @@ def test_check_shows_what_differs(file):
     assert "job: payload\n  -  \"user\": ${#toJson('me')},\n  +  \"user\": ${#toJson(trigger['user'])},\n" in said
 
 
+def test_check_shows_no_value_of_an_entry_that_somebody_else_wrote(file):
+    """It has the type of a stage by chance, and whatever its author put there."""
+    file.entries[0] = {
+        "type": "job", "label": "s3cret-1", "url": "https://bob:s3cret-2@h.example/?token=s3cret-3", "payload": '{"password": "s3cret-4"}',
+        "customHeaders": {"Accept": ["s3cret-5"]}, "parameters": [{"name": "ref", "defaultValue": "s3cret-6"}], "cancelPayload": "s3cret-7",
+    }  # fmt: skip
+    assert ("job", "url", "differs") in file.differences()
+    assert "s3cret" not in file.check(1) + file.check(1, "--json")
+
+
 def test_check_knows_a_stage_that_is_gone(file):
     """The file says what was offered once; the definitions, what is now."""
     file.write()

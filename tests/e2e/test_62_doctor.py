@@ -296,6 +296,25 @@ def test_orca_and_a_sidecar(public):
     }
 
 
+def test_gateway_that_has_tls_only_is_asked_by_its_name(gateway, tmp_path):
+    """Its certificate is for public_url, and seldom for 127.0.0.1 too."""
+    authority = Authority(tmp_path / "ca")
+    pem, key = authority.issue("gateway", addresses="DNS:localhost", days=90)
+    gw = gateway(started=False)
+    gw.options.update(
+        listen=[f"tls:127.0.0.1:{gw.port}"], tls_certificate=pem, tls_key=key, public_url=f"https://localhost:{gw.port}"
+    )
+    gw.launch()
+    gw.wait_log(event="started")
+    checks = found(at(gw, "--json", "--ca", authority.certificate), 0)
+    assert statuses(checks, "gateway") == ["ok"] and statuses(checks, "self-test") == ["ok"]
+    checks = found(at(gw, "orca", "--json", "--ca", authority.certificate), 1)
+    assert [name for name in checks if "failed" in statuses(checks, name)] == ["url-rules"], "localhost"
+    assert statuses(checks, "self-test") == ["ok"], "once: it is the same address"
+    ((_, message, mend),) = found(doctor("--json", "--url", f"https://127.0.0.1:{gw.port}", "--ca", authority.certificate), 1)["gateway"]
+    assert "127.0.0.1" in message and "--url" in mend, "another authority would not help"
+
+
 @pytest.mark.parametrize(
     "certificate, level, says",
     [

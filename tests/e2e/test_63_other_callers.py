@@ -39,12 +39,24 @@ def ungroovy(text):
     return re.sub(r"\\(.)", r"\1", text, flags=re.S)
 
 
+def with_env(value, env):
+    """As Jenkins' withEnv takes a value: variables are put in, what is none stays, $$ is a $ (hudson.Util.replaceMacro)."""
+    known = {"HOME": "/home/jenkins", **env}
+
+    def one(match):
+        name = match.group(1).strip("{}")
+        return "$" if name == "$" else known.get(name, match.group(0))
+
+    return re.sub(r"\$([A-Za-z0-9_]+|\{[A-Za-z0-9_.]+\}|\$)", one, value)
+
+
 def jenkins(text, given):
     parameters = dict(re.findall(r"^    (\w+)\(name: '([\w-]+)'", text, re.M)[i][::-1] for i in range(text.count("(name: '")))
     env = {"BUILD_TAG": "jenkins-shop-7", "STAGE_NAME": "Deploy", "JOB_NAME": "shop", "BUILD_URL": "http://ci/7"}
-    for variable, parameter in re.findall(r"'(\w+)=' \+ params\['([\w-]+)'\]", text):
+    for variable, parameter, rest in re.findall(r"'(\w+)=' \+ \(?params\['([\w-]+)'\](.*)", text):
         assert parameter in parameters
-        env[variable] = given.get(parameter, "")
+        value = str(given.get(parameter)) if "?: ''" not in rest else given.get(parameter) or ""
+        env[variable] = with_env(value.replace("$", "$$") if ".replace('$', '$$')" in rest else value, env)
     (script,) = re.findall(r"sh '''\n(.*?)(?<!\\)'''", text, re.S)
     return ungroovy(script), env
 
@@ -90,7 +102,8 @@ def pairs(env, expression, value):
         if "valueFrom" in one:
             filled[one["name"]] = value("secret." + one["valueFrom"]["secretKeyRef"]["key"])
         else:
-            filled[one["name"]] = re.sub(expression, lambda match: value(match.group(1)), one["value"])
+            text = re.sub(expression, lambda match: value(match.group(1)), one["value"])
+            filled[one["name"]] = re.sub(r"\$\((\w+)\)", lambda match: filled.get(match.group(1), match.group(0)), text)
     return filled
 
 
@@ -326,6 +339,23 @@ def test_token_is_shown_to_the_gateway_and_to_nobody_else(gateway, upstream, tmp
     assert not any(TOKEN.encode() in one for one in seen) and TOKEN not in job.output()
 
 
+@pytest.mark.parametrize("value", ["$HOME", "a$$b ${JOB_NAME} $", None])
+def test_jenkins_leaves_a_parameter_as_it_is(gw, value):
+    """Also one that the build does not have: its first one, or one that was started by an older Jenkinsfile."""
+    _, env = jenkins(exported(gw, "jenkins"), {"text": value} if value else {})
+    assert env["P_text"] == (value or "")
+
+
+@pytest.mark.parametrize("kind", ["argo", "tekton"])
+def test_no_parameter_gets_at_a_secret(gateway, upstream, kind):
+    """Kubernetes puts variables that stand above it into a value."""
+    parameters = [{"name": "pin", "type": "secret"}, {"name": "text"}]
+    gw = gateway(stages={"job": stage("job", parameters=parameters, request={"url": f"{upstream.url}/call"})})
+    text = "$(STAGEDOOR_TOKEN) $(P_pin)"
+    _, env = READ[kind](exported(gw, kind), {"text": text, "pin": "1234"})
+    assert env["P_text"] == text and env["P_pin"] == "1234"
+
+
 def test_secret_and_odd_parameters(gateway, upstream, tmp_path, jobs):
     parameters = [
         {"name": "pin", "type": "secret"},
@@ -444,3 +474,29 @@ def test_no_public_url(gateway, upstream):
     gw = gateway(started=False, stages={"job": job_stage(upstream.url)})
     done = command("export", "github", "job", "--config", gw.write_config())
     assert done.returncode == 2 and "--public-url" in done.stderr
+
+
+def test_github_takes_no_choice_for_somebody(gateway, upstream):
+    """It preselects the first one, which nobody may have meant."""
+    choices = {"type": "choice", "choices": ["destroy", "plan"]}
+    parameters = [{"name": "open", **choices}, {"name": "preset", **choices, "default": "plan"}, {"name": "must", **choices, "required": True}]
+    gw = gateway(started=False, stages={"job": stage("job", parameters=parameters, request={"url": f"{upstream.url}/call"})})
+    inputs = yaml.safe_load(exported(gw, "github"))["on"]["workflow_dispatch"]["inputs"]
+    assert inputs["open"]["options"] == ["", "destroy", "plan"] and "default" not in inputs["open"]
+    assert inputs["preset"]["options"] == ["destroy", "plan"] and inputs["preset"]["default"] == "plan"
+    assert inputs["must"]["options"] == ["destroy", "plan"]
+
+
+@pytest.mark.parametrize("count", [25, 26])
+def test_github_takes_so_many_inputs(gateway, upstream, count):
+    parameters = [{"name": f"p{n}"} for n in range(count)] + [{"name": "pin", "type": "secret"}]
+    gw = gateway(started=False, stages={"job": stage("job", parameters=parameters, request={"url": f"{upstream.url}/call"})})
+    done = command("export", "github", "job", "--config", gw.write_config(), "--public-url", gw.url)
+    assert done.returncode == 0 and ("25 inputs at most, and there are 26" in done.stderr) == (count > 25)
+
+
+def test_azure_says_what_an_empty_parameter_is(gw):
+    """It is sent, since all of them are sent in one piece."""
+    written = exported(gw, "azure")
+    assert "# Parameters; an empty text is a value:\n" in written and "the default holds" not in written
+    assert "# Parameters; of one that is left empty the default holds:\n" in exported(gw, "tekton")

@@ -501,3 +501,45 @@ def test_a_type_cannot_leave_the_directory(tmp_path):
     assert done.returncode == 0, done
     assert sorted(path.name for path in (tmp_path / "out/stages.d").iterdir()) == ["x.-..-evil.conf", "xhidden.conf"]
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+@pytest.mark.parametrize("word", ["request", "status", "header", "escaped", "hook", "preset"])
+def test_credentials_beside_other_text_are_not_taken_along(tmp_path, word):
+    """In the URL that concat() makes, behind a parameter, with escapes, in a URL that is one as a whole, by parameterValues."""
+    entry = {
+        "request": {"url": "https://h.example/x", "customHeaders": {"Api-Auth": "pw-leak"}},
+        "status": {
+            "url": "https://h.example/x", "waitForCompletion": True, "statusUrlResolution": "webhookResponse", "statusJsonPath": "$.s",
+            "statusUrlJsonPath": 'concat("https://h.example/s?token=pw-leak&id=", $.id)', "successStatuses": "OK",
+        },
+        "header": {"url": "https://h.example/x", "customHeaders": {"PRIVATE-TOKEN": "${parameterValues['t']}pw-leak"}},
+        "escaped": {"url": "https://h.example/x", "payload": '{"name": "a\\"b", "password": "\\"pw-leak\\u0041\\\\"}'},
+        "hook": {"url": "https://acme.webhook.office.com/webhookb2/pw-leak/x"},
+        "preset": {
+            "url": "https://h.example/x?k=${parameterValues['apiToken']}", "parameterValues": {"apiToken": "pw-leak"},
+            "customHeaders": {"X-Some": "${parameterValues['apiToken']}"}, "payload": "{\"t\": \"${parameterValues['apiToken']}\"}",
+        },
+    }[word]  # fmt: skip
+    text = json.dumps({"webhook": {"preconfigured": [{"type": "odd", **entry}]}})
+    done = run_import("-", "--to", tmp_path, "--secrets", tmp_path / "secrets", input=text)
+    written = "".join(path.read_text() for path in tmp_path.rglob("*") if path.is_file() and path.parent.name != "secrets")
+    assert "pw-leak" not in done.stdout + done.stderr + written
+    if word == "header":
+        assert done.returncode == 1 and "make a secret of it" in done.stdout
+        return
+    assert done.returncode == 0, done.stdout
+    assert check(tmp_path)[0] == 0
+    (value,) = [path.read_text() for path in (tmp_path / "secrets").iterdir()]
+    assert value == {"escaped": '"pw-leakA\\', "hook": "pw-leak/x"}.get(word, "pw-leak")
+
+
+@pytest.mark.parametrize("words", [[], ["--generic"], ["--type-prefix", "gw-"]])
+def test_own_entries_are_left_out(tmp_path, words):
+    """Else a stage would call the gateway that has it."""
+    (tmp_path / "stages.d").mkdir()
+    (tmp_path / "stages.d/job.conf").write_text('name = "job"; request = { url = "https://h.example/x"; };')
+    done = command("export", "orca", *words, "--public-url", "http://gw.ops.svc:1", "--no-token", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    done = run_import("-", "--to", tmp_path / "to", input=done.stdout)
+    assert done.returncode == 0, done.stdout
+    assert "0 imported" in done.stdout and "`export orca` has written it" in done.stdout and list((tmp_path / "to/stages.d").iterdir()) == []

@@ -24,6 +24,9 @@ static void compares(void **state) {
     assert_true(text_starts(TEXT("https://h"), "https:"));
     assert_true(text_starts(text_of(NULL), ""));
     assert_false(text_starts(TEXT("http"), "https"));
+    assert_true(text_ends(TEXT("orca.yml"), ".yml"));
+    assert_true(text_ends(text_of(NULL), ""));
+    assert_false(text_ends(TEXT("yml"), ".yml"));
     assert_true(text_holds(TEXT("a${b"), "${"));
     assert_false(text_holds(TEXT("a$"), "${"));
     assert_true(text_is(text_trim(TEXT(" \t\r\n a b \n")), "a b"));
