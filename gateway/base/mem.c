@@ -1,8 +1,9 @@
 /* The heap with an abort on exhaustion, and arenas on top of it.
  *
- * An arena is a list of chunks that are only ever freed together. The first chunk is small (runs are many, and most
- * need little); later ones double up to a limit. Built with MEM_SINGLE, each allocation is a chunk of its own, so that
- * AddressSanitizer sees the edges of every object and the end of every lifetime. */
+ * An arena is a list of chunks that are only ever freed together. The first chunk is small, or as large as it is known
+ * to have to be (runs are many, and rest for long); later ones double up to a limit. Built with MEM_SINGLE, each
+ * allocation is a chunk of its own, so that AddressSanitizer sees the edges of every object and the end of every
+ * lifetime. */
 #include "base/mem.h"
 
 #include <stdint.h>
@@ -10,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CHUNK_FIRST 768 /* a run of two steps fits */
+#define CHUNK_FIRST 768
 #define CHUNK_LIMIT 65536
 #define ALIGN _Alignof(max_align_t)
 
@@ -66,8 +67,9 @@ char *mem_strndup(const char *s, size_t n) {
 }
 
 /* The first chunk stands behind the arena itself: one allocation where little is needed, which is most often. */
-struct arena *arena_new(void) {
+struct arena *arena_new_for(size_t bytes) {
 #ifdef MEM_SINGLE
+    (void)bytes;
     struct arena *arena = mem_alloc(sizeof *arena);
     arena->bytes = sizeof *arena;
 #else
@@ -75,13 +77,17 @@ struct arena *arena_new(void) {
         struct arena arena;
         struct chunk chunk;
     };
-    struct with_chunk *both = mem_alloc(sizeof *both + CHUNK_FIRST);
+    struct with_chunk *both = mem_alloc(sizeof *both + bytes);
     struct arena *arena = &both->arena;
     arena->chunks = arena->own = &both->chunk;
-    arena->own->size = CHUNK_FIRST;
-    arena->bytes = sizeof *both + CHUNK_FIRST;
+    arena->own->size = bytes;
+    arena->bytes = sizeof *both + bytes;
 #endif
     return arena;
+}
+
+struct arena *arena_new(void) {
+    return arena_new_for(CHUNK_FIRST);
 }
 
 void arena_free(struct arena *arena) {

@@ -18,6 +18,7 @@ char *mem_strndup(const char *s, size_t n); /* GIVES; NUL-terminated */
 struct arena;
 
 struct arena *arena_new(void);                       /* GIVES; end it with arena_free */
+struct arena *arena_new_for(size_t bytes);           /* the same for so many, and little beyond them: for what rests */
 void arena_free(struct arena *arena);                /* runs the deferred functions, last first; NULL is allowed */
 void *arena_alloc(struct arena *arena, size_t size); /* zeroed, aligned for any object; size 0 gives a valid pointer */
 void *arena_copy(struct arena *arena, const void *from, size_t size);
@@ -31,6 +32,9 @@ void arena_defer(struct arena *arena, void (*fn)(void *), void *arg);
 
 /* Bytes taken from the heap for this arena, its own bookkeeping included. */
 size_t arena_bytes(const struct arena *arena);
+
+/* What an allocation takes of its arena. */
+#define ARENA_ROOM(size) (((size) + _Alignof(max_align_t) - 1) / _Alignof(max_align_t) * _Alignof(max_align_t))
 
 #define arena_new_of(arena, type) ((type *)arena_alloc((arena), sizeof(type)))
 #define arena_array_of(arena, type, count) ((type *)arena_alloc((arena), sizeof(type) * (count)))

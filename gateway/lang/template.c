@@ -31,6 +31,10 @@ bool template_uses(const struct template *t, size_t root) {
     return root < 64 && (t->roots_used >> root & 1);
 }
 
+uint64_t template_roots(const struct template *t) {
+    return t ? t->roots_used : 0;
+}
+
 bool template_is_whole_url(const struct template *t, size_t *ret_root) {
     if (!t->whole_url) return false;
     *ret_root = t->ops[0].expr->root;

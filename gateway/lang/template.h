@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/fault.h"
 #include "base/mem.h"
@@ -58,6 +59,7 @@ const struct template *template_compile_expression(struct arena *arena, struct t
 
 bool template_is_constant(const struct template *t);
 bool template_uses(const struct template *t, size_t root);
+uint64_t template_roots(const struct template *t); /* all that it uses: bit i is roots[i]; NULL uses none */
 /* PLACE_URL: the whole URL is one expression; *ret_root is the root it comes from (a step's reply). */
 bool template_is_whole_url(const struct template *t, size_t *ret_root);
 

@@ -56,7 +56,7 @@ static void log_end(const struct run *run) {
 
 /* Is there something that is not durable yet? */
 bool life_writes(const struct life *life) {
-    return life->write || loop_timer_waits(&life->store_timer);
+    return life->write || (life->store_timer && loop_timer_waits(life->store_timer));
 }
 
 struct pair {
@@ -153,7 +153,6 @@ struct life *life_new(struct engine *engine, struct run *run) {
     life->engine = engine;
     life->run = run;
     loop_timer_init(&life->timer, engine->loop, "run", on_due, life);
-    loop_timer_init(&life->store_timer, engine->loop, "record again", on_store_due, life);
     index_add(&engine->by_id, &life->by_id, index_hash(text_of(run->id), (struct text){0}), life);
     if (run->key)
         index_add(&engine->by_key, &life->by_key, index_hash(text_of(run->stage_name), text_of(run->key)), life);
@@ -180,7 +179,7 @@ static void life_unlink(struct life *life) {
     engine->count--;
     count_add(COUNT_RUNS_IN_FLIGHT, -1);
     loop_timer_clear(&life->timer);
-    loop_timer_clear(&life->store_timer);
+    if (life->store_timer) loop_timer_clear(life->store_timer);
     if (life->orphan_timer) loop_timer_clear(life->orphan_timer);
 }
 
@@ -190,6 +189,7 @@ static void end_attempt(struct life *life) {
     life->secrets = NULL;
     arena_free(life->attempt);
     life->attempt = NULL;
+    life->request = NULL;
 }
 
 static void life_free(void *arg) {
@@ -198,6 +198,7 @@ static void life_free(void *arg) {
     run_free(life->run);
     contract_unref(life->contract);
     mem_free(life->orphan_timer);
+    mem_free(life->store_timer);
     mem_free(life);
 }
 
@@ -262,7 +263,11 @@ static void write_again_later(struct life *life, const struct write *write) {
     if (write->op.outcome == STORE_MISSING) log_put(LOG_ERROR, "record_missing", &ctx);
     else log_fault(LOG_ERROR, "record_not_written", &ctx, &write->op.fault);
     life->record_changed = true;
-    loop_timer_set(&life->store_timer, STORE_RETRY_MS);
+    if (!life->store_timer) {
+        life->store_timer = mem_alloc(sizeof *life->store_timer);
+        loop_timer_init(life->store_timer, life->engine->loop, "record again", on_store_due, life);
+    }
+    loop_timer_set(life->store_timer, STORE_RETRY_MS);
 }
 
 static void on_written(struct store_op *op) {
@@ -291,7 +296,7 @@ static void on_written(struct store_op *op) {
 }
 
 void life_record(struct life *life) {
-    if (life->write || loop_timer_waits(&life->store_timer) || !life->engine->store) {
+    if (life_writes(life) || !life->engine->store) {
         life->record_changed = true;
         return;
     }
@@ -323,11 +328,11 @@ static void on_reply(void *arg, const struct reply *reply) {
     struct log_context ctx = life_context(life->run);
     count_add_labelled(COUNT_FAMILY_CALLS, life->run->stage_name, reply_phase_word(reply->phase), 1);
     log_put(reply->phase == REPLY_ANSWERED ? LOG_DEBUG : LOG_WARN, "call_ended", &ctx,
-            LOG_STR("phase", reply_phase_word(reply->phase)), LOG_STR("method", life->request.method),
+            LOG_STR("phase", reply_phase_word(reply->phase)), LOG_STR("method", life->request->method),
             LOG_INT("code", reply->code), LOG_INT("ms", reply->took_ms), LOG_INT("bytes", reply->body.len),
             LOG_STR("what", reply->phase == REPLY_ANSWERED ? NULL : reply->fault.what));
     if (life->engine->settings.holds)
-        holds_note(life->engine->settings.holds, &life->request, reply, loop_wall_ms(life->engine->loop));
+        holds_note(life->engine->settings.holds, life->request, reply, loop_wall_ms(life->engine->loop));
     contract_headers(life->contract, life->run, call_word(life->run), reply, loop_wall_ms(life->engine->loop));
     /* The reply lives in the attempt's arena, which has to outlast the move that reads it. */
     struct arena *attempt = life->attempt;
@@ -342,9 +347,10 @@ static void on_reply(void *arg, const struct reply *reply) {
 
 static bool render(struct life *life, enum run_call call, struct fault *fault) {
     struct run *run = life->run;
+    life->request = arena_new_of(life->attempt, struct request);
     const struct json *roots[RUN_ROOTS_MAX];
     const char *urls[STAGE_STEPS_MAX] = {0};
-    run_roots(run, life->attempt, loop_wall_ms(life->engine->loop), NULL, roots);
+    run_roots_of_call(run, life->attempt, loop_wall_ms(life->engine->loop), run_call_of(run, call), roots);
     life->secrets = secrets_ref();
     roots[ROOT_SECRET] = secrets_json(life->secrets);
     if (call == RUN_CALL_STEP || call == RUN_CALL_PROBE)
@@ -355,7 +361,7 @@ static bool render(struct life *life, enum run_call call, struct fault *fault) {
     struct request_source source = {
         .stage = run->stage, .roots = roots, .step_urls = urls, .traceparent = run->traceparent};
     if (run_call_of(run, call)->idempotency_header) source.idempotency_key = run_idempotency_key(run, life->attempt);
-    return request_render(life->attempt, run_call_of(run, call), &source, &life->request, fault);
+    return request_render(life->attempt, run_call_of(run, call), &source, life->request, fault);
 }
 
 /* The upstream has asked for quiet: the call waits, and is rendered anew then. */
@@ -365,7 +371,7 @@ static bool hold_for_quiet(struct life *life) {
     struct holds *holds = life->engine->settings.holds;
     if (!holds) return false;
     struct run_world world = world_of(life);
-    int64_t until_ms = holds_until_ms(holds, life->attempt, &life->request, world.now_ms, world.random, &why);
+    int64_t until_ms = holds_until_ms(holds, life->attempt, life->request, world.now_ms, world.random, &why);
     if (!until_ms) return false;
     fault_set(&fault, FAULT_UPSTREAM, NULL, "%s", why);
     turns_called(life, NULL); /* its turn, if it had one, is for others */
@@ -400,7 +406,7 @@ static bool prepare(struct life *life, enum run_call call, bool intended) {
 
 static void begin_call(struct life *life, enum run_call call, bool intended) {
     if (prepare(life, call, intended))
-        life->transfer = transfer_begin(life->engine->upstream, &life->request, life->attempt, on_reply, life);
+        life->transfer = transfer_begin(life->engine->upstream, life->request, life->attempt, on_reply, life);
 }
 
 /* The call may be recorded as being sent: it has its turn, and keeps it. It is rendered once more then. */

@@ -17,9 +17,27 @@ struct journal_entry {
     int64_t first_ms, last_ms, took_ms;
     uint64_t count;
     int code;
-    const char *step, *call, *phase, *verdict, *rule; /* in `text`; rule may be NULL */
-    char text[];
+    bool has_rule;
+    char text[]; /* step, call, phase, verdict and rule, one behind the other */
 };
+
+#define TEXTS 5
+struct texts {
+    const char *step, *call, *phase, *verdict, *rule; /* rule may be NULL */
+};
+
+static const char *behind(const char *text) {
+    return text + strlen(text) + 1;
+}
+
+static struct texts texts_of(const struct journal_entry *entry) {
+    struct texts texts = {.step = entry->text};
+    texts.call = behind(texts.step);
+    texts.phase = behind(texts.call);
+    texts.verdict = behind(texts.phase);
+    texts.rule = entry->has_rule ? behind(texts.verdict) : NULL;
+    return texts;
+}
 
 /* At most RULE_MAX bytes, between two characters. */
 static size_t length_of(const char *text) {
@@ -35,31 +53,24 @@ static bool same_text(const char *kept, const char *text) {
 }
 
 static bool same(const struct journal_entry *entry, const struct journal_note *note) {
-    return entry->code == note->code && same_text(entry->step, note->step) && same_text(entry->call, note->call) &&
-           same_text(entry->phase, note->phase) && same_text(entry->verdict, note->verdict) &&
-           same_text(entry->rule, note->rule);
-}
-
-static const char *put(char **at, const char *text) {
-    size_t n = length_of(text);
-    char *begin = *at;
-    if (n) memcpy(begin, text, n);
-    begin[n] = 0;
-    *at += n + 1;
-    return begin;
+    if (entry->code != note->code) return false;
+    struct texts kept = texts_of(entry);
+    return same_text(kept.step, note->step) && same_text(kept.call, note->call) && same_text(kept.phase, note->phase) &&
+           same_text(kept.verdict, note->verdict) && same_text(kept.rule, note->rule);
 }
 
 static struct journal_entry *entry_new(const struct journal_note *note) {
-    const char *texts[] = {note->step, note->call, note->phase, note->verdict, note->rule};
+    const char *texts[TEXTS] = {note->step, note->call, note->phase, note->verdict, note->rule};
     size_t size = 0;
-    for (size_t i = 0; i < 5; i++) size += length_of(texts[i]) + 1;
-    struct journal_entry *entry = mem_alloc(sizeof *entry + size);
+    for (size_t i = 0; i < TEXTS; i++) size += length_of(texts[i]) + 1;
+    struct journal_entry *entry = mem_alloc(offsetof(struct journal_entry, text) + size);
     char *at = entry->text;
-    entry->step = put(&at, note->step);
-    entry->call = put(&at, note->call);
-    entry->phase = put(&at, note->phase);
-    entry->verdict = put(&at, note->verdict);
-    entry->rule = note->rule ? put(&at, note->rule) : NULL;
+    for (size_t i = 0; i < TEXTS; i++) {
+        size_t n = length_of(texts[i]);
+        if (n) memcpy(at, texts[i], n);
+        at += n + 1; /* the rest is zeroed */
+    }
+    entry->has_rule = note->rule;
     entry->code = note->code;
     entry->first_ms = note->at_ms;
     return entry;
@@ -117,18 +128,19 @@ static void add_time(struct buf *out, const char *name, int64_t ms, bool for_peo
 static void write(const struct journal *journal, struct buf *out, bool for_people) {
     buf_addc(out, '[');
     for (const struct journal_entry *entry = journal->first; entry; entry = entry->next) {
+        struct texts texts = texts_of(entry);
         if (entry != journal->first) buf_addc(out, ',');
         buf_addc(out, '{');
         member_number(out, "count", (int64_t)entry->count);
-        member_string(out, "step", entry->step);
-        member_string(out, "call", entry->call);
+        member_string(out, "step", texts.step);
+        member_string(out, "call", texts.call);
         add_time(out, "first", entry->first_ms, for_people);
         add_time(out, "last", entry->last_ms, for_people);
         member_number(out, "ms", entry->took_ms);
-        member_string(out, "phase", entry->phase);
+        member_string(out, "phase", texts.phase);
         member_known(out, "code", entry->code, entry->code || !for_people);
-        member_string(out, "verdict", entry->verdict);
-        member_string(out, "rule", entry->rule);
+        member_string(out, "verdict", texts.verdict);
+        member_string(out, "rule", texts.rule);
         buf_addc(out, '}');
     }
     buf_addc(out, ']');

@@ -13,16 +13,16 @@ struct life {
     struct engine *engine;
     struct run *run;
     struct index_link by_id, by_key;
-    struct life *previous, *next; /* of the engine's list */
-    struct loop_timer timer;      /* DUE */
-    struct loop_timer store_timer;
-    struct write *write; /* under way */
-    bool record_changed; /* since that write was begun */
-    bool accepted;       /* its first record is durable */
+    struct life *previous, *next;   /* of the engine's list */
+    struct loop_timer timer;        /* DUE */
+    struct loop_timer *store_timer; /* NULL: the store has taken every record at once, as it does */
+    struct write *write;            /* under way */
+    bool record_changed;            /* since that write was begun */
+    bool accepted;                  /* its first record is durable */
     bool dead;
     struct transfer *transfer;
-    struct arena *attempt; /* of the call under way */
-    struct request request;
+    struct arena *attempt;   /* of the call under way */
+    struct request *request; /* in `attempt`; NULL without one */
     struct secrets *secrets;
     struct ask *asks;
     struct turns *turns;             /* at the gate; NULL: it needs none */

@@ -14,9 +14,7 @@
 #define TEXT_MAX (64 * 1024 * 1024)
 
 static struct text secret_of(const struct run *run, size_t param) {
-    const struct param *p = &run->stage->params[param];
-    struct text value = {0};
-    if (p->type == PARAM_SECRET) value = json_text(json_gets(run->parameters, p->name));
+    struct text value = text_of(run->secrets ? run->secrets[param] : NULL);
     return value.len < SHORTEST ? (struct text){0} : value;
 }
 
@@ -41,7 +39,7 @@ static bool mask_parameters(const struct run *run, struct text text, struct buf 
 }
 
 static bool has_secrets(const struct run *run) {
-    for (size_t i = 0; run && run->stage && i < run->stage->param_count; i++)
+    for (size_t i = 0; run && run->stage && i < run->stage->param_count && run->secrets; i++)
         if (secret_of(run, i).len) return true;
     return false;
 }

@@ -8,6 +8,7 @@
 
 #include "run/member.h"
 #include "run/run.h"
+#include "run/run_move.h"
 
 #define RECORD_DEPTH 256
 
@@ -25,10 +26,18 @@ static void add_value(struct buf *out, const char *name, const struct json *valu
     json_write(out, value);
 }
 
-static void add_or(struct buf *out, const char *name, const struct json *value, const char *neutral) {
+static void add_frozen(struct buf *out, const char *name, const struct frozen *value) {
     member_name(out, name);
-    if (value) json_write(out, value);
-    else buf_adds(out, neutral);
+    buf_addt(out, frozen_text(value));
+}
+
+static void add_or(struct buf *out, const char *name, const struct frozen *value, const char *neutral) {
+    if (value) {
+        add_frozen(out, name, value);
+        return;
+    }
+    member_name(out, name);
+    buf_adds(out, neutral);
 }
 
 static const struct json *masked(const struct run_world *world, struct arena *arena, const struct json *value) {
@@ -55,16 +64,19 @@ static void add_step(struct buf *out, const struct run *run, size_t i, const str
     if (!run->ended_ms) {
         add_value(out, "url", masked(world, arena, json_new_string(arena, step->url)));
         add_text(out, arena, "location", step->location);
-        if (step->value) add_value(out, "value", masked(world, arena, step->value));
+        if (step->value) add_value(out, "value", masked(world, arena, frozen_thaw(arena, step->value)));
     }
     buf_addc(out, '}');
 }
 
 /* Calls need them as they are. After the end nobody does; and without the definition nobody knows which are secret. */
-static const struct json *parameters_of(const struct run *run, struct arena *arena) {
-    if (!run->ended_ms) return run->parameters;
-    if (!run->stage) return run->state == RUN_ENDED ? run->parameters : NULL;
-    return params_masked(arena, run->stage->params, run->stage->param_count, run->parameters);
+static void add_parameters(struct buf *out, const struct run *run, struct arena *arena) {
+    const struct stage *stage = run->stage;
+    bool as_they_are = !run->ended_ms || (!stage && run->state == RUN_ENDED);
+    if (as_they_are || !stage) add_frozen(out, "parameters", as_they_are ? run->parameters : NULL);
+    else
+        add_value(out, "parameters",
+                  params_masked(arena, stage->params, stage->param_count, frozen_thaw(arena, run->parameters)));
 }
 
 void run_record_write(const struct run *run, const struct run_world *world, struct buf *out) {
@@ -75,8 +87,8 @@ void run_record_write(const struct run *run, const struct run_world *world, stru
     add_text(out, arena, "fingerprint", run->fingerprint);
     add_text(out, arena, "traceparent", run->traceparent);
     add_text(out, arena, "caller_name", run->caller_name);
-    add_value(out, "caller", run->caller);
-    add_value(out, "parameters", parameters_of(run, arena));
+    add_frozen(out, "caller", run->caller);
+    add_parameters(out, run, arena);
     member_number(out, "step", (int64_t)run->step);
     if (run->queued) member_number(out, "queued", 1);
     member_number(out, "sending", run->sending);
@@ -128,30 +140,28 @@ static enum run_status status_parse(const char *word) {
 }
 
 static void load_steps(struct run *run, const struct json *steps) {
-    run->step_count = run->stage ? run->stage->step_count : json_size(steps);
-    run->steps = arena_array_of(run->arena, struct run_step, run->step_count);
     for (size_t i = 0; i < run->step_count; i++) {
         const struct json *from = json_at(steps, i);
         struct run_step *to = &run->steps[i];
-        to->name = json_gets_text(from, "name");
+        if (!run->stage) to->name = arena_strdup(run->arena, json_gets_text(from, "name"));
         to->status = status_parse(json_gets_text(from, "status"));
         to->calls = (unsigned)int_of(from, "calls");
         to->code = (int)int_of(from, "code");
-        to->url = json_gets_text(from, "url");
+        to->url = mem_strdup(json_gets_text(from, "url"));
         to->location = mem_strdup(json_gets_text(from, "location"));
         to->inbox = inbox_load(run->arena, json_gets(from, "callbacks"));
-        to->value = json_gets(from, "value");
-        if (json_kind(to->value) == JSON_NULL) to->value = NULL;
+        to->value = frozen_new(json_gets(from, "value"));
     }
+}
+
+/* NULL where it is empty, or no such thing. */
+static struct frozen *load_value(const struct json *record, const char *name, enum json_kind kind) {
+    const struct json *value = json_gets(record, name);
+    return json_kind(value) == kind && json_size(value) ? frozen_new(value) : NULL;
 }
 
 static void load_members(struct run *run, const struct json *record) {
     run->reason = reason_parse(json_gets_text(record, "reason"));
-    run->fingerprint = json_gets_text(record, "fingerprint");
-    run->traceparent = json_gets_text(record, "traceparent");
-    run->caller_name = json_gets_text(record, "caller_name");
-    run->caller = json_gets(record, "caller");
-    run->parameters = json_gets(record, "parameters");
     run->step = (size_t)int_of(record, "step");
     run->queued = int_of(record, "queued");
     run->sending = int_of(record, "sending");
@@ -178,37 +188,38 @@ static void load_members(struct run *run, const struct json *record) {
     run->upstream_word = mem_strdup(json_gets_text(record, "upstream_word"));
     run->upstream_code = (int)int_of(record, "upstream_code");
     run->percent = json_kind(json_gets(record, "percent")) == JSON_INT ? (int)int_of(record, "percent") : -1;
-    run->outputs = json_gets(record, "outputs");
-    run->artifacts = json_gets(record, "artifacts");
-    run->warnings = json_gets(record, "warnings");
-    if (json_kind(run->outputs) != JSON_OBJECT || json_size(run->outputs) == 0) run->outputs = NULL;
-    if (json_kind(run->artifacts) != JSON_ARRAY || json_size(run->artifacts) == 0) run->artifacts = NULL;
-    if (json_kind(run->warnings) != JSON_ARRAY || json_size(run->warnings) == 0) run->warnings = NULL;
+    run->outputs = load_value(record, "outputs", JSON_OBJECT);
+    run->artifacts = load_value(record, "artifacts", JSON_ARRAY);
+    run->warnings = load_value(record, "warnings", JSON_ARRAY);
     journal_load(&run->journal, json_gets(record, "journal"), (uint64_t)int_of(record, "journal_left_out"));
     load_steps(run, json_gets(record, "steps"));
 }
 
 struct run *run_load(const struct store_record *record, struct stage *stage, struct fault *fault) {
-    struct arena *arena = arena_new();
-    const struct json *body = json_parse(arena, record->body, &record_limits, fault);
+    struct arena *scratch = arena_new();
+    const struct json *body = json_parse(scratch, record->body, &record_limits, fault);
     if (!body || json_kind(body) != JSON_OBJECT) {
         if (body) fault_set(fault, FAULT_INVALID, record->id, "the record is not an object");
-        arena_free(arena);
+        arena_free(scratch);
         return NULL;
     }
-    struct run *run = arena_new_of(arena, struct run);
-    run->arena = arena;
-    run->stage = stage ? stage_ref(stage) : NULL;
-    memcpy(run->id, record->id, sizeof run->id);
-    run->stage_name = arena_strdup(arena, record->stage);
-    run->key = arena_strdup(arena, record->key);
-    run->definition = arena_strdup(arena, record->definition);
+    size_t step_count = stage ? stage->step_count : json_size(json_gets(body, "steps"));
+    struct run_new from = {.stage = stage,
+                           .id = record->id,
+                           .key = record->key,
+                           .fingerprint = json_gets_text(body, "fingerprint"),
+                           .traceparent = json_gets_text(body, "traceparent"),
+                           .caller_name = json_gets_text(body, "caller_name"),
+                           .caller = json_gets(body, "caller"),
+                           .parameters = json_gets(body, "parameters"),
+                           .now_ms = record->created_ms};
+    struct run *run = run_make(&from, record->stage, record->definition, step_count);
     run->status = status_parse(record->status);
-    run->created_ms = record->created_ms;
     run->updated_ms = record->updated_ms;
     run->ended_ms = record->ended_ms;
     run->state = record->ended_ms ? RUN_ENDED : RUN_WAITING;
     load_members(run, body);
+    arena_free(scratch);
     if (run->stage && run->step >= run->step_count) run->step = run->step_count - 1;
     return run;
 }

@@ -31,9 +31,9 @@ static void add_url(struct buf *out, const char *name, const char *base_url, con
     buf_addc(out, '"');
 }
 
-static void add_value(struct buf *out, const char *name, const struct json *value, const char *neutral) {
+static void add_value(struct buf *out, const char *name, const struct frozen *value, const char *neutral) {
     member_name(out, name);
-    if (json_size(value)) json_write(out, value);
+    if (value) buf_addt(out, frozen_text(value));
     else buf_adds(out, neutral);
 }
 

@@ -280,8 +280,8 @@ void move_say_not_done(struct move *m, const char *what) {
 
 /* ---- replies ---- */
 
-static const struct json *masked(struct move *m, const struct json *value) {
-    return m->world->mask ? m->world->mask(m->world->arg, m->run->arena, value) : value;
+static const struct json *masked(struct move *m, struct arena *scratch, const struct json *value) {
+    return m->world->mask ? m->world->mask(m->world->arg, scratch, value) : value;
 }
 
 static bool is_small(const struct json *value, size_t max) {
@@ -293,14 +293,15 @@ static bool is_small(const struct json *value, size_t max) {
     return small;
 }
 
-static void note_warning(struct move *m, const char *what) {
+static void note_warning(struct move *m, const char *what, struct arena *scratch) {
     struct run *run = m->run;
-    if (json_size(run->warnings) >= WARNINGS_MAX) return;
-    struct json *warnings = json_new_array(run->arena);
-    for (size_t i = 0; i < json_size(run->warnings); i++) json_push(warnings, json_at(run->warnings, i));
-    const char *sentence = arena_printf(run->arena, "%s: %.*s", step_of(run)->name, move_told(what), what);
-    json_push(warnings, masked(m, json_new_string(run->arena, sentence)));
-    run->warnings = warnings;
+    const struct json *before = frozen_thaw(scratch, run->warnings);
+    if (json_size(before) >= WARNINGS_MAX) return;
+    struct json *warnings = json_new_array(scratch);
+    for (size_t i = 0; i < json_size(before); i++) json_push(warnings, json_at(before, i));
+    const char *sentence = arena_printf(scratch, "%s: %.*s", step_of(run)->name, move_told(what), what);
+    json_push(warnings, masked(m, scratch, json_new_string(scratch, sentence)));
+    frozen_put(&run->warnings, warnings);
 }
 
 /* Of a step that captures: reads the log that decided it. */
@@ -311,8 +312,8 @@ static void capture_log(struct move *m, struct said *said, struct arena *scratch
     capture_read(scratch, how, said->reply, captured);
     said->captured = captured;
     for (size_t i = 0; i < json_size(captured->warnings); i++)
-        note_warning(m, json_text(json_at(captured->warnings, i)).at);
-    if (how->missing == MISSING_WARN && !json_size(captured->values)) note_warning(m, NO_PROPERTY);
+        note_warning(m, json_text(json_at(captured->warnings, i)).at, scratch);
+    if (how->missing == MISSING_WARN && !json_size(captured->values)) note_warning(m, NO_PROPERTY, scratch);
 }
 
 /* What the definition says itself wins over what a log says. */
@@ -347,27 +348,48 @@ static const struct json *take_outputs(struct move *m, const struct said *said, 
     const struct json *whole = last ? run_outputs_of(run, scratch, run->stage->outputs, run->stage->output_count,
                                                      m->world->now_ms, with_outputs(value, own, scratch))
                                     : NULL;
-    if (!warned && !json_size(run->outputs) && !json_size(own) && !json_size(whole)) return own;
-    struct json *outputs = json_new_object(run->arena);
-    const struct json *parts[] = {run->outputs, masked(m, own),
-                                  masked(m, whole)}; /* a log may hold a secret as a name */
+    if (!warned && !run->outputs && !json_size(own) && !json_size(whole)) return own;
+    struct json *outputs = json_new_object(scratch);
+    const struct json *parts[] = {frozen_thaw(scratch, run->outputs), masked(m, scratch, own),
+                                  masked(m, scratch, whole)}; /* a log may hold a secret as a name */
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
         for (struct json_member o = json_first(parts[i]); o.name.at; o = json_next(parts[i], o))
             json_set_text(outputs, o.name, o.value);
-    if (warned) json_set(outputs, "result", json_new_string(run->arena, "WARN"));
+    if (warned) json_set(outputs, "result", json_new_string(scratch, "WARN"));
     run->outputs_left_out = run->outputs_left_out || !is_small(outputs, OUTPUTS_MAX);
-    run->outputs = run->outputs_left_out ? json_new_object(run->arena) : outputs;
+    frozen_put(&run->outputs, run->outputs_left_out ? NULL : outputs);
     return own;
 }
 
+static bool is_named(const struct stage_named *named, struct text name) {
+    for (const struct stage_member *member = named->members; member; member = member->next)
+        if (text_same(member->name, name)) return true;
+    return false;
+}
+
+/* What no template speaks of is not held while the run rests. */
+static const struct json *named_of(const struct stage_named *named, const struct json *body, struct arena *scratch) {
+    if (named->whole || (named->members && json_kind(body) != JSON_OBJECT)) return body;
+    if (!named->members) return NULL;
+    struct json *made = json_new_object(scratch);
+    for (struct json_member m = json_first(body); m.name.at; m = json_next(body, m))
+        if (is_named(named, m.name)) json_set_text(made, m.name, m.value);
+    return made;
+}
+
 void move_keep(struct run *run, const struct json *value, const struct json *own_outputs) {
-    struct json *kept = json_new_object(run->arena);
+    struct arena *scratch = arena_new();
+    struct json *kept = json_new_object(scratch);
     bool log = step_of(run)->capture.properties; /* which nobody behind it may ask for */
-    for (struct json_member v = json_first(value); v.name.at; v = json_next(value, v))
-        if (text_is(v.name, "headers") ? run->stage->names_headers : !log || !text_is(v.name, "body"))
+    for (struct json_member v = json_first(value); v.name.at; v = json_next(value, v)) {
+        bool is_body = text_is(v.name, "body");
+        if (is_body) v.value = log ? NULL : named_of(&run->stage->named[run->step], v.value, scratch);
+        if (is_body ? v.value != NULL : !text_is(v.name, "headers") || run->stage->names_headers)
             json_set_text(kept, v.name, v.value);
+    }
     if (run->stage->names_outputs && is_small(own_outputs, OUTPUTS_MAX)) json_set(kept, "outputs", own_outputs);
-    run->steps[run->step].value = kept;
+    frozen_put(&run->steps[run->step].value, kept);
+    arena_free(scratch);
 }
 
 /* The step is done: keep what later templates may ask for. */
@@ -469,7 +491,7 @@ void move_succeed(struct move *m, const struct said *said, const struct verdict 
     }
     if (last) {
         const char *what = verdict->warned && verdict->word ? verdict->word : verdict->message ? verdict->message : "";
-        const char *first = json_text(json_at(run->warnings, 0)).at;
+        const char *first = json_text(json_at(frozen_thaw(scratch, run->warnings), 0)).at;
         bool warned = verdict->warned || (first && !*what);
         if (first && !*what) what = first;
         move_say(m, "succeeded%s%s%.*s", warned ? " with a warning" : "", *what ? ": " : "", move_told(what), what);
@@ -581,8 +603,10 @@ static void note_seen(struct run_seen *seen, const struct verdict *verdict) {
 }
 
 void move_note_url(struct run *run, const char *url) {
-    const char **to = &run->steps[run->step].url;
-    if (url && (!*to || strcmp(*to, url) != 0)) *to = arena_strdup(run->arena, url);
+    char **to = &run->steps[run->step].url;
+    if (!url || (*to && strcmp(*to, url) == 0)) return;
+    mem_free(*to);
+    *to = mem_strdup(url);
 }
 
 /* It is made durable: the place before may be gone once a newer one was told. */
@@ -636,7 +660,7 @@ void move_judge(struct move *m, struct arena *scratch, struct verdict *ret_verdi
     const struct json *roots[RUN_ROOTS_MAX];
     struct verdict_scope scope = {.now_ms = m->world->now_ms, .elapsed_ms = m->world->now_ms - run->step_began_ms};
     if (step_of(run)->rules.use_roots) {
-        run_roots(run, scratch, m->world->now_ms, NULL, roots);
+        run_roots_of_rules(run, scratch, m->world->now_ms, &step_of(run)->rules, roots);
         scope.roots = roots;
         scope.step_root = ROOT_STEPS + run->step;
     }
@@ -653,7 +677,7 @@ void move_judge_apart(const struct move *m, const struct stage_step *as, struct 
     const struct json *roots[RUN_ROOTS_MAX];
     struct verdict_scope scope = {.now_ms = m->world->now_ms};
     if (as->rules.use_roots) {
-        run_roots(m->run, scratch, m->world->now_ms, NULL, roots);
+        run_roots_of_rules(m->run, scratch, m->world->now_ms, &as->rules, roots);
         scope.roots = roots;
     }
     verdict_judge(scratch, as, m->event->reply, &scope, ret_verdict);
@@ -948,8 +972,32 @@ void run_give_up(struct run *run, const struct run_world *world, enum reason rea
 
 /* ---- making and ending ---- */
 
-static struct run *make(const struct run_new *from) {
-    struct arena *arena = arena_new();
+/* Whoever masks asks for each text anew, so they are at hand as they are. */
+static void find_secrets(struct run *run, const struct json *parameters) {
+    const char **secrets = NULL;
+    for (size_t i = 0; i < run->stage->param_count; i++) {
+        const struct param *param = &run->stage->params[i];
+        const char *value = param->type == PARAM_SECRET ? json_gets_text(parameters, param->name) : NULL;
+        if (!value) continue;
+        if (!secrets) secrets = arena_array_of(run->arena, const char *, run->stage->param_count);
+        secrets[i] = arena_strdup(run->arena, value);
+    }
+    run->secrets = secrets;
+}
+
+static size_t room_of(const struct run_new *from, const char *stage_name, const char *definition, size_t step_count) {
+    const char *texts[] = {from->key, from->fingerprint, from->traceparent, from->caller_name, stage_name, definition};
+    size_t room = ARENA_ROOM(sizeof(struct run)) + ARENA_ROOM(step_count * sizeof(struct run_step));
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) room += texts[i] ? ARENA_ROOM(strlen(texts[i]) + 1) : 0;
+    return room;
+}
+
+/* The stage has its own name and hash already, where there is one. */
+struct run *run_make(const struct run_new *from, const char *stage_name, const char *definition, size_t step_count) {
+    struct stage *stage = from->stage;
+    if (stage && stage_name && strcmp(stage_name, stage->name) == 0) stage_name = NULL;
+    if (stage && definition && strcmp(definition, stage->hash) == 0) definition = NULL;
+    struct arena *arena = arena_new_for(room_of(from, stage_name, definition, step_count));
     struct run *run = arena_new_of(arena, struct run);
     run->arena = arena;
     memcpy(run->id, from->id, sizeof run->id);
@@ -957,23 +1005,22 @@ static struct run *make(const struct run_new *from) {
     run->fingerprint = arena_strdup(arena, from->fingerprint);
     run->traceparent = arena_strdup(arena, from->traceparent);
     run->caller_name = arena_strdup(arena, from->caller_name);
-    run->caller = json_share(arena, from->caller);
-    run->parameters = json_share(arena, from->parameters);
+    run->stage_name = stage_name || !stage ? arena_strdup(arena, stage_name) : stage->name;
+    run->definition = definition || !stage ? arena_strdup(arena, definition) : stage->hash;
+    run->caller = frozen_new(from->caller);
+    run->parameters = frozen_new(from->parameters);
     run->created_ms = run->updated_ms = run->step_began_ms = from->now_ms;
     run->deadline_ms = from->deadline_ms;
     run->percent = -1;
-    if (from->stage) {
-        run->stage = stage_ref(from->stage);
-        run->stage_name = run->stage->name;
-        run->definition = run->stage->hash;
-        run->step_count = from->stage->step_count;
-        run->steps = arena_array_of(arena, struct run_step, run->step_count);
-    }
+    run->step_count = step_count;
+    run->steps = arena_array_of(arena, struct run_step, step_count);
+    if (stage) run->stage = stage_ref(stage);
+    if (stage) find_secrets(run, from->parameters);
     return run;
 }
 
 struct run *run_new(const struct run_new *from) {
-    struct run *run = make(from);
+    struct run *run = run_make(from, NULL, NULL, from->stage->step_count);
     run->state = RUN_ACCEPTING;
     run->status = RUN_RUNNING;
     run->queued = from->queued;
@@ -984,9 +1031,8 @@ struct run *run_new(const struct run_new *from) {
 }
 
 struct run *run_new_canceled(const struct run_new *from, const char *stage_name) {
-    struct run *run = make(from);
-    if (!run->stage_name) run->stage_name = arena_strdup(run->arena, stage_name);
-    if (!run->definition) run->definition = "";
+    const struct stage *stage = from->stage;
+    struct run *run = run_make(from, stage ? NULL : stage_name, stage ? NULL : "", stage ? stage->step_count : 0);
     run->state = RUN_ENDING;
     run->status = RUN_CANCELED;
     run->reason = REASON_CANCELED_BEFORE_START;
@@ -1002,7 +1048,13 @@ void run_free(struct run *run) {
     mem_free(run->progress);
     mem_free(run->error);
     mem_free(run->upstream_word);
-    for (size_t i = 0; i < run->step_count; i++) mem_free(run->steps[i].location);
+    for (size_t i = 0; i < run->step_count; i++) {
+        mem_free(run->steps[i].url);
+        mem_free(run->steps[i].location);
+        frozen_free(run->steps[i].value);
+    }
+    struct frozen *values[] = {run->caller, run->parameters, run->outputs, run->artifacts, run->warnings};
+    for (size_t i = 0; i < sizeof values / sizeof *values; i++) frozen_free(values[i]);
     journal_fini(&run->journal);
     arena_free(run->arena);
 }

@@ -29,6 +29,7 @@
 #include "call/reply.h"
 #include "call/request.h"
 #include "call/verdict.h"
+#include "lang/frozen.h"
 #include "lang/json.h"
 #include "run/inbox.h"
 #include "run/journal.h"
@@ -159,11 +160,11 @@ struct run_seen {
 };
 
 struct run_step {
-    const char *name;         /* as the store had it; only where the run has no stage */
-    const struct json *value; /* {body, headers, code, outputs} of the reply that decided it; NULL before */
-    const char *url;          /* that it called last */
-    char *location;           /* heap; where its last 202 said to ask next; NULL: as the step before says */
-    struct inbox *inbox;      /* of its callbacks; NULL: none has come */
+    const char *name;     /* as the store had it; only where the run has no stage */
+    struct frozen *value; /* {body, headers, code, outputs} of the reply that decided it; NULL before */
+    char *url;            /* heap; that it called last */
+    char *location;       /* heap; where its last 202 said to ask next; NULL: as the step before says */
+    struct inbox *inbox;  /* of its callbacks; NULL: none has come */
     unsigned calls;
     int code; /* of its last reply; 0: none */
     enum run_status status;
@@ -174,11 +175,12 @@ struct run {
     struct stage *stage; /* a reference; NULL for a run that was read from the store only to be shown */
     char id[STORE_ID_SIZE];
     const char *stage_name, *key, *definition;
-    const char *fingerprint;       /* SHA-256 of the parameters: does a key come with the same content? */
-    const char *traceparent;       /* W3C; sent upstream */
-    const char *caller_name;       /* who is allowed to see it: the authenticated caller; NULL when open */
-    const struct json *caller;     /* an object: user, application, pipeline, execution */
-    const struct json *parameters; /* checked values; those of type secret are masked once the run has ended */
+    const char *fingerprint;    /* SHA-256 of the parameters: does a key come with the same content? */
+    const char *traceparent;    /* W3C; sent upstream */
+    const char *caller_name;    /* who is allowed to see it: the authenticated caller; NULL when open */
+    struct frozen *caller;      /* an object: user, application, pipeline, execution */
+    struct frozen *parameters;  /* checked values; those of type secret are masked once the run has ended */
+    const char *const *secrets; /* their texts, by the number of the parameter; NULL: its stage has none */
 
     enum run_state state;
     enum run_status status;
@@ -216,17 +218,17 @@ struct run {
     int upstream_code;            /* 0: none yet */
     int percent;                  /* -1: unknown */
     bool warned_unknown;
-    bool outputs_left_out;        /* they were too large for a report */
-    const struct json *outputs;   /* an object; NULL: none */
-    const struct json *artifacts; /* an array; NULL: none */
-    const struct json *warnings;  /* an array of sentences; NULL: none */
-    struct journal journal;       /* its calls, for explain */
+    bool outputs_left_out;    /* they were too large for a report */
+    struct frozen *outputs;   /* an object; NULL: none */
+    struct frozen *artifacts; /* an array; NULL: none */
+    struct frozen *warnings;  /* an array of sentences; NULL: none */
+    struct journal journal;   /* its calls, for explain */
 };
 
 struct run_new {
     struct stage *stage; /* a reference is taken */
     const char *id, *key, *fingerprint, *traceparent, *caller_name;
-    const struct json *caller, *parameters; /* shared into the run's arena */
+    const struct json *caller, *parameters; /* borrowed */
     int64_t now_ms;
     int64_t deadline_ms; /* wall; the caller's. 0: none */
     bool queued;         /* its turn has not come: it is QUEUED once it is durable, until ADMITTED */
@@ -266,10 +268,15 @@ const struct stage_call *run_call_of(const struct run *run, enum run_call call);
 const char *run_idempotency_key(const struct run *run, struct arena *arena);
 
 /* The values that a template of this run may name, by root index: STAGE_STEPS_MAX + ROOT_STEPS places. `reply` may be
- * NULL. Borrowed from run and arena. */
+ * NULL. In `arena`. */
 #define RUN_ROOTS_MAX (ROOT_STEPS + STAGE_STEPS_MAX)
 void run_roots(const struct run *run, struct arena *arena, int64_t now_ms, const struct json *reply,
                const struct json *roots[RUN_ROOTS_MAX]);
+/* The same for those alone that a call, or the judging by some rules, names; the others are NULL. */
+void run_roots_of_call(const struct run *run, struct arena *arena, int64_t now_ms, const struct stage_call *call,
+                       const struct json *roots[RUN_ROOTS_MAX]);
+void run_roots_of_rules(const struct run *run, struct arena *arena, int64_t now_ms, const struct stage_rules *rules,
+                        const struct json *roots[RUN_ROOTS_MAX]);
 
 /* The outputs that a deciding reply gives, as an object. An output that the reply has not is null. */
 const struct json *run_outputs_of(const struct run *run, struct arena *arena, const struct stage_output *outputs,

@@ -79,6 +79,8 @@ struct pace_now move_pace(const struct run *run, const struct run_world *world);
 /* The step is decided well: the next one, or the end. */
 void move_succeed(struct move *m, const struct said *said, const struct verdict *verdict, struct arena *scratch);
 void move_note_url(struct run *run, const char *url);
+/* A run with nothing behind it. The stage name and the definition's hash may be NULL where `from` has a stage. */
+struct run *run_make(const struct run_new *from, const char *stage_name, const char *definition, size_t step_count);
 
 /* A call that has failed, and may be made again as its `retry` says. */
 struct move_try {

@@ -9,6 +9,9 @@
 #include "call/outputs.h"
 #include "run/run.h"
 
+#define ALL UINT64_MAX
+#define BIT(root) (UINT64_C(1) << (root))
+
 static const struct json *about_run(const struct run *run, struct arena *arena) {
     char started[CLOCK_TEXT_SIZE];
     clock_format(run->created_ms, started);
@@ -40,19 +43,57 @@ static void put_location(const struct run *run, struct arena *arena, const struc
     *before = value;
 }
 
+static bool has_location(const struct run *run) {
+    return run->stage && run->step_count && run->steps[run->step].location;
+}
+
+/* `named`: a bit for each root that is wanted. */
+static void put_roots(const struct run *run, struct arena *arena, int64_t now_ms, uint64_t named,
+                      const struct json **roots) {
+    memset(roots, 0, RUN_ROOTS_MAX * sizeof *roots);
+    if (named & BIT(ROOT_PARAMETERS)) roots[ROOT_PARAMETERS] = frozen_thaw(arena, run->parameters);
+    if (named & BIT(ROOT_RUN)) roots[ROOT_RUN] = about_run(run, arena);
+    if (named & BIT(ROOT_CALLER)) roots[ROOT_CALLER] = frozen_thaw(arena, run->caller);
+    if (named & BIT(ROOT_NOW)) roots[ROOT_NOW] = now_text(arena, now_ms);
+    for (size_t i = 0; i < run->step_count; i++)
+        if (named & BIT(ROOT_STEPS + i)) roots[ROOT_STEPS + i] = frozen_thaw(arena, run->steps[i].value);
+    if (has_location(run) && named & BIT(ROOT_STEPS + run->step - 1)) put_location(run, arena, roots);
+}
+
 void run_roots(const struct run *run, struct arena *arena, int64_t now_ms, const struct json *reply,
                const struct json *roots[RUN_ROOTS_MAX]) {
-    memset(roots, 0, RUN_ROOTS_MAX * sizeof *roots);
-    roots[ROOT_PARAMETERS] = run->parameters;
-    roots[ROOT_RUN] = about_run(run, arena);
-    roots[ROOT_CALLER] = run->caller;
-    roots[ROOT_NOW] = now_text(arena, now_ms);
+    put_roots(run, arena, now_ms, ALL, roots);
     roots[ROOT_BODY] = json_gets(reply, "body");
     roots[ROOT_HEADERS] = json_gets(reply, "headers");
     roots[ROOT_CODE] = json_gets(reply, "code");
-    for (size_t i = 0; i < run->step_count; i++) roots[ROOT_STEPS + i] = run->steps[i].value;
     if (reply) roots[ROOT_STEPS + run->step] = reply; /* an output may name its own step as well */
-    if (run->stage && run->step_count && run->steps[run->step].location) put_location(run, arena, roots);
+}
+
+void run_roots_of_call(const struct run *run, struct arena *arena, int64_t now_ms, const struct stage_call *call,
+                       const struct json *roots[RUN_ROOTS_MAX]) {
+    const struct template *single[] = {call->url, call->body, call->auth.user, call->auth.password, call->auth.token};
+    uint64_t named = 0;
+    for (size_t i = 0; i < sizeof single / sizeof *single; i++) named |= template_roots(single[i]);
+    for (size_t i = 0; i < call->header_count; i++) named |= template_roots(call->headers[i].value);
+    for (size_t i = 0; i < call->form_count; i++) named |= template_roots(call->form[i].value);
+    put_roots(run, arena, now_ms, named, roots);
+}
+
+void run_roots_of_rules(const struct run *run, struct arena *arena, int64_t now_ms, const struct stage_rules *rules,
+                        const struct json *roots[RUN_ROOTS_MAX]) {
+    const struct template *texts[] = {rules->success_when.holds,
+                                      rules->failure_when.holds,
+                                      rules->canceled_when.holds,
+                                      rules->running_when.holds,
+                                      rules->warn_when.holds,
+                                      rules->error_when.holds,
+                                      rules->error,
+                                      rules->at_most,
+                                      rules->at_least};
+    uint64_t named = 0;
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) named |= template_roots(texts[i]);
+    for (size_t i = 0; i < rules->output_count; i++) named |= template_roots(rules->outputs[i].expression);
+    put_roots(run, arena, now_ms, named, roots);
 }
 
 /* The form is what most upstreams ask for; the run's own key may be of any form, and come up in another stage too. */

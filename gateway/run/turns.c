@@ -161,7 +161,9 @@ void turns_resume(struct life *life) {
     struct gate_want wants[GATE_LINES];
     if (!engine->settings.gate || !stage || (!stage->limits && !stage->dedup)) return;
     struct arena *scratch = arena_new();
-    const char *key = stage->dedup ? dedup_key(stage, run->parameters, run->caller, scratch, NULL) : NULL;
+    const char *key = stage->dedup ? dedup_key(stage, frozen_thaw(scratch, run->parameters),
+                                               frozen_thaw(scratch, run->caller), scratch, NULL)
+                                   : NULL;
     bool waits = run->queued && !run->cancel_wanted;
     struct turns *turns = turns_new(engine, run->id);
     turns_adopt(life, turns);
@@ -213,16 +215,16 @@ void turns_supersede(struct life *life) {
 static bool changes_things(const struct life *life, enum run_call call) {
     static const char *const safe[] = {"GET", "HEAD", "OPTIONS"};
     for (size_t i = 0; i < sizeof safe / sizeof *safe; i++)
-        if (strcmp(life->request.method, safe[i]) == 0) return false;
+        if (strcmp(life->request->method, safe[i]) == 0) return false;
     if (call != RUN_CALL_STEP) return true;
-    return !life->run->stage->steps[life->run->step].rules.exist || !life->request.call->idempotent;
+    return !life->run->stage->steps[life->run->step].rules.exist || !life->request->call->idempotent;
 }
 
 /* What the option `upstreams` calls the host that a URL leads to; NULL: nothing. */
 static const char *host_of(const struct life *life) {
     struct gate *gate = life->engine->settings.gate;
     struct url url;
-    if (!gate_has_hosts(gate) || !url_parse(text_of(life->request.url), &url, NULL)) return NULL;
+    if (!gate_has_hosts(gate) || !url_parse(text_of(life->request->url), &url, NULL)) return NULL;
     char *host = arena_printf(life->attempt, "%.*s:%d", TEXT_ARG(url.host), url_port(&url));
     for (char *s = host; *s; s++)
         if (*s >= 'A' && *s <= 'Z') *s = (char)(*s + 'a' - 'A');

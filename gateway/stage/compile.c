@@ -155,6 +155,16 @@ static bool check_root(struct compile *c, enum stage_root root, struct fault *fa
     }
 }
 
+static void note_body(struct compile *c, struct stage_named *named, const struct text *names, size_t count) {
+    if (count == 0 || (count == 1 && text_is(names[0], "body"))) named->whole = true;
+    if (count < 2 || !text_is(names[0], "body")) return;
+    for (const struct stage_member *known = named->members; known; known = known->next)
+        if (text_same(known->name, names[1])) return;
+    struct stage_member *member = arena_new_of(c->arena, struct stage_member);
+    *member = (struct stage_member){named->members, {arena_strndup(c->arena, names[1].at, names[1].len), names[1].len}};
+    named->members = member;
+}
+
 static bool check_names(void *arg, const char *root, const struct text *names, size_t count, struct fault *fault) {
     struct compile *c = arg;
     size_t index = 0;
@@ -162,6 +172,7 @@ static bool check_names(void *arg, const char *root, const struct text *names, s
     if (index >= ROOT_STEPS) {
         if (count == 0 || text_is(names[0], "headers")) c->stage->names_headers = true;
         if (count == 0) c->stage->names_outputs = true;
+        note_body(c, &c->stage->named[index - ROOT_STEPS], names, count);
         return check_step(c, root, names, count, fault);
     }
     if (index == ROOT_CALLBACK) c->callback_used = true; /* whatever is wrong with it */

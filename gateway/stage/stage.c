@@ -286,6 +286,7 @@ static void compile_top(struct compile *c, const struct conf *top) {
     if (params && fields_type_fits(params, FIELD_GROUPS)) compile_params(c, params);
     make_plan(c, top, &plan);
     make_roots(c, &plan);
+    stage->named = arena_array_of(c->arena, struct stage_named, plan.count);
     compile_limits(c, top);
     struct stage_step *steps = arena_array_of(c->arena, struct stage_step, plan.count);
     stage->steps = steps; /* what templates may say of a step depends on it */

@@ -193,6 +193,16 @@ struct stage_permissions {
     struct stage_words read, write;
 };
 
+/* What templates speak of in the body of a step's reply: the whole of it, or these of its members. */
+struct stage_member {
+    const struct stage_member *next;
+    struct text name;
+};
+struct stage_named {
+    bool whole;
+    const struct stage_member *members;
+};
+
 struct stage {
     struct arena *arena;
     const char *name, *label, *description;
@@ -209,6 +219,7 @@ struct stage {
     const struct stage_step *cancel_fallback; /* where the cancel call does not do; or NULL */
     bool names_headers;                       /* a template speaks of the headers of a step's reply: runs keep them */
     bool names_outputs;                       /* the same of a step's outputs */
+    struct stage_named *named;                /* of their bodies; by step */
     const struct stage_output *outputs;       /* of the last step's last reply */
     size_t output_count;
     struct stage_permissions permissions;

@@ -3,10 +3,11 @@
 import json
 import os
 import re
+import subprocess
 import time
 
 from peers import start_node
-from rig import Rig, request, wait_for
+from rig import HOME, Rig, request, wait_for
 
 FLIGHT = [int(count) for count in os.environ.get("FLIGHT", "1000,10000,100000").split(",")]
 EVERY_S = 10
@@ -74,7 +75,18 @@ def theirs(rig, count):
     return figures
 
 
+def at_rest(say):
+    """What a run takes by itself, without the engine's cache of pages and what malloc leaves between."""
+    got = json.loads(subprocess.run([HOME / "build/bench/bench_memory", "10000"], capture_output=True, check=True).stdout)
+    for name in ("bare", "usual"):
+        one = got[name]
+        say(f"a {name} run at rest, bytes: itself and its place in the engine", f"{one['run']:.0f} + {got['struct_life']}")
+        say("    of it journal, texts, values", f"{one['journal']:.0f}, {one['texts']:.0f}, {one['values']:.0f}")
+    return got
+
+
 def bench_flight(say):
+    at_rest(say)
     results = {"stagedoor": [], "Node.js": []}
     for count in FLIGHT:
         for name, measured in (("stagedoor", ours), ("Node.js", theirs)):

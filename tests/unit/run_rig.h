@@ -48,6 +48,7 @@ struct rig {
     unsigned unknown_words, undone;
     struct contract *contract; /* of the watch; the test's own. NULL: nobody watches */
     char *end_text;            /* the record of the end */
+    struct arena *thawed;      /* what a test has looked at */
     /* callbacks, by whoever sends them: those that were taken, and those of them that were answered so */
     struct rig_sent {
         size_t step;
@@ -298,10 +299,15 @@ static inline void rig_carry_out(struct rig *rig, const struct run_orders *order
     rig_check(rig);
 }
 
+/* What the run holds, until the rig ends. */
+static inline const struct json *rig_value(const struct rig *rig, const struct frozen *frozen) {
+    return frozen_thaw(rig->thawed, frozen);
+}
+
 /* ---- events ---- */
 
 static inline void rig_begin(struct rig *rig, const char *definition, uint64_t seed) {
-    *rig = (struct rig){.now_ms = RIG_BEGAN, .random = seed};
+    *rig = (struct rig){.now_ms = RIG_BEGAN, .random = seed, .thawed = arena_new()};
     rig->stage = rig_stage(definition);
 }
 
@@ -521,6 +527,7 @@ static inline void rig_end(struct rig *rig) {
     rig_image_drop(&rig->durable);
     rig_image_drop(&rig->writing);
     mem_free(rig->end_text);
+    arena_free(rig->thawed);
 }
 
 #endif

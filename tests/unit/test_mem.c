@@ -89,8 +89,26 @@ static void arena_runs_what_was_deferred_last_first(void **state) {
     arena_free(NULL);
 }
 
+/* What rests takes no more than it was said to need. */
+static void test_an_arena_for_what_is_known(void **state) {
+    (void)state;
+    size_t sizes[] = {1, 400, 16, 65}, room = 0;
+    for (size_t i = 0; i < 4; i++) room += ARENA_ROOM(sizes[i]);
+    struct arena *arena = arena_new_for(room);
+    size_t before = arena_bytes(arena);
+    for (size_t i = 0; i < 4; i++) memset(arena_alloc(arena, sizes[i]), 1, sizes[i]);
+#ifndef MEM_SINGLE
+    assert_int_equal(arena_bytes(arena), before);
+    assert_true(before <= room + 64);
+#endif
+    memset(arena_alloc(arena, 1000), 1, 1000); /* more is no mistake */
+    assert_true(arena_bytes(arena) > before);
+    arena_free(arena);
+}
+
 int main(void) {
     static const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_an_arena_for_what_is_known),
         cmocka_unit_test(heap_copies),
         cmocka_unit_test(arena_gives_whole_objects),
         cmocka_unit_test(arena_counts_its_bytes),

@@ -39,7 +39,51 @@ static void assert_ends(struct rig *rig, enum run_status status, enum reason rea
 }
 
 static const char *output(const struct rig *rig, const char *name) {
-    return json_gets_text(rig->run->outputs, name);
+    return json_gets_text(rig_value(rig, rig->run->outputs), name);
+}
+
+/* ---- what is held of a reply ---- */
+
+static const struct {
+    const char *named, *body, *held;
+} held_cases[] = {
+    {"x", "{\"id\": 7, \"rest\": [1]}", "{\"code\":200}"},
+    {"{{ a.code }}", "{\"id\": 7, \"rest\": [1]}", "{\"code\":200}"},
+    {"{{ a.body.id }}", "{\"rest\": [1], \"id\": 7}", "{\"body\":{\"id\":7},\"code\":200}"},
+    {"{{ a.body['id'] }}", "{\"rest\": [1], \"id\": 7}", "{\"body\":{\"id\":7},\"code\":200}"},
+    {"{{ a.body.id }}/{{ a.body.rest[0] }}/{{ a.body.id }}", "{\"z\": 0, \"rest\": [1], \"id\": 7}",
+     "{\"body\":{\"rest\":[1],\"id\":7},\"code\":200}"},
+    {"{{ a.body.none | default('n') }}", "{\"id\": 7}", "{\"body\":{},\"code\":200}"},
+    {"{{ a.body | length }}", "{\"id\": 7, \"rest\": [1]}", "{\"body\":{\"id\":7,\"rest\":[1]},\"code\":200}"},
+    {"{{ a.body[parameters.name] | default('n') }}", "{\"id\": 7}", "{\"body\":{\"id\":7},\"code\":200}"},
+    {"{{ a[parameters.name] | default('n') }}", "{\"id\": 7}",
+     "{\"body\":{\"id\":7},\"headers\":{},\"code\":200,\"outputs\":{}}"},
+    {"{% set all = a.body %}{{ all.id }}", "{\"id\": 7, \"z\": 0}", "{\"body\":{\"id\":7,\"z\":0},\"code\":200}"},
+    {"{{ a.body[0] }}", "[7, 8]", "{\"body\":[7,8],\"code\":200}"},
+    {"{{ a.body.id | default('n') }}", "[7, 8]", "{\"body\":[7,8],\"code\":200}"},
+};
+
+static void test_what_no_template_names_is_not_held(void **state) {
+    (void)state;
+    for (size_t i = 0; i < sizeof held_cases / sizeof *held_cases; i++) {
+        struct rig rig;
+        struct buf definition;
+        buf_init(&definition, 4096);
+        buf_addf(
+            &definition,
+            "name = \"job\"; parameters = ( { name = \"name\"; type = \"string\"; } ); steps = ( { name = \"a\"; url = "
+            "\"http://up.test/a\"; method = \"GET\"; }, { name = \"b\"; url = \"http://up.test/%s\"; method = "
+            "\"GET\"; } );",
+            held_cases[i].named);
+        rig_begin(&rig, buf_cstr(&definition), 1);
+        rig_start_with(&rig, NULL);
+        rig_stored(&rig);
+        rig_answer(&rig, 200, held_cases[i].body);
+        struct text held = frozen_text(rig.run->steps[0].value);
+        if (!text_is(held, held_cases[i].held)) fail_msg("%s: %.*s", held_cases[i].named, TEXT_ARG(held));
+        rig_end(&rig);
+        buf_fini(&definition);
+    }
 }
 
 /* ---- the paths without trouble ---- */
@@ -221,7 +265,7 @@ static void test_outputs(void **state) {
     assert_ends(&rig, RUN_SUCCEEDED, REASON_NONE);
     struct buf text;
     buf_init(&text, 4096);
-    json_write(&text, rig.run->outputs);
+    buf_addt(&text, frozen_text(rig.run->outputs));
     assert_string_equal(
         buf_cstr(&text),
         "{\"first\":7,\"shared\":\"new\",\"all\":[1,2],\"missing\":null,\"code\":200,\"from_a\":\"7-200\"}");
@@ -260,7 +304,7 @@ static void test_outputs_in_templates(void **state) {
     assert_url(&rig, "http://up.test/x%20y");
     rig_answer(&rig, 200, "{\"list\": [2, 3]}");
     assert_ends(&rig, RUN_SUCCEEDED, REASON_NONE);
-    assert_int_equal(json_int(json_gets(rig.run->outputs, "of_b")), 3);
+    assert_int_equal(json_int(json_gets(rig_value(&rig, rig.run->outputs), "of_b")), 3);
     assert_string_equal(output(&rig, "none"), "n");
     rig_end(&rig);
 }
@@ -329,14 +373,15 @@ static void test_logs(void **state) {
         rig_answer(&rig, 200, c->log);
         rig_stored(&rig);
         if (c->status == RUN_SUCCEEDED) {
-            assert_null(json_gets(rig.run->steps[0].value, "body")); /* a log is not kept */
+            assert_null(json_gets(rig_value(&rig, rig.run->steps[0].value), "body")); /* a log is not kept */
             rig_restart(&rig);
             rig_due(&rig);
             rig_answer(&rig, 200, "{}");
         }
         assert_ends(&rig, c->status, c->reason);
-        if (c->outputs[0]) assert_json(rig.run->outputs, c->outputs);
-        if (c->warnings[0]) assert_json(rig.run->warnings ? rig.run->warnings : json_new_array(arena), c->warnings);
+        if (c->outputs[0]) assert_json(rig_value(&rig, rig.run->outputs), c->outputs);
+        if (c->warnings[0])
+            assert_json(rig.run->warnings ? rig_value(&rig, rig.run->warnings) : json_new_array(arena), c->warnings);
         assert_string_equal(rig.run->progress, c->progress);
         rig_end(&rig);
         arena_free(arena);
@@ -358,7 +403,7 @@ static void test_log_without_lines(void **state) {
         rig_stored(&rig);
         rig_answer(&rig, 200, "done\n");
         assert_ends(&rig, RUN_SUCCEEDED, REASON_NONE);
-        assert_int_equal(json_size(rig.run->warnings), 1 - i);
+        assert_int_equal(json_size(rig_value(&rig, rig.run->warnings)), 1 - i);
         assert_int_equal(strstr(rig.run->progress, "the log has no line") != NULL, 1 - i);
         rig_end(&rig);
     }
@@ -1674,6 +1719,7 @@ static void test_every_state_with_every_event(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_what_no_template_names_is_not_held),
         cmocka_unit_test(test_two_steps_succeed),
         cmocka_unit_test(test_words),
         cmocka_unit_test(test_warn_gives_an_output),

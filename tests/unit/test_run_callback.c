@@ -78,7 +78,7 @@ static void call_back(struct rig *rig, size_t step, const char *body, enum run_t
 }
 
 static int64_t output(const struct rig *rig, const char *name) {
-    return json_int(json_gets(rig->run->outputs, name));
+    return json_int(json_gets(rig_value(rig, rig->run->outputs), name));
 }
 
 /* ---- a step that waits ---- */
@@ -676,7 +676,7 @@ static void test_probe_finds_and_the_step_waits(void **state) {
     rig_stored(&rig);
     assert_int_equal(rig.run->state, RUN_WAITING);
     assert_true(rig.run->awaiting);
-    assert_int_equal(json_int(json_gets(json_gets(rig.run->steps[0].value, "body"), "id")), 9);
+    assert_int_equal(json_int(json_gets(json_gets(rig_value(&rig, rig.run->steps[0].value), "body"), "id")), 9);
     rig_cancel(&rig);
     rig_stored(&rig);
     assert_int_equal(rig.cancel_sends, 1);

@@ -59,8 +59,8 @@ static void test_found_work_is_gone_on_with(void **state) {
     assert_int_equal(rig.sends[1], 0);
     rig_stored(&rig);
     assert_true(rig_durable_decided(&rig, 0));
-    assert_int_equal(json_int(json_gets(json_gets(rig.run->steps[0].value, "body"), "id")), 7);
-    assert_int_equal(json_int(json_gets(rig.run->steps[0].value, "code")), 200);
+    assert_int_equal(json_int(json_gets(json_gets(rig_value(&rig, rig.run->steps[0].value), "body"), "id")), 7);
+    assert_int_equal(json_int(json_gets(rig_value(&rig, rig.run->steps[0].value), "code")), 200);
     assert_int_equal(rig.sends[1], 1);
     rig_answer(&rig, 200, "{\"state\": \"passed\"}");
     rig_assert_ends(&rig, RUN_SUCCEEDED, REASON_NONE);

@@ -66,7 +66,8 @@ static void test_left_out(void **state) {
         assert_int_equal(rig.run->state, RUN_ENDED);
         assert_int_equal(rig.run->status, RUN_SUCCEEDED);
         check_steps(&rig, rows[i / 2].steps);
-        assert_int_equal(json_int(json_gets(rig.run->outputs, "id")), 7); /* of the last step that was made */
+        assert_int_equal(json_int(json_gets(rig_value(&rig, rig.run->outputs), "id")),
+                         7); /* of the last step that was made */
         rig_end(&rig);
     }
 }
