@@ -20,6 +20,8 @@
 #define CAPTURE_BYTES_MAX (512 * 1024) /* of all names and values as they stand in the log */
 #define CAPTURE_WARNINGS_MAX 20
 
+#define CAPTURE_NOTHING "the log has no line that begins with SPINNAKER_PROPERTY_ or SPINNAKER_CONFIG_JSON="
+
 struct captured {
     struct text log;             /* the log as plain text: what an engine frames is put together by lines */
     const struct json *values;   /* an object */

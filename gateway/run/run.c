@@ -16,12 +16,6 @@
 #include "run/contract.h"
 #include "run/run_move.h"
 
-#define SAID_MAX 1000                 /* bytes of one text that came from outside */
-#define OUTPUTS_MAX (4 * 1024 * 1024) /* bytes; what Spinnaker would have to keep */
-#define WARNINGS_MAX 50
-#define NO_PROPERTY "the log has no line that begins with SPINNAKER_PROPERTY_ or SPINNAKER_CONFIG_JSON="
-#define KEPT_MAX (8 * 1024 * 1024) /* bytes of a reply that later steps may speak of */
-
 /* ---- words ---- */
 
 const char *run_status_word(enum run_status status) {
@@ -47,7 +41,7 @@ bool run_ended(const struct run *run) {
 }
 
 /* As far as one can know before its reply: the steps behind it may be left out. */
-static bool is_last(const struct run *run) {
+bool move_is_last(const struct run *run) {
     return run->step + 1 == run->step_count;
 }
 
@@ -55,125 +49,6 @@ const struct stage_call *run_call_of(const struct run *run, enum run_call call) 
     if (call == RUN_CALL_PROBE) return &step_of(run)->probe->step.call;
     if (call != RUN_CALL_CANCEL) return &step_of(run)->call;
     return run->cancel_fell_back ? &run->stage->cancel_fallback->call : &run->stage->cancel->call;
-}
-
-/* ---- saying things: everything that came from outside is masked before it is kept ---- */
-
-static void put_text(char **to, const struct run_world *world, const char *text) {
-    char *made = NULL;
-    if (text) {
-        struct arena *scratch = arena_new();
-        const struct json *value = json_new_string(scratch, text);
-        if (world->mask) value = world->mask(world->arg, scratch, value);
-        made = mem_strndup(json_text(value).at, json_text(value).len);
-        arena_free(scratch);
-    }
-    mem_free(*to);
-    *to = made;
-}
-
-/* What came from outside may be of any length; only its beginning is told. */
-int move_told(const char *text) {
-    size_t n = strnlen(text, SAID_MAX + 1);
-    if (n > SAID_MAX)
-        for (n = SAID_MAX; n > 0 && ((unsigned char)text[n] & 0xC0) == 0x80;) n--; /* between two characters */
-    return (int)n;
-}
-
-void move_say(struct move *m, const char *format, ...) {
-    struct buf text;
-    buf_init(&text, 4 * SAID_MAX);
-    va_list args;
-    va_start(args, format);
-    buf_addv(&text, format, args);
-    va_end(args);
-    put_text(&m->run->progress, m->world, buf_cstr(&text));
-    buf_fini(&text);
-}
-
-void move_say_running(struct move *m, const struct verdict *verdict) {
-    struct run *run = m->run;
-    const char *word = verdict->word ? verdict->word : "running";
-    const char *message = verdict->message ? verdict->message : "";
-    const char *between = *message ? " - " : "";
-    if (run->percent >= 0)
-        move_say(m, "%s: %.*s (%d %%)%s%.*s", step_of(run)->name, move_told(word), word, run->percent, between,
-                 move_told(message), message);
-    else move_say(m, "%s: %.*s%s%.*s", step_of(run)->name, move_told(word), word, between, move_told(message), message);
-}
-
-/* ---- the journal ---- */
-
-void move_judged(struct move *m, const char *verdict, const char *format, ...) {
-    struct buf text;
-    buf_init(&text, 4 * SAID_MAX);
-    va_list args;
-    va_start(args, format);
-    buf_addv(&text, format, args);
-    va_end(args);
-    m->judged = verdict;
-    put_text(&m->why, m->world, text.len ? buf_cstr(&text) : NULL);
-    buf_fini(&text);
-}
-
-static void judged_by(struct move *m, const struct stage_rules *rules, const struct verdict *verdict) {
-    static const char *const words[] = {[VERDICT_RUNNING] = "running",
-                                        [VERDICT_SUCCEEDED] = "succeeded",
-                                        [VERDICT_FAILED] = "failed",
-                                        [VERDICT_CANCELED] = "canceled",
-                                        [VERDICT_AGAIN] = "again"};
-    const char *word = words[verdict->kind], *what = verdict->message ? verdict->message : "";
-    const struct jsonpath *value = rules->value;
-    bool by_condition = verdict->rule && strstr(verdict->rule, "_when") && !strstr(what, verdict->rule);
-    if (by_condition) move_judged(m, word, "%s holds%s%.*s", verdict->rule, *what ? ": " : "", move_told(what), what);
-    else if (value && verdict->word)
-        move_judged(m, word, "%s is \"%.*s\"%s", jsonpath_source(value), move_told(verdict->word), verdict->word,
-                    verdict->unknown_word ? ", which no list names" : "");
-    else move_judged(m, word, "%.*s", move_told(what), what);
-}
-
-static const char *why_given_up(enum run_event_kind kind) {
-    if (kind == RUN_EVENT_DUE) return "the time is up";
-    return kind == RUN_EVENT_CANCEL ? "the run is canceled" : "a callback came first";
-}
-
-/* The call that ended. Written before what follows from it, so that the journal is in the order of time. */
-static void write_journal(struct move *m) {
-    if (!m->judged) return;
-    const struct reply *reply = m->event->kind == RUN_EVENT_REPLY ? m->event->reply : NULL;
-    bool refused = m->event->kind == RUN_EVENT_REFUSED;
-    bool cancel = m->before == RUN_CANCELING, check = m->before == RUN_CANCEL_CHECKING;
-    struct journal_note note = {.step = cancel ? "cancel" : m->run->stage->steps[m->step].name,
-                                .call = cancel                     ? "cancel"
-                                        : check                    ? "check"
-                                        : m->before == RUN_PROBING ? "probe"
-                                                                   : "step",
-                                .phase = reply     ? reply_phase_word(reply->phase)
-                                         : refused ? "refused"
-                                                   : reply_phase_word(REPLY_MAYBE_ACTED_ON),
-                                .verdict = m->judged,
-                                .rule = m->why,
-                                .code = reply && reply->phase == REPLY_ANSWERED ? reply->code : 0,
-                                .at_ms = m->world->now_ms,
-                                .took_ms = reply ? reply->took_ms : 0};
-    journal_add(&m->run->journal, &note);
-    mem_free(m->why);
-    m->why = NULL;
-    m->judged = NULL;
-}
-
-/* Besides what the move itself is judged by: one that was kept is judged in the move of another event. */
-void move_journal_callback(struct move *m, const struct verdict *verdict) {
-    write_journal(m);
-    struct move own = *m;
-    judged_by(&own, &step_of(m->run)->callback->rules, verdict);
-    journal_add(&m->run->journal, &(struct journal_note){.step = step_of(m->run)->name,
-                                                         .call = "callback",
-                                                         .phase = "received",
-                                                         .verdict = own.judged,
-                                                         .rule = own.why,
-                                                         .at_ms = m->world->now_ms});
-    mem_free(own.why);
 }
 
 /* ---- orders ---- */
@@ -242,7 +117,7 @@ void move_end(struct move *m, enum run_status status, enum reason reason, const 
     run->ended_ms = run->updated_ms = m->world->now_ms;
     run->sending = false;
     if (status == RUN_SUCCEEDED) run->percent = 100;
-    put_text(&run->error, m->world, error);
+    move_put_text(&run->error, m->world, error);
     m->orders->store = true;
     m->orders->undone = status != RUN_SUCCEEDED;
 }
@@ -257,169 +132,7 @@ void move_fail(struct move *m, enum reason reason, const char *what) {
     mem_free(sentence);
 }
 
-/* A path that leads nowhere looks like work that goes on, until the time is up. */
-void move_say_not_done(struct move *m, const char *what) {
-    const struct run *run = m->run;
-    const struct jsonpath *value = step_of(run)->rules.value;
-    const char *between = *what ? "; " : "";
-    const char *time = run->deadline_ms && m->world->now_ms >= run->deadline_ms ? "by the caller's deadline"
-                                                                                : "within its time";
-    const struct run_step *step = &run->steps[run->step];
-    if (run->awaiting && !step->inbox)
-        move_say(m, "%s: not called back %s%s%s", step_of(run)->name, time, between, what);
-    else if (step->calls && !step->code && !run->awaiting)
-        move_say(m, "%s: not done %s, and its last call was not answered%s%s", step_of(run)->name, time, between, what);
-    else if (step->code && !code_set_holds(&step_of(run)->call.expect, step->code))
-        move_say(m, "%s: not done %s, and the upstream last answered %d%s%s", step_of(run)->name, time, step->code,
-                 between, what);
-    else if (value && !run->upstream_word && step->code)
-        move_say(m, "%s: not done %s, and no reply had a word at %s%s%s", step_of(run)->name, time,
-                 jsonpath_source(value), between, what);
-    else move_say(m, "%s: not done %s%s%s", step_of(run)->name, time, between, what);
-}
-
 /* ---- replies ---- */
-
-static const struct json *masked(struct move *m, struct arena *scratch, const struct json *value) {
-    return m->world->mask ? m->world->mask(m->world->arg, scratch, value) : value;
-}
-
-static bool is_small(const struct json *value, size_t max) {
-    struct buf text;
-    buf_init(&text, max);
-    json_write(&text, value);
-    bool small = !text.full;
-    buf_fini(&text);
-    return small;
-}
-
-static void note_warning(struct move *m, const char *what, struct arena *scratch) {
-    struct run *run = m->run;
-    const struct json *before = frozen_thaw(scratch, run->warnings);
-    if (json_size(before) >= WARNINGS_MAX) return;
-    struct json *warnings = json_new_array(scratch);
-    for (size_t i = 0; i < json_size(before); i++) json_push(warnings, json_at(before, i));
-    const char *sentence = arena_printf(scratch, "%s: %.*s", step_of(run)->name, move_told(what), what);
-    json_push(warnings, masked(m, scratch, json_new_string(scratch, sentence)));
-    frozen_put(&run->warnings, warnings);
-}
-
-/* Of a step that captures: reads the log that decided it. */
-static void capture_log(struct move *m, struct said *said, struct arena *scratch) {
-    const struct stage_capture *how = &step_of(m->run)->capture;
-    if (!how->properties || said->reply->phase != REPLY_ANSWERED) return;
-    struct captured *captured = arena_new_of(scratch, struct captured);
-    capture_read(scratch, how, said->reply, captured);
-    said->captured = captured;
-    for (size_t i = 0; i < json_size(captured->warnings); i++)
-        note_warning(m, json_text(json_at(captured->warnings, i)).at, scratch);
-    if (how->missing == MISSING_WARN && !json_size(captured->values)) note_warning(m, NO_PROPERTY, scratch);
-}
-
-/* What the definition says itself wins over what a log says. */
-static const struct json *own_outputs(struct move *m, const struct said *said, const struct json *value,
-                                      struct arena *scratch) {
-    const struct stage_step *step = step_of(m->run);
-    const struct json *own = run_outputs_of(m->run, scratch, step->outputs, step->output_count, m->world->now_ms,
-                                            value);
-    if (!said->captured) return own;
-    struct json *both = json_new_object(scratch);
-    const struct json *parts[] = {said->captured->values, own};
-    for (size_t i = 0; i < 2; i++)
-        for (struct json_member o = json_first(parts[i]); o.name.at; o = json_next(parts[i], o))
-            json_set_text(both, o.name, o.value);
-    return both;
-}
-
-/* The outputs at the top may name those of the last step. */
-static const struct json *with_outputs(const struct json *value, const struct json *own, struct arena *scratch) {
-    struct json *whole = json_new_object(scratch);
-    for (struct json_member v = json_first(value); v.name.at; v = json_next(value, v))
-        json_set_text(whole, v.name, v.value);
-    json_set(whole, "outputs", own);
-    return whole;
-}
-
-/* The reply decided the step: take the outputs from it. Gives those of the step itself. */
-static const struct json *take_outputs(struct move *m, const struct said *said, const struct json *value, bool last,
-                                       bool warned, struct arena *scratch) {
-    struct run *run = m->run;
-    const struct json *own = own_outputs(m, said, value, scratch);
-    const struct json *whole = last ? run_outputs_of(run, scratch, run->stage->outputs, run->stage->output_count,
-                                                     m->world->now_ms, with_outputs(value, own, scratch))
-                                    : NULL;
-    if (!warned && !run->outputs && !json_size(own) && !json_size(whole)) return own;
-    struct json *outputs = json_new_object(scratch);
-    const struct json *parts[] = {frozen_thaw(scratch, run->outputs), masked(m, scratch, own),
-                                  masked(m, scratch, whole)}; /* a log may hold a secret as a name */
-    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
-        for (struct json_member o = json_first(parts[i]); o.name.at; o = json_next(parts[i], o))
-            json_set_text(outputs, o.name, o.value);
-    if (warned) json_set(outputs, "result", json_new_string(scratch, "WARN"));
-    run->outputs_left_out = run->outputs_left_out || !is_small(outputs, OUTPUTS_MAX);
-    frozen_put(&run->outputs, run->outputs_left_out ? NULL : outputs);
-    return own;
-}
-
-static bool is_named(const struct stage_named *named, struct text name) {
-    for (const struct stage_member *member = named->members; member; member = member->next)
-        if (text_same(member->name, name)) return true;
-    return false;
-}
-
-/* What no template speaks of is not held while the run rests. */
-static const struct json *named_of(const struct stage_named *named, const struct json *body, struct arena *scratch) {
-    if (named->whole || (named->members && json_kind(body) != JSON_OBJECT)) return body;
-    if (!named->members) return NULL;
-    struct json *made = json_new_object(scratch);
-    for (struct json_member m = json_first(body); m.name.at; m = json_next(body, m))
-        if (is_named(named, m.name)) json_set_text(made, m.name, m.value);
-    return made;
-}
-
-void move_keep(struct run *run, const struct json *value, const struct json *own_outputs) {
-    struct arena *scratch = arena_new();
-    struct json *kept = json_new_object(scratch);
-    bool log = step_of(run)->capture.properties; /* which nobody behind it may ask for */
-    for (struct json_member v = json_first(value); v.name.at; v = json_next(value, v)) {
-        bool is_body = text_is(v.name, "body");
-        if (is_body) v.value = log ? NULL : named_of(&run->stage->named[run->step], v.value, scratch);
-        if (is_body ? v.value != NULL : !text_is(v.name, "headers") || run->stage->names_headers)
-            json_set_text(kept, v.name, v.value);
-    }
-    if (run->stage->names_outputs && is_small(own_outputs, OUTPUTS_MAX)) json_set(kept, "outputs", own_outputs);
-    frozen_put(&run->steps[run->step].value, kept);
-    arena_free(scratch);
-}
-
-/* The step is done: keep what later templates may ask for. */
-static void keep_said(struct move *m, const struct verdict *verdict, const struct said *said, bool last,
-                      struct arena *scratch) {
-    struct run *run = m->run;
-    run->steps[run->step].status = RUN_SUCCEEDED;
-    if (!verdict->warned && last && !run->stage->output_count && !step_of(run)->output_count && !said->captured)
-        return; /* nobody will ask */
-    const struct json *value = said_value(scratch, said);
-    if (!said->captured) contract_outputs(m->world, run, json_gets(value, "body"));
-    move_keep(run, value, take_outputs(m, said, value, last, verdict->warned, scratch));
-}
-
-static void note_skipped(struct move *m, size_t step) {
-    const struct stage_step *skipped = &m->run->stage->steps[step];
-    struct buf why;
-    write_journal(m);
-    buf_init(&why, 4 * SAID_MAX);
-    buf_addf(&why, "when: %.*s", move_told(skipped->when.source), skipped->when.source);
-    struct journal_note note = {.step = skipped->name,
-                                .call = "none",
-                                .phase = "skipped",
-                                .verdict = "skipped",
-                                .rule = buf_cstr(&why),
-                                .at_ms = m->world->now_ms};
-    journal_add(&m->run->journal, &note);
-    buf_fini(&why);
-    m->run->steps[step].status = RUN_SKIPPED;
-}
 
 /* Which step comes behind the present one, which has succeeded: step_count where there is none. Those whose `when` does
  * not hold are left out. */
@@ -430,23 +143,20 @@ static bool find_next(struct move *m, const struct said *said, struct arena *scr
     bool known = false;
     size_t next = run->step + 1;
     for (; next < run->step_count && run->stage->steps[next].when.holds; next++) {
-        const struct json *value = said_value(scratch, said);
-        if (!known)
-            run_roots(run, scratch, m->world->now_ms,
-                      with_outputs(value, own_outputs(m, said, value, scratch), scratch), roots);
+        if (!known) run_roots(run, scratch, m->world->now_ms, move_value(m, said, scratch), roots);
         known = true;
         const struct json *holds = template_value(run->stage->steps[next].when.holds, roots, scratch, fault);
         if (!holds) return false;
         if (verdict_truth(holds)) break;
     }
-    for (size_t i = run->step + 1; i < next; i++) note_skipped(m, i);
+    for (size_t i = run->step + 1; i < next; i++) move_note_skipped(m, i);
     *ret_next = next;
     return true;
 }
 
 /* Nobody knows whether the step is to be made: nothing more is sent. */
 static void fail_when(struct move *m, const struct fault *fault) {
-    char what[SAID_MAX];
+    char what[MOVE_SAID_MAX];
     snprintf(what, sizeof what, "when of a step behind it cannot be told: %s", fault->what);
     if (m->run->cancel_wanted) {
         m->run->may_have_acted = true;
@@ -460,20 +170,13 @@ static int64_t asked_bounded(const struct verdict *verdict) {
     return verdict->retry_after_ms > RUN_DUE_MAX_MS ? RUN_DUE_MAX_MS : verdict->retry_after_ms;
 }
 
-bool move_refuse_large(struct move *m, const struct said *said) {
-    size_t bytes = said->reply ? said->reply->body.len : said->message.bytes;
-    if (bytes <= KEPT_MAX) return false;
-    move_fail(m, REASON_BAD_REPLY, "the reply is larger than the 8 MiB that are kept for the steps behind it");
-    return true;
-}
-
 void move_succeed(struct move *m, const struct said *said, const struct verdict *verdict, struct arena *scratch) {
     struct run *run = m->run;
     struct fault fault;
     size_t next;
-    if (!is_last(run) && !said->captured && move_refuse_large(m, said)) return;
+    if (!move_is_last(run) && !said->captured && move_refuse_large(m, said)) return;
     if (said->captured && step_of(run)->capture.missing == MISSING_FAIL && !json_size(said->captured->values)) {
-        move_fail(m, REASON_NOTHING_CAPTURED, NO_PROPERTY);
+        move_fail(m, REASON_NOTHING_CAPTURED, CAPTURE_NOTHING);
         return;
     }
     if (!find_next(m, said, scratch, &next, &fault)) {
@@ -482,7 +185,7 @@ void move_succeed(struct move *m, const struct said *said, const struct verdict 
     }
     bool last = next == run->step_count;
     contract_step_over(m->world, run, true);
-    keep_said(m, verdict, said, last, scratch);
+    move_keep_said(m, verdict, said, last, scratch);
     run->sending = run->awaiting = run->hinted = false;
     if (last && run->outputs_left_out) {
         move_say(m, "succeeded; outputs are left out, since they are larger than 4 MiB");
@@ -539,16 +242,6 @@ int64_t move_retry_step_ms(struct move *m, int64_t wait_ms, struct arena *scratc
     return move_retry_ms(m, &one, scratch, ret_why);
 }
 
-const char *move_and_why(struct arena *scratch, const char *what, const char *why) {
-    return arena_printf(scratch, "%.*s%s%s", move_told(what), what, why ? "; " : "", why ? why : "");
-}
-
-const char *move_trying_again(struct arena *scratch, int64_t delay_ms, int64_t asked_ms) {
-    bool asked = delay_ms >= 1000 && delay_ms == asked_ms;
-    return asked ? arena_printf(scratch, "trying again in %lld s, as it asks", (long long)(delay_ms / 1000))
-                 : "trying again";
-}
-
 static void again(struct move *m, const struct verdict *verdict, struct arena *scratch) {
     const struct stage_step *step = step_of(m->run);
     const char *why, *what = verdict->message ? verdict->message : "no verdict";
@@ -589,7 +282,7 @@ static void still_running(struct move *m, const struct verdict *verdict) {
 void move_note(struct move *m, const struct verdict *verdict) {
     struct run *run = m->run;
     run->updated_ms = m->world->now_ms;
-    if (verdict->word) put_text(&run->upstream_word, m->world, verdict->word);
+    if (verdict->word) move_put_text(&run->upstream_word, m->world, verdict->word);
     if (verdict->percent >= 0) run->percent = verdict->percent;
     if (verdict->unknown_word && !run->warned_unknown) run->warned_unknown = m->orders->unknown_word = true;
 }
@@ -667,7 +360,7 @@ void move_judge(struct move *m, struct arena *scratch, struct verdict *ret_verdi
     verdict_judge(scratch, step_of(run), m->event->reply, &scope, ret_verdict);
     if (verdict_settle(scratch, &step_of(run)->rules, m->world->now_ms, &m->run->steady, ret_verdict))
         m->orders->store = true;
-    judged_by(m, &step_of(run)->rules, ret_verdict);
+    move_judged_by(m, &step_of(run)->rules, ret_verdict);
     if (ret_verdict->kind == VERDICT_SUCCEEDED && !m->why) m->why = mem_strdup("the code is in expect");
     note_upstream(m, ret_verdict);
 }
@@ -683,17 +376,12 @@ void move_judge_apart(const struct move *m, const struct stage_step *as, struct 
     verdict_judge(scratch, as, m->event->reply, &scope, ret_verdict);
 }
 
-void move_take_outputs(struct move *m, struct arena *scratch) {
-    struct said said = {.reply = m->event->reply};
-    take_outputs(m, &said, said_value(scratch, &said), is_last(m->run), false, scratch);
-}
-
 /* In the upstream's own word, where that is what failed. Outputs help to find out why. */
 static void failed(struct move *m, const struct verdict *verdict, const struct said *said, struct arena *scratch) {
     const char *word = verdict->word, *what = verdict->message ? verdict->message : "";
     bool unknown = verdict->reason == REASON_UNKNOWN_STATUS, by_word = word && (unknown || rule_is(verdict, "failure"));
     if (word || verdict->reason == REASON_UPSTREAM_FAILED)
-        take_outputs(m, said, said_value(scratch, said), is_last(m->run), false, scratch);
+        move_outputs(m, said, said_value(scratch, said), move_is_last(m->run), false, scratch);
     if (by_word)
         what = arena_printf(scratch, "the upstream says \"%.*s\"%s%s%.*s", move_told(word), word,
                             unknown ? ", which no list of the definition names" : "", *what ? " - " : "",
@@ -704,7 +392,7 @@ static void failed(struct move *m, const struct verdict *verdict, const struct s
 static void canceled(struct move *m, const struct verdict *verdict, const struct said *said, struct arena *scratch) {
     struct run *run = m->run;
     const char *word = verdict->word, *what = verdict->message ? verdict->message : "";
-    take_outputs(m, said, said_value(scratch, said), is_last(run), false, scratch);
+    move_outputs(m, said, said_value(scratch, said), move_is_last(run), false, scratch);
     run->steps[run->step].status = RUN_CANCELED;
     if (word && rule_is(verdict, "canceled"))
         move_say(m, "%s: the upstream says \"%.*s\"", step_of(run)->name, move_told(word), word);
@@ -735,7 +423,7 @@ static void replied(struct move *m) {
     move_judge(m, scratch, &verdict);
     note_phase(run, m->event->reply);
     bool open = verdict.kind == VERDICT_RUNNING || verdict.kind == VERDICT_AGAIN;
-    if (!open) capture_log(m, &said, scratch);
+    if (!open) move_capture(m, &said, scratch);
     if (run_callback_follows(m, &verdict)) run_callback_await(m, &said, scratch);
     else if (run->cancel_wanted && verdict.kind != VERDICT_SUCCEEDED && !(open && run_cancel_needs_step(run)))
         run_cancel_instead(m);
@@ -908,6 +596,11 @@ static void (*const moves[RUN_STATE_END][RUN_EVENT_END])(struct move *) = {
     [RUN_DROPPED] = {is_over, is_over, is_over, is_over, is_over, is_over, is_over, run_callback_late, is_over},
 };
 
+static const char *why_given_up(enum run_event_kind kind) {
+    if (kind == RUN_EVENT_DUE) return "the time is up";
+    return kind == RUN_EVENT_CANCEL ? "the run is canceled" : "a callback came first";
+}
+
 void run_move(struct run *run, const struct run_event *event, const struct run_world *world,
               struct run_orders *ret_orders) {
     *ret_orders = (struct run_orders){0};
@@ -916,7 +609,7 @@ void run_move(struct run *run, const struct run_event *event, const struct run_w
     m.step = run->step;
     moves[m.before][event->kind](&m);
     if (ret_orders->abort_call) move_judged(&m, "given_up", "%s", why_given_up(event->kind));
-    write_journal(&m);
+    move_write_journal(&m);
 }
 
 /* After a restart. What was being sent is in doubt, unless sending it again does no harm. */
@@ -968,93 +661,4 @@ void run_give_up(struct run *run, const struct run_world *world, enum reason rea
     char *sentence = mem_strdup(run->progress);
     move_end(&m, RUN_TERMINAL, reason, sentence);
     mem_free(sentence);
-}
-
-/* ---- making and ending ---- */
-
-/* Whoever masks asks for each text anew, so they are at hand as they are. */
-static void find_secrets(struct run *run, const struct json *parameters) {
-    const char **secrets = NULL;
-    for (size_t i = 0; i < run->stage->param_count; i++) {
-        const struct param *param = &run->stage->params[i];
-        const char *value = param->type == PARAM_SECRET ? json_gets_text(parameters, param->name) : NULL;
-        if (!value) continue;
-        if (!secrets) secrets = arena_array_of(run->arena, const char *, run->stage->param_count);
-        secrets[i] = arena_strdup(run->arena, value);
-    }
-    run->secrets = secrets;
-}
-
-static size_t room_of(const struct run_new *from, const char *stage_name, const char *definition, size_t step_count) {
-    const char *texts[] = {from->key, from->fingerprint, from->traceparent, from->caller_name, stage_name, definition};
-    size_t room = ARENA_ROOM(sizeof(struct run)) + ARENA_ROOM(step_count * sizeof(struct run_step));
-    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) room += texts[i] ? ARENA_ROOM(strlen(texts[i]) + 1) : 0;
-    return room;
-}
-
-/* The stage has its own name and hash already, where there is one. */
-struct run *run_make(const struct run_new *from, const char *stage_name, const char *definition, size_t step_count) {
-    struct stage *stage = from->stage;
-    if (stage && stage_name && strcmp(stage_name, stage->name) == 0) stage_name = NULL;
-    if (stage && definition && strcmp(definition, stage->hash) == 0) definition = NULL;
-    struct arena *arena = arena_new_for(room_of(from, stage_name, definition, step_count));
-    struct run *run = arena_new_of(arena, struct run);
-    run->arena = arena;
-    memcpy(run->id, from->id, sizeof run->id);
-    run->key = arena_strdup(arena, from->key);
-    run->fingerprint = arena_strdup(arena, from->fingerprint);
-    run->traceparent = arena_strdup(arena, from->traceparent);
-    run->caller_name = arena_strdup(arena, from->caller_name);
-    run->stage_name = stage_name || !stage ? arena_strdup(arena, stage_name) : stage->name;
-    run->definition = definition || !stage ? arena_strdup(arena, definition) : stage->hash;
-    run->caller = frozen_new(from->caller);
-    run->parameters = frozen_new(from->parameters);
-    run->created_ms = run->updated_ms = run->step_began_ms = from->now_ms;
-    run->deadline_ms = from->deadline_ms;
-    run->percent = -1;
-    run->step_count = step_count;
-    run->steps = arena_array_of(arena, struct run_step, step_count);
-    if (stage) run->stage = stage_ref(stage);
-    if (stage) find_secrets(run, from->parameters);
-    return run;
-}
-
-struct run *run_new(const struct run_new *from) {
-    struct run *run = run_make(from, NULL, NULL, from->stage->step_count);
-    run->state = RUN_ACCEPTING;
-    run->status = RUN_RUNNING;
-    run->queued = from->queued;
-    bool held = run->queued || from->limited;
-    run->sending = !held && !run->stage->steps[0].call.idempotent; /* the intent goes along with the record */
-    run->progress = mem_strdup(run->queued ? "queued" : "accepted");
-    return run;
-}
-
-struct run *run_new_canceled(const struct run_new *from, const char *stage_name) {
-    const struct stage *stage = from->stage;
-    struct run *run = run_make(from, stage ? NULL : stage_name, stage ? NULL : "", stage ? stage->step_count : 0);
-    run->state = RUN_ENDING;
-    run->status = RUN_CANCELED;
-    run->reason = REASON_CANCELED_BEFORE_START;
-    run->cancel_wanted = true;
-    run->ended_ms = from->now_ms;
-    run->progress = mem_strdup("canceled: before it was started");
-    return run;
-}
-
-void run_free(struct run *run) {
-    if (!run) return;
-    stage_unref(run->stage);
-    mem_free(run->progress);
-    mem_free(run->error);
-    mem_free(run->upstream_word);
-    for (size_t i = 0; i < run->step_count; i++) {
-        mem_free(run->steps[i].url);
-        mem_free(run->steps[i].location);
-        frozen_free(run->steps[i].value);
-    }
-    struct frozen *values[] = {run->caller, run->parameters, run->outputs, run->artifacts, run->warnings};
-    for (size_t i = 0; i < sizeof values / sizeof *values; i++) frozen_free(values[i]);
-    journal_fini(&run->journal);
-    arena_free(run->arena);
 }

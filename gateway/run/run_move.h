@@ -1,6 +1,6 @@
 /* A move: one event that a run answers, while it is being answered. Private to run/run and the files beside it that
- * have parts of its table: run/run_cancel, run/run_doubt, run/run_callback, run/run_queue. Nobody else writes a run's
- * state. */
+ * have parts of its table (run/run_cancel, run/run_doubt, run/run_callback, run/run_queue), or help them: run/run_say,
+ * run/run_keep, run/run_make. Nobody else writes a run's state. */
 #ifndef RUN_RUN_MOVE_H
 #define RUN_RUN_MOVE_H
 
@@ -39,18 +39,51 @@ static inline const struct stage_step *step_of(const struct run *run) {
     return &run->stage->steps[run->step];
 }
 
-/* ---- of run/run ---- */
+/* ---- of run/run_say ---- */
+
+#define MOVE_SAID_MAX 1000 /* bytes of one text that came from outside */
 
 /* What came from outside may be of any length; this much of it is told. For "%.*s". */
 int move_told(const char *text);
+/* In place of the text that is there (heap; or NULL); secrets are masked. */
+void move_put_text(char **to, const struct run_world *world, const char *text);
 /* The progress; secrets are masked. */
 void move_say(struct move *m, const char *format, ...) __attribute__((format(printf, 2, 3)));
-/* What became of the call that ended, and why ("": there is nothing to say); secrets are masked. */
-void move_judged(struct move *m, const char *verdict, const char *format, ...) __attribute__((format(printf, 3, 4)));
+void move_say_running(struct move *m, const struct verdict *verdict);
 /* That the time is up; `what` ("": nothing) comes behind it. */
 void move_say_not_done(struct move *m, const char *what);
+/* "WHAT; WHY", or WHAT alone where there is no why; as much of it as is told. In `scratch`. */
+const char *move_and_why(struct arena *scratch, const char *what, const char *why);
+/* "trying again", and when, where that is what the upstream asked for. In `scratch`. */
+const char *move_trying_again(struct arena *scratch, int64_t delay_ms, int64_t asked_ms);
+/* What became of the call that ended, and why ("": there is nothing to say); secrets are masked. */
+void move_judged(struct move *m, const char *verdict, const char *format, ...) __attribute__((format(printf, 3, 4)));
+void move_judged_by(struct move *m, const struct stage_rules *rules, const struct verdict *verdict);
+void move_write_journal(struct move *m); /* what move_judged was told, if it was; before what follows from it */
+void move_journal_callback(struct move *m, const struct verdict *verdict); /* of the present step */
+void move_note_skipped(struct move *m, size_t step);
 
-void move_call(struct move *m); /* the call of the present step, its intent first */
+/* ---- of run/run_keep ---- */
+
+void move_capture(struct move *m, struct said *said,
+                  struct arena *scratch); /* reads the log, of a step that captures */
+/* Takes the outputs from what decided the step. Gives those of the step itself. */
+const struct json *move_outputs(struct move *m, const struct said *said, const struct json *value, bool last,
+                                bool warned, struct arena *scratch);
+/* The reply at hand as templates behind it see it, with the outputs of its step. In `scratch`. */
+const struct json *move_value(struct move *m, const struct said *said, struct arena *scratch);
+/* The outputs of a reply that is the run's last one, but no success. */
+void move_take_outputs(struct move *m, struct arena *scratch);
+bool move_refuse_large(struct move *m, const struct said *said); /* more than is kept: the run has failed */
+/* What templates see of the present step from now on. */
+void move_keep(struct run *run, const struct json *value, const struct json *own_outputs);
+void move_keep_said(struct move *m, const struct verdict *verdict, const struct said *said, bool last,
+                    struct arena *scratch);
+
+/* ---- of run/run ---- */
+
+bool move_is_last(const struct run *run); /* as far as one can know before its reply: steps may be left out */
+void move_call(struct move *m);           /* the call of the present step, its intent first */
 /* May the intent to make it go along with the record at hand? Not where the call may have to wait for its turn. */
 bool move_intends(const struct move *m);
 void move_wait(struct move *m, int64_t due_ms); /* WAITING, until then or the deadline */
@@ -58,14 +91,9 @@ void move_queue(struct move *m);                /* QUEUED, until its turn or the
 void move_end(struct move *m, enum run_status status, enum reason reason, const char *error);
 void move_fail(struct move *m, enum reason reason, const char *what); /* TERMINAL, in the name of the present step */
 
-void move_say_running(struct move *m, const struct verdict *verdict);
-void move_journal_callback(struct move *m, const struct verdict *verdict); /* of the present step */
 void move_note(struct move *m, const struct verdict *verdict); /* the upstream's word, and what goes with it */
 void move_decide(struct move *m, const struct verdict *verdict, const struct said *said,
-                 struct arena *scratch);                         /* a verdict that ends the step */
-bool move_refuse_large(struct move *m, const struct said *said); /* more than is kept: the run has failed */
-/* What templates see of the present step from now on. */
-void move_keep(struct run *run, const struct json *value, const struct json *own_outputs);
+                 struct arena *scratch); /* a verdict that ends the step */
 bool move_time_is_up(const struct move *m);
 void move_time_out(struct move *m); /* the upstream is told to stop */
 /* Judges the reply at hand as one to the present step, and notes what it says. */
@@ -73,14 +101,10 @@ void move_judge(struct move *m, struct arena *scratch, struct verdict *ret_verdi
 /* Judges it as one to another call than the step's: a probe or a cancel call. It changes nothing. */
 void move_judge_apart(const struct move *m, const struct stage_step *as, struct arena *scratch,
                       struct verdict *ret_verdict);
-/* The outputs of a reply that is the run's last one, but no success. */
-void move_take_outputs(struct move *m, struct arena *scratch);
 struct pace_now move_pace(const struct run *run, const struct run_world *world);
 /* The step is decided well: the next one, or the end. */
 void move_succeed(struct move *m, const struct said *said, const struct verdict *verdict, struct arena *scratch);
 void move_note_url(struct run *run, const char *url);
-/* A run with nothing behind it. The stage name and the definition's hash may be NULL where `from` has a stage. */
-struct run *run_make(const struct run_new *from, const char *stage_name, const char *definition, size_t step_count);
 
 /* A call that has failed, and may be made again as its `retry` says. */
 struct move_try {
@@ -95,11 +119,6 @@ struct move_try {
 int64_t move_retry_ms(struct move *m, const struct move_try *one, struct arena *scratch, const char **ret_why);
 /* The same of the present step's own call. */
 int64_t move_retry_step_ms(struct move *m, int64_t wait_ms, struct arena *scratch, const char **ret_why);
-/* "WHAT; WHY", or WHAT alone where there is no why; as much of it as is told. In `scratch`. */
-const char *move_and_why(struct arena *scratch, const char *what, const char *why);
-/* "trying again", and when, where that is what the upstream asked for. In `scratch`. */
-const char *move_trying_again(struct arena *scratch, int64_t delay_ms, int64_t asked_ms);
-
 /* ---- of run/run_doubt ---- */
 
 /* The present call may have been acted on, and nobody knows: what the definition says. */
@@ -174,6 +193,11 @@ void run_cancel_checked(struct move *m);
 void run_cancel_check_refused(struct move *m);
 void run_cancel_check_held(struct move *m);
 void run_cancel_due_in_check(struct move *m);
+
+/* ---- of run/run_make ---- */
+
+/* A run with nothing behind it. The stage name and the definition's hash may be NULL where `from` has a stage. */
+struct run *run_make(const struct run_new *from, const char *stage_name, const char *definition, size_t step_count);
 
 /* ---- of run/run_queue: answers of the table ---- */
 void run_queue_held(struct move *m);

@@ -1,0 +1,165 @@
+/* What a run says of itself: its progress and its journal.
+ *
+ * Everything that came from outside is masked before it is kept, and cut to what a person reads. */
+#include <stdio.h>
+#include <string.h>
+
+#include "run/run_move.h"
+
+void move_put_text(char **to, const struct run_world *world, const char *text) {
+    char *made = NULL;
+    if (text) {
+        struct arena *scratch = arena_new();
+        const struct json *value = json_new_string(scratch, text);
+        if (world->mask) value = world->mask(world->arg, scratch, value);
+        made = mem_strndup(json_text(value).at, json_text(value).len);
+        arena_free(scratch);
+    }
+    mem_free(*to);
+    *to = made;
+}
+
+/* What came from outside may be of any length; only its beginning is told. */
+int move_told(const char *text) {
+    size_t n = strnlen(text, MOVE_SAID_MAX + 1);
+    if (n > MOVE_SAID_MAX)
+        for (n = MOVE_SAID_MAX; n > 0 && ((unsigned char)text[n] & 0xC0) == 0x80;) n--; /* between two characters */
+    return (int)n;
+}
+
+void move_say(struct move *m, const char *format, ...) {
+    struct buf text;
+    buf_init(&text, 4 * MOVE_SAID_MAX);
+    va_list args;
+    va_start(args, format);
+    buf_addv(&text, format, args);
+    va_end(args);
+    move_put_text(&m->run->progress, m->world, buf_cstr(&text));
+    buf_fini(&text);
+}
+
+void move_say_running(struct move *m, const struct verdict *verdict) {
+    struct run *run = m->run;
+    const char *word = verdict->word ? verdict->word : "running";
+    const char *message = verdict->message ? verdict->message : "";
+    const char *between = *message ? " - " : "";
+    if (run->percent >= 0)
+        move_say(m, "%s: %.*s (%d %%)%s%.*s", step_of(run)->name, move_told(word), word, run->percent, between,
+                 move_told(message), message);
+    else move_say(m, "%s: %.*s%s%.*s", step_of(run)->name, move_told(word), word, between, move_told(message), message);
+}
+
+void move_judged(struct move *m, const char *verdict, const char *format, ...) {
+    struct buf text;
+    buf_init(&text, 4 * MOVE_SAID_MAX);
+    va_list args;
+    va_start(args, format);
+    buf_addv(&text, format, args);
+    va_end(args);
+    m->judged = verdict;
+    move_put_text(&m->why, m->world, text.len ? buf_cstr(&text) : NULL);
+    buf_fini(&text);
+}
+
+void move_judged_by(struct move *m, const struct stage_rules *rules, const struct verdict *verdict) {
+    static const char *const words[] = {[VERDICT_RUNNING] = "running",
+                                        [VERDICT_SUCCEEDED] = "succeeded",
+                                        [VERDICT_FAILED] = "failed",
+                                        [VERDICT_CANCELED] = "canceled",
+                                        [VERDICT_AGAIN] = "again"};
+    const char *word = words[verdict->kind], *what = verdict->message ? verdict->message : "";
+    const struct jsonpath *value = rules->value;
+    bool by_condition = verdict->rule && strstr(verdict->rule, "_when") && !strstr(what, verdict->rule);
+    if (by_condition) move_judged(m, word, "%s holds%s%.*s", verdict->rule, *what ? ": " : "", move_told(what), what);
+    else if (value && verdict->word)
+        move_judged(m, word, "%s is \"%.*s\"%s", jsonpath_source(value), move_told(verdict->word), verdict->word,
+                    verdict->unknown_word ? ", which no list names" : "");
+    else move_judged(m, word, "%.*s", move_told(what), what);
+}
+
+/* The call that ended. Written before what follows from it, so that the journal is in the order of time. */
+void move_write_journal(struct move *m) {
+    if (!m->judged) return;
+    const struct reply *reply = m->event->kind == RUN_EVENT_REPLY ? m->event->reply : NULL;
+    bool refused = m->event->kind == RUN_EVENT_REFUSED;
+    bool cancel = m->before == RUN_CANCELING, check = m->before == RUN_CANCEL_CHECKING;
+    struct journal_note note = {.step = cancel ? "cancel" : m->run->stage->steps[m->step].name,
+                                .call = cancel                     ? "cancel"
+                                        : check                    ? "check"
+                                        : m->before == RUN_PROBING ? "probe"
+                                                                   : "step",
+                                .phase = reply     ? reply_phase_word(reply->phase)
+                                         : refused ? "refused"
+                                                   : reply_phase_word(REPLY_MAYBE_ACTED_ON),
+                                .verdict = m->judged,
+                                .rule = m->why,
+                                .code = reply && reply->phase == REPLY_ANSWERED ? reply->code : 0,
+                                .at_ms = m->world->now_ms,
+                                .took_ms = reply ? reply->took_ms : 0};
+    journal_add(&m->run->journal, &note);
+    mem_free(m->why);
+    m->why = NULL;
+    m->judged = NULL;
+}
+
+/* Besides what the move itself is judged by: one that was kept is judged in the move of another event. */
+void move_journal_callback(struct move *m, const struct verdict *verdict) {
+    move_write_journal(m);
+    struct move own = *m;
+    move_judged_by(&own, &step_of(m->run)->callback->rules, verdict);
+    journal_add(&m->run->journal, &(struct journal_note){.step = step_of(m->run)->name,
+                                                         .call = "callback",
+                                                         .phase = "received",
+                                                         .verdict = own.judged,
+                                                         .rule = own.why,
+                                                         .at_ms = m->world->now_ms});
+    mem_free(own.why);
+}
+
+/* A path that leads nowhere looks like work that goes on, until the time is up. */
+void move_say_not_done(struct move *m, const char *what) {
+    const struct run *run = m->run;
+    const struct jsonpath *value = step_of(run)->rules.value;
+    const char *between = *what ? "; " : "";
+    const char *time = run->deadline_ms && m->world->now_ms >= run->deadline_ms ? "by the caller's deadline"
+                                                                                : "within its time";
+    const struct run_step *step = &run->steps[run->step];
+    if (run->awaiting && !step->inbox)
+        move_say(m, "%s: not called back %s%s%s", step_of(run)->name, time, between, what);
+    else if (step->calls && !step->code && !run->awaiting)
+        move_say(m, "%s: not done %s, and its last call was not answered%s%s", step_of(run)->name, time, between, what);
+    else if (step->code && !code_set_holds(&step_of(run)->call.expect, step->code))
+        move_say(m, "%s: not done %s, and the upstream last answered %d%s%s", step_of(run)->name, time, step->code,
+                 between, what);
+    else if (value && !run->upstream_word && step->code)
+        move_say(m, "%s: not done %s, and no reply had a word at %s%s%s", step_of(run)->name, time,
+                 jsonpath_source(value), between, what);
+    else move_say(m, "%s: not done %s%s%s", step_of(run)->name, time, between, what);
+}
+
+const char *move_and_why(struct arena *scratch, const char *what, const char *why) {
+    return arena_printf(scratch, "%.*s%s%s", move_told(what), what, why ? "; " : "", why ? why : "");
+}
+
+const char *move_trying_again(struct arena *scratch, int64_t delay_ms, int64_t asked_ms) {
+    bool asked = delay_ms >= 1000 && delay_ms == asked_ms;
+    return asked ? arena_printf(scratch, "trying again in %lld s, as it asks", (long long)(delay_ms / 1000))
+                 : "trying again";
+}
+
+void move_note_skipped(struct move *m, size_t step) {
+    const struct stage_step *skipped = &m->run->stage->steps[step];
+    struct buf why;
+    move_write_journal(m);
+    buf_init(&why, 4 * MOVE_SAID_MAX);
+    buf_addf(&why, "when: %.*s", move_told(skipped->when.source), skipped->when.source);
+    struct journal_note note = {.step = skipped->name,
+                                .call = "none",
+                                .phase = "skipped",
+                                .verdict = "skipped",
+                                .rule = buf_cstr(&why),
+                                .at_ms = m->world->now_ms};
+    journal_add(&m->run->journal, &note);
+    buf_fini(&why);
+    m->run->steps[step].status = RUN_SKIPPED;
+}
