@@ -222,6 +222,7 @@ static struct run_world world_of(struct life *life) {
     engine->random ^= engine->random << 13, engine->random ^= engine->random >> 17,
         engine->random ^= engine->random << 5;
     return (struct run_world){.now_ms = loop_wall_ms(engine->loop),
+                              .mono_ms = loop_mono_ms(engine->loop),
                               .random = engine->random,
                               .limited = life->run->stage && engine_limits(engine, life->run->stage),
                               .history = life->history,

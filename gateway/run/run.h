@@ -143,7 +143,8 @@ struct run_orders {
 
 /* What run_move may know of the world. */
 struct run_world {
-    int64_t now_ms; /* wall */
+    int64_t now_ms;  /* wall */
+    int64_t mono_ms; /* goes on evenly, whatever is done to the other */
     uint32_t random;
     bool limited;                  /* calls may be HELD: none is recorded as being sent before it may go */
     const struct history *history; /* of the stage's runs; NULL: none */
@@ -200,6 +201,7 @@ struct run {
     unsigned probe_attempt; /* looks that failed in a row, of the present doubt */
     int64_t probe_failing_since_ms;
     int64_t doubt_since_ms;  /* of the present doubt; a restart begins anew */
+    int64_t doubt_mono_ms;   /* the same by the other clock: a clock set forward must not make it old */
     unsigned cancel_attempt; /* tries of the cancel call that failed in a row; a restart begins anew */
     int64_t cancel_failing_since_ms;
     int64_t cancel_since_ms; /* the wish; then the first cancel call; 0: neither */

@@ -49,10 +49,15 @@ static void resend(struct move *m, const char *what) {
     arena_free(scratch);
 }
 
+static void begin_doubt(struct move *m) {
+    m->run->doubt_since_ms = m->world->now_ms;
+    m->run->doubt_mono_ms = m->world->mono_ms;
+}
+
 static void look_first(struct move *m, const char *what) {
     struct run *run = m->run;
     run->probe_attempt = 0;
-    run->doubt_since_ms = m->world->now_ms;
+    begin_doubt(m);
     move_say(m, "%s: %.*s; looking for what became of it", step_of(run)->name, move_told(what), what);
     wait_until(m, m->world->now_ms);
 }
@@ -80,7 +85,7 @@ bool run_doubt_helps_cancel(const struct run *run) {
 
 void run_doubt_look(struct move *m) {
     struct run *run = m->run;
-    if (!run->doubt_since_ms) run->doubt_since_ms = m->world->now_ms;
+    if (!run->doubt_since_ms) begin_doubt(m);
     run->state = RUN_PROBING;
     m->orders->call = RUN_CALL_PROBE;
     if (!look_is_over(m)) m->orders->wait_until = look_deadline_ms(run); /* else, after a restart, it has one look */
@@ -201,8 +206,8 @@ static void judge(struct move *m, int64_t asked_ms, struct arena *scratch) {
     const struct reply *reply = m->event->reply;
     const struct json *roots[RUN_ROOTS_MAX];
     struct fault fault;
-    int64_t looked_ms = m->world->now_ms - reply->took_ms; /* what it says was so then, at the earliest */
-    bool is_json, early = looked_ms - run->doubt_since_ms < probe->step.not_found_grace_ms;
+    int64_t looked_ms = m->world->mono_ms - reply->took_ms; /* what it says was so then, at the earliest */
+    bool is_json, early = looked_ms - run->doubt_mono_ms < probe->step.not_found_grace_ms;
     const struct json *whole = reply_body(scratch, reply, &is_json);
     run_roots(run, scratch, m->world->now_ms, reply_value(scratch, reply), roots);
     const struct json *value = is_json ? outputs_value(&probe->found, scratch, roots, &fault) : NULL;

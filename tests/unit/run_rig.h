@@ -27,6 +27,7 @@ struct rig_image {
 struct rig {
     struct stage *stage;
     struct run *run;
+    int64_t set_ms; /* by so much the wall clock was set forward */
     int64_t now_ms;
     uint64_t random;
     /* the store: one record is written at a time, what changes meanwhile is written after it */
@@ -98,6 +99,7 @@ static inline uint32_t rig_chance(struct rig *rig) { /* splitmix64 */
 
 static inline struct run_world rig_world(struct rig *rig) {
     return (struct run_world){.now_ms = rig->now_ms,
+                              .mono_ms = rig->now_ms - rig->set_ms,
                               .random = rig_chance(rig),
                               .limited = rig->busy,
                               .contract = rig->contract,

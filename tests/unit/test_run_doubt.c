@@ -133,6 +133,19 @@ static void test_a_slow_answer_finds_nothing(void **state) {
     rig_end(&rig);
 }
 
+/* The doubt is no older for it. */
+static void test_the_clock_is_set_while_it_looks(void **state) {
+    (void)state;
+    struct rig rig;
+    begin_looking(&rig, probed);
+    rig.now_ms += 3600 * S;
+    rig.set_ms = 3600 * S;
+    rig_answer(&rig, 200, NOTHING);
+    assert_int_equal(rig.run->state, RUN_PROBE_WAITING); /* not_found_grace is 4 s */
+    assert_int_equal(rig.sends[0], 1);
+    rig_end(&rig);
+}
+
 /* Each time lost, and each time not acted on: as often as retry says. After a crash, once in any case. */
 static void test_not_found_for_ever(void **state) {
     (void)state;
@@ -552,6 +565,7 @@ int main(void) {
         cmocka_unit_test(test_found_after_a_restart),
         cmocka_unit_test(test_not_found_is_sent_again),
         cmocka_unit_test(test_a_slow_answer_finds_nothing),
+        cmocka_unit_test(test_the_clock_is_set_while_it_looks),
         cmocka_unit_test(test_not_found_for_ever),
         cmocka_unit_test(test_what_the_probe_answers),
         cmocka_unit_test(test_probe_that_cannot_tell),
