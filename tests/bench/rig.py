@@ -176,7 +176,7 @@ class Rig(contextlib.ExitStack):
         self.gateway = self.start(
             "stagedoor", [STAGEDOOR, "serve", "--listen", f"127.0.0.1:{self.port}", "--stages", str(self.dir / "stages.d"),
                           "--templates", str(self.dir / "templates"), "--store", f"sqlite:{self.dir}/stagedoor.db", "--loops",
-                          str(loops), "--log-level", "warn"], core, self.port, "/ready")
+                          str(loops), "--max-runs", "200000", "--log-level", "warn"], core, self.port, "/ready")
         return time.monotonic() - started
 
     def metric(self, name, label=""):
