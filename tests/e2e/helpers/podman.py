@@ -12,6 +12,7 @@ import tarfile
 
 from .client import Client
 from .services import Service
+from .wait import wait_until
 
 BUSYBOX = pathlib.Path("/bin/busybox")
 IMAGE = "localhost/busybox:test"
@@ -75,13 +76,27 @@ class Podman(Service):
         limits = [{"Name": name, "Soft": value, "Hard": value} for name, value in ULIMITS.items()]
         create = {"Image": IMAGE, "Cmd": ["true"], "HostConfig": {"NetworkMode": "host", "Ulimits": limits}}
         answer = self.call("POST", "/containers/create?name=probe", create)
-        if answer.status == 201:
-            answer = self.call("POST", "/containers/probe/start")
-            self.call("DELETE", "/containers/probe?force=1&v=1")
+        if answer.status != 201:
+            return f"{answer.status} {answer.text}"
+        answer = self.call("POST", "/containers/probe/start")
+        if answer.status == 204:
+            self.call("POST", "/containers/probe/wait")
+        self.remove("probe")
         return None if answer.status == 204 else f"{answer.status} {answer.text}"
+
+    def remove(self, name):
+        """Gone for certain: the engine refuses while a container that has just ended is being cleaned up after."""
+        path = f"/containers/{name}?force=1&v=1"
+        said = []
+
+        def gone():
+            said[:] = [self.call("DELETE", path)]
+            return said[0].status in (200, 204, 404)
+
+        wait_until(gone, lambda: f"{name} to go: {said[0].status} {said[0].text}", 20)
 
     def close(self):
         if self.process.poll() is None:
             for name in self.containers():
-                self.call("DELETE", f"/containers/{name}?force=1&v=1")
+                self.remove(name)
         super().close()
