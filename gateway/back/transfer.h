@@ -11,7 +11,7 @@
 
 struct upstream_settings {
     const char *user_agent; /* "stagedoor/0.1.0" */
-    size_t max_connections; /* kept open for reuse, a loop */
+    size_t max_connections; /* kept open for reuse, a loop, besides those at work */
 };
 
 struct upstream; /* one a loop: the pool of connections */

@@ -29,6 +29,7 @@ struct wire {
     struct seat *seats; /* by descriptor */
     size_t seat_count;
     int added; /* handles in the multi */
+    size_t max_connections;
     void (*done)(void *, CURLcode);
     bool collect_waits; /* a message to the loop is under way */
     bool collecting;
@@ -154,6 +155,7 @@ struct wire *wire_new(struct loop *loop, size_t max_connections, void (*done)(vo
     struct wire *wire = mem_alloc(sizeof *wire);
     wire->loop = loop;
     wire->done = done;
+    wire->max_connections = max_connections;
     loop_timer_init(&wire->timer, loop, "upstream_timer", on_timer, wire);
     wire->multi = curl_multi_init();
     curl_multi_setopt(wire->multi, CURLMOPT_SOCKETFUNCTION, want_socket);
@@ -161,7 +163,6 @@ struct wire *wire_new(struct loop *loop, size_t max_connections, void (*done)(vo
     curl_multi_setopt(wire->multi, CURLMOPT_TIMERFUNCTION, want_timer);
     curl_multi_setopt(wire->multi, CURLMOPT_TIMERDATA, wire);
     curl_multi_setopt(wire->multi, CURLMOPT_PIPELINING, (long)CURLPIPE_NOTHING);
-    curl_multi_setopt(wire->multi, CURLMOPT_MAXCONNECTS, (long)max_connections);
     return wire;
 }
 
@@ -182,9 +183,16 @@ void wire_equip(struct wire *wire, CURL *easy) {
     curl_easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, wire);
 }
 
+/* What curl compares its limit with is all of its connections, those at work too: calls that wait for one slow upstream
+ * would leave no room for the idle ones of all others. */
+static void keep_enough(struct wire *wire) {
+    curl_multi_setopt(wire->multi, CURLMOPT_MAXCONNECTS, (long)wire->added + (long)wire->max_connections);
+}
+
 void wire_start(struct wire *wire, CURL *easy) {
     curl_multi_add_handle(wire->multi, easy);
     wire->added++;
+    keep_enough(wire);
     /* Sends at once where a connection is open, instead of in the loop's next pass. */
     if (act(wire, CURL_SOCKET_TIMEOUT, 0) && !wire->collecting && !wire->collect_waits) {
         wire->collect_waits = true;

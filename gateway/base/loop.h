@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #define LOOP_STALL_MS 50
+#define LOOP_BEHIND_MS 10
 
 struct loop;
 
@@ -31,6 +32,14 @@ void loop_post(struct loop *loop, void (*fn)(void *), void *arg);
 
 /* fn(arg) at the top of the next pass, from the loop itself: where things that may not die inside a callback end. */
 void loop_later(struct loop *loop, void (*fn)(void *), void *arg);
+
+/* fn(arg) once, when a pass has found nothing else to do: no descriptor, no message, no timer, so that all of those go
+ * before. What is posted so runs in the order of posting, one a pass. */
+void loop_spare(struct loop *loop, void (*fn)(void *arg), void *arg);
+
+/* Whether the loop has had more to do for some time than it could: this pass has lasted for longer than LOOP_BEHIND_MS,
+ * or messages or timers were left over from the one before. */
+bool loop_is_behind(const struct loop *loop);
 
 /* A timer is embedded where it is used; it must be cleared before its memory goes. Clearing an idle timer is allowed.
  */

@@ -561,7 +561,10 @@ static void flush_loops(const struct server *server) {
 /* A question and its answer may be under way between two loops: no loop goes before all are quiet. */
 static void stop_workers(struct server *server) {
     for (unsigned i = 0; i < server->engines.count; i++) worker_join(&server->workers[i]);
-    for (unsigned i = 0; i < server->engines.count; i++) engine_detach(server->workers[i].engine);
+    for (unsigned i = 0; i < server->engines.count; i++) {
+        engine_detach(server->workers[i].engine);
+        admission_dismiss(server->workers[i].api.admission);
+    }
     store_close(server->store);
     flush_loops(server);
     for (unsigned i = 0; i < server->engines.count; i++) engine_dismiss(server->workers[i].engine);

@@ -44,7 +44,7 @@ void worker_join(struct worker *worker); /* stops the loop, and waits for its th
 
 /* From the main thread: the worker takes it over on its own loop, at its next pass. */
 void worker_offer(struct worker *worker, struct catalog *catalog); /* takes a reference of its own */
-/* public_url, max_runs, and the URL of callbacks; borrowed for good */
+/* public_url, max_runs, queue_timeout, and the URL of callbacks; borrowed for good */
 void worker_tune(struct worker *worker, const struct settings *settings, const char *callback_url);
 void worker_admit(struct worker *worker, struct callers *callers); /* the same */
 void worker_renew_tls(struct worker *worker, struct tls_context *tls,

@@ -55,6 +55,9 @@
     X(DURATION, retention, "30d", "0s..3650d", RELOAD, "Runs", "How long ended runs are kept.")                       \
     X(INTEGER, max_runs, SETTINGS_LIMIT("100000", "20"), "1..10000000", RELOAD, "Runs",                               \
       "Runs in flight; a start beyond that is answered 503.")                                                         \
+    X(DURATION, queue_timeout, "1s", "0s..1m", RELOAD, "Runs",                                                        \
+      "How long a start may wait for its turn while there is more to do than can be done; beyond that it is "         \
+      "answered 503. Runs in flight, reports, callbacks and cancels go before starts.")                               \
     X(UPSTREAMS, upstreams, "", "", RELOAD, "Runs",                                                                   \
       "Limits of upstream hosts, over all stages: ( { host = \"api.github.com\"; concurrency = 20; rate = \"10/s\"; " \
       "gap = \"1s\"; breaker = { window = \"1m\"; ratio = 0.5; minimum = 10; pause = \"30s\"; }; } ). Calls wait "    \

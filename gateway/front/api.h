@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "front/admission.h"
 #include "front/callers.h"
 #include "front/exchange.h"
 #include "lang/json.h"
@@ -22,6 +23,7 @@ struct api {
     struct callers *callers;     /* a reference; NULL: whoever can connect may do everything */
     const char *public_url;   /* without a slash at its end; "": links begin with the scheme and Host of the request */
     const char *callback_key; /* store_key's; NULL: no callback is known */
+    struct admission *admission; /* of this loop; NULL: every start begins at once */
     struct json_limits json;
     bool open;     /* any address may be listened on without callers: reached by whatever name */
     bool draining; /* /ready says no; new starts are refused by the engine */
@@ -31,7 +33,10 @@ struct api {
 struct api_call {
     struct api *api;
     struct exchange *exchange;
-    const char *route;           /* the pattern, for counters */
+    const char *route; /* the pattern, for counters */
+    void (*handle)(struct api_call *call);
+    struct admission_seat seat;  /* of a start */
+    bool shed;                   /* it was refused admission: nobody's log wants a line of each */
     const struct caller *caller; /* NULL where the gateway is open */
     struct callers *callers;     /* a reference, for as long as `caller` is used */
     const char *stage, *id, *token;

@@ -1,7 +1,8 @@
 /* Routing: from an exchange to the handler that answers it, and the answers that all handlers share.
  *
  * One table says everything about a route: method, pattern, handler, and whether a caller has to say who it is. A path
- * that is known with another method gets 405 with Allow; HEAD is GET without its body; OPTIONS says what is allowed. */
+ * that is known with another method gets 405 with Allow; HEAD is GET without its body; OPTIONS says what is allowed.
+ * What starts a run goes through the admission first, before anything of its body was looked at. */
 #include <stdio.h>
 #include <string.h>
 
@@ -17,27 +18,30 @@ struct route {
     enum http_method method;
     const char *pattern; /* segments; {stage}, {id} and {token} match any one */
     void (*handle)(struct api_call *call);
-    bool anybody; /* no token is asked for, also where there are callers */
+    enum {
+        ANYBODY = 1, /* no token is asked for, also where there are callers */
+        STARTS = 2   /* it makes work: it comes last where there is much of it */
+    } flags;
 };
 
 static const struct route routes[] = {
-    {HTTP_GET, "", api_ops_index, true},
-    {HTTP_GET, "health", api_ops_health, true},
-    {HTTP_GET, "ready", api_ops_ready, true},
-    {HTTP_GET, "metrics", api_ops_metrics, false},
-    {HTTP_GET, "stages", api_stages_list, false},
-    {HTTP_GET, "stages/{stage}", api_stages_show, false},
-    {HTTP_POST, "stages/{stage}", api_runs_start, false},
-    {HTTP_POST, "stages/{stage}/cancel", api_runs_cancel_key, false},
-    {HTTP_GET, "runs", api_runs_list, false},
-    {HTTP_POST, "runs", api_runs_start_named, false},
-    {HTTP_POST, "runs/cancel", api_runs_cancel_named, false},
-    {HTTP_GET, "runs/{id}", api_runs_show, false},
-    {HTTP_DELETE, "runs/{id}", api_runs_cancel, false},
-    {HTTP_GET, "runs/{id}/explain", api_runs_explain, false},
-    {HTTP_POST, "runs/{id}/cancel", api_runs_cancel, false},
-    {HTTP_POST, "callbacks/{token}", api_callbacks_take, true},
-    {HTTP_GET, "webhooks/preconfigured", api_stages_preconfigured, false},
+    {HTTP_GET, "", api_ops_index, ANYBODY},
+    {HTTP_GET, "health", api_ops_health, ANYBODY},
+    {HTTP_GET, "ready", api_ops_ready, ANYBODY},
+    {HTTP_GET, "metrics", api_ops_metrics, 0},
+    {HTTP_GET, "stages", api_stages_list, 0},
+    {HTTP_GET, "stages/{stage}", api_stages_show, 0},
+    {HTTP_POST, "stages/{stage}", api_runs_start, STARTS},
+    {HTTP_POST, "stages/{stage}/cancel", api_runs_cancel_key, 0},
+    {HTTP_GET, "runs", api_runs_list, 0},
+    {HTTP_POST, "runs", api_runs_start_named, STARTS},
+    {HTTP_POST, "runs/cancel", api_runs_cancel_named, 0},
+    {HTTP_GET, "runs/{id}", api_runs_show, 0},
+    {HTTP_DELETE, "runs/{id}", api_runs_cancel, 0},
+    {HTTP_GET, "runs/{id}/explain", api_runs_explain, 0},
+    {HTTP_POST, "runs/{id}/cancel", api_runs_cancel, 0},
+    {HTTP_POST, "callbacks/{token}", api_callbacks_take, ANYBODY},
+    {HTTP_GET, "webhooks/preconfigured", api_stages_preconfigured, 0},
 };
 #define ROUTES (sizeof routes / sizeof *routes)
 
@@ -53,7 +57,8 @@ static void count_answer(const struct api_call *call, int status) {
     struct log_context ctx = {.caller = caller_name(call->caller)};
     char target[512];
     snprintf(target, sizeof target, "%.*s", TEXT_ARG(exchange->target));
-    log_put(status >= 500   ? LOG_WARN
+    log_put(call->shed      ? LOG_DEBUG
+            : status >= 500 ? LOG_WARN
             : status >= 400 ? LOG_INFO
                             : LOG_DEBUG,
             "request", &ctx, LOG_STR("method", http_method_word(exchange->method)), LOG_STR("target", target),
@@ -164,6 +169,28 @@ static bool identify(struct api_call *call, struct fault *fault) {
     return call->caller != NULL;
 }
 
+static void on_admission(void *arg, bool goes) {
+    struct api_call *call = arg;
+    struct fault fault;
+    if (goes) {
+        call->handle(call);
+        return;
+    }
+    call->shed = true;
+    fault_set(&fault, FAULT_BUSY, "queue_timeout",
+              "the gateway has more to do than it can, and a start would wait for its turn for too long; nothing was "
+              "started, try again later");
+    api_fault(call, &fault);
+}
+
+static void handle(struct api_call *call, const struct route *route) {
+    struct admission *admission = call->api->admission;
+    call->handle = route->handle;
+    if (admission && route->flags & STARTS)
+        admission_enter(admission, &call->seat, call->exchange->body.len, on_admission, call);
+    else route->handle(call);
+}
+
 void api_handle(struct exchange *exchange) {
     struct api_call *call = arena_new_of(exchange->arena, struct api_call);
     call->api = exchange->server;
@@ -181,7 +208,7 @@ void api_handle(struct exchange *exchange) {
     bool secret = route && call->token; /* the path is the credential: who has it may come by any name, from any page */
     if (!secret && !browser_check(exchange, &rules, &fault)) api_fault(call, &fault);
     else if (!route) answer_no_route(call, buf_cstr(&allow));
-    else if (!route->anybody && !identify(call, &fault)) api_fault(call, &fault);
-    else route->handle(call);
+    else if (!(route->flags & ANYBODY) && !identify(call, &fault)) api_fault(call, &fault);
+    else handle(call, route);
     buf_fini(&allow);
 }

@@ -6,7 +6,10 @@
 #include "store/opqueue.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <time.h>
+
+#include "base/clock.h"
 
 struct lane {
     struct store_op *first, **last;
@@ -18,8 +21,12 @@ struct opqueue {
     pthread_mutex_t lock; /* guards all of it */
     struct lane writes, reads;
     size_t max;
-    uint64_t handed, finished; /* writes */
+    uint64_t handed, finished;  /* writes */
+    int64_t under_way_since_ms; /* of the first write that was taken and is not finished; 0: there is none */
     bool closed;
+    /* changed under the lock, read without it */
+    atomic_size_t waiting;     /* writes */
+    _Atomic int64_t oldest_ms; /* when the first write was put that is not finished; 0: there is none */
 };
 
 static void lane_init(struct lane *lane, const pthread_condattr_t *attr) {
@@ -68,6 +75,13 @@ static bool is_write(const struct store_op *op) {
     return op->kind == STORE_INSERT || op->kind == STORE_UPDATE || op->kind == STORE_PRUNE;
 }
 
+/* Writes have been put, taken or finished. */
+static void note_writes(struct opqueue *queue) {
+    const struct store_op *first = queue->under_way_since_ms ? NULL : queue->writes.first;
+    atomic_store_explicit(&queue->waiting, queue->writes.count, memory_order_relaxed);
+    atomic_store_explicit(&queue->oldest_ms, first ? first->since_ms : queue->under_way_since_ms, memory_order_relaxed);
+}
+
 bool opqueue_put(struct opqueue *queue, struct store_op *op) {
     pthread_mutex_lock(&queue->lock);
     struct lane *lane = is_write(op) ? &queue->writes : &queue->reads;
@@ -75,7 +89,9 @@ bool opqueue_put(struct opqueue *queue, struct store_op *op) {
     if (room) {
         if (is_write(op)) queue->handed++;
         op->turn = queue->handed;
+        op->since_ms = clock_mono_ms();
         lane_put(lane, op);
+        note_writes(queue);
     }
     pthread_mutex_unlock(&queue->lock);
     return room;
@@ -86,6 +102,11 @@ bool opqueue_has_room(struct opqueue *queue) {
     bool room = queue->writes.count < queue->max && queue->reads.count < queue->max;
     pthread_mutex_unlock(&queue->lock);
     return room;
+}
+
+bool opqueue_is_behind(const struct opqueue *queue, size_t most, int64_t since_ms) {
+    int64_t oldest_ms = atomic_load_explicit(&queue->oldest_ms, memory_order_relaxed);
+    return atomic_load_explicit(&queue->waiting, memory_order_relaxed) > most || (oldest_ms && oldest_ms < since_ms);
 }
 
 static struct timespec in_ms(int64_t ms) {
@@ -117,6 +138,8 @@ struct store_op *opqueue_take_writes(struct opqueue *queue, size_t most, size_t 
         last = &(*last)->next;
         count++;
     }
+    if (first) queue->under_way_since_ms = first->since_ms;
+    note_writes(queue);
     pthread_mutex_unlock(&queue->lock);
     *ret_count = count;
     return first;
@@ -125,6 +148,8 @@ struct store_op *opqueue_take_writes(struct opqueue *queue, size_t most, size_t 
 void opqueue_finish_writes(struct opqueue *queue, size_t count) {
     pthread_mutex_lock(&queue->lock);
     queue->finished += count;
+    queue->under_way_since_ms = 0;
+    note_writes(queue);
     if (queue->reads.first) pthread_cond_signal(&queue->reads.changed);
     pthread_mutex_unlock(&queue->lock);
 }

@@ -14,6 +14,10 @@ void opqueue_free(struct opqueue *queue); /* empty by then; NULL is allowed */
 bool opqueue_put(struct opqueue *queue, struct store_op *op); /* false when full: the op stays the caller's */
 bool opqueue_has_room(struct opqueue *queue);                 /* for a write and for a read */
 
+/* Whether more writes wait than `most`, or one is not finished that was put before `since_ms` (clock_mono_ms). No lock.
+ */
+bool opqueue_is_behind(const struct opqueue *queue, size_t most, int64_t since_ms);
+
 /* Up to `most` writes, linked by `next`, and no more once their bodies pass `most_bytes`. Waits until there is one:
  * `wait_ms` long, or for ever if that is negative. NULL: the time is up, or the queue is closed and has no writes. */
 struct store_op *opqueue_take_writes(struct opqueue *queue, size_t most, size_t most_bytes, int64_t wait_ms,

@@ -342,12 +342,18 @@ static bool sqlite_ready(const void *state) {
     return atomic_load(&store->well) && opqueue_has_room(store->queue);
 }
 
+static bool sqlite_behind(const void *state, int64_t now_ms) {
+    const struct sqlite *store = state;
+    return opqueue_is_behind(store->queue, BATCH_OPS, now_ms - STORE_BEHIND_MS);
+}
+
 const struct store_driver sqlite_driver = {
     .scheme = "sqlite",
     .open = sqlite_open,
     .close = sqlite_close,
     .submit = sqlite_submit,
     .ready = sqlite_ready,
+    .behind = sqlite_behind,
     .each_open = sqlite_each_open,
     .definition = sqlite_definition,
     .key = sqlite_key,

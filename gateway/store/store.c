@@ -71,6 +71,10 @@ bool store_ready(const struct store *store) {
     return store->driver->ready(store->state);
 }
 
+bool store_is_behind(const struct store *store, int64_t now_ms) {
+    return store->driver->behind(store->state, now_ms);
+}
+
 bool store_each_open(struct store *store, bool (*fn)(void *arg, const struct store_record *record), void *arg,
                      struct fault *fault) {
     return store->driver->each_open(store->state, fn, arg, fault);

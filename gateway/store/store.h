@@ -16,6 +16,7 @@
 #include "base/mem.h"
 #include "base/text.h"
 
+#define STORE_BEHIND_MS 100
 #define STORE_ID_SIZE 27 /* a ULID and NUL; ids sort by the time of their making */
 
 struct store_record {
@@ -77,6 +78,7 @@ struct store_op {
     struct arena *results;
     struct store_op *next; /* private */
     uint64_t turn;         /* private */
+    int64_t since_ms;      /* private */
 };
 
 struct store;
@@ -99,6 +101,10 @@ void store_op_fini(struct store_op *op);                     /* frees the result
 /* The last commit went well and the queue has room. After one that failed the store tries again by itself, every
  * second. Any thread. */
 bool store_ready(const struct store *store);
+
+/* Whether the disk has more to do than it can: more writes wait than one commit takes, or one is not carried out that
+ * has waited for longer than STORE_BEHIND_MS at `now_ms` (clock_mono_ms). Any thread; cheap. */
+bool store_is_behind(const struct store *store, int64_t now_ms);
 
 /* At start, before any loop runs: every run that has not ended, oldest first, then the definition that a hash names.
  * Blocking. The record is borrowed for the call; `fn` may call store_definition, and ends the visit by returning false,

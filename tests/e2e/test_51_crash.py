@@ -12,7 +12,7 @@ import threading
 import time
 
 import pytest
-from helpers.gateway import ROOT
+from helpers.disk import Disk
 from helpers.jobs import Jobs, job_stage
 from helpers.load import Load
 from helpers.succession import Supervised
@@ -93,27 +93,6 @@ def test_kills_at_random_moments(tmp_path, upstream, jobs):
 
 
 # ---- disks that fail ----
-
-
-class Disk:
-    """tests/faults/disk.c, and what it is told."""
-
-    def __init__(self, directory):
-        self.library, self.orders = directory / "disk.so", directory / "disk"
-        subprocess.run(
-            ["cc", "-shared", "-fPIC", "-O1", "-Wall", "-Wextra", "-Werror", "-D_GNU_SOURCE", "-o", self.library,
-             ROOT / "tests/faults/disk.c", "-ldl"],
-            check=True,
-        )  # fmt: skip
-        self.fail(0, 0)
-
-    def fail(self, number, percent):
-        with open(self.orders, "r+b" if self.orders.exists() else "w+b") as file:
-            file.write(bytes([number, percent]))
-
-    @property
-    def env(self):
-        return {"LD_PRELOAD": str(self.library), "FAULTY_DISK": str(self.orders), "FAULTY_FILES": "/stagedoor.db"}
 
 
 @pytest.fixture

@@ -1,8 +1,9 @@
-/* A disk that fails, for the gateway under test: put in front of the C library by LD_PRELOAD.
+/* A disk that fails, or stands still, for the gateway under test: put in front of the C library by LD_PRELOAD.
  *
- * FAULTY_DISK names a file of two bytes, which the test changes while the gateway runs: the errno to fail with, and how
- * many of a hundred calls fail. FAULTY_FILES is a part of the path of the files that lie on that disk. What fails has
- * done nothing, but for a write that finds the disk full: it writes half, as a real one may. */
+ * FAULTY_DISK names a file of three bytes, which the test changes while the gateway runs: the errno to fail with, how
+ * many of a hundred calls fail, and whether a sync waits until this is 0 again. FAULTY_FILES is a part of the path of
+ * the files that lie on that disk. What fails has done nothing, but for a write that finds the disk full: it writes
+ * half, as a real one may. */
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -14,7 +15,7 @@
 #include <sys/types.h>
 #include <unistd.h>
 
-static const volatile unsigned char *orders; /* errno, percent */
+static const volatile unsigned char *orders; /* errno, percent, stalls */
 static const char *files;
 
 __attribute__((constructor)) static void begin(void) {
@@ -22,7 +23,7 @@ __attribute__((constructor)) static void begin(void) {
     files = getenv("FAULTY_FILES");
     int fd = path && files ? open(path, O_RDONLY | O_CLOEXEC) : -1;
     if (fd < 0) return;
-    void *map = mmap(NULL, 2, PROT_READ, MAP_SHARED, fd, 0);
+    void *map = mmap(NULL, 3, PROT_READ, MAP_SHARED, fd, 0);
     close(fd);
     if (map != MAP_FAILED) orders = map;
 }
@@ -68,11 +69,17 @@ ssize_t pwrite64(int fd, const void *at, size_t n, off64_t where) {
     return part_of(n) ? REAL(pwrite64)(fd, at, part_of(n), where) : -1;
 }
 
+static void wait_while_it_stalls(int fd) {
+    while (orders && orders[2] && on_the_disk(fd)) usleep(1000);
+}
+
 int fsync(int fd) {
+    wait_while_it_stalls(fd);
     return fails(fd) ? -1 : REAL(fsync)(fd);
 }
 
 int fdatasync(int fd) {
+    wait_while_it_stalls(fd);
     return fails(fd) ? -1 : REAL(fdatasync)(fd);
 }
 

@@ -7,6 +7,7 @@
 
 #include <pthread.h>
 
+#include "base/clock.h"
 #include "store/opqueue.h"
 
 static struct store_op write_op(size_t bytes) {
@@ -136,12 +137,35 @@ static void closing_leaves_what_waits(void **state) {
     opqueue_free(queue);
 }
 
+static void queue_knows_that_it_is_behind(void **state) {
+    (void)state;
+    struct opqueue *queue = opqueue_new(9);
+    struct store_op writes[3] = {write_op(0), write_op(0), write_op(0)}, read = {.kind = STORE_GET}, *first;
+    int64_t before = clock_mono_ms(), after;
+    assert_false(opqueue_is_behind(queue, 0, INT64_MAX));
+    opqueue_put(queue, &read);
+    assert_false(opqueue_is_behind(queue, 0, INT64_MAX)); /* that is the reader's */
+    for (size_t i = 0; i < 3; i++) opqueue_put(queue, &writes[i]);
+    after = clock_mono_ms() + 1;
+    assert_true(opqueue_is_behind(queue, 2, 0));
+    assert_false(opqueue_is_behind(queue, 3, before));
+    assert_true(opqueue_is_behind(queue, 3, after));
+    take(queue, 3, 9, &first);
+    assert_false(opqueue_is_behind(queue, 0, before));
+    assert_true(opqueue_is_behind(queue, 0, after)); /* taken, and not finished */
+    opqueue_finish_writes(queue, 3);
+    assert_false(opqueue_is_behind(queue, 0, INT64_MAX));
+    opqueue_take_read(queue);
+    opqueue_free(queue);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(writes_come_in_batches),
         cmocka_unit_test(lanes_have_ceilings_of_their_own),
         cmocka_unit_test(reads_wait_for_the_writes_before_them),
         cmocka_unit_test(closing_leaves_what_waits),
+        cmocka_unit_test(queue_knows_that_it_is_behind),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

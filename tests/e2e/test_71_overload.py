@@ -1,0 +1,219 @@
+"""More to do than can be done: starts wait, and are refused where they would wait for long; what runs goes on. And one stage's
+load is not another's: whoever waits, waits for its own.
+
+The disk stands still by tests/faults/disk.c, so that what is asserted is an order, and no time."""
+
+import json
+import re
+
+import pytest
+from helpers.client import RawConnection, check_problem, check_report, metric
+from helpers.disk import Disk
+from helpers.gateway import Background
+from helpers.jobs import Jobs, call_stage, job_stage
+from helpers.upstream import Gate, Stall, reply
+from helpers.wait import wait_until
+
+
+@pytest.fixture
+def disk(tmp_path):
+    one = Disk(tmp_path)
+    yield one
+    one.stall(False)
+
+
+def overloaded(client):
+    return metric(client.metrics(), "stagedoor_overloaded")
+
+
+def starts_until_one_is_refused(gw):
+    """In the background, each on a connection of its own: those before it are not answered, since they are not on disk."""
+    begun = []
+
+    def refused():
+        begun.append(Background(lambda n=len(begun): gw.client().start("job", {"n": 1000 + n})))
+        return next((one for one in begun if not one.running and one.results()[0].status == 503), None)
+
+    return wait_until(refused, "a start to be refused", every=0.05).results()[0], begun
+
+
+def test_stalled_disk_sheds_starts_and_serves_runs(gateway, upstream, disk):
+    jobs = Jobs(upstream, hold=True)
+    gw = gateway(stages={"job": job_stage(upstream.url)}, env=disk.env, options={"loops": 1})
+    client = gw.client()
+    running = client.started("job", {"n": 1})
+    canceled = client.started("job", {"n": 2})
+    upstream.wait_for(1, "GET", "/jobs/1")
+
+    disk.stall()
+    refusal, begun = starts_until_one_is_refused(gw)
+    problem = check_problem(refusal, 503)
+    assert re.fullmatch(r"[1-9]\d*", refusal.header("Retry-After")), "orca comes again by itself after 5xx"
+    assert "nothing was started" in problem["detail"], problem
+    assert problem["errors"][0]["pointer"] == "queue_timeout", problem
+    for n in range(20):
+        check_problem(client.start("job", {"n": 2000 + n}), 503)
+
+    # What runs is served: reports, polls; a cancel is under way upstream before the disk has it.
+    polls = upstream.count("GET", "/jobs/1")
+    assert client.report(running["id"])["status"] == "RUNNING"
+    upstream.wait_for(polls + 3, "GET", "/jobs/1")
+    assert client.get("/ready").status == 200, "polls come through the same door"
+    metrics = client.metrics()
+    assert metric(metrics, "stagedoor_overloaded") == 1
+    assert metric(metrics, "stagedoor_starts_shed_total") >= 21
+    assert len(gw.log(event="overloaded", by="disk")) == 1, "once, not once a start"
+    assert not gw.log(event="request", code="503")
+    cancel = Background(lambda: gw.client().cancel(canceled["id"]))
+
+    # It recovers at once, and whom it let in is answered.
+    disk.stall(False)
+    assert cancel.results()[0].status in (200, 202)
+    answers = [one.results()[0] for one in begun]
+    assert {answer.status for answer in answers} == {202, 503}, answers
+    check_report(client.started("job", {"n": 3}))
+    wait_until(lambda: overloaded(client) == 0, "it to be over")
+    assert len(gw.wait_log(event="overload_over")) == 1
+    assert gw.log(event="overload_over")[0]["refused"] == str(int(metric(client.metrics(), "stagedoor_starts_shed_total")))
+    assert client.wait_end(canceled["id"])["status"] == "CANCELED"
+    jobs.hold = False
+    for answer in answers:
+        if answer.status == 202:
+            assert client.wait_end(answer.json()["id"])["status"] == "SUCCEEDED"
+    assert all(count == 1 for count in jobs.posts.values())
+    assert not [n for n in jobs.posts if n >= 2000], "what was refused was not started"
+
+
+def test_who_waits_begins_when_the_disk_goes_on(gateway, upstream, disk):
+    jobs = Jobs(upstream, polls=0)
+    options = {"loops": 1, "queue_timeout": "1m"}
+    gw = gateway(stages={"job": job_stage(upstream.url)}, env=disk.env, options=options)
+    client = gw.client()
+    disk.stall()
+
+    def waiting():
+        return metric(client.metrics(), "stagedoor_starts_waiting")
+
+    def one_more_waits():
+        before = waiting()
+        first.append(Background(lambda: gw.client().start("job", {"n": -1})))
+        wait_until(lambda: waiting() > before or client.metrics()["stagedoor_runs_in_flight", frozenset()] == len(first), "it to come")
+        return waiting()
+
+    first, begun = [], []
+    wait_until(one_more_waits, "starts to wait")
+    base = waiting()
+    for n in range(10):
+        begun.append(Background(lambda n=n: gw.client().start("job", {"n": n})))
+        wait_until(lambda n=n: waiting() == base + n + 1, "it to wait")
+    disk.stall(False)
+    assert [one.results()[0].status for one in begun + first] == [202] * len(begun + first)
+    for one in [one.results()[0].json() for one in begun]:
+        assert client.wait_end(one["id"])["status"] == "SUCCEEDED"
+    assert sorted(n for n in jobs.posts if n >= 0) == list(range(10))
+
+
+@pytest.mark.no_asan
+def test_memory_of_those_who_wait_has_a_ceiling(gateway, upstream, disk):
+    """600 × 240 KiB come while nothing can begin: so much is kept as 32 MiB hold, the others are refused at once."""
+    upstream.on("POST", "/jobs", Stall())
+    options = {"loops": 1, "queue_timeout": "1m"}
+    gw = gateway(stages={"job": job_stage(upstream.url)}, env=disk.env, options=options)
+    client = gw.client()
+    body = json.dumps({"parameters": {"text": "x" * (240 << 10)}}).encode()
+    head = b"POST /stages/job HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+    disk.stall()
+    starts_that_hang = []
+
+    def waits():
+        starts_that_hang.append(Background(lambda: gw.client().start("job")))
+        return metric(client.metrics(), "stagedoor_starts_waiting")
+
+    wait_until(waits, "a start to wait", every=0.05)
+    before, connections = gw.rss_kib(), []
+    try:
+        for _ in range(600):
+            connections.append(RawConnection(gw.port))
+            connections[-1].send(head % len(body) + body)
+        arrived = lambda metrics: metric(metrics, "stagedoor_starts_waiting") + metric(metrics, "stagedoor_starts_shed_total")
+        wait_until(lambda: arrived(client.metrics()) >= 600, "all to arrive", 60)
+        waiting = metric(client.metrics(), "stagedoor_starts_waiting")
+        assert 32 << 10 > waiting * 240 - 240 * len(starts_that_hang) > 24 << 10, waiting
+        grown = gw.rss_kib() - before
+        print(f"{waiting:.0f} of 600 wait; {grown / 1024:.0f} MiB more")
+        assert grown < 600 * 240, "less than the bodies that came"
+        disk.stall(False)
+        answers = [one.answer() for one in connections]
+        assert sum(answer.status == 503 for answer in answers) == metric(client.metrics(), "stagedoor_starts_shed_total")
+        # The text is too long for the stage's limits or not: what counts is that who waited got an answer of its own.
+        assert {answer.status for answer in answers} <= {202, 422, 503}
+    finally:
+        for one in connections:
+            one.sock.close()
+
+
+def test_no_patience_at_all(gateway, upstream, disk):
+    Jobs(upstream, hold=True)
+    options = {"loops": 1, "queue_timeout": "0s"}
+    gw = gateway(stages={"job": job_stage(upstream.url)}, env=disk.env, options=options)
+    disk.stall()
+    refusal, begun = starts_until_one_is_refused(gw)
+    check_problem(refusal, 503)
+    disk.stall(False)
+    assert [one.results()[0].status for one in begun].count(202) >= 1
+    check_report(gw.client().started("job", {"n": 3}))
+
+
+def test_stop_while_starts_wait(gateway, upstream, disk):
+    """Each is answered, though nothing more is begun."""
+    Jobs(upstream, hold=True)
+    options = {"loops": 1, "queue_timeout": "1m"}
+    gw = gateway(stages={"job": job_stage(upstream.url)}, env=disk.env, options=options)
+    client = gw.client()
+    disk.stall()
+    begun = []
+
+    def waits():
+        begun.append(Background(lambda: gw.client().start("job")))
+        return metric(client.metrics(), "stagedoor_starts_waiting")
+
+    wait_until(waits, "a start to wait", every=0.05)
+    client.close()
+    gw.process.terminate()
+    gw.wait_log(event="stopping")
+    disk.stall(False)
+    gw.ended()
+    assert {one.results()[0].status for one in begun} <= {202, 503}
+
+
+# ---- stages beside each other ----
+
+
+def test_queue_of_one_stage_is_not_anothers(gateway, upstream):
+    """Two thousand runs of a stage wait for one whose upstream says nothing; a run of another stage comes and goes."""
+    gate = upstream.on("POST", "/jobs", Gate(reply(201, {"links": {"self": "/jobs/1"}})))
+    upstream.on("POST", "/call", reply(200))
+    stages = {"job": job_stage(upstream.url, limits={"concurrency": 1, "queue": 5000}), "call": call_stage(upstream.url)}
+    client = gateway(stages=stages, options={"loops": 1}).client()
+    for n in range(2000):
+        client.started("job", {"n": n})
+    gate.reached.wait(10)
+    for _ in range(5):
+        assert client.run("call")["status"] == "SUCCEEDED"
+    assert upstream.count("POST", "/jobs") == 1
+    assert metric(client.metrics(), "stagedoor_limit_waiting", limit="stage job") == 1999
+
+
+def test_slow_upstream_is_not_anothers(gateway, upstream):
+    """Two thousand calls are under way to an upstream that says nothing; another's are made and answered, on connections that
+    stay open."""
+    upstream.on("POST", "/jobs", Stall())
+    upstream.on("POST", "/call", reply(200))
+    stages = {"job": job_stage(upstream.url), "call": call_stage(upstream.url.replace("127.0.0.1", "localhost"))}
+    client = gateway(stages=stages, options={"loops": 1}).client()
+    for n in range(2000):
+        client.started("job", {"n": n})
+    upstream.wait_for(2000, "POST", "/jobs", timeout=60)
+    for _ in range(5):
+        assert client.run("call")["status"] == "SUCCEEDED"
+    assert len({request.connection for request in upstream.got("POST", "/call")}) == 1

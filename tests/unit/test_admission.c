@@ -1,0 +1,232 @@
+/* Admission: who begins at once, who waits and in which order, who is refused, and that all else goes first. The disk
+ * is a flag. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "base/clock.h"
+#include "base/count.h"
+#include "base/mem.h"
+#include "front/admission.h"
+
+#define PATIENCE_MS 30000 /* longer than any machine stands still */
+#define LITTLE_PATIENCE_MS 50
+#define SEATS 8
+
+static bool disk_is_behind;
+
+/* In place of store/store.c, which nothing here pulls in. */
+bool store_is_behind(const struct store *store, int64_t now_ms) {
+    (void)store, (void)now_ms;
+    return disk_is_behind;
+}
+
+struct start {
+    struct admission_seat seat;
+    int decided;
+    bool went;
+    int64_t at_ms;
+    int place; /* among those that were decided */
+};
+
+struct bench {
+    struct loop *loop;
+    struct admission *admission;
+    struct start starts[SEATS];
+    int decided, wanted;
+    struct loop_timer timer;
+    int64_t worked_until_ms;
+};
+
+static struct bench bench;
+
+static int set_up(void **state) {
+    (void)state;
+    bench = (struct bench){.loop = loop_new(0)};
+    bench.admission = admission_new(bench.loop, NULL, PATIENCE_MS);
+    disk_is_behind = false;
+    return 0;
+}
+
+static int tear_down(void **state) {
+    (void)state;
+    admission_dismiss(bench.admission);
+    loop_flush(bench.loop);
+    admission_free(bench.admission);
+    loop_free(bench.loop);
+    assert_int_equal(count_read(COUNT_STARTS_WAITING), 0);
+    assert_int_equal(count_read(COUNT_OVERLOADED), 0);
+    return 0;
+}
+
+static void on_decided(void *arg, bool goes) {
+    struct start *start = arg;
+    start->decided++;
+    start->went = goes;
+    start->at_ms = clock_mono_ms();
+    start->place = bench.decided++;
+    if (bench.decided == bench.wanted) loop_stop(bench.loop);
+}
+
+static void enter(int i, size_t bytes) {
+    admission_enter(bench.admission, &bench.starts[i].seat, bytes, on_decided, &bench.starts[i]);
+}
+
+static void run_until_decided(int wanted) {
+    bench.wanted = wanted;
+    loop_run(bench.loop);
+    for (int i = 0; i < wanted; i++) assert_int_equal(bench.starts[i].decided, 1);
+}
+
+static void begins_at_once_where_all_keeps_up(void **state) {
+    (void)state;
+    for (int i = 0; i < SEATS; i++) enter(i, 100);
+    for (int i = 0; i < SEATS; i++) assert_true(bench.starts[i].decided == 1 && bench.starts[i].went);
+    assert_int_equal(count_read(COUNT_STARTS_WAITING), 0);
+}
+
+static void disk_catches_up(void *arg) {
+    (void)arg;
+    disk_is_behind = false;
+}
+
+static void line_keeps_its_order(void **state) {
+    (void)state;
+    disk_is_behind = true;
+    for (int i = 0; i < 3; i++) enter(i, 100);
+    assert_int_equal(bench.decided, 0);
+    assert_int_equal(count_read(COUNT_STARTS_WAITING), 3);
+    disk_is_behind = false;
+    enter(3, 100); /* nobody passes those who wait */
+    assert_int_equal(bench.decided, 0);
+    run_until_decided(4);
+    for (int i = 0; i < 4; i++) assert_true(bench.starts[i].went && bench.starts[i].place == i);
+}
+
+static void line_goes_on_when_the_disk_has_caught_up(void **state) {
+    (void)state;
+    disk_is_behind = true;
+    enter(0, 100);
+    loop_timer_init(&bench.timer, bench.loop, "disk", disk_catches_up, NULL);
+    loop_timer_set(&bench.timer, 30);
+    run_until_decided(1);
+    assert_true(bench.starts[0].went);
+}
+
+static void patience_ends(void **state) {
+    (void)state;
+    int64_t shed = count_read(COUNT_STARTS_SHED);
+    disk_is_behind = true;
+    admission_tune(bench.admission, LITTLE_PATIENCE_MS);
+    enter(0, 100);
+    enter(1, 100);
+    run_until_decided(2);
+    for (int i = 0; i < 2; i++) {
+        assert_false(bench.starts[i].went);
+        assert_true(bench.starts[i].at_ms - bench.starts[i].seat.came_ms >= LITTLE_PATIENCE_MS);
+    }
+    assert_int_equal(count_read(COUNT_STARTS_SHED), shed + 2);
+    assert_int_equal(count_read(COUNT_OVERLOADED), 1);
+}
+
+static void enter_late(void *arg) {
+    (void)arg;
+    enter(1, 100);
+    assert_true(bench.starts[1].decided == 1 && !bench.starts[1].went);
+    assert_int_equal(bench.starts[0].decided, 0);
+    disk_is_behind = false;
+}
+
+static void nobody_queues_up_where_the_first_waits_for_long(void **state) {
+    (void)state;
+    disk_is_behind = true;
+    enter(0, 100);
+    admission_tune(bench.admission, 2000);
+    loop_timer_init(&bench.timer, bench.loop, "late", enter_late, NULL);
+    loop_timer_set(&bench.timer, 1000);
+    run_until_decided(2);
+    assert_true(bench.starts[0].went);
+}
+
+static void memory_has_a_ceiling(void **state) {
+    (void)state;
+    disk_is_behind = true;
+    enter(0, (size_t)1 << 30);
+    assert_true(bench.starts[0].decided == 1 && !bench.starts[0].went);
+    enter(1, 100);
+    assert_int_equal(bench.starts[1].decided, 0);
+}
+
+/* Messages that bring about messages, as calls and records do. */
+static void work(void *arg) {
+    if (clock_mono_ms() < bench.worked_until_ms) loop_post(bench.loop, work, arg);
+    else bench.worked_until_ms = 0;
+}
+
+static void all_else_goes_first(void **state) {
+    (void)state;
+    disk_is_behind = true;
+    enter(0, 100);
+    disk_is_behind = false;
+    bench.worked_until_ms = clock_mono_ms() + 50;
+    loop_post(bench.loop, work, NULL);
+    int64_t until_ms = bench.worked_until_ms;
+    run_until_decided(1);
+    assert_true(bench.starts[0].went);
+    assert_true(bench.starts[0].at_ms >= until_ms);
+    assert_int_equal(bench.worked_until_ms, 0);
+}
+
+static void hold_up(void *arg) {
+    int64_t until_ms = clock_mono_ms() + 3 * LOOP_BEHIND_MS;
+    while (clock_mono_ms() < until_ms) {}
+    enter(0, 100);
+    assert_int_equal(bench.starts[0].decided, 0);
+    (void)arg;
+}
+
+static void loop_that_is_behind_lets_starts_wait(void **state) {
+    (void)state;
+    loop_post(bench.loop, hold_up, NULL);
+    run_until_decided(1);
+    assert_true(bench.starts[0].went);
+}
+
+static void without_patience_nobody_waits(void **state) {
+    (void)state;
+    admission_tune(bench.admission, 0);
+    disk_is_behind = true;
+    enter(0, 100);
+    assert_true(bench.starts[0].decided == 1 && !bench.starts[0].went);
+    disk_is_behind = false;
+    enter(1, 100);
+    assert_true(bench.starts[1].decided == 1 && bench.starts[1].went);
+}
+
+static void who_waits_at_the_end_is_refused(void **state) {
+    (void)state;
+    disk_is_behind = true;
+    enter(0, 100);
+    admission_dismiss(bench.admission);
+    assert_true(bench.starts[0].decided == 1 && !bench.starts[0].went);
+}
+
+int main(void) {
+#define TEST_OF(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+    const struct CMUnitTest tests[] = {
+        TEST_OF(begins_at_once_where_all_keeps_up),
+        TEST_OF(line_keeps_its_order),
+        TEST_OF(line_goes_on_when_the_disk_has_caught_up),
+        TEST_OF(patience_ends),
+        TEST_OF(nobody_queues_up_where_the_first_waits_for_long),
+        TEST_OF(memory_has_a_ceiling),
+        TEST_OF(all_else_goes_first),
+        TEST_OF(loop_that_is_behind_lets_starts_wait),
+        TEST_OF(without_patience_nobody_waits),
+        TEST_OF(who_waits_at_the_end_is_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
