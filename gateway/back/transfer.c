@@ -19,6 +19,7 @@
 
 #include "back/failure.h"
 #include "back/lookup.h"
+#include "back/reader.h"
 #include "back/redirect.h"
 #include "back/trust.h"
 #include "back/wire.h"
@@ -31,7 +32,7 @@
 #else
 #define POOL_MAX 64
 #endif
-#define POOL_BODY_MAX 65536   /* a buffer that has grown beyond this is not kept */
+#define POOL_BODY_MAX 65536   /* a buffer that has grown beyond this is not kept, and read apart */
 #define HEAD_MAX (512 * 1024) /* curl itself stops at 300 KiB of headers */
 #define HEADERS_MAX 1000
 
@@ -44,6 +45,7 @@ enum state {
     WAITING,  /* another transfer looks the host up; the timer is its patience */
     STARTING, /* the timer, at once: hop_send */
     SENDING,  /* curl has it */
+    READING,  /* a large reply is all there, and being parsed */
     FAILING   /* the timer, at once: tells `fault` */
 };
 
@@ -73,12 +75,15 @@ struct transfer {
     struct lookup_seat seat;
     struct fault fault; /* of FAILING */
     bool timed_out;
+    struct reply *reply;     /* of READING */
+    struct reading *reading; /* of READING */
 };
 
 struct upstream {
     struct loop *loop;
     struct wire *wire;
     struct lookups *lookups;
+    struct reader *reader;
     char *user_agent;
     struct transfer *pool;
     size_t pool_count;
@@ -346,17 +351,6 @@ static void read_headers(struct transfer *transfer, struct reply *reply) {
     reply->headers = headers;
 }
 
-static void read_body(struct transfer *transfer, struct reply *reply) {
-    size_t len = transfer->body.len;
-    if (len <= POOL_BODY_MAX) {
-        reply->body = (struct text){arena_strndup(transfer->arena, buf_cstr(&transfer->body), len), len};
-        return;
-    }
-    char *taken = buf_take(&transfer->body); /* too large to copy: the arena takes it over */
-    arena_defer(transfer->arena, mem_free, taken);
-    reply->body = (struct text){taken, len};
-}
-
 struct peer {
     char name[320], origin[320]; /* "host:port" or "the socket /…", "https://host:port" */
 };
@@ -475,8 +469,28 @@ static void on_timer(void *arg) {
         finish_failed(transfer);
         break;
     case FAILING: finish_failed(transfer); break;
-    case SENDING: break;
+    case SENDING:
+    case READING: break;
     }
+}
+
+static void on_read(void *arg) {
+    struct transfer *transfer = arg;
+    finish(transfer, transfer->reply);
+}
+
+/* What is too large to be copied is too large for the loop to parse. */
+static void read_body(struct transfer *transfer, struct reply *reply) {
+    size_t len = transfer->body.len;
+    if (len <= POOL_BODY_MAX) {
+        reply->body = (struct text){arena_strndup(transfer->arena, buf_cstr(&transfer->body), len), len};
+        finish(transfer, reply);
+        return;
+    }
+    transfer->state = READING;
+    transfer->reply = reply;
+    transfer->reading = reader_begin(transfer->upstream->reader, transfer->arena, reply, buf_take(&transfer->body), len,
+                                     on_read, transfer);
 }
 
 static void follow(struct transfer *transfer, const struct hop *next) {
@@ -520,7 +534,6 @@ static void on_ended(void *owner, CURLcode result) {
     case REDIRECT_NONE: break;
     }
     read_body(transfer, reply);
-    finish(transfer, reply);
 }
 
 /* ---- the beginning ---- */
@@ -613,6 +626,7 @@ void transfer_cancel(struct transfer *transfer) {
     count_add(COUNT_CALLS_IN_FLIGHT, -1);
     loop_timer_clear(&transfer->timer);
     if (transfer->state == SENDING) wire_stop(transfer->upstream->wire, transfer->easy);
+    if (transfer->state == READING) reader_cancel(transfer->reading);
     leave_lookup(transfer);
     pool_put(transfer);
 }
@@ -627,6 +641,7 @@ struct upstream *upstream_new(struct loop *loop, const struct upstream_settings 
     upstream->loop = loop;
     upstream->wire = wire_new(loop, settings->max_connections, on_ended);
     upstream->lookups = lookups_new();
+    upstream->reader = reader_new(loop);
     upstream->user_agent = mem_strdup(settings->user_agent);
     return upstream;
 }
@@ -640,6 +655,7 @@ void upstream_free(struct upstream *upstream) {
     }
     wire_free(upstream->wire);
     lookups_free(upstream->lookups);
+    reader_free(upstream->reader);
     mem_free(upstream->user_agent);
     mem_free(upstream);
 }

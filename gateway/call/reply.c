@@ -28,7 +28,8 @@ const char *reply_header(const struct reply *reply, const char *name) {
 
 const struct json *reply_body(struct arena *arena, const struct reply *reply, bool *ret_is_json) {
     struct text body = reply->body;
-    *ret_is_json = false;
+    *ret_is_json = reply->value && reply->is_json;
+    if (reply->value) return reply->value;
     if (text_starts(body, "\xEF\xBB\xBF")) body.at += 3, body.len -= 3; /* RFC 8259, 8.1 lets a parser ignore it */
     if (body.len == 0) return json_new_null(arena);
     struct json_limits limits = {.max_bytes = body.len, .max_depth = BODY_MAX_DEPTH, .max_items = BODY_MAX_ITEMS};

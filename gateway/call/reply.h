@@ -35,8 +35,10 @@ struct reply {
     int code;
     const struct reply_header *headers;
     size_t header_count;
-    struct text body; /* bytes as they came */
-    const char *url;  /* the URL that answered (after redirects) */
+    struct text body;         /* bytes as they came */
+    const struct json *value; /* the body, where it was read already: what reply_body gives; else NULL */
+    bool is_json;             /* of `value` */
+    const char *url;          /* the URL that answered (after redirects) */
     int64_t took_ms;
 };
 
