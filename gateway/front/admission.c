@@ -18,7 +18,7 @@
 #include "base/mem.h"
 
 #define SLICE_MS 10    /* of starts, before the loop looks for other work */
-#define DISK_LOOK_MS 5 /* how often it is looked whether the disk has caught up */
+#define DISK_LOOK_MS 2 /* how often it is looked whether the disk has caught up */
 #define CALM_MS 1000
 #ifdef TINY_LIMITS
 #define LINE_BYTES (64 << 10)

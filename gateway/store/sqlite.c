@@ -22,7 +22,8 @@
 #include "store/sqlite_room.h"
 
 #define BATCH_OPS 1024
-#define BATCH_OPS_LITTLE 8 /* after one that failed: its log may have been what there was no room for */
+#define BATCH_OPS_ENOUGH 256 /* to share a sync among; where more wait, the disk is behind */
+#define BATCH_OPS_LITTLE 8   /* after one that failed: its log may have been what there was no room for */
 #define CRAMPED_BATCHES 256
 #define BATCH_BYTES (16 << 20)
 #ifdef TINY_LIMITS
@@ -344,7 +345,7 @@ static bool sqlite_ready(const void *state) {
 
 static bool sqlite_behind(const void *state, int64_t now_ms) {
     const struct sqlite *store = state;
-    return opqueue_is_behind(store->queue, BATCH_OPS, now_ms - STORE_BEHIND_MS);
+    return opqueue_is_behind(store->queue, BATCH_OPS_ENOUGH, now_ms - STORE_BEHIND_MS);
 }
 
 const struct store_driver sqlite_driver = {

@@ -102,8 +102,8 @@ void store_op_fini(struct store_op *op);                     /* frees the result
  * second. Any thread. */
 bool store_ready(const struct store *store);
 
-/* Whether the disk has more to do than it can: more writes wait than one commit takes, or one is not carried out that
- * has waited for longer than STORE_BEHIND_MS at `now_ms` (clock_mono_ms). Any thread; cheap. */
+/* Whether the disk has more to do than it can: more writes wait than make a commit worth its while, or one is not
+ * carried out that has waited for longer than STORE_BEHIND_MS at `now_ms` (clock_mono_ms). Any thread; cheap. */
 bool store_is_behind(const struct store *store, int64_t now_ms);
 
 /* At start, before any loop runs: every run that has not ended, oldest first, then the definition that a hash names.

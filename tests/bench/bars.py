@@ -22,6 +22,9 @@ BARS = (
     ("most runs in flight: 99 % of the polls within, ms", "flight", lambda r: largest(r, "late_p99_ms"), "<=", 10),
     ("most runs in flight: polling again after kill -9 within, s", "flight", lambda r: largest(r, "restart_back_s"), "<=", 2),
     ("render, times Jinja2", "render", lambda r: r["render"]["renders"]["ratio"]["median"], ">=", 50),
+    ("a small stage beside large ones: 99 % of its answers, ms more", "fairness", lambda r: r["fairness"]["more_ms"], "<=", 10),
+    ("twice as many starts as can be done: runs done, times the peak", "overload", lambda r: r["overload"]["ratio"]["median"], ">=", 0.9),
+    ("    a start is taken again after, ms", "overload", lambda r: r["overload"]["recovered_ms"]["median"], "<=", 100),
     ("two loops: CPU a start, times one", "loops", lambda r: r["loops"]["ratio"]["median"], "<=", 1.1),
 )
 

@@ -32,7 +32,7 @@
 
 static struct {
     int64_t port, rate, seconds, connections, follow_ms, drain_s, first, every;
-    const char *method, *path, *body, *expect;
+    const char *method, *path, *body, *prefer, *expect;
 } plan = {.rate = 100, .seconds = 3, .connections = 256, .drain_s = 30, .method = "POST", .path = "/", .expect = ""};
 
 struct histogram {
@@ -223,6 +223,7 @@ static void write_start(struct buf *out, int64_t number) {
     add_numbered(out, plan.path, number);
     buf_addf(out, " HTTP/1.1\r\nHost: 127.0.0.1:%lld\r\n", (long long)plan.port);
     if (plan.body) buf_addf(out, "Content-Type: application/json\r\nContent-Length: %zu\r\n", body.len);
+    if (plan.prefer) buf_addf(out, "Prefer: %s\r\n", plan.prefer);
     buf_adds(out, "\r\n");
     buf_addt(out, buf_text(&body));
 }
@@ -473,7 +474,8 @@ static bool take_argument(struct text name, const char *value) {
         {"follow_ms", &plan.follow_ms, NULL}, {"drain_s", &plan.drain_s, NULL},
         {"first", &plan.first, NULL},         {"every", &plan.every, NULL},
         {"method", NULL, &plan.method},       {"path", NULL, &plan.path},
-        {"body", NULL, &plan.body},           {"expect", NULL, &plan.expect},
+        {"body", NULL, &plan.body},           {"prefer", NULL, &plan.prefer},
+        {"expect", NULL, &plan.expect},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         if (!text_is(name, rows[i].name)) continue;

@@ -45,6 +45,20 @@ request = {{ method = "POST"; url = "{upstream}/fire"; template = "fire.json"; e
             value = "$.state"; success = [ "done" ]; }};
 outputs = {{ id = "$.id"; }};
 """,
+    "late": """
+name = "late";
+request = {{ method = "POST"; url = "{upstream}/late"; expect = "200"; value = "$.state"; success = [ "done" ]; }};
+""",
+    "huge": """
+name = "huge";
+request = {{ method = "POST"; url = "{upstream}/huge"; expect = "200"; max_reply = "16MiB"; value = "$.state"; success = [ "done" ]; }};
+""",
+    "brisk": """
+name = "brisk";
+request = {{ method = "POST"; url = "{upstream}/start"; expect = "2xx"; }};
+status = {{ url = "{upstream}/slow"; every = "1s"; max_every = "1s"; timeout = "2h"; value = "$.state";
+           running = [ "running" ]; success = [ "done" ]; }};
+""",
     "slow": """
 name = "slow";
 request = {{ method = "POST"; url = "{upstream}/start"; expect = "2xx"; }};
@@ -129,14 +143,18 @@ class Process:
 
 
 class Rig(contextlib.ExitStack):
-    """Everything lives in one directory; leaving the rig ends what it started."""
+    """Everything lives in one directory; leaving the rig ends what it started. `answers`: what the upstream says."""
+
+    def __init__(self, answers=ANSWERS, modules=""):
+        super().__init__()
+        self.answers, self.modules = answers, modules
 
     def __enter__(self):
         super().__enter__()
         self.dir = Path(self.enter_context(tempfile.TemporaryDirectory(prefix="bench-", dir=HOME / "build")))
         self.port = self.gateway = None
         self.upstream_port = free_port()
-        self.start_nginx(self.upstream_port, REST, ANSWERS)
+        self.start_nginx(self.upstream_port, REST, self.answers.replace("{dir}", str(self.dir)), self.modules)
         return self
 
     def start(self, name, command, core, port, path, **more):
@@ -168,15 +186,15 @@ class Rig(contextlib.ExitStack):
         for name, text in STAGES.items():
             (folder / f"{name}.conf").write_text(text.format(upstream=f"http://127.0.0.1:{self.upstream_port}"))
 
-    def start_gateway(self, core=MEASURED, loops=1):
-        """Gives the seconds until it was ready."""
+    def start_gateway(self, core=MEASURED, loops=1, more=()):
+        """Gives the seconds until it was ready. `more`: flags."""
         self.write_stages()
         self.port = self.port or free_port()
         started = time.monotonic()
         self.gateway = self.start(
             "stagedoor", [STAGEDOOR, "serve", "--listen", f"127.0.0.1:{self.port}", "--stages", str(self.dir / "stages.d"),
                           "--templates", str(self.dir / "templates"), "--store", f"sqlite:{self.dir}/stagedoor.db", "--loops",
-                          str(loops), "--max-runs", "200000", "--log-level", "warn"], core, self.port, "/ready")
+                          str(loops), "--max-runs", "200000", "--log-level", "warn", *more], core, self.port, "/ready")
         return time.monotonic() - started
 
     def metric(self, name, label=""):
@@ -187,6 +205,16 @@ class Rig(contextlib.ExitStack):
 
     def drain(self, seconds=120):
         wait_for("the runs' end", lambda: self.metric("runs_in_flight") == 0, seconds, 0.05)
+
+    def begin_load(self, core=REST, **plan):
+        """tests/bench/load.c at the gateway; `load` gives what it says when it is over."""
+        words = [f"{name}={value}" for name, value in {"port": self.port, **plan}.items()]
+        load = subprocess.Popen(["taskset", "-c", str(core), HOME / "build/bench/load", *words], stdout=subprocess.PIPE, text=True)
+        self.callback(load.kill)
+        return load
+
+    def load(self, **plan):
+        return said_by(self.begin_load(**plan))
 
     def wrk(self, port, method, path, body=None, seconds=3, connections=64, prefer=None):
         script = self.dir / "wrk.lua"
@@ -199,6 +227,13 @@ class Rig(contextlib.ExitStack):
         if not found:
             raise SystemExit(f"wrk failed: {done.stdout}{done.stderr}")
         return json.loads(found.group(1))
+
+
+def said_by(load):
+    out = load.communicate()[0]
+    if load.returncode:
+        raise SystemExit(f"load failed: {out}")
+    return json.loads(out.splitlines()[-1])
 
 
 def start_body(users=50):

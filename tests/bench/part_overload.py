@@ -1,0 +1,75 @@
+"""Overload: twice as many starts as can be done, from callers who know nothing of each other.
+
+What counts is what is done, from the first start to the last run's end, beside what is done where callers wait for their answers; and what
+those get meanwhile whose runs go on."""
+
+import json
+import time
+
+from figures import CLIENTS, ROUNDS, SECONDS, shown, spread
+from part_flight import late_buckets, late_ms, start_many
+from rig import Rig, request, said_by, start_body
+
+RUNNING = 1000
+CONNECTIONS = 20000
+
+
+def peak_of(rig):
+    """Runs a second, at most: each of the callers starts its next run once the last start was answered."""
+    began = time.monotonic()
+    got = rig.load(path="/stages/fire", body=start_body(), rate=0, connections=CLIENTS, seconds=SECONDS)
+    drain(rig)
+    return got["codes"].get("202", 0) / (time.monotonic() - began)
+
+
+def drain(rig):
+    while rig.metric("runs_in_flight") > rig.running:
+        time.sleep(0.02)
+
+
+def recover(rig):
+    """Milliseconds until a start is taken again."""
+    began = time.monotonic()
+    while request(rig.port, "POST", "/stages/fire", start_body())[0] != 202:
+        time.sleep(0.005)
+    return (time.monotonic() - began) * 1000
+
+
+def flood(rig, rate):
+    late, began = late_buckets(rig), time.monotonic()
+    starts = rig.begin_load(path="/stages/fire", body=start_body(), rate=round(rate), connections=CONNECTIONS, seconds=SECONDS)
+    reports = rig.begin_load(method="GET", path=f"/runs/{rig.report}", rate=100, connections=64, seconds=SECONDS)
+    read, got = said_by(reports), said_by(starts)
+    recovered = recover(rig)
+    drain(rig)
+    took, codes = time.monotonic() - began, got["codes"]
+    return {"offered_per_s": got["sent"] / SECONDS, "done_per_s": codes.get("202", 0) / took, "shed": codes.get("503", 0) / max(got["sent"], 1),
+            "other": got["sent"] - codes.get("202", 0) - codes.get("503", 0) - got["lost"], "lost": got["lost"],
+            "start_p99_ms": got["starts"]["p99_us"] / 1000, "reports_p99_ms": read["starts"]["p99_us"] / 1000,
+            "reports_failed": read["sent"] - read["codes"].get("200", 0), "late_p99_ms": late_ms(late, late_buckets(rig)) or 0,
+            "recovered_ms": recovered, "rss_mib": rig.gateway.rss_kib() / 1024}
+
+
+def bench_overload(say):
+    peaks, floods = [], []
+    with Rig() as rig:
+        rig.start_gateway(more=("--max-connections", str(2 * CONNECTIONS)))
+        rig.running, _ = start_many(rig, RUNNING)
+        rig.report = json.loads(request(rig.port, "POST", "/stages/slow", "{}")[1])["id"]
+        rig.running += 1
+        for _ in range(ROUNDS):
+            peaks.append(peak_of(rig))
+            floods.append(flood(rig, 2 * peaks[-1]))
+    results = {name: spread([one[name] for one in floods]) for name in floods[0]}
+    results["peak_per_s"] = spread(peaks)
+    results["ratio"] = spread([one["done_per_s"] / peak for one, peak in zip(floods, peaks)])
+    results["offered"] = spread([one["offered_per_s"] / peak for one, peak in zip(floods, peaks)])
+    say("runs a second, each to its end, at most", shown(results["peak_per_s"], "{:,.0f}"))
+    for name, what, form in (
+            ("offered", "    starts that came, times that", "{:.2f} ×"), ("ratio", "    runs done then, times that", "{:.2f} ×"),
+            ("shed", "    starts answered 503", "{:.0%}"), ("start_p99_ms", "    those taken: 99 % answered within, ms", "{:.0f}"),
+            ("reports_p99_ms", "    reports meanwhile: 99 % answered within, ms", "{:.0f}"), ("reports_failed", "    reports not answered 200", "{:.0f}"),
+            ("late_p99_ms", f"    polls of {RUNNING:,} runs in flight: 99 % within, ms", "{:.0f}"), ("lost", "    connections broken", "{:.0f}"),
+            ("other", "    other answers", "{:.0f}"), ("rss_mib", "    memory, MiB", "{:.0f}"), ("recovered_ms", "    until a start is taken again, ms", "{:.0f}")):
+        say(what, shown(results[name], form))
+    return results
