@@ -21,10 +21,6 @@
 
 #define PASS_BUDGET_MS LOOP_BEHIND_MS /* of messages, or of timers, before the others get their turn */
 
-/* libevent's: the lower number goes first, and the next one only where there was nothing of it. Events are of the
- * middle one unless somebody says otherwise. */
-enum { PRIORITIES = 3, PRIORITY_SPARE = 2 };
-
 struct message {
     struct message *next;
     void (*fn)(void *);
@@ -41,7 +37,6 @@ struct loop {
     struct event *alarm; /* for the earliest timer */
     struct event *wake;  /* for the eventfd */
     struct event *soon;  /* for loop_later */
-    struct event *idle;  /* for loop_spare */
     int wake_fd;
     int64_t mono_ms, wall_ms;
     struct loop_timer **heap;
@@ -50,7 +45,7 @@ struct loop {
     struct queue mailbox;
     struct queue inbox; /* taken out of the mailbox, not yet run; the loop's own */
     struct queue later;
-    struct queue spare;
+    bool timers_left; /* some were due when the budget was used up */
     atomic_bool stopping;
 };
 
@@ -89,13 +84,6 @@ static void queue_put(struct queue *queue, void (*fn)(void *), void *arg) {
     queue->last = &message->next;
 }
 
-static void queue_run_first(struct queue *queue) {
-    struct message *message = queue->first;
-    queue->first = message->next;
-    message->fn(message->arg);
-    mem_free(message);
-}
-
 static void queue_run(struct queue *queue) {
     struct message *message = queue->first; /* what is added meanwhile waits for the next pass */
     queue->first = NULL;
@@ -121,7 +109,10 @@ static void inbox_fill(struct loop *loop) {
 /* Messages until the budget is used up: a commit of thousands of records must not keep sockets and timers waiting. */
 static void inbox_run(struct loop *loop, int64_t until_ms) {
     while (loop->inbox.first) {
-        queue_run_first(&loop->inbox);
+        struct message *message = loop->inbox.first;
+        loop->inbox.first = message->next;
+        message->fn(message->arg);
+        mem_free(message);
         if (clock_mono_ms() >= until_ms) return;
     }
 }
@@ -150,21 +141,6 @@ static void on_soon(evutil_socket_t fd, short events, void *arg) {
     int64_t entered = loop_enter(loop);
     queue_run(&loop->later);
     loop_leave(loop, "later", entered);
-}
-
-/* A timer, and not event_active: what is made active by a callback of its own priority goes on in the same pass. */
-static void idle_order(struct loop *loop) {
-    struct timeval now = {0};
-    event_add(loop->idle, &now);
-}
-
-static void on_idle(evutil_socket_t fd, short events, void *arg) {
-    (void)fd, (void)events;
-    struct loop *loop = arg;
-    int64_t entered = loop_enter(loop);
-    if (loop->spare.first) queue_run_first(&loop->spare);
-    if (loop->spare.first) idle_order(loop);
-    loop_leave(loop, "spare", entered);
 }
 
 /* ---- timers: a binary heap by due time ---- */
@@ -230,6 +206,7 @@ static void on_alarm(evutil_socket_t fd, short events, void *arg) {
         loop_leave(loop, name, entered);
         if (entered - now >= PASS_BUDGET_MS) break; /* the alarm goes off again at once */
     }
+    loop->timers_left = loop->mono_ms - now >= PASS_BUDGET_MS && loop->heap_count && loop->heap[0]->due_ms <= now;
     alarm_set(loop);
 }
 
@@ -306,15 +283,12 @@ struct loop *loop_new(unsigned index) {
     event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK);
     loop->base = event_base_new_with_config(config);
     event_config_free(config);
-    event_base_priority_init(loop->base, PRIORITIES);
     pthread_mutex_init(&loop->lock, NULL);
     loop->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     loop->wake = event_new(loop->base, loop->wake_fd, EV_READ | EV_PERSIST, on_wake, loop);
     event_add(loop->wake, NULL);
     loop->alarm = evtimer_new(loop->base, on_alarm, loop);
     loop->soon = evtimer_new(loop->base, on_soon, loop);
-    loop->idle = evtimer_new(loop->base, on_idle, loop);
-    event_priority_set(loop->idle, PRIORITY_SPARE);
     read_clocks(loop);
     return loop;
 }
@@ -324,15 +298,13 @@ void loop_flush(struct loop *loop) {
         inbox_fill(loop);
         inbox_run(loop, INT64_MAX);
         queue_run(&loop->later);
-        queue_run(&loop->spare);
         inbox_fill(loop);
-    } while (loop->inbox.first || loop->later.first || loop->spare.first);
+    } while (loop->inbox.first || loop->later.first);
 }
 
 void loop_free(struct loop *loop) {
     if (!loop) return;
     loop_flush(loop);
-    event_free(loop->idle);
     event_free(loop->soon);
     event_free(loop->alarm);
     event_free(loop->wake);
@@ -373,11 +345,6 @@ void loop_later(struct loop *loop, void (*fn)(void *), void *arg) {
     event_add(loop->soon, &now);
 }
 
-void loop_spare(struct loop *loop, void (*fn)(void *), void *arg) {
-    queue_put(&loop->spare, fn, arg);
-    idle_order(loop);
-}
-
 /* libevent reads the clock once a pass, when it has collected what there is to do. */
 static int64_t pass_age_ms(const struct loop *loop) {
     struct timeval began, now, age;
@@ -387,10 +354,12 @@ static int64_t pass_age_ms(const struct loop *loop) {
     return (int64_t)age.tv_sec * 1000 + age.tv_usec / 1000;
 }
 
+bool loop_has_left_over(const struct loop *loop) {
+    return loop->inbox.first || loop->timers_left;
+}
+
 bool loop_is_behind(const struct loop *loop) {
-    if (loop->inbox.first) return true;
-    if (loop->heap_count && loop->mono_ms - loop->heap[0]->due_ms > LOOP_BEHIND_MS) return true;
-    return pass_age_ms(loop) > LOOP_BEHIND_MS;
+    return loop_has_left_over(loop) || pass_age_ms(loop) > LOOP_BEHIND_MS;
 }
 
 int64_t loop_mono_ms(const struct loop *loop) {

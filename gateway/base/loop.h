@@ -33,12 +33,9 @@ void loop_post(struct loop *loop, void (*fn)(void *), void *arg);
 /* fn(arg) at the top of the next pass, from the loop itself: where things that may not die inside a callback end. */
 void loop_later(struct loop *loop, void (*fn)(void *), void *arg);
 
-/* fn(arg) once, when a pass has found nothing else to do: no descriptor, no message, no timer, so that all of those go
- * before. What is posted so runs in the order of posting, one a pass. */
-void loop_spare(struct loop *loop, void (*fn)(void *arg), void *arg);
-
-/* Whether the loop has had more to do for some time than it could: this pass has lasted for longer than LOOP_BEHIND_MS,
- * or messages or timers were left over from the one before. */
+/* Messages or timers were left over when their share of a pass was used up: there is more to do than can be done. */
+bool loop_has_left_over(const struct loop *loop);
+/* Or this pass has lasted for longer than LOOP_BEHIND_MS. */
 bool loop_is_behind(const struct loop *loop);
 
 /* A timer is embedded where it is used; it must be cleared before its memory goes. Clearing an idle timer is allowed.

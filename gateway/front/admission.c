@@ -2,9 +2,9 @@
  *
  * Every start makes work that comes later: a record, a call, a reply, another record. If starts were taken as they
  * come, that work would pile up behind them, and everybody's answers would get slower until callers give up. So a start
- * begins at once only where the loop keeps up and the disk does; else it waits in a line, and the line moves, for a
- * slice at a time, when a pass of the loop has found nothing else to do (loop_spare) and the disk keeps up. That puts
- * polls, callbacks, cancels and reports before it, and bounds what was accepted and is not done.
+ * begins at once only where the loop and the disk keep up; else it waits in a line. The line moves once a pass, for a
+ * slice, and only where messages and timers were all seen to and the disk keeps up: what was accepted goes on first,
+ * and cannot become much. Polls, callbacks, cancels and reports are seen to in every pass.
  *
  * The bound is on the wait, not on a count: behind one that has waited for half of the patience nobody queues up any
  * more, and who has waited for all of it is refused. What the line holds in memory has a ceiling too. The log is told
@@ -33,7 +33,7 @@ struct admission {
     int64_t patience_ms;
     struct admission_seat *first, **last;
     size_t bytes;
-    bool moving;            /* a turn is ordered */
+    bool moving;            /* it has a turn in the next pass */
     struct loop_timer look; /* at the disk, and for who has waited long enough */
     struct loop_timer calm; /* while starts are refused */
     int64_t shedding_since_ms, shed_ms, shed;
@@ -98,7 +98,7 @@ static struct admission_seat *take(struct admission *admission) {
 static void move(struct admission *admission) {
     if (admission->moving || !admission->first) return;
     admission->moving = true;
-    loop_spare(admission->loop, on_turn, admission);
+    loop_later(admission->loop, on_turn, admission);
 }
 
 static void look_again(struct admission *admission) {
@@ -107,21 +107,24 @@ static void look_again(struct admission *admission) {
     loop_timer_set(&admission->look, left);
 }
 
-/* Nothing else is to be done in this pass. */
-static void on_turn(void *arg) {
-    struct admission *admission = arg;
+static void take_slice(struct admission *admission) {
     int64_t until_ms = loop_mono_ms(admission->loop) + SLICE_MS;
-    admission->moving = false;
-    if (!admission->first) return;
-    if (disk_is_behind(admission)) {
-        look_again(admission);
-        return;
-    }
     while (admission->first) {
         struct admission_seat *seat = take(admission);
         seat->decided(seat->arg, true);
         if (clock_mono_ms() >= until_ms) break;
     }
+}
+
+/* Once a pass. */
+static void on_turn(void *arg) {
+    struct admission *admission = arg;
+    admission->moving = false;
+    if (admission->first && disk_is_behind(admission)) {
+        look_again(admission);
+        return;
+    }
+    if (!loop_has_left_over(admission->loop)) take_slice(admission);
     move(admission);
 }
 

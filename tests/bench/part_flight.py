@@ -13,11 +13,11 @@ FLIGHT = [int(count) for count in os.environ.get("FLIGHT", "1000,10000,100000").
 EVERY_S = 10
 
 
-def start_many(rig, count):
+def start_many(rig, count, stage="slow"):
     """By wrk, in slices, until there are so many. Gives how many there are, and how long it took."""
     began = time.monotonic()
     while (flying := rig.metric("runs_in_flight")) < count:
-        got = rig.wrk(rig.port, "POST", "/stages/slow", "{}", seconds=1 if count - flying < 10000 else 3)
+        got = rig.wrk(rig.port, "POST", f"/stages/{stage}", "{}", seconds=1 if count - flying < 10000 else 3)
         if got["bad"]:
             raise SystemExit(f"{got['bad']} starts were refused")
     return int(flying), time.monotonic() - began

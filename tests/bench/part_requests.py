@@ -73,15 +73,3 @@ def bench_calls(say):
                 curve[name].append({"clients": clients, **{key: got[key] for key in ("per_s", "p50_ms", "p99_ms")}})
         results["curve"] = curve
     return results
-
-
-def bench_loops(say):
-    """The CPU of a request with two loops beside one, on all cores, where the load has to run as well."""
-    taken, body = {1: [], 2: []}, start_body()
-    for loops in (1, 2, 2, 1):
-        with Rig() as rig:
-            rig.start_gateway(core="0-1", loops=loops)
-            taken[loops].append(measure(rig, Contender(rig.gateway, rig.port, "POST", "/stages/fire", body, drain=True))["cpu_us"])
-    ratio = spread([two / one for one in taken[1] for two in taken[2]])
-    say("a durable start with two loops: CPU, times that with one", shown(ratio, "{:.2f} ×"))
-    return {"cpu_us": {str(loops): spread(cpu) for loops, cpu in taken.items()}, "ratio": ratio}

@@ -1,6 +1,7 @@
 """What measuring needs: the upstream, the gateway, wrk, and readings of /proc. Who else is measured is in peers.py.
 
-With two cores or more, what is measured has the first one for itself; upstreams and load share the second.
+With two cores or more, what is measured has the first one for itself; upstreams and load share the second, or, where there are four,
+the third and the fourth.
 """
 
 import contextlib
@@ -17,7 +18,8 @@ from pathlib import Path
 HOME = Path(__file__).resolve().parents[2]
 STAGEDOOR = os.environ.get("STAGEDOOR", str(HOME / "build/stagedoor"))
 TICKS = os.sysconf("SC_CLK_TCK")
-MEASURED, REST = (0, 1) if (os.cpu_count() or 1) > 1 else (0, 0)
+CORES = os.cpu_count() or 1
+MEASURED, REST = 0, "2-3" if CORES >= 4 else min(CORES - 1, 1)
 
 NGINX = """
 {modules}

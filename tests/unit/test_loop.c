@@ -306,38 +306,6 @@ static void stall_is_counted(void **state) {
     assert_int_equal(count_read(COUNT_LOOP_STALLS), before + 1);
 }
 
-/* What is spare comes behind a chain of messages, however long, and one a pass. */
-static int links, spare_seen;
-static bool turn_between;
-
-static void add_link(void *arg) {
-    if (++links < 50) loop_post(loop, add_link, arg);
-}
-
-static void on_turn_between(void *arg) {
-    (void)arg;
-    turn_between = true;
-}
-
-static void on_spare(void *arg) {
-    (void)arg;
-    assert_int_equal(links, 50);
-    if (spare_seen++ == 0) loop_post(loop, on_turn_between, NULL);
-    else loop_stop(loop);
-}
-
-static void spare_comes_last(void **state) {
-    (void)state;
-    links = spare_seen = 0;
-    turn_between = false;
-    loop_spare(loop, on_spare, NULL);
-    loop_spare(loop, on_spare, NULL);
-    loop_post(loop, add_link, NULL);
-    loop_run(loop);
-    assert_int_equal(spare_seen, 2);
-    assert_true(turn_between);
-}
-
 static void see_that_it_is_behind(void *arg) {
     hold_up(arg);
     assert_true(loop_is_behind(loop)); /* this pass has lasted for long */
@@ -364,7 +332,6 @@ int main(void) {
         TEST(stops_from_another_thread),
         TEST(watch_changes_rests_and_ends),
         TEST(stall_is_counted),
-        TEST(spare_comes_last),
         TEST(loop_knows_that_it_is_behind),
     };
     return cmocka_run_group_tests_name("loop", tests, NULL, NULL);

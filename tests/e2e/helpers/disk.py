@@ -2,7 +2,13 @@
 
 import subprocess
 
-from .gateway import ROOT
+from .gateway import BINARY, ROOT
+
+
+def sanitizer():
+    """AddressSanitizer's library, which has to come first, where the gateway is built with it."""
+    linked = subprocess.run(["ldd", BINARY], capture_output=True, text=True, check=True).stdout
+    return [line.split("=> ")[1].split(" ")[0] for line in linked.splitlines() if "libasan" in line]
 
 
 class Disk:
@@ -28,4 +34,4 @@ class Disk:
 
     @property
     def env(self):
-        return {"LD_PRELOAD": str(self.library), "FAULTY_DISK": str(self.orders), "FAULTY_FILES": "/stagedoor.db"}
+        return {"LD_PRELOAD": " ".join([*sanitizer(), str(self.library)]), "FAULTY_DISK": str(self.orders), "FAULTY_FILES": "/stagedoor.db"}
