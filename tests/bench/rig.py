@@ -58,7 +58,7 @@ request = {{ method = "POST"; url = "{upstream}/huge"; expect = "200"; max_reply
     "brisk": """
 name = "brisk";
 request = {{ method = "POST"; url = "{upstream}/start"; expect = "2xx"; }};
-status = {{ url = "{upstream}/slow"; every = "1s"; max_every = "1s"; timeout = "2h"; value = "$.state";
+status = {{ url = "{upstream}/slow"; every = "1s"; timeout = "2h"; value = "$.state";
            running = [ "running" ]; success = [ "done" ]; }};
 """,
     "slow": """
@@ -197,7 +197,10 @@ class Rig(contextlib.ExitStack):
             "stagedoor", [STAGEDOOR, "serve", "--listen", f"127.0.0.1:{self.port}", "--stages", str(self.dir / "stages.d"),
                           "--templates", str(self.dir / "templates"), "--store", f"sqlite:{self.dir}/stagedoor.db", "--loops",
                           str(loops), "--max-runs", "200000", "--log-level", "warn", *more], core, self.port, "/ready")
-        return time.monotonic() - started
+        ready_s = time.monotonic() - started
+        if self.metric("stage_broken"):
+            raise SystemExit("a definition is broken:\n" + (self.dir / f"stagedoor-{self.port}.log").read_text())
+        return ready_s
 
     def metric(self, name, label=""):
         """The sum over all rows that have that label (`status="SUCCEEDED"`)."""
