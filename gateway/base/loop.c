@@ -20,6 +20,7 @@
 #include "base/mem.h"
 
 #define PASS_BUDGET_MS LOOP_BEHIND_MS /* of messages, or of timers, before the others get their turn */
+#define PASS_BUDGET_MOST_MS 40        /* where the others take as much */
 
 struct message {
     struct message *next;
@@ -45,7 +46,8 @@ struct loop {
     struct queue mailbox;
     struct queue inbox; /* taken out of the mailbox, not yet run; the loop's own */
     struct queue later;
-    bool timers_left; /* some were due when the budget was used up */
+    bool timers_left;                           /* some were due when the budget was used up */
+    int64_t messages_ended_ms, timers_ended_ms; /* when their last turn was over */
     atomic_bool stopping;
 };
 
@@ -95,6 +97,14 @@ static void queue_run(struct queue *queue) {
     }
 }
 
+/* What was left over gets as long as all else took since: sockets have no budget, and those of clients who ask without
+ * end would leave ever less to the runs. */
+static int64_t budget_ms(bool left_over, int64_t ended_ms, int64_t now_ms) {
+    int64_t others_ms = left_over ? now_ms - ended_ms : 0;
+    if (others_ms < PASS_BUDGET_MS) return PASS_BUDGET_MS;
+    return others_ms < PASS_BUDGET_MOST_MS ? others_ms : PASS_BUDGET_MOST_MS;
+}
+
 static void inbox_fill(struct loop *loop) {
     pthread_mutex_lock(&loop->lock);
     if (loop->mailbox.first) {
@@ -129,8 +139,10 @@ static void on_wake(evutil_socket_t fd, short events, void *arg) {
     uint64_t ignored;
     while (read(fd, &ignored, sizeof ignored) < 0 && errno == EINTR) {}
     if (atomic_load(&loop->stopping)) event_base_loopbreak(loop->base);
+    int64_t until_ms = entered + budget_ms(loop->inbox.first, loop->messages_ended_ms, entered);
     inbox_fill(loop);
-    inbox_run(loop, entered + PASS_BUDGET_MS);
+    inbox_run(loop, until_ms);
+    loop->messages_ended_ms = clock_mono_ms();
     if (loop->inbox.first) wake(loop);
     loop_leave(loop, "messages", entered);
 }
@@ -196,6 +208,7 @@ static void on_alarm(evutil_socket_t fd, short events, void *arg) {
     read_clocks(loop);
     int64_t now =
         loop->mono_ms; /* a timer set to "at once" from a timer waits for the next pass: descriptors get a turn */
+    int64_t most_ms = budget_ms(loop->timers_left, loop->timers_ended_ms, now);
     size_t most = loop->heap_count;
     while (most-- > 0 && loop->heap_count && loop->heap[0]->due_ms <= now) {
         struct loop_timer *timer = loop->heap[0];
@@ -204,9 +217,10 @@ static void on_alarm(evutil_socket_t fd, short events, void *arg) {
         int64_t entered = loop_enter(loop);
         timer->fn(timer->arg);
         loop_leave(loop, name, entered);
-        if (entered - now >= PASS_BUDGET_MS) break; /* the alarm goes off again at once */
+        if (entered - now >= most_ms) break; /* the alarm goes off again at once */
     }
-    loop->timers_left = loop->mono_ms - now >= PASS_BUDGET_MS && loop->heap_count && loop->heap[0]->due_ms <= now;
+    loop->timers_ended_ms = loop->mono_ms;
+    loop->timers_left = loop->mono_ms - now >= most_ms && loop->heap_count && loop->heap[0]->due_ms <= now;
     alarm_set(loop);
 }
 

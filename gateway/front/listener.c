@@ -52,9 +52,10 @@
 #define DRAIN_PATIENCE_MS 250   /* for a request to begin, on a connection that was just accepted */
 #define RETIRE_PATIENCE_MS 2000 /* for a request to arrive whole */
 #define ACCEPT_REST_MS 100      /* after accept found no descriptor left */
-#define ACCEPT_QUIET_MS 5000    /* a burst of such failures is over when none came for so long */
-#define TURNED_AWAY_MAX 256     /* connections over the limit that may wait for their 503 to be read */
-#define ANSWER_MAX (256 << 20)  /* bytes */
+#define ACCEPT_ROW_MAX 64 /* connections in a row; further ones wait in the socket queue, and nobody waits for them */
+#define ACCEPT_QUIET_MS 5000   /* a burst of such failures is over when none came for so long */
+#define TURNED_AWAY_MAX 256    /* connections over the limit that may wait for their 503 to be read */
+#define ANSWER_MAX (256 << 20) /* bytes */
 #define SCRATCH_KEEP_BYTES 65536
 #define REFUSAL_MAX_BYTES 16384
 
@@ -66,6 +67,7 @@ struct port { /* one address on this loop */
     evhtp_t *htp;
     bool is_unix, tls;
     struct loop_timer rest;
+    unsigned accepted;      /* since the last rest */
     int64_t failed_mono_ms; /* when accept failed last */
 };
 
@@ -537,9 +539,17 @@ static void connection_take_over(struct connection *connection) {
     evhtp_connection_set_hook(connection->evhtp, evhtp_hook_on_connection_fini, (evhtp_hook)on_fini, connection);
 }
 
+/* evconnlistener would go on until nobody is left. */
+static void count_accepted(struct port *port) {
+    if (++port->accepted < ACCEPT_ROW_MAX) return;
+    evconnlistener_disable(port->htp->server);
+    loop_timer_set(&port->rest, 0);
+}
+
 static evhtp_res on_accept(evhtp_connection_t *evhtp, void *arg) {
     struct port *port = arg;
     struct listener *listener = port->listener;
+    count_accepted(port);
     size_t most = listener->settings.limits.max_connections;
     if (listener->connection_count >= most + TURNED_AWAY_MAX) return EVHTP_RES_ERROR; /* libevhtp closes it */
     int64_t entered = loop_enter(listener->loop);
@@ -568,6 +578,7 @@ static void on_accept_fault(struct evconnlistener *server, void *arg) {
 
 static void on_rested(void *arg) {
     struct port *port = arg;
+    port->accepted = 0;
     evconnlistener_enable(port->htp->server);
 }
 

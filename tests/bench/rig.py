@@ -234,11 +234,16 @@ class Rig(contextlib.ExitStack):
         return json.loads(found.group(1))
 
 
-def said_by(load):
+def beats_of(load):
+    """Its lines: those of `every`, and the last one for all of it."""
     out = load.communicate()[0]
     if load.returncode:
         raise SystemExit(f"load failed: {out}")
-    return json.loads(out.splitlines()[-1])
+    return [json.loads(line) for line in out.splitlines()]
+
+
+def said_by(load):
+    return beats_of(load)[-1]
 
 
 def start_body(users=50):
