@@ -431,8 +431,8 @@ static void let_go(struct life *life) {
     life->dead = true;
     const struct run *run = life->run;
     if (run->state == RUN_ENDED) log_end(run);
-    if (run->state == RUN_ENDED && run->status == RUN_SUCCEEDED && life->history)
-        history_add(life->history, run->ended_ms - run->created_ms);
+    if (run->state == RUN_ENDED && run->status == RUN_SUCCEEDED && run->begun_ms && life->history)
+        history_add(life->history, run->ended_ms - run->begun_ms);
     ask_answer_all(life);
     life_unlink(life);
     loop_later(life->engine->loop, life_free, life);

@@ -11,6 +11,8 @@
 #include "run/run_move.h"
 
 #define RECORD_DEPTH 256
+#define HEAD "{\"version\":1"
+#define BEGUN ",\"begun\":"
 
 static const struct json_limits record_limits = {
     .max_bytes = 64 * 1024 * 1024, .max_depth = RECORD_DEPTH, .max_items = 10 * 1000 * 1000};
@@ -81,8 +83,8 @@ static void add_parameters(struct buf *out, const struct run *run, struct arena 
 
 void run_record_write(const struct run *run, const struct run_world *world, struct buf *out) {
     struct arena *arena = arena_new();
-    buf_addc(out, '{');
-    member_number(out, "version", 1);
+    buf_adds(out, HEAD);
+    if (run->begun_ms != run->created_ms) member_number(out, "begun", run->begun_ms);
     add_text(out, arena, "reason", reason_word(run->reason));
     add_text(out, arena, "fingerprint", run->fingerprint);
     add_text(out, arena, "traceparent", run->traceparent);
@@ -127,6 +129,20 @@ void run_record_write(const struct run *run, const struct run_world *world, stru
     for (size_t i = 0; i < run->step_count; i++) add_step(out, run, i, world, arena);
     buf_adds(out, "]}");
     arena_free(arena);
+}
+
+static bool is_digit(char c) {
+    return c >= '0' && c <= '9';
+}
+
+/* It stands first, where it is not when the run was made. */
+int64_t run_record_begun_ms(const struct store_record *record) {
+    struct text head = TEXT(HEAD BEGUN), body = record->body;
+    int64_t begun_ms;
+    if (body.len < head.len || memcmp(body.at, head.at, head.len) != 0) return record->created_ms;
+    struct text number = {body.at + head.len, 0};
+    while (head.len + number.len < body.len && is_digit(number.at[number.len])) number.len++;
+    return text_to_int(number, &begun_ms) ? begun_ms : record->created_ms;
 }
 
 static int64_t int_of(const struct json *from, const char *name) {
@@ -217,6 +233,7 @@ struct run *run_load(const struct store_record *record, struct stage *stage, str
     run->status = status_parse(record->status);
     run->updated_ms = record->updated_ms;
     run->ended_ms = record->ended_ms;
+    run->begun_ms = run_record_begun_ms(record);
     run->state = record->ended_ms ? RUN_ENDED : RUN_WAITING;
     load_members(run, body);
     arena_free(scratch);

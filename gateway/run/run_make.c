@@ -41,7 +41,7 @@ struct run *run_make(const struct run_new *from, const char *stage_name, const c
     run->definition = definition || !stage ? arena_strdup(arena, definition) : stage->hash;
     run->caller = frozen_new(from->caller);
     run->parameters = frozen_new(from->parameters);
-    run->created_ms = run->updated_ms = run->step_began_ms = from->now_ms;
+    run->created_ms = run->updated_ms = run->begun_ms = run->step_began_ms = from->now_ms;
     run->deadline_ms = from->deadline_ms;
     run->percent = -1;
     run->step_count = step_count;
@@ -56,6 +56,7 @@ struct run *run_new(const struct run_new *from) {
     run->state = RUN_ACCEPTING;
     run->status = RUN_RUNNING;
     run->queued = from->queued;
+    if (run->queued) run->begun_ms = 0;
     bool held = run->queued || from->limited;
     run->sending = !held && !run->stage->steps[0].call.idempotent; /* the intent goes along with the record */
     run->progress = mem_strdup(run->queued ? "queued" : "accepted");

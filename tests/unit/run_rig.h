@@ -47,9 +47,10 @@ struct rig {
     bool held, admitted;           /* a call waits for its turn; has got it */
     bool (*busy)(struct rig *rig); /* whether the next call has to wait; NULL: it never has */
     unsigned unknown_words, undone;
-    struct contract *contract; /* of the watch; the test's own. NULL: nobody watches */
-    char *end_text;            /* the record of the end */
-    struct arena *thawed;      /* what a test has looked at */
+    const struct history *history; /* of the stage's runs; the test's own. NULL: none */
+    struct contract *contract;     /* of the watch; the test's own. NULL: nobody watches */
+    char *end_text;                /* the record of the end */
+    struct arena *thawed;          /* what a test has looked at */
     /* callbacks, by whoever sends them: those that were taken, and those of them that were answered so */
     struct rig_sent {
         size_t step;
@@ -102,6 +103,7 @@ static inline struct run_world rig_world(struct rig *rig) {
                               .mono_ms = rig->now_ms - rig->set_ms,
                               .random = rig_chance(rig),
                               .limited = rig->busy,
+                              .history = rig->history,
                               .contract = rig->contract,
                               .mask = mask_value,
                               .arg = rig->run};
