@@ -324,6 +324,10 @@ static const char *call_word(const struct run *run) {
     return run->state == RUN_CANCELING ? "cancel" : run->state == RUN_PROBING ? "probe" : "step";
 }
 
+static struct holds_now holds_now_of(const struct engine *engine) {
+    return (struct holds_now){.wall_ms = loop_wall_ms(engine->loop), .mono_ms = loop_mono_ms(engine->loop)};
+}
+
 static void on_reply(void *arg, const struct reply *reply) {
     struct life *life = arg;
     struct log_context ctx = life_context(life->run);
@@ -332,8 +336,10 @@ static void on_reply(void *arg, const struct reply *reply) {
             LOG_STR("phase", reply_phase_word(reply->phase)), LOG_STR("method", life->request->method),
             LOG_INT("code", reply->code), LOG_INT("ms", reply->took_ms), LOG_INT("bytes", reply->body.len),
             LOG_STR("what", reply->phase == REPLY_ANSWERED ? NULL : reply->fault.what));
-    if (life->engine->settings.holds)
-        holds_note(life->engine->settings.holds, life->request, reply, loop_wall_ms(life->engine->loop));
+    if (life->engine->settings.holds) {
+        struct holds_now now = holds_now_of(life->engine);
+        holds_note(life->engine->settings.holds, life->request, reply, &now);
+    }
     contract_headers(life->contract, life->run, call_word(life->run), reply, loop_wall_ms(life->engine->loop));
     /* The reply lives in the attempt's arena, which has to outlast the move that reads it. */
     struct arena *attempt = life->attempt;
@@ -372,7 +378,8 @@ static bool hold_for_quiet(struct life *life) {
     struct holds *holds = life->engine->settings.holds;
     if (!holds) return false;
     struct run_world world = world_of(life);
-    int64_t until_ms = holds_until_ms(holds, life->attempt, life->request, world.now_ms, world.random, &why);
+    struct holds_now now = holds_now_of(life->engine);
+    int64_t until_ms = holds_until_ms(holds, life->attempt, life->request, &now, world.random, &why);
     if (!until_ms) return false;
     fault_set(&fault, FAULT_UPSTREAM, NULL, "%s", why);
     turns_called(life, NULL); /* its turn, if it had one, is for others */
