@@ -286,6 +286,17 @@ def test_prefix_of_types(make):
     assert exported.entries["gw-wait"]["url"].endswith("/stages/wait")
 
 
+@pytest.mark.parametrize("name, words", [("stagedoor", []), ("stagedoor", ["--type-prefix", "gw-"]), ("door", ["--type-prefix", "stage"])])
+def test_the_name_of_the_generic_entry(make, name, words):
+    """orca would have two stages of one type, as soon as somebody pastes both exports."""
+    gw = make({name: bare(name), "other": bare("other")}, started=False)
+    done = Exported.export(gw, *words, status=1)
+    assert done.stdout == ""
+    assert f"{name}.conf: type \"" in done.stderr and "`export orca --generic`: give the stage another name" in done.stderr
+    assert len(Exported(gw, *words, "--only", "other").entries) == 1
+    assert len(Exported(gw, *words, "--generic").entries) == 1
+
+
 @pytest.mark.parametrize(
     "words, status, says",
     [
