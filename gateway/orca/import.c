@@ -110,6 +110,11 @@ static void refuse_key(struct import_work *w, const struct yaml *key) {
     else import_say(w, IMPORT_UNSETTLED, key->line, "orca does not know the key %s, and ignores it", word);
 }
 
+static void say_twice(struct import_work *w, const char *name, const struct yaml *first, const struct yaml *again) {
+    import_say(w, IMPORT_UNSETTLED, again->line, "%s stands here and in line %d, in two spellings", name,
+               first->line + w->line_offset);
+}
+
 /* The entry with its keys as orca's class has them. */
 static const struct yaml *canonical(struct import_work *w, const struct yaml *entry) {
     struct yaml *same = arena_copy(w->arena, entry, sizeof *entry);
@@ -122,8 +127,9 @@ static const struct yaml *canonical(struct import_work *w, const struct yaml *en
             refuse_key(w, entry->pairs[i].key);
             continue;
         }
-        if (yaml_get(same, name)) {
-            import_say(w, IMPORT_UNSETTLED, entry->pairs[i].key->line, "%s stands there twice, in two spellings", name);
+        struct spring_found found = spring_keys(same, name);
+        if (found.count) {
+            say_twice(w, name, found.pairs[0]->key, entry->pairs[i].key);
             continue;
         }
         struct yaml *key = arena_copy(w->arena, entry->pairs[i].key, sizeof *key);
@@ -216,7 +222,7 @@ static void read_param_key(struct import_work *w, const struct yaml_pair *pair, 
 
 /* A new one of that name; NULL after a remark. */
 static struct import_param *begin_param(struct import_work *w, const struct yaml *item) {
-    const struct yaml *name = yaml_get(item, "name");
+    const struct yaml *name = spring_member(item, "name");
     struct text original = name ? text_trim(yaml_as_text(name)) : (struct text){NULL, 0};
     struct import_param *param = NULL;
     if (!original.len) import_say(w, IMPORT_UNSETTLED, item->line, "a parameter without a name");
@@ -231,11 +237,20 @@ static struct import_param *begin_param(struct import_work *w, const struct yaml
     return param;
 }
 
+static void look_for_doubles(struct import_work *w, const struct yaml *item) {
+    static const char *const names[] = {"name", "label", "description", "type", "order", "options", "defaultValue"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        struct spring_found found = spring_keys(item, names[i]);
+        if (found.count > 1) say_twice(w, names[i], found.pairs[0]->key, found.pairs[1]->key);
+    }
+}
+
 static void read_param(struct import_work *w, const struct yaml *item) {
     const struct yaml *preset = NULL;
     struct import_param *param = begin_param(w, item);
     if (!param) return;
     param->order = 0;
+    look_for_doubles(w, item);
     for (size_t i = 0; i < item->count; i++) {
         read_param_key(w, &item->pairs[i], param);
         if (spring_key_is(item->pairs[i].key->text, "defaultValue")) preset = item->pairs[i].value;
@@ -531,7 +546,7 @@ static bool walk_text(struct import_job *job, const struct yaml_pair *pair, int 
     struct yaml **documents;
     size_t count;
     if (!text_ends(name, ".yml") && !text_ends(name, ".yaml")) return true;
-    if (!text_holds(text, "preconfigured") || pair->value->folded) return true;
+    if (!spring_mentions(text, "preconfigured") || pair->value->folded) return true;
     offset += pair->value->text_line - 1;
     const char *inside = arena_printf(job->arena, "%s, in %.*s from line %d on", job->file,
                                       name.len > 80 ? 80 : (int)name.len, name.at, offset + 1);
@@ -541,13 +556,33 @@ static bool walk_text(struct import_job *job, const struct yaml_pair *pair, int 
     return true;
 }
 
-static bool walk_pair(struct import_job *job, const struct yaml_pair *pair, const struct yaml *document, int offset,
+/* The lists that this pair leads to: webhook.preconfigured itself, or inside of webhook. */
+static struct spring_found lists_at(const struct yaml_pair *pair, bool *ret_is_webhook) {
+    struct text key = pair->key->text, before;
+    *ret_is_webhook = spring_path_ends(key, "webhook", &before) && pair->value->kind == YAML_MAP;
+    if (*ret_is_webhook) return spring_keys(pair->value, "preconfigured");
+    bool whole = spring_path_ends(key, "preconfigured", &before) && spring_path_ends(before, "webhook", &before);
+    return (struct spring_found){{pair}, whole};
+}
+
+static bool check_once(struct import_job *job, const struct spring_found *found, int offset, struct fault *fault) {
+    if (found->count < 2) return true;
+    const char *what = arena_printf(job->arena, "webhook.preconfigured stands here and in line %d, in two spellings",
+                                    found->pairs[0]->key->line + offset);
+    return fail_at(job, found->pairs[1]->key, offset, what, fault);
+}
+
+static bool walk_pair(struct import_job *job, const struct yaml *map, size_t i, const struct yaml *document, int offset,
                       bool outer, struct fault *fault) {
-    struct text key = pair->key->text;
-    if (text_is(key, "webhook.preconfigured") || text_ends(key, ".webhook.preconfigured"))
-        return take_list(job, pair->value, document, offset, fault);
-    if ((text_is(key, "webhook") || text_ends(key, ".webhook")) && pair->value->kind == YAML_MAP)
-        return take_list(job, yaml_get(pair->value, "preconfigured"), document, offset, fault);
+    const struct yaml_pair *pair = &map->pairs[i];
+    bool is_webhook;
+    struct spring_found here = lists_at(pair, &is_webhook);
+    if (here.count) {
+        struct spring_found all = spring_paths(map, "webhook", "preconfigured");
+        return check_once(job, &here, offset, fault) && check_once(job, &all, offset, fault) &&
+               take_list(job, here.pairs[0]->value, document, offset, fault);
+    }
+    if (is_webhook) return true;
     if (pair->value->kind == YAML_TEXT) return !outer || walk_text(job, pair, offset, fault);
     return walk(job, pair->value, document, offset, outer, fault);
 }
@@ -557,7 +592,7 @@ static bool walk(struct import_job *job, const struct yaml *node, const struct y
     if (++job->steps > IMPORT_STEPS_MAX) return fail_at(job, node, offset, "the file is too entangled", fault);
     bool good = true;
     for (size_t i = 0; good && node->kind == YAML_MAP && i < node->count; i++)
-        good = walk_pair(job, &node->pairs[i], document, offset, outer, fault);
+        good = walk_pair(job, node, i, document, offset, outer, fault);
     for (size_t i = 0; good && node->kind == YAML_LIST && i < node->count; i++)
         good = walk(job, node->items[i], document, offset, outer, fault);
     return good;
