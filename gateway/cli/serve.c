@@ -17,6 +17,7 @@
 #include "base/clock.h"
 #include "base/count.h"
 #include "base/log.h"
+#include "cli/args.h"
 #include "cli/command.h"
 #include "cli/inherit.h"
 #include "cli/reach.h"
@@ -610,7 +611,7 @@ static void print_help(void) {
     struct buf help;
     buf_init(&help, 1024 * 1024);
     settings_help(&help);
-    printf("usage: stagedoor serve [--config FILE] [--NAME VALUE]... [--print-options]\n\n"
+    printf("usage: stagedoor serve [-c FILE] [--NAME VALUE]... [--print-options]\n\n"
            "Runs the gateway until SIGTERM. Options come from flags, the environment (STAGEDOOR_NAME), and\n"
            "stagedoor.conf; --print-options prints a commented stagedoor.conf with every default.\n\n%s",
            buf_cstr(&help));
@@ -626,6 +627,16 @@ static int print_options(void) {
     return EXIT_DONE;
 }
 
+/* As all commands take it. *ret_file is NULL where the next argument is the file. */
+static bool is_config(const char *flag, const char **ret_file) {
+    static const char *const attached[] = {"--config=", "-c"};
+    *ret_file = NULL;
+    if (strcmp(flag, "--config") == 0 || strcmp(flag, "-c") == 0) return true;
+    for (size_t i = 0; i < 2 && !*ret_file; i++)
+        if (strncmp(flag, attached[i], strlen(attached[i])) == 0) *ret_file = flag + strlen(attached[i]);
+    return *ret_file != NULL;
+}
+
 /* Sorts our own flags from those of the options' table. -1 to go on. */
 static int read_flags(int argc, char **argv, struct settings_input *input, const char **flags) {
     for (int i = 1; i < argc; i++) {
@@ -633,10 +644,10 @@ static int read_flags(int argc, char **argv, struct settings_input *input, const
         size_t n = settings_flag_length(rest, (size_t)(argc - i));
         if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) return print_help(), EXIT_DONE;
         if (strcmp(argv[i], "--print-options") == 0) return print_options();
-        if (strncmp(argv[i], "--config=", 9) == 0) {
-            input->config = argv[i] + 9;
-        } else if (strcmp(argv[i], "--config") == 0 && i + 1 < argc) {
-            input->config = argv[++i];
+        const char *file;
+        if (is_config(argv[i], &file)) {
+            if (!file && i + 1 == argc) return args_wrong("serve", "--config needs a value: --config FILE");
+            input->config = file ? file : argv[++i];
         } else { /* what is none of the table's is refused by it, with the nearest name */
             for (size_t j = 0; j < (n ? n : 1); j++) flags[input->flag_count++] = argv[i + (int)j];
             i += (int)(n ? n : 1) - 1;
