@@ -54,13 +54,19 @@ static const struct json *inbox_of(const struct run *run, const struct inbox *in
     return inbox_write(inbox, arena, run->ended_ms ? NULL : values);
 }
 
+/* This record is the last one before a call that may do harm: who reads it has to count with that call. */
+static bool is_about_to_call(const struct run *run, size_t step) {
+    bool before = run->state == RUN_ACCEPTING || run->state == RUN_INTENDING || run->state == RUN_RECORDING;
+    return before && run->sending && run->step == step;
+}
+
 static void add_step(struct buf *out, const struct run *run, size_t i, const struct run_world *world,
                      struct arena *arena) {
     const struct run_step *step = &run->steps[i];
     buf_adds(out, i ? ",{" : "{");
     add_text(out, arena, "name", run->stage ? run->stage->steps[i].name : step->name);
     add_text(out, arena, "status", run_status_word(step->status));
-    member_number(out, "calls", step->calls);
+    member_number(out, "calls", step->calls + is_about_to_call(run, i));
     member_number(out, "code", step->code);
     if (step->inbox) add_value(out, "callbacks", inbox_of(run, step->inbox, world, arena));
     if (!run->ended_ms) {

@@ -514,6 +514,11 @@ static inline void rig_resume(struct rig *rig) {
     rig->accepted = true;
     if (!rig->run) fail_msg("%s", fault.what);
     rig_check_callbacks(rig);
+    for (size_t i = 0; i < rig->run->step_count; i++) { /* every call that was recorded before it left is counted */
+        const struct stage_step *step = &rig->stage->steps[i];
+        bool recorded = !step->call.idempotent && step->in_doubt != DOUBT_RESEND;
+        if (recorded) assert_true(rig->run->steps[i].calls >= rig->sends[i]);
+    }
     struct run_world world = rig_world(rig);
     struct run_orders orders;
     run_resume(rig->run, &world, &orders);
