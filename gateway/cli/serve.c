@@ -17,10 +17,10 @@
 #include "base/clock.h"
 #include "base/count.h"
 #include "base/log.h"
-#include "cli/args.h"
 #include "cli/command.h"
 #include "cli/inherit.h"
 #include "cli/reach.h"
+#include "cli/serve_flags.h"
 #include "cli/supervisor.h"
 #include "cli/upgrade.h"
 #include "cli/watchdir.h"
@@ -30,7 +30,6 @@
 #include "run/contract.h"
 #include "run/recovery.h"
 #include "stage/catalog.h"
-#include "stage/self_test.h"
 
 #define STORE_QUEUE_MAX 200000
 #define PRUNE_EVERY_MS (10 * 60 * 1000)
@@ -115,18 +114,6 @@ static void tune_hosts(struct server *server) {
 
 /* ---- callbacks ---- */
 
-/* What upstreams are told: public_url, else the first address of ours that they could call, as on one machine. */
-static const char *callback_url_of(const struct server *server, const struct settings *settings) {
-    if (settings->public_url[0]) return settings->public_url;
-    struct buf url;
-    buf_init(&url, 1024);
-    for (size_t i = 0; i < server->socket_count; i++)
-        if (listen_address_url(text_of(listen_socket_address(server->sockets[i])), &url)) break;
-    const char *made = arena_strdup(server->arena, buf_cstr(&url));
-    buf_fini(&url);
-    return made;
-}
-
 static bool read_key(struct server *server, struct fault *fault) {
     char *key = store_key(server->store, fault);
     server->callback_key = arena_strdup(server->arena, key);
@@ -138,29 +125,6 @@ static bool read_key(struct server *server, struct fault *fault) {
 static void mask_line(struct buf *line) {
     secrets_mask(line);
     callback_mask(line);
-}
-
-/* ---- the self-test ---- */
-
-/* By an address without TLS where there is one. Where only those get in who show a certificate, the gateway has none to
- * show. */
-static const char *self_test_of(const struct server *server) {
-    const char *made = NULL;
-    for (int tls = 0; tls < 2 && !made; tls++) {
-        if (tls && server->settings->tls_client_ca[0]) break;
-        for (size_t i = 0; i < server->socket_count && !made; i++) {
-            struct buf url, path;
-            if (listen_socket_wants_tls(server->sockets[i]) != (tls == 1)) continue;
-            buf_init(&url, 1024);
-            buf_init(&path, 1024);
-            if (listen_address_own_url(text_of(listen_socket_address(server->sockets[i])), &url, &path))
-                made = self_test_source(server->arena,
-                                        &(struct self_test_place){buf_cstr(&url), path.len ? buf_cstr(&path) : NULL});
-            buf_fini(&path);
-            buf_fini(&url);
-        }
-    }
-    return made;
 }
 
 /* ---- definitions ---- */
@@ -293,7 +257,7 @@ static void read_settings(struct server *server) {
         settings_keep_fixed(server->settings, next);
         server->settings = next;
         set_log_level(next);
-        server->callback_url = callback_url_of(server, next);
+        server->callback_url = reach_callback_url(server->arena, next, server->sockets, server->socket_count);
         for (unsigned i = 0; i < server->engines.count; i++)
             worker_tune(&server->workers[i], next, server->callback_url);
         tune_hosts(server);
@@ -525,8 +489,8 @@ static bool start(struct server *server, struct fault *fault) {
     if (!secrets_load(secrets_directory(server), fault) || !read_certificates(server, &server->tls, fault) ||
         !open_sockets(server, fault))
         return false;
-    server->callback_url = callback_url_of(server, settings);
-    server->self_test = self_test_of(server);
+    server->callback_url = reach_callback_url(server->arena, settings, server->sockets, server->socket_count);
+    server->self_test = reach_self_test(server->arena, settings, server->sockets, server->socket_count);
     if (!read_catalog(server, fault)) return false;
     faults_init(&faults);
     bool good = read_callers(server, &faults);
@@ -607,62 +571,13 @@ static int serve(struct server *server) {
     return started ? EXIT_FAILED : EXIT_USAGE;
 }
 
-static void print_help(void) {
-    struct buf help;
-    buf_init(&help, 1024 * 1024);
-    settings_help(&help);
-    printf("usage: stagedoor serve [-c FILE] [--NAME VALUE]... [--print-options]\n\n"
-           "Runs the gateway until SIGTERM. Options come from flags, the environment (STAGEDOOR_NAME), and\n"
-           "stagedoor.conf; --print-options prints a commented stagedoor.conf with every default.\n\n%s",
-           buf_cstr(&help));
-    buf_fini(&help);
-}
-
-static int print_options(void) {
-    struct buf sample;
-    buf_init(&sample, 1024 * 1024);
-    settings_print_sample(&sample);
-    fputs(buf_cstr(&sample), stdout);
-    buf_fini(&sample);
-    return EXIT_DONE;
-}
-
-/* As all commands take it. *ret_file is NULL where the next argument is the file. */
-static bool is_config(const char *flag, const char **ret_file) {
-    static const char *const attached[] = {"--config=", "-c"};
-    *ret_file = NULL;
-    if (strcmp(flag, "--config") == 0 || strcmp(flag, "-c") == 0) return true;
-    for (size_t i = 0; i < 2 && !*ret_file; i++)
-        if (strncmp(flag, attached[i], strlen(attached[i])) == 0) *ret_file = flag + strlen(attached[i]);
-    return *ret_file != NULL;
-}
-
-/* Sorts our own flags from those of the options' table. -1 to go on. */
-static int read_flags(int argc, char **argv, struct settings_input *input, const char **flags) {
-    for (int i = 1; i < argc; i++) {
-        const char *const *rest = (const char *const *)(argv + i);
-        size_t n = settings_flag_length(rest, (size_t)(argc - i));
-        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) return print_help(), EXIT_DONE;
-        if (strcmp(argv[i], "--print-options") == 0) return print_options();
-        const char *file;
-        if (is_config(argv[i], &file)) {
-            if (!file && i + 1 == argc) return args_wrong("serve", "--config needs a value: --config FILE");
-            input->config = file ? file : argv[++i];
-        } else { /* what is none of the table's is refused by it, with the nearest name */
-            for (size_t j = 0; j < (n ? n : 1); j++) flags[input->flag_count++] = argv[i + (int)j];
-            i += (int)(n ? n : 1) - 1;
-        }
-    }
-    return -1;
-}
-
 int command_serve(int argc, char **argv) {
     struct arena *arena = arena_new();
     const char **flags = arena_array_of(arena, const char *, (size_t)argc + 1);
     struct settings settings;
     struct server server = {
         .arena = arena, .input = {.flags = flags, .environment = (const char *const *)environ}, .settings = &settings};
-    int status = read_flags(argc, argv, &server.input, flags);
+    int status = serve_flags_read(argc, argv, &server.input, flags);
     if (status < 0) {
         struct faults faults;
         faults_init(&faults);
