@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "call/pace.h"
 #include "run/callback.h"
 #include "run/mask.h"
 #include "run/run.h"
@@ -397,6 +398,17 @@ static inline void rig_refuse(struct rig *rig, enum fault_kind kind) {
     rig_move(rig, &(struct run_event){.kind = RUN_EVENT_REFUSED, .fault = &fault});
 }
 
+/* … accepted, submitted, answered, and the first poll of rig_two_steps under way. */
+static inline void rig_begin_polling(struct rig *rig) {
+    rig_begin(rig, rig_two_steps, 1);
+    rig_start_with(rig, NULL);
+    rig_stored(rig);
+    rig_answer(rig, 201, "{\"id\": 5}");
+    rig_stored(rig);
+    assert_int_equal(rig->run->state, RUN_CALLING);
+    assert_int_equal(rig->run->step, 1);
+}
+
 static inline void rig_cancel(struct rig *rig) {
     rig_move(rig, &(struct run_event){.kind = RUN_EVENT_CANCEL});
 }
@@ -472,6 +484,14 @@ static inline void rig_assert_ends(struct rig *rig, enum run_status status, enum
     assert_string_equal(run_status_word(rig->run->status), run_status_word(status));
     if (rig->run->reason != reason) fail_msg("the reason is %s: %s", reason_word(rig->run->reason), rig->run->progress);
     assert_int_equal(rig->undone > 0, status != RUN_SUCCEEDED);
+}
+
+/* The next poll is on the run's grid of 5 s, not at once and not far. */
+static inline void rig_assert_on_grid(const struct rig *rig) {
+    struct stage_step step = {.every_ms = 5000};
+    int64_t origin = pace_origin_ms(&step, rig->run->step_began_ms, TEXT(RIG_ID));
+    assert_int_equal((rig->timer_ms - origin) % (5000), 0);
+    assert_in_range(rig->timer_ms - rig->now_ms, 500, 5500);
 }
 
 static inline struct store_record rig_record(const struct rig *rig, const struct rig_image *image) {
