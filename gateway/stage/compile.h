@@ -89,5 +89,6 @@ void compile_errors(struct compile *c, const struct conf *group, struct stage_ru
 void compile_rules_outputs(struct stage_rules *rules, const struct stage_output *outputs, size_t count);
 void compile_outputs(struct compile *c, const struct conf *group, const struct stage_output **ret_outputs,
                      size_t *ret_count);
+void compile_artifacts(struct compile *c, const struct conf *at, struct stage_artifacts *artifacts); /* NULL: none */
 
 #endif

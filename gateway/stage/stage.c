@@ -162,8 +162,11 @@ static void compile_when(struct compile *c, const struct plan *plan, size_t inde
         compile_condition(c, compile_follow_when(c, group, plan->names[index - 1]), &step->when);
 }
 
-static void compile_step_outputs(struct compile *c, struct stage_step *step, struct stage_callback *callback) {
+static void compile_step_outputs(struct compile *c, struct stage_step *step, struct stage_callback *callback,
+                                 const struct conf *artifacts) {
     compile_outputs(c, c->scope.own_outputs, &step->outputs, &step->output_count);
+    c->scope.outputs = c->scope.steps; /* they may name those */
+    compile_artifacts(c, artifacts, &step->artifacts);
     c->scope.own_outputs = NULL;
     compile_rules_outputs(&step->rules, step->outputs, step->output_count);
     if (callback) compile_rules_outputs(&callback->rules, step->outputs, step->output_count);
@@ -203,7 +206,7 @@ static void compile_step(struct compile *c, const struct plan *plan, size_t inde
         compile_fault(c, conf_find(group, "capture"), FAULT_INVALID,
                       "capture reads the reply to a call, and %s waits for a callback; make two steps of it", of);
     c->scope.steps = index + 1;
-    compile_step_outputs(c, step, waits);
+    compile_step_outputs(c, step, waits, conf_find(group, "artifacts"));
 }
 
 /* To be told twice to stop does no harm, so a cancel call is made until it is answered. */
@@ -304,6 +307,7 @@ static void compile_top(struct compile *c, const struct conf *top) {
     compile_cancel(c, conf_find(top, "cancel"));
     c->scope.steps = c->scope.outputs = plan.count;
     compile_outputs(c, conf_find(top, "outputs"), &stage->outputs, &stage->output_count);
+    compile_artifacts(c, conf_find(top, "artifacts"), &stage->artifacts);
     compile_hosts(c, conf_find(top, "hosts"));
     explain_lacked(c);
 }
