@@ -75,7 +75,6 @@ bool move_makes_artifacts(const struct run *run, bool last) {
 void move_artifacts(struct move *m, const struct json *value, bool last, struct arena *scratch) {
     struct run *run = m->run;
     const struct json *roots[RUN_ROOTS_MAX], *before = frozen_thaw(scratch, run->artifacts);
-    if (!move_makes_artifacts(run, last)) return;
     run_roots(run, scratch, m->world->now_ms, value, roots);
     struct json *list = json_new_array(scratch);
     for (size_t i = 0; i < json_size(before); i++) json_push(list, json_at(before, i));

@@ -139,7 +139,7 @@ void move_keep_said(struct move *m, const struct verdict *verdict, const struct 
     const struct json *value = said_value(scratch, said);
     if (!said->captured) contract_outputs(m->world, run, json_gets(value, "body"));
     const struct json *own = move_outputs(m, said, value, last, verdict->warned, scratch);
-    move_artifacts(m, with_outputs(value, own, scratch), last, scratch);
+    if (move_makes_artifacts(run, last)) move_artifacts(m, with_outputs(value, own, scratch), last, scratch);
     move_keep(run, value, own);
 }
 
