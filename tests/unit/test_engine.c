@@ -15,6 +15,7 @@
 #include "run/ask.h"
 #include "run/engine.h"
 #include "run/id.h"
+#include "run/recovery.h"
 #include "run_rig.h"
 #include "upstream_script.h"
 
@@ -31,6 +32,9 @@ struct gateway {
     struct engines engines;
     struct store *store;
     struct stage *stage;
+    struct recovery *recovery;
+    bool all_resumed;
+    size_t resumed;
     struct script script;
     atomic_int word;   /* what the upstream says */
     atomic_bool holds; /* it answers nothing while this is so */
@@ -99,11 +103,17 @@ static void *loop_main(void *loop) {
     return NULL;
 }
 
-static bool resume(void *arg, const struct store_record *record) {
+static struct stage *find_stage(void *arg, const char *hash, struct fault *fault) {
     struct gateway *gw = arg;
-    assert_string_equal(record->definition, gw->stage->hash);
-    engine_resume(gw->items[id_owner(text_of(record->id)) % gw->count], record, gw->stage, NULL);
-    return true;
+    (void)fault;
+    assert_string_equal(hash, gw->stage->hash);
+    return stage_ref(gw->stage);
+}
+
+static void on_resumed(void *arg, size_t count) {
+    struct gateway *gw = arg;
+    gw->resumed = count;
+    raise_flag(&gw->all_resumed);
 }
 
 static void open_gateway(struct gateway *gw, size_t max_runs) {
@@ -118,7 +128,17 @@ static void open_gateway(struct gateway *gw, size_t max_runs) {
         gw->items[i] = engine_new(gw->loops[i], gw->upstreams[i], gw->store,
                                   &(struct engine_settings){.max_runs = max_runs});
     }
-    assert_true(store_each_open(gw->store, resume, gw, &fault));
+    struct recovery_settings settings = {.engines = &gw->engines,
+                                         .store = gw->store,
+                                         .loop = gw->loops[0],
+                                         .slice = 2,
+                                         .find_stage = find_stage,
+                                         .done = on_resumed,
+                                         .arg = gw};
+    gw->all_resumed = false;
+    gw->recovery = recovery_new(&settings, &fault);
+    assert_non_null(gw->recovery);
+    recovery_begin(gw->recovery);
     for (unsigned i = 0; i < gw->count; i++) pthread_create(&gw->threads[i], NULL, loop_main, gw->loops[i]);
 }
 
@@ -129,8 +149,13 @@ static void close_gateway(struct gateway *gw) {
         pthread_join(gw->threads[i], NULL);
         engine_detach(gw->items[i]);
     }
+    recovery_stop(gw->recovery);
     store_close(gw->store);
+    for (unsigned i = 0; i < gw->count; i++) loop_flush(gw->loops[i]);
+    for (unsigned i = 0; i < gw->count; i++) loop_flush(gw->loops[i]);
+    recovery_free(gw->recovery);
     for (unsigned i = 0; i < gw->count; i++) {
+        engine_dismiss(gw->items[i]);
         loop_flush(gw->loops[i]);
         engine_free(gw->items[i]);
         loop_flush(gw->loops[i]);
