@@ -131,13 +131,44 @@ void run_record_write(const struct run *run, const struct run_world *world, stru
 /* ---- reading ---- */
 
 /* Its members, in the order in which they are written. */
-#define RECORD_MEMBERS(X)                                                                                              \
-    X(reason)                                                                                                          \
-    X(fingerprint) X(traceparent) X(caller_name) X(caller) X(parameters) X(step) X(queued) X(sending)                  \
-        X(may_have_acted) X(awaiting) X(cancel_wanted) X(cancel_since) X(cancel_told) X(cancel_fell_back) X(orphaned)  \
-            X(timed_out) X(deadline) X(attempt) X(failing_since) X(probe_attempt) X(probe_failing_since) X(step_began) \
-                X(due) X(steady_since) X(steady_replies) X(progress) X(error) X(upstream_word) X(upstream_code)        \
-                    X(percent) X(outputs) X(artifacts) X(warnings) X(journal_left_out) X(journal) X(steps)
+#define RECORD_MEMBERS(X)  \
+    X(reason)              \
+    X(fingerprint)         \
+    X(traceparent)         \
+    X(caller_name)         \
+    X(caller)              \
+    X(parameters)          \
+    X(step)                \
+    X(queued)              \
+    X(sending)             \
+    X(may_have_acted)      \
+    X(awaiting)            \
+    X(cancel_wanted)       \
+    X(cancel_since)        \
+    X(cancel_told)         \
+    X(cancel_fell_back)    \
+    X(orphaned)            \
+    X(timed_out)           \
+    X(deadline)            \
+    X(attempt)             \
+    X(failing_since)       \
+    X(probe_attempt)       \
+    X(probe_failing_since) \
+    X(step_began)          \
+    X(due)                 \
+    X(steady_since)        \
+    X(steady_replies)      \
+    X(progress)            \
+    X(error)               \
+    X(upstream_word)       \
+    X(upstream_code)       \
+    X(percent)             \
+    X(outputs)             \
+    X(artifacts)           \
+    X(warnings)            \
+    X(journal_left_out)    \
+    X(journal)             \
+    X(steps)
 #define STEP_MEMBERS(X) X(name) X(status) X(calls) X(code) X(callbacks) X(url) X(location) X(value)
 
 enum record_member {
