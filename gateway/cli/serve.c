@@ -3,8 +3,9 @@
  * The main thread has a loop of its own, for what is nobody's request: signals (TERM and INT drain, HUP reads
  * definitions, secrets, callers and certificates again, USR1 opens the log again), changes of the definitions'
  * directories, and the retention of ended runs. USR2 hands over to a new process (cli/upgrade). The order of starting
- * is the order of dependence: settings, log, secrets, catalog, callers, sockets, store, workers, runs that go on; and
- * of stopping the reverse. A process that takes over waits before the store, until the old one has let it go. */
+ * is the order of dependence: settings, log, secrets, catalog, callers, sockets, store, workers; and of stopping the
+ * reverse. Runs that go on come back behind that, while the workers are at work. A process that takes over waits before
+ * the store, until the old one has let it go. */
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
