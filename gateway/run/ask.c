@@ -245,9 +245,15 @@ static bool is_to_come(const struct engine *engine, const struct store_op *op) {
 
 static void ask_arrives(void *arg);
 
+/* First come, first asked. */
 void ask_again_parked(struct engine *engine) {
-    struct ask *parked = engine->parked;
-    engine->parked = NULL;
+    struct ask *parked = NULL;
+    while (engine->parked) {
+        struct ask *ask = engine->parked;
+        engine->parked = ask->next;
+        ask->next = parked;
+        parked = ask;
+    }
     while (parked) {
         struct ask *ask = parked;
         parked = ask->next;

@@ -551,15 +551,19 @@ void engine_expect_none(struct engine *engine) {
     ask_again_parked(engine);
 }
 
-static void refuse_parked(struct engine *engine) {
+static void refuse_parked(struct engine *engine, const char *where, const char *what) {
     struct fault fault;
-    fault_set(&fault, FAULT_BUSY, "gateway", "the gateway is being stopped; try again");
+    fault_set(&fault, FAULT_BUSY, where, "%s; try again", what);
     ask_refuse_parked(engine, &fault);
+}
+
+void engine_put_off(struct engine *engine) {
+    refuse_parked(engine, "store", "the run cannot be read from the store at the moment");
 }
 
 static void begin_no_more(struct engine *engine) {
     engine->draining = true;
-    refuse_parked(engine);
+    refuse_parked(engine, "gateway", "the gateway is being stopped");
     for (struct life *life = engine->lives; life; life = life->next) {
         if (may_repeat(life)) abort_call(life);
         ask_answer_waiting(life);

@@ -45,6 +45,7 @@ bool engine_expects(const struct engine *engine); /* some may still be to come *
  * run to the next process. */
 void engine_resume(struct engine *engine, const struct store_record *record, uint64_t number, struct stage *stage,
                    const struct fault *why);
+void engine_put_off(struct engine *engine);     /* they cannot be read now: who waits for one is to try again */
 void engine_supersede(struct engine *engine);   /* all engines have all of theirs: what superseded is told again */
 void engine_expect_none(struct engine *engine); /* then, with the gate open: who waited for one of them goes on */
 

@@ -121,6 +121,19 @@ static void hand_out(struct recovery *recovery, struct slice *slice) {
     }
 }
 
+static void put_off_one(void *arg) {
+    engine_put_off(arg);
+}
+
+/* It may take long: nobody is kept waiting for it. */
+static void put_off(struct recovery *recovery, const struct fault *fault) {
+    const struct engines *engines = recovery->settings.engines;
+    log_fault(LOG_ERROR, "runs_not_read", NULL, fault);
+    loop_timer_set(&recovery->again, AGAIN_MS);
+    for (unsigned i = 0; i < engines->count; i++)
+        loop_post(engine_loop(engines->items[i]), put_off_one, engines->items[i]);
+}
+
 static void on_read(struct store_op *op) {
     struct slice *slice = op->arg;
     struct recovery *recovery = slice->recovery;
@@ -131,10 +144,7 @@ static void on_read(struct store_op *op) {
         go_on(recovery);
         return;
     }
-    if (!recovery->stopped) {
-        log_fault(LOG_ERROR, "runs_not_read", NULL, &op->fault);
-        loop_timer_set(&recovery->again, AGAIN_MS);
-    }
+    if (!recovery->stopped) put_off(recovery, &op->fault);
     slice_free(slice);
 }
 

@@ -287,6 +287,11 @@ bool store_places(struct store *store, int64_t **ret_places, size_t *ret_count, 
 }
 
 static void give_places(struct store_op *op) {
+    if (one_in(16)) {
+        op->outcome = STORE_FAILED;
+        fault_set(&op->fault, FAULT_IO, "store", "cannot read the database");
+        return;
+    }
     op->results = arena_new();
     op->found = arena_array_of(op->results, struct store_record, op->place_count);
     op->passed = 1 + below((uint32_t)op->place_count); /* it may stop short */
