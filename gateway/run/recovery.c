@@ -17,12 +17,14 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "run/id.h"
+#include "run/index.h"
 
 #define SLICES_AHEAD 2
 #define AGAIN_MS 1000 /* after a slice that could not be read */
 
 struct pinned {
     struct pinned *next;
+    struct index_link link; /* by its hash: there may be as many as stages */
     const char *hash;
     struct stage *stage; /* NULL: it cannot be used, and `fault` says why */
     struct fault fault;
@@ -46,6 +48,7 @@ struct recovery {
     struct recovery_settings settings;
     struct arena *arena;
     struct pinned *pinned;
+    struct index by_hash;
     int64_t *places;
     size_t place_count, passed;
     uint64_t count; /* runs */
@@ -65,11 +68,17 @@ static void go_on(struct recovery *recovery);
 
 /* ---- definitions ---- */
 
+static bool same_hash(const void *owner, const void *hash) {
+    return strcmp(((const struct pinned *)owner)->hash, hash) == 0;
+}
+
 static const struct pinned *pinned_of(struct recovery *recovery, const char *hash) {
-    for (struct pinned *pinned = recovery->pinned; pinned; pinned = pinned->next)
-        if (strcmp(pinned->hash, hash) == 0) return pinned;
-    struct pinned *pinned = arena_new_of(recovery->arena, struct pinned);
+    uint32_t place = index_hash(text_of(hash), (struct text){0});
+    struct pinned *pinned = index_find(&recovery->by_hash, place, same_hash, hash);
+    if (pinned) return pinned;
+    pinned = arena_new_of(recovery->arena, struct pinned);
     pinned->hash = arena_strdup(recovery->arena, hash);
+    index_add(&recovery->by_hash, &pinned->link, place, pinned);
     pinned->stage = recovery->settings.find_stage(recovery->settings.arg, hash, &pinned->fault);
     pinned->next = recovery->pinned;
     recovery->pinned = pinned;
@@ -169,6 +178,7 @@ static void read_slice(struct recovery *recovery) {
 static void release(struct recovery *recovery) {
     for (struct pinned *pinned = recovery->pinned; pinned; pinned = pinned->next) stage_unref(pinned->stage);
     recovery->pinned = NULL;
+    index_fini(&recovery->by_hash);
     mem_free(recovery->places);
     recovery->places = NULL;
 }
