@@ -610,8 +610,10 @@ static void bury(void) {
     for (unsigned i = 0; i < world.engines_count; i++) engine_dismiss(world.items[i]);
     while (run_post()) {}
     for (size_t i = 0; i < WORLD_CALLS; i++) world.calls[i].arrives_ms = 0;
-    for (unsigned i = 0; i < world.engines_count; i++) engine_free(world.items[i]);
-    while (run_post()) {}
+    for (unsigned i = 0; i < world.engines_count; i++) {
+        engine_free(world.items[i]);
+        while (run_post()) {} /* as loops are flushed before their engines go: one that goes wakes the others */
+    }
     recovery_free(world.recovery);
     world.recovery = NULL;
     gate_free(world.gate);
