@@ -3,8 +3,9 @@
  * The main thread has a loop of its own, for what is nobody's request: signals (TERM and INT drain, HUP reads
  * definitions, secrets, callers and certificates again, USR1 opens the log again), changes of the definitions'
  * directories, and the retention of ended runs. USR2 hands over to a new process (cli/upgrade). The order of starting
- * is the order of dependence: settings, log, secrets, catalog, callers, sockets, store, workers, runs that go on; and
- * of stopping the reverse. A process that takes over waits before the store, until the old one has let it go. */
+ * is the order of dependence: settings, log, secrets, catalog, callers, sockets, store, workers; and of stopping the
+ * reverse. Runs that go on come back behind that, while the workers are at work. A process that takes over waits before
+ * the store, until the old one has let it go. */
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -64,6 +65,9 @@ struct server {
     struct store_op prune;
     struct inherit inherit;
     struct upgrade upgrade;
+    struct recovery *recovery;
+    int64_t resuming_since_ms;
+    bool upgrade_waits; /* until all runs are back */
     bool draining;
     unsigned drained; /* workers */
 };
@@ -332,6 +336,7 @@ static void drain(struct server *server, const char *why) {
     log_put(LOG_INFO, "stopping", NULL, LOG_STR("why", why),
             LOG_INT("runs_in_flight", count_read(COUNT_RUNS_IN_FLIGHT)));
     server->draining = true;
+    recovery_stop(server->recovery);
     loop_timer_clear(&server->prune_timer);
     loop_timer_set(&server->drain_timer, server->settings->drain_timeout_ms);
     for (unsigned i = 0; i < server->engines.count; i++) worker_drain(&server->workers[i], on_drained, server);
@@ -346,7 +351,8 @@ static void on_upgrade_over(void *arg) {
 }
 
 static void upgrade(struct server *server) {
-    if (server->draining) return;
+    server->upgrade_waits = !recovery_is_over(server->recovery); /* what is not here cannot be handed over in order */
+    if (server->draining || server->upgrade_waits) return;
     server->upgrade.workers = server->workers;
     server->upgrade.worker_count = server->engines.count;
     server->upgrade.sockets = server->sockets;
@@ -443,19 +449,62 @@ static void make_workers(struct server *server) {
     tune_hosts(server);
 }
 
-static bool resume_runs(struct server *server, struct fault *fault) {
+/* ---- runs that go on ---- */
+
+/* Where no definition of the stage is in force (its file is gone, disabled or broken), its runs keep the limits that
+ * they began with: the newest of them, since runs come in the order of their starts. */
+static void keep_limits(struct server *server, const struct stage *stage) {
+    const struct catalog_entry *entry = catalog_find(server->catalog, text_of(stage->name));
+    if (!(entry && entry->stage))
+        gate_tune_stage(server->gate, stage->name, stage->limits, stage->call_limits, loop_mono_ms(server->loop));
+}
+
+static struct stage *compile_pinned(struct server *server, const char *hash, struct fault *fault) {
     struct stage_context context = context_of(server);
     context.no_callbacks = false; /* a run that waits already goes on */
-    struct recovery recovery = {.engines = &server->engines,
-                                .store = server->store,
-                                .catalog = server->catalog,
-                                .context = &context,
-                                .gate = server->gate};
-    size_t count;
-    if (!recovery_resume(&recovery, &count, fault)) return false;
-    gate_open(server->gate, loop_mono_ms(server->loop));
-    if (count) log_put(LOG_INFO, "runs_resumed", NULL, LOG_INT("runs", count));
-    return true;
+    char *source = store_definition(server->store, hash, fault);
+    if (!source) return NULL;
+    struct faults faults;
+    faults_init(&faults);
+    struct stage *stage = stage_load_source(source, &context, &faults);
+    if (!stage && faults.count) *fault = faults.items[0];
+    faults_fini(&faults);
+    mem_free(source);
+    return stage;
+}
+
+/* The definition that runs began with: in force still, or as the store has it. */
+static struct stage *find_pinned(void *arg, const char *hash, struct fault *fault) {
+    struct server *server = arg;
+    for (size_t i = 0; i < server->catalog->count; i++) {
+        struct stage *stage = server->catalog->entries[i].stage;
+        if (stage && strcmp(stage_hash(stage), hash) == 0) return stage_ref(stage);
+    }
+    struct stage *stage = compile_pinned(server, hash, fault);
+    if (stage) keep_limits(server, stage);
+    return stage;
+}
+
+static void on_resumed(void *arg, size_t count) {
+    struct server *server = arg;
+    if (count)
+        log_put(LOG_INFO, "runs_resumed", NULL, LOG_INT("runs", count),
+                LOG_INT("ms", clock_mono_ms() - server->resuming_since_ms));
+    if (server->upgrade_waits) upgrade(server);
+}
+
+static bool find_runs(struct server *server, struct fault *fault) {
+    struct recovery_settings settings = {.engines = &server->engines,
+                                         .store = server->store,
+                                         .gate = server->gate,
+                                         .loop = server->loop,
+                                         .slice = RECOVERY_SLICE,
+                                         .find_stage = find_pinned,
+                                         .done = on_resumed,
+                                         .arg = server};
+    server->resuming_since_ms = clock_mono_ms();
+    server->recovery = recovery_new(&settings, fault);
+    return server->recovery != NULL;
 }
 
 /* ---- all of it ---- */
@@ -501,8 +550,7 @@ static bool start(struct server *server, struct fault *fault) {
     server->store = store_open(&(struct store_settings){.url = settings->store, .max_queue = STORE_QUEUE_MAX}, fault);
     if (!server->store || !read_key(server, fault)) return false;
     make_workers(server);
-    return resume_runs(server, fault) && supervisor_pid_write(settings->pid_file, fault) &&
-           start_workers(server, fault);
+    return find_runs(server, fault) && supervisor_pid_write(settings->pid_file, fault) && start_workers(server, fault);
 }
 
 static void keep_house(struct server *server) {
@@ -514,6 +562,7 @@ static void keep_house(struct server *server) {
         log_put(LOG_INFO, "listening", NULL, LOG_STR("address", listen_socket_address(server->sockets[i])));
     log_put(LOG_INFO, "started", NULL, LOG_STR("version", STAGEDOOR_VERSION), LOG_INT("loops", server->engines.count),
             LOG_INT("stages", count_files(server->catalog)), LOG_STR("store", server->settings->store));
+    recovery_begin(server->recovery);
     inherit_say_ready(&server->inherit);
     supervisor_tell("READY=1");
     loop_run(server->loop);
@@ -525,6 +574,7 @@ static void flush_loops(const struct server *server) {
 
 /* A question and its answer may be under way between two loops: no loop goes before all are quiet. */
 static void stop_workers(struct server *server) {
+    recovery_stop(server->recovery);
     for (unsigned i = 0; i < server->engines.count; i++) worker_join(&server->workers[i]);
     for (unsigned i = 0; i < server->engines.count; i++) engine_detach(server->workers[i].engine);
     store_close(server->store);
@@ -547,7 +597,8 @@ static void finish(struct server *server) {
     upgrade_fini(&server->upgrade);
     loop_watch_free(server->signals);
     if (server->loop) {
-        loop_flush(server->loop); /* a retention that was under way */
+        loop_flush(server->loop); /* a retention, or a slice of runs, that was under way */
+        recovery_free(server->recovery);
         if (server->prune_timer.loop) loop_timer_clear(&server->prune_timer);
         loop_free(server->loop);
     }

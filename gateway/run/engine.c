@@ -509,9 +509,20 @@ struct engine *engine_new(struct loop *loop, struct upstream *upstream, struct s
     return engine;
 }
 
-void engine_resume(struct engine *engine, const struct store_record *record, struct stage *stage,
+void engine_expect(struct engine *engine, size_t about) {
+    engine->expects = true;
+    engine->to_come = about;
+}
+
+bool engine_expects(const struct engine *engine) {
+    return engine->expects;
+}
+
+void engine_resume(struct engine *engine, const struct store_record *record, uint64_t number, struct stage *stage,
                    const struct fault *why) {
     struct fault fault;
+    if (engine->draining) return;
+    if (engine->to_come) engine->to_come--;
     struct run *run = run_load(record, stage, &fault);
     enum reason reason = REASON_BROKEN_DEFINITION;
     if (!run) { /* nobody can say how far it was: it ends, rather than being open for ever */
@@ -532,12 +543,34 @@ void engine_resume(struct engine *engine, const struct store_record *record, str
     else run_give_up(run, &world, reason, why->what, &orders);
     struct log_context ctx = life_context(run);
     log_put(LOG_DEBUG, "run_resumed", &ctx, LOG_STR("progress", run->progress));
-    turns_resume(life);
+    turns_resume(life, number);
     carry_out(life, &orders);
+}
+
+void engine_supersede(struct engine *engine) {
+    for (struct life *life = engine->lives; life; life = life->next)
+        if (life->run->queued && !life->run->cancel_wanted) turns_supersede(life);
+}
+
+void engine_expect_none(struct engine *engine) {
+    engine->expects = false;
+    engine->to_come = 0;
+    ask_again_parked(engine);
+}
+
+static void refuse_parked(struct engine *engine, const char *where, const char *what) {
+    struct fault fault;
+    fault_set(&fault, FAULT_BUSY, where, "%s; try again", what);
+    ask_refuse_parked(engine, &fault);
+}
+
+void engine_put_off(struct engine *engine) {
+    refuse_parked(engine, "store", "the run cannot be read from the store at the moment");
 }
 
 static void begin_no_more(struct engine *engine) {
     engine->draining = true;
+    refuse_parked(engine, "gateway", "the gateway is being stopped");
     for (struct life *life = engine->lives; life; life = life->next) {
         if (may_repeat(life)) abort_call(life);
         ask_answer_waiting(life);
@@ -578,6 +611,10 @@ void engine_hand_over(struct engine *engine) {
     begin_no_more(engine);
 }
 
+struct loop *engine_loop(const struct engine *engine) {
+    return engine->loop;
+}
+
 void engine_limit(struct engine *engine, size_t max_runs) {
     engine->settings.max_runs = max_runs;
 }
@@ -596,6 +633,7 @@ void engine_dismiss(struct engine *engine) {
     struct fault fault;
     fault_set(&fault, FAULT_BUSY, "gateway", "the gateway is being stopped; try again");
     for (struct life *life = engine->lives; life; life = life->next) ask_refuse_all(life, &fault);
+    ask_refuse_parked(engine, &fault);
 }
 
 void engine_free(struct engine *engine) {

@@ -205,8 +205,11 @@ void run_cancel_due_in_check(struct move *m);
 
 /* ---- of run/run_make ---- */
 
-/* A run with nothing behind it. The stage name and the definition's hash may be NULL where `from` has a stage. */
+/* A run with nothing behind it, without caller and parameters. The stage name and the definition's hash may be NULL
+ * where `from` has a stage. */
 struct run *run_make(const struct run_new *from, const char *stage_name, const char *definition, size_t step_count);
+/* Once it has its parameters; NULL, where they are not at hand as a tree. */
+void run_find_secrets(struct run *run, const struct json *parameters);
 
 /* ---- of run/run_queue: answers of the table ---- */
 void run_queue_held(struct move *m);
