@@ -188,15 +188,15 @@ class Rig(contextlib.ExitStack):
         for name, text in STAGES.items():
             (folder / f"{name}.conf").write_text(text.format(upstream=f"http://127.0.0.1:{self.upstream_port}"))
 
-    def start_gateway(self, core=MEASURED, loops=1, more=()):
-        """Gives the seconds until it was ready. `more`: flags."""
+    def start_gateway(self, core=MEASURED, loops=1, answers="/ready", more=()):
+        """Gives the seconds until it answered well there. `more`: flags."""
         self.write_stages()
         self.port = self.port or free_port()
         started = time.monotonic()
         self.gateway = self.start(
             "stagedoor", [STAGEDOOR, "serve", "--listen", f"127.0.0.1:{self.port}", "--stages", str(self.dir / "stages.d"),
                           "--templates", str(self.dir / "templates"), "--store", f"sqlite:{self.dir}/stagedoor.db", "--loops",
-                          str(loops), "--max-runs", "200000", "--log-level", "warn", *more], core, self.port, "/ready")
+                          str(loops), "--max-runs", "200000", "--log-level", "warn", *more], core, self.port, answers)
         ready_s = time.monotonic() - started
         if self.metric("stage_broken"):
             raise SystemExit("a definition is broken:\n" + (self.dir / f"stagedoor-{self.port}.log").read_text())
