@@ -203,6 +203,7 @@ static bool open_writer(struct sqlite_file *file, struct fault *fault) {
     rc = set_up(file);
     if (rc == SQLITE_OK) rc = migrate(file, version);
     if (rc == SQLITE_OK) sqlite_room_take_log(&file->writer);
+    if (rc == SQLITE_OK) file->log = sqlite_log_gather(&file->writer);
     return rc == SQLITE_OK || sqlite_op_fault(fault, file->path, file->writer.db, rc);
 }
 
@@ -247,6 +248,8 @@ bool sqlite_file_open(struct sqlite_file *file, const char *path, struct fault *
 void sqlite_file_close(struct sqlite_file *file) {
     sqlite_op_disconnect(&file->reader);
     sqlite_op_disconnect(&file->writer);
+    sqlite_log_free(file->log);
+    file->log = NULL;
     if (file->lock_fd >= 0) close(file->lock_fd);
     file->lock_fd = -1;
 }

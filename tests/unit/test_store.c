@@ -758,9 +758,9 @@ static struct {
     char folder[96];
     sqlite3_vfs vfs;
     sqlite3_io_methods methods[2]; /* of databases, of logs */
-    const sqlite3_io_methods *real[2];
     struct {
         const sqlite3_file *file;
+        const sqlite3_io_methods *real;
         char name[96];
     } open[16];
     size_t syncs;
@@ -779,26 +779,31 @@ static void image_path(char *to, size_t size, const char *folder, const char *na
     snprintf(to, size, "%s/%s", folder, strrchr(name, '/') + 1);
 }
 
+static size_t slot_of(const sqlite3_file *file) {
+    size_t slot = 0;
+    while (slot < 15 && power.open[slot].file != file) slot++;
+    return slot;
+}
+
 static int power_sync(sqlite3_file *file, int flags) {
-    int rc = power.real[file->pMethods == &power.methods[1]]->xSync(file, flags);
+    char to[256];
     pthread_mutex_lock(&power.lock);
-    for (size_t i = 0; i < 16; i++) {
-        if (power.open[i].file != file) continue;
-        char to[256];
-        image_path(to, sizeof to, power.folder, power.open[i].name);
-        copy_file(power.open[i].name, to);
-        power.syncs++;
-    }
+    size_t slot = slot_of(file);
+    int rc = power.open[slot].real->xSync(file, flags);
+    image_path(to, sizeof to, power.folder, power.open[slot].name);
+    copy_file(power.open[slot].name, to);
+    power.syncs++;
     pthread_mutex_unlock(&power.lock);
     return rc;
 }
 
 static int power_close(sqlite3_file *file) {
     pthread_mutex_lock(&power.lock);
-    for (size_t i = 0; i < 16; i++)
-        if (power.open[i].file == file) power.open[i].file = NULL;
+    size_t slot = slot_of(file);
+    power.open[slot].file = NULL;
+    int rc = power.open[slot].real->xClose(file);
     pthread_mutex_unlock(&power.lock);
-    return power.real[file->pMethods == &power.methods[1]]->xClose(file);
+    return rc;
 }
 
 static int power_open(sqlite3_vfs *vfs, sqlite3_filename name, sqlite3_file *file, int flags, int *out_flags) {
@@ -808,15 +813,14 @@ static int power_open(sqlite3_vfs *vfs, sqlite3_filename name, sqlite3_file *fil
     if (rc != SQLITE_OK || !(flags & (SQLITE_OPEN_MAIN_DB | SQLITE_OPEN_WAL))) return rc;
     pthread_mutex_lock(&power.lock);
     int kind = flags & SQLITE_OPEN_WAL ? 1 : 0;
-    power.real[kind] = file->pMethods;
+    size_t slot = slot_of(NULL);
+    power.open[slot].file = file;
+    power.open[slot].real = file->pMethods;
+    snprintf(power.open[slot].name, sizeof power.open[slot].name, "%s", name);
     power.methods[kind] = *file->pMethods;
     power.methods[kind].xSync = power_sync;
     power.methods[kind].xClose = power_close;
     file->pMethods = &power.methods[kind];
-    size_t slot = 0;
-    while (slot < 15 && power.open[slot].file) slot++;
-    power.open[slot].file = file;
-    snprintf(power.open[slot].name, sizeof power.open[slot].name, "%s", name);
     pthread_mutex_unlock(&power.lock);
     return rc;
 }
