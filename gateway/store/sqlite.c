@@ -29,7 +29,7 @@
 #ifdef TINY_LIMITS
 #define WAL_MOST (1 << 20)
 #else
-#define WAL_MOST (64 << 20)
+#define WAL_MOST (16 << 20)
 #endif
 #define IDLE_MS 250   /* then what is in the WAL is moved to the file */
 #define RETRY_MS 1000 /* after a commit that failed */
