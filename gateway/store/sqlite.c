@@ -1,9 +1,10 @@
 /* The embedded store on SQLite: two connections, each with a thread of its own.
  *
- * The writer thread takes what waits, carries it out in one transaction, commits, and only then answers: the fsync is
- * shared by all (group commit). It is the only one that writes or checkpoints; the reader's connection is read-only, so
- * the WAL-reset bug of SQLite before 3.51.3 (two connections that write or checkpoint at once) cannot be met. A slow
- * list holds up no write. Checkpoints are made in idle moments, or when the WAL passes WAL_MOST.
+ * The writer thread takes what waits, carries it out in one transaction, with what has come meanwhile, commits, and
+ * only then answers: the fsync is shared by all (group commit). While it waits for the disk the next batch gathers. It
+ * is the only one that writes or checkpoints; the reader's connection is read-only, so the WAL-reset bug of SQLite
+ * before 3.51.3 (two connections that write or checkpoint at once) cannot be met. A slow list holds up no write.
+ * Checkpoints are made in idle moments, or when the WAL passes WAL_MOST.
  *
  * A row that breaks a constraint fails alone. Any other error fails its whole batch, which is rolled back: `well` is
  * false until a commit succeeds again, and an idle writer tries one now and then, so that room made on the disk is
@@ -44,6 +45,7 @@ struct sqlite {
     /* the writer thread's */
     int64_t wal_bytes;     /* not yet moved to the file */
     int64_t checkpoint_at; /* bytes of WAL */
+    bool busy;             /* there was more than one op to the last batch */
     int cramped;           /* batches that are to be small, since one was too large for the disk */
 };
 
@@ -166,7 +168,15 @@ static void probe(struct sqlite *store) {
     atomic_store(&store->well, rc == SQLITE_OK);
 }
 
+/* Under load, whoever waits for this core goes first, once: a loop among them hands over all that it has, and that is
+ * one commit instead of one for the first record and another for the rest. On a core that nobody else needs, the writer
+ * goes on at once. */
+static void let_loops_go_first(const struct sqlite *store) {
+    if (store->busy) sched_yield();
+}
+
 static void write_batch(struct sqlite *store, struct op_batch *batch) {
+    let_loops_go_first(store);
     int64_t began = clock_mono_ms();
     int rc = write_growing(store, batch);
     struct store_op *first = batch->first;
@@ -187,6 +197,7 @@ static void write_batch(struct sqlite *store, struct op_batch *batch) {
     if ((rc & 0xff) == SQLITE_IOERR) commit_nothing(store, false);
     atomic_store(&store->well, rc == SQLITE_OK && starts);
     count_outcomes(first);
+    store->busy = batch->count > 1;
     opqueue_finish_writes(store->queue, batch->count);
     store_answer(first);
 }
@@ -229,16 +240,8 @@ static void idle(struct sqlite *store) {
     if (!atomic_load(&store->well)) probe(store);
 }
 
-/* Where a loop has the core, it is not interrupted for each record that it hands over: all that it has are taken
- * together once it waits, or its time is up. On a core that nobody needs the writer runs at once, as ever. */
-static void let_loops_go_first(void) {
-    struct sched_param none = {0};
-    pthread_setschedparam(pthread_self(), SCHED_BATCH, &none); /* it does as well without, but slower */
-}
-
 static void *write_thread(void *arg) {
     struct sqlite *store = arg;
-    let_loops_go_first();
     for (;;) {
         struct op_batch batch = {0};
         size_t most = store->cramped > 0 ? BATCH_OPS_LITTLE : BATCH_OPS;
