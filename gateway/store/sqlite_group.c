@@ -13,6 +13,7 @@
 #include "base/text.h"
 
 #define BUCKETS 1024
+#define HASHED 16
 #define GROUPS_MOST 10000 /* then they are learnt anew */
 
 struct groups {
@@ -21,8 +22,9 @@ struct groups {
     struct run_group *buckets[BUCKETS];
 };
 
+/* By their beginnings: a definition is named by a hash, of which these few characters are enough. */
 static uint32_t hash_of(uint32_t value, const char *text) {
-    for (; text && *text; text++) value = (value ^ (unsigned char)*text) * 16777619u;
+    for (int i = 0; text && i < HASHED && text[i]; i++) value = (value ^ (unsigned char)text[i]) * 16777619u;
     return value * 31;
 }
 

@@ -19,7 +19,7 @@
 
 #define LIST_BYTES (32 << 20)
 #define PLACE_BITS 20                          /* of a place: which of the runs of its millisecond */
-#define PLACE_MS_MOST ((INT64_C(1) << 43) - 1) /* in the year 2248 */
+#define PLACE_MS_MOST ((INT64_C(1) << 43) - 2) /* in the year 2248; there is a place behind it */
 #define PRUNE_RUNS 1000
 #define PRUNE_RUNS_LITTLE 10 /* each takes room in the log before it gives some back */
 #define TEXT_OF(number) TEXT_OF_IT(number)

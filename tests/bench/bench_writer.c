@@ -56,6 +56,7 @@ static int disk_open(sqlite3_vfs *vfs, sqlite3_filename name, sqlite3_file *file
 }
 
 static void watch_disk(void) {
+    sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0); /* as the store does, if nobody has used SQLite before it */
     disk.vfs = *sqlite3_vfs_find("unix");
     disk.vfs.zName = "watched";
     disk.vfs.xOpen = disk_open;

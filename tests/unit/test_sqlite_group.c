@@ -56,7 +56,7 @@ static void so_many_and_no_more(void **state) {
     (void)state;
     struct groups *groups = groups_new();
     int found = 0;
-    char stage[16];
+    char stage[32];
     for (int i = 0; i < 25000; i++) {
         snprintf(stage, sizeof stage, "stage-%d", i);
         groups_add(groups, &(struct run_group){.stage = stage, .number = i});
