@@ -10,7 +10,7 @@ import time
 from rig import MEASURED, core_busy_s
 
 ROUNDS = int(os.environ.get("ROUNDS", "3"))
-SECONDS = int(os.environ.get("SECONDS", "3"))
+SECONDS = int(os.environ.get("SECONDS", "2"))
 CLIENTS = 64
 
 

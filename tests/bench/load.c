@@ -32,7 +32,7 @@
 #define CONNECTIONS_MAX 20000
 
 static struct {
-    int64_t port, rate, seconds, connections, follow_ms, drain_s, first, every;
+    int64_t port, rate, seconds, connections, follow_ms, drain_s, first, every, open;
     const char *method, *path, *body, *prefer, *expect;
 } plan = {.rate = 100, .seconds = 3, .connections = 256, .drain_s = 30, .method = "POST", .path = "/", .expect = ""};
 
@@ -443,6 +443,31 @@ static void print_beat(bool final) {
     memset(load.codes_now, 0, sizeof load.codes_now);
 }
 
+/* A few at a time, so that the server's queue has room for them. */
+static void open_ahead(void) {
+    static struct epoll_event events[EVENTS];
+    struct connection *opened = NULL;
+    while (load.opened < plan.open && load.opened < plan.connections) {
+        struct connection *row[BEGIN_MAX];
+        int count = 0, connected = 0;
+        while (count < BEGIN_MAX && load.opened < plan.open && (row[count] = connection_take()))
+            connection_open(row[count++]);
+        while (connected < count) {
+            int n = epoll_wait(load.epoll, events, EVENTS, 1000);
+            for (int i = 0; i < n; i++) {
+                const struct connection *connection = events[i].data.ptr;
+                connected += connection->connecting;
+                on_event(&events[i]);
+            }
+        }
+        for (int i = 0; i < count; i++) row[i]->next = opened, opened = row[i];
+    }
+    for (struct connection *next; opened; opened = next) {
+        next = opened->next;
+        connection_free(opened);
+    }
+}
+
 static bool done(void) {
     bool waits = load.answered + load.lost < load.sent || load.following > 0;
     return !starting() && (!waits || load.now_us - load.began_us > (plan.seconds + plan.drain_s) * 1000000);
@@ -476,9 +501,9 @@ static bool take_argument(struct text name, const char *value) {
         {"seconds", &plan.seconds, NULL},     {"connections", &plan.connections, NULL},
         {"follow_ms", &plan.follow_ms, NULL}, {"drain_s", &plan.drain_s, NULL},
         {"first", &plan.first, NULL},         {"every", &plan.every, NULL},
-        {"method", NULL, &plan.method},       {"path", NULL, &plan.path},
-        {"body", NULL, &plan.body},           {"prefer", NULL, &plan.prefer},
-        {"expect", NULL, &plan.expect},
+        {"open", &plan.open, NULL},           {"method", NULL, &plan.method},
+        {"path", NULL, &plan.path},           {"body", NULL, &plan.body},
+        {"prefer", NULL, &plan.prefer},       {"expect", NULL, &plan.expect},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         if (!text_is(name, rows[i].name)) continue;
@@ -502,6 +527,7 @@ int main(int argc, char **argv) {
     setrlimit(RLIMIT_NOFILE, &files);
     load.last = &load.first;
     load.epoll = epoll_create1(EPOLL_CLOEXEC);
+    open_ahead();
     run();
     return 0;
 }

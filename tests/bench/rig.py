@@ -242,16 +242,11 @@ class Rig(contextlib.ExitStack):
         return json.loads(found.group(1))
 
 
-def beats_of(load):
-    """Its lines: those of `every`, and the last one for all of it."""
+def said_by(load):
     out = load.communicate()[0]
     if load.returncode:
         raise SystemExit(f"load failed: {out}")
-    return [json.loads(line) for line in out.splitlines()]
-
-
-def said_by(load):
-    return beats_of(load)[-1]
+    return json.loads(out.splitlines()[-1])
 
 
 def start_body(users=50):
