@@ -9,6 +9,9 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <sys/resource.h>
+
+#define LATER 10 /* as nice(1) has it */
 
 struct reading {
     struct reading *next;
@@ -71,6 +74,7 @@ static void work_on(struct reading *reading) {
 
 static void *reader_main(void *arg) {
     struct reader *reader = arg;
+    setpriority(PRIO_PROCESS, 0, LATER); /* of this thread alone, on Linux: where it shares a core, loops go first */
     pthread_mutex_lock(&reader->lock);
     while (reader->first || !reader->stopping) {
         struct reading *reading = reader->first;
