@@ -83,8 +83,17 @@ static size_t utf8_length(const unsigned char *s, size_t left) {
     return n;
 }
 
+/* Most text is ASCII: eight bytes at a time as long as it is. */
+static size_t skip_ascii(struct text a, size_t i) {
+    for (uint64_t word; i + sizeof word <= a.len; i += sizeof word) {
+        memcpy(&word, a.at + i, sizeof word);
+        if (word & UINT64_C(0x8080808080808080)) break;
+    }
+    return i;
+}
+
 bool text_utf8_check(struct text a) {
-    for (size_t i = 0; i < a.len;) {
+    for (size_t i = skip_ascii(a, 0); i < a.len;) {
         size_t n = utf8_length((const unsigned char *)a.at + i, a.len - i);
         if (n == 0) return false;
         i += n;
@@ -221,10 +230,6 @@ void buf_add_slowly(struct buf *buf, const void *at, size_t len) {
     if (!to) return;
     if (len) memcpy(to, at, len);
     buf_grew(buf, len);
-}
-
-void buf_adds(struct buf *buf, const char *s) {
-    buf_add(buf, s, strlen(s));
 }
 
 void buf_addv(struct buf *buf, const char *format, va_list args) {

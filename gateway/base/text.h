@@ -69,7 +69,9 @@ static inline void buf_addt(struct buf *buf, struct text t) {
 static inline void buf_addc(struct buf *buf, char c) {
     buf_add(buf, &c, 1);
 }
-void buf_adds(struct buf *buf, const char *s);
+static inline void buf_adds(struct buf *buf, const char *s) { /* of a literal, the compiler knows the length */
+    buf_add(buf, s, strlen(s));
+}
 void buf_addi(struct buf *buf, int64_t value); /* decimal */
 void buf_addf(struct buf *buf, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void buf_addv(struct buf *buf, const char *format, va_list args);
