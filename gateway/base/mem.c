@@ -179,6 +179,23 @@ char *arena_strndup(struct arena *arena, const char *s, size_t n) {
     return copy;
 }
 
+char *arena_join(struct arena *arena, const char *first, ...) {
+    size_t len = 0;
+    va_list parts, again;
+    va_start(parts, first);
+    va_copy(again, parts);
+    for (const char *part = first; part; part = va_arg(parts, const char *)) len += strlen(part);
+    char *joined = arena_alloc(arena, len + 1), *to = joined;
+    for (const char *part = first; part; part = va_arg(again, const char *)) {
+        size_t n = strlen(part);
+        memcpy(to, part, n);
+        to += n;
+    }
+    va_end(again);
+    va_end(parts);
+    return joined;
+}
+
 char *arena_vprintf(struct arena *arena, const char *format, va_list args) {
     va_list again;
     va_copy(again, args);
