@@ -52,8 +52,11 @@ CFLAGS.asan = -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno
 CFLAGS.tiny = -O1 -g -DTINY_LIMITS
 CFLAGS.tsan = -O1 -g -fsanitize=thread
 CFLAGS += -std=gnu11 -pthread $(CFLAGS.$(VARIANT))
+ifeq ($(VARIANT),tsan)
+export TSAN_OPTIONS ?= suppressions=$(abspath tests/tsan.supp)
+endif
 LDFLAGS += -pthread $(filter -fsanitize=%,$(CFLAGS.$(VARIANT)))
-LIBS = -levhtp -levent -levent_openssl -levent_pthreads -lcurl -lconfig -lsqlite3 -lpcre2-8 -lyaml -lssl -lcrypto -lm
+LIBS = -levhtp -levent -levent_openssl -levent_pthreads -lcurl -ljansson -lconfig -lsqlite3 -lpcre2-8 -lyaml -lssl -lcrypto -lm
 
 SOURCES := $(sort $(wildcard gateway/*/*.c))
 OBJECTS = $(SOURCES:%.c=$(OUT)/obj/%.o)

@@ -1,135 +1,45 @@
-/* JSON values: trees in an arena, and their text.
+/* JSON values on jansson, which nothing outside this file and lang/json_parse sees.
  *
- * A value is one allocation, and ends with its arena: nothing is counted, and nothing is freed apart. So a container
- * may only hold what lives as long as itself: what lies in another arena is copied when it is put in. Values that were
- * handed out do not change, hence threads may share them.
+ * A `struct json` is a json_t by another name, so that a value costs nothing of ours. Its life is tied to arenas: each
+ * value made here holds one reference that the arena drops when it ends; containers hold references of their own.
  *
- * A small object is looked through; a large one has an index of hashes behind its members. They are keyed, since names
- * may come from strangers, who could else choose some that collide.
- *
- * Reading text is json_parse's. */
-#include "lang/json.h"
-
+ * Writing is ours: jansson prints 0.1 as 0.10000000000000001. */
 #include <assert.h>
+#include <limits.h>
 #include <math.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/digest.h"
-#include "lang/json_tree.h"
+#include "lang/json_inside.h"
 #include "lang/value.h"
 
 #define MISSES_MAX 2 /* of a cursor */
-#define ROOM_FIRST 4 /* of what is built */
 
-const struct json json_tree_null = {.kind = JSON_NULL}, json_tree_false = {.kind = JSON_BOOL},
-                  json_tree_true = {.kind = JSON_BOOL, .truth = true};
-
-struct json *json_tree_new(struct arena *arena, enum json_kind kind, size_t behind) {
-    struct json *value = arena_alloc(arena, sizeof *value + behind);
-    value->kind = kind;
-    value->arena = arena;
-    return value;
+static void drop(void *value) {
+    json_decref(value);
 }
 
-/* ---- the index of an object: places of members by their hash, 1 for the first, 0 for none ---- */
-
-static uint64_t keys[2];
-
-static void make_keys(void) {
-    digest_random(keys, sizeof keys);
-}
-
-static uint64_t fold(uint64_t a, uint64_t b) {
-    unsigned __int128 product = (unsigned __int128)a * b;
-    return (uint64_t)product ^ (uint64_t)(product >> 64);
-}
-
-static uint32_t hash_of(struct text name) {
-    uint64_t hash = keys[0] ^ name.len, word;
-    for (; name.len >= sizeof word; name.at += sizeof word, name.len -= sizeof word) {
-        memcpy(&word, name.at, sizeof word);
-        hash = fold(hash ^ word, keys[1]);
-    }
-    word = 0;
-    if (name.len) memcpy(&word, name.at, name.len);
-    hash = fold(hash ^ word, keys[1]);
-    return (uint32_t)(hash ^ hash >> 32);
-}
-
-/* A power of two, at least half of which stays empty. */
-static size_t slots_of(size_t room) {
-    size_t slots = 2 * JSON_TREE_FEW;
-    while (slots < 2 * room) slots *= 2;
-    return slots;
-}
-
-size_t json_tree_pairs_bytes(size_t room) {
-    return room * sizeof(struct json_pair) + (room > JSON_TREE_FEW ? slots_of(room) * sizeof(uint32_t) : 0);
-}
-
-static uint32_t *index_of(const struct json *object) {
-    return (uint32_t *)(object->pairs + object->room);
-}
-
-static bool is_named(const struct json_pair *pair, struct text name) {
-    return pair->len == name.len && memcmp(pair->name, name.at, name.len) == 0;
-}
-
-/* The member of that name, or NULL and where its place would be noted. */
-static struct json_pair *find_by_hash(const struct json *object, struct text name, uint32_t hash, size_t *ret_slot) {
-    const uint32_t *index = index_of(object);
-    size_t mask = slots_of(object->room) - 1, slot = hash & mask;
-    for (; index[slot]; slot = (slot + 1) & mask) {
-        struct json_pair *pair = &object->pairs[index[slot] - 1];
-        if (pair->hash == hash && is_named(pair, name)) return pair;
-    }
-    *ret_slot = slot;
-    return NULL;
-}
-
-static struct json_pair *find(const struct json *object, struct text name) {
-    size_t slot;
-    if (object->room > JSON_TREE_FEW) return find_by_hash(object, name, hash_of(name), &slot);
-    for (size_t i = 0; i < object->size; i++)
-        if (is_named(&object->pairs[i], name)) return &object->pairs[i];
-    return NULL;
-}
-
-static bool index_pair(struct json *object, size_t i) {
-    struct json_pair *pair = &object->pairs[i];
-    struct text name = {pair->name, pair->len};
-    size_t slot;
-    pair->hash = hash_of(name);
-    if (find_by_hash(object, name, pair->hash, &slot)) return false;
-    index_of(object)[slot] = (uint32_t)i + 1;
-    return true;
-}
-
-/* As many as there are before it. */
-static bool is_before(const struct json *object, size_t end, const struct json_pair *pair) {
-    for (size_t i = 0; i < end; i++)
-        if (is_named(&object->pairs[i], (struct text){pair->name, pair->len})) return true;
-    return false;
-}
-
-bool json_tree_index(struct json *object, const struct json_pair **ret_second) {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-    bool large = object->room > JSON_TREE_FEW;
-    if (large) pthread_once(&once, make_keys);
-    for (size_t i = 0; i < object->size; i++) {
-        *ret_second = &object->pairs[i];
-        if (large ? !index_pair(object, i) : is_before(object, i, *ret_second)) return false;
-    }
-    return true;
+struct json *json_keep(struct arena *arena, json_t *value) {
+    arena_defer(arena, drop, must(value));
+    return outside(value);
 }
 
 /* ---- reading ---- */
 
 enum json_kind json_kind(const struct json *value) {
-    return value ? value->kind : JSON_NULL;
+    if (!value) return JSON_NULL;
+    switch (json_typeof(inside(value))) {
+    case JANSSON_OBJECT: return JSON_OBJECT;
+    case JANSSON_ARRAY: return JSON_ARRAY;
+    case JANSSON_STRING: return JSON_STRING;
+    case JSON_INTEGER: return JSON_INT;
+    case JANSSON_REAL: return JSON_REAL;
+    case JSON_TRUE:
+    case JSON_FALSE: return JSON_BOOL;
+    case JANSSON_NULL: break;
+    }
+    return JSON_NULL;
 }
 
 const char *json_kind_word(enum json_kind kind) {
@@ -140,54 +50,78 @@ const char *json_kind_word(enum json_kind kind) {
 }
 
 bool json_truth(const struct json *value) {
-    return value && value->kind == JSON_BOOL && value->truth;
+    return value && json_typeof(inside(value)) == JSON_TRUE;
 }
 
 int64_t json_int(const struct json *value) {
     enum json_kind kind = json_kind(value);
-    if (kind == JSON_INT) return value->integer;
+    if (kind == JSON_INT) return json_integer_value(inside(value));
     if (kind != JSON_REAL) return 0;
-    double real = value->real;
+    double real = json_real_value(inside(value));
     return real >= -0x1p63 && real < 0x1p63 ? (int64_t)real : 0;
 }
 
 double json_number(const struct json *value) {
     enum json_kind kind = json_kind(value);
-    if (kind == JSON_INT) return (double)value->integer;
-    return kind == JSON_REAL ? value->real : 0;
+    if (kind == JSON_INT) return (double)json_integer_value(inside(value));
+    return kind == JSON_REAL ? json_real_value(inside(value)) : 0;
 }
 
 struct text json_text(const struct json *value) {
-    return json_kind(value) == JSON_STRING ? (struct text){value->text, value->size} : (struct text){0};
+    if (json_kind(value) != JSON_STRING) return (struct text){0};
+    return (struct text){json_string_value(inside(value)), json_string_length(inside(value))};
 }
 
 void json_open(const struct json *json, struct value *ret) {
+    const json_t *inner = inside(json);
     ret->absent = false;
-    ret->kind = json_kind(json);
-    switch (ret->kind) {
-    case JSON_NULL: return;
-    case JSON_BOOL: ret->truth = json->truth; return;
-    case JSON_INT: ret->integer = json->integer; return;
-    case JSON_REAL: ret->real = json->real; return;
-    case JSON_STRING: ret->text = (struct text){json->text, json->size}; return;
-    case JSON_ARRAY:
-    case JSON_OBJECT: ret->json = json; return;
+    ret->kind = JSON_NULL;
+    if (!json) return;
+    if (json_typeof(inner) == JANSSON_STRING) { /* the commonest first */
+        ret->kind = JSON_STRING;
+        ret->text = (struct text){json_string_value(inner), json_string_length(inner)};
+        return;
+    }
+    switch (json_typeof(inner)) {
+    case JANSSON_OBJECT:
+        ret->kind = JSON_OBJECT;
+        ret->json = json;
+        return;
+    case JANSSON_ARRAY:
+        ret->kind = JSON_ARRAY;
+        ret->json = json;
+        return;
+    case JSON_INTEGER:
+        ret->kind = JSON_INT;
+        ret->integer = json_integer_value(inner);
+        return;
+    case JANSSON_REAL:
+        ret->kind = JSON_REAL;
+        ret->real = json_real_value(inner);
+        return;
+    case JSON_TRUE:
+    case JSON_FALSE:
+        ret->kind = JSON_BOOL;
+        ret->truth = json_typeof(inner) == JSON_TRUE;
+        return;
+    case JANSSON_STRING:
+    case JANSSON_NULL: return;
     }
 }
 
 size_t json_size(const struct json *value) {
     enum json_kind kind = json_kind(value);
-    return kind == JSON_ARRAY || kind == JSON_OBJECT ? value->size : 0;
+    if (kind == JSON_ARRAY) return json_array_size(inside(value));
+    return kind == JSON_OBJECT ? json_object_size(inside(value)) : 0;
 }
 
 const struct json *json_at(const struct json *array, size_t index) {
-    return json_kind(array) == JSON_ARRAY && index < array->size ? array->items[index] : NULL;
+    return json_kind(array) == JSON_ARRAY ? outside(json_array_get(inside(array), index)) : NULL;
 }
 
+/* jansson gives NULL for what is no object. */
 const struct json *json_get(const struct json *object, struct text name) {
-    if (json_kind(object) != JSON_OBJECT) return NULL;
-    const struct json_pair *pair = find(object, name.at ? name : TEXT(""));
-    return pair ? pair->value : NULL;
+    return outside(json_object_getn(inside(object), name.at ? name.at : "", name.len));
 }
 
 const struct json *json_gets(const struct json *object, const char *name) {
@@ -198,36 +132,41 @@ const char *json_gets_text(const struct json *object, const char *name) {
     return json_text(json_gets(object, name)).at;
 }
 
-static struct json_member member_at(const struct json *object, const struct json_pair *pair) {
-    if (pair == object->pairs + object->size) return (struct json_member){0};
-    return (struct json_member){{pair->name, pair->len}, pair->value, pair};
-}
-
 struct json_member json_first(const struct json *object) {
-    return json_kind(object) == JSON_OBJECT ? member_at(object, object->pairs) : (struct json_member){0};
+    if (json_kind(object) != JSON_OBJECT) return (struct json_member){0};
+    void *iter = json_object_iter(inside(object));
+    if (!iter) return (struct json_member){0};
+    return (struct json_member){
+        {json_object_iter_key(iter), json_object_iter_key_len(iter)}, outside(json_object_iter_value(iter)), iter};
 }
 
 struct json_member json_next(const struct json *object, struct json_member member) {
-    return member_at(object, (const struct json_pair *)member.place + 1);
+    void *iter = json_object_iter_next(inside(object), member.next);
+    if (!iter) return (struct json_member){0};
+    return (struct json_member){
+        {json_object_iter_key(iter), json_object_iter_key_len(iter)}, outside(json_object_iter_value(iter)), iter};
+}
+
+static inline const struct json *found_at(struct json_cursor *cursor, const struct json *object, void *iter) {
+    cursor->next = json_object_iter_next(inside(object), iter);
+    return outside(json_object_iter_value(iter));
 }
 
 /* Asked for in another order, members are no longer guessed at: a wrong guess costs more than none. */
 static __attribute__((noinline)) const struct json *seek_anew(struct json_cursor *cursor, const struct json *object,
                                                               struct text name) {
-    const struct json_pair *pair = json_kind(object) == JSON_OBJECT ? find(object, name) : NULL;
-    if (cursor->misses < MISSES_MAX) {
-        cursor->misses++;
-        if (pair) cursor->next = (size_t)(pair - object->pairs) + 1;
-    }
-    return pair ? pair->value : NULL;
+    if (cursor->misses == MISSES_MAX) return json_get(object, name);
+    cursor->misses++;
+    void *iter = json_object_iter_at(inside(object), name.at);
+    return iter ? found_at(cursor, object, iter) : NULL;
 }
 
 const struct json *json_seek(struct json_cursor *cursor, const struct json *object, struct text name) {
-    if (cursor->object != object) *cursor = (struct json_cursor){.object = object};
-    if (cursor->misses < MISSES_MAX && cursor->next < json_size(object) && object->kind == JSON_OBJECT &&
-        is_named(&object->pairs[cursor->next], name))
-        return object->pairs[cursor->next++].value;
-    return seek_anew(cursor, object, name);
+    if (cursor->object != object)
+        *cursor = (struct json_cursor){.object = object, .next = json_object_iter(inside(object))};
+    if (cursor->misses == MISSES_MAX || !cursor->next || strcmp(json_object_iter_key(cursor->next), name.at) != 0)
+        return seek_anew(cursor, object, name);
+    return found_at(cursor, object, cursor->next);
 }
 
 static bool same_number(const struct json *a, const struct json *b) {
@@ -273,31 +212,20 @@ bool json_same(const struct json *a, const struct json *b) {
 
 /* ---- building ---- */
 
-static struct json *constant(const struct json *value) {
-    return (struct json *)(uintptr_t)value; /* whoever builds on it is told by an assertion */
-}
-
 struct json *json_new_null(struct arena *arena) {
-    (void)arena;
-    return constant(&json_tree_null);
+    return json_keep(arena, json_null());
 }
 
 struct json *json_new_bool(struct arena *arena, bool value) {
-    (void)arena;
-    return constant(value ? &json_tree_true : &json_tree_false);
+    return json_keep(arena, json_boolean(value));
 }
 
 struct json *json_new_int(struct arena *arena, int64_t value) {
-    struct json *made = json_tree_new(arena, JSON_INT, 0);
-    made->integer = value;
-    return made;
+    return json_keep(arena, json_integer(value));
 }
 
 struct json *json_new_real(struct arena *arena, double value) {
-    if (!isfinite(value)) return json_new_null(arena);
-    struct json *made = json_tree_new(arena, JSON_REAL, 0);
-    made->real = value;
-    return made;
+    return json_keep(arena, isfinite(value) ? json_real(value) : json_null());
 }
 
 static size_t good_character(struct text t) {
@@ -306,16 +234,7 @@ static size_t good_character(struct text t) {
     return 0;
 }
 
-static struct json *new_clean(struct arena *arena, struct text value) {
-    struct json *made = json_tree_new(arena, JSON_STRING, value.len + 1);
-    char *text = (char *)(made + 1);
-    if (value.len) memcpy(text, value.at, value.len);
-    made->text = text;
-    made->size = value.len;
-    return made;
-}
-
-static struct json *new_mended(struct arena *arena, struct text value) {
+static json_t *mended_string(struct text value) {
     struct buf buf;
     buf_init(&buf, value.len * 3);
     for (size_t i = 0; i < value.len;) {
@@ -324,7 +243,7 @@ static struct json *new_mended(struct arena *arena, struct text value) {
         else buf_adds(&buf, "\xEF\xBF\xBD");
         i += n ? n : 1;
     }
-    struct json *made = new_clean(arena, buf_text(&buf));
+    json_t *made = json_stringn_nocheck(buf_text(&buf).at, buf.len);
     buf_fini(&buf);
     return made;
 }
@@ -334,7 +253,8 @@ static bool is_clean(struct text t) {
 }
 
 struct json *json_new_text(struct arena *arena, struct text value) {
-    return is_clean(value) ? new_clean(arena, value) : new_mended(arena, value);
+    if (!is_clean(value)) return json_keep(arena, mended_string(value));
+    return json_keep(arena, json_stringn_nocheck(value.at ? value.at : "", value.len));
 }
 
 struct json *json_new_string(struct arena *arena, const char *value) {
@@ -342,74 +262,19 @@ struct json *json_new_string(struct arena *arena, const char *value) {
 }
 
 struct json *json_new_array(struct arena *arena) {
-    return json_tree_new(arena, JSON_ARRAY, 0);
+    return json_keep(arena, json_array());
 }
 
 struct json *json_new_object(struct arena *arena) {
-    return json_tree_new(arena, JSON_OBJECT, 0);
+    return json_keep(arena, json_object());
 }
 
-static uint32_t more_room(const struct json *container) {
-    if (container->room > UINT32_MAX / 2) abort(); /* far beyond what the limits on texts let come up */
-    return container->room ? container->room * 2 : ROOM_FIRST;
-}
-
-static void push(struct json *array, const struct json *value) {
-    if (array->size == array->room) {
-        array->room = more_room(array);
-        const struct json **items = arena_array_of(array->arena, const struct json *, array->room);
-        if (array->size) memcpy(items, array->items, array->size * sizeof *items);
-        array->items = items;
-    }
-    array->items[array->size++] = value;
-}
-
-static void add_pair(struct json *object, struct text name, const struct json *value) {
-    const struct json_pair *ignored;
-    struct json_pair pair = {arena_strndup(object->arena, name.at, name.len), (uint32_t)name.len, 0, value};
-    bool grows = object->size == object->room;
-    if (grows) {
-        object->room = more_room(object);
-        struct json_pair *pairs = arena_alloc(object->arena, json_tree_pairs_bytes(object->room));
-        if (object->size) memcpy(pairs, object->pairs, object->size * sizeof *pairs);
-        object->pairs = pairs;
-    }
-    object->pairs[object->size++] = pair;
-    if (grows) json_tree_index(object, &ignored);
-    else if (object->room > JSON_TREE_FEW) index_pair(object, object->size - 1);
-}
-
-static const struct json *copy(struct arena *arena, const struct json *value) {
-    struct json *made;
-    switch (value->kind) {
-    case JSON_STRING: return new_clean(arena, json_text(value));
-    case JSON_ARRAY:
-        made = json_new_array(arena);
-        for (size_t i = 0; i < value->size; i++) json_push(made, value->items[i]);
-        return made;
-    case JSON_OBJECT:
-        made = json_new_object(arena);
-        for (size_t i = 0; i < value->size; i++)
-            json_set_text(made, (struct text){value->pairs[i].name, value->pairs[i].len}, value->pairs[i].value);
-        return made;
-    default:
-        made = json_tree_new(arena, value->kind, 0);
-        made->integer = value->integer; /* or whatever of that size it is */
-        return made;
-    }
-}
-
-const struct json *json_share(struct arena *arena, const struct json *value) {
-    return !value || !value->arena || value->arena == arena ? value : copy(arena, value);
-}
-
-static const struct json *kept(const struct json *container, const struct json *value) {
-    return value ? json_share(container->arena, value) : &json_tree_null;
+static json_t *or_null(const struct json *value) {
+    return value ? inside(value) : json_null();
 }
 
 void json_push(struct json *array, const struct json *value) {
-    assert(array->kind == JSON_ARRAY);
-    push(array, kept(array, value));
+    must_do(json_array_append(inside(array), or_null(value)));
 }
 
 void json_set(struct json *object, const char *name, const struct json *value) {
@@ -417,10 +282,13 @@ void json_set(struct json *object, const char *name, const struct json *value) {
 }
 
 void json_set_text(struct json *object, struct text name, const struct json *value) {
-    assert(object->kind == JSON_OBJECT && is_clean(name) && name.len <= UINT32_MAX);
-    struct json_pair *pair = find(object, name);
-    if (pair) pair->value = kept(object, value);
-    else add_pair(object, name, kept(object, value));
+    assert(is_clean(name));
+    must_do(
+        json_object_setn_new_nocheck(inside(object), name.at ? name.at : "", name.len, json_incref(or_null(value))));
+}
+
+const struct json *json_share(struct arena *arena, const struct json *value) {
+    return value ? json_keep(arena, json_incref(inside(value))) : NULL;
 }
 
 /* ---- writing ---- */

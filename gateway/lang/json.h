@@ -1,7 +1,7 @@
-/* JSON values: parsing within limits, reading, building and writing.
+/* JSON values: parsing within limits, reading, building and writing. jansson stays behind this file.
  *
- * A value lives in the arena it was made into, as long as that, and is immutable once it has been handed to anyone
- * else. Values may be shared between threads for reading. All strings are UTF-8 (RFC 3629) without NUL. */
+ * A value belongs to the arena it was made into, and is immutable once it has been handed to anyone else. Values may be
+ * shared between threads for reading. All strings are UTF-8 (RFC 3629) without NUL. */
 #ifndef LANG_JSON_H
 #define LANG_JSON_H
 
@@ -20,7 +20,7 @@ enum json_kind { JSON_NULL, JSON_BOOL, JSON_INT, JSON_REAL, JSON_STRING, JSON_AR
 struct json_limits {
     size_t max_bytes;
     size_t max_depth; /* arrays and objects inside each other; at most 512 */
-    size_t max_items; /* values in all: a tree takes up to 25 times its text */
+    size_t max_items; /* values in all: a short text can be a large tree (jansson takes up to 79 x its text) */
 };
 
 /* Parses one JSON text (RFC 8259), any value at the top. Refused: duplicate names, lone surrogates, U+0000, invalid
@@ -56,7 +56,7 @@ bool json_same(const struct json *a,
 struct json_member {
     struct text name;
     const struct json *value;
-    const void *place; /* private */
+    void *next; /* private */
 };
 /* for (struct json_member m = json_first(o); m.name.at; m = json_next(o, m)) … in the order of the source */
 struct json_member json_first(const struct json *object);
@@ -67,7 +67,7 @@ struct json_member json_next(const struct json *object, struct json_member membe
  * object that is built on meanwhile must not be sought in. `name` holds no NUL, and one stands behind it. */
 struct json_cursor {
     const struct json *object;
-    size_t next;     /* private */
+    void *next;      /* private */
     unsigned misses; /* private */
 };
 const struct json *json_seek(struct json_cursor *cursor, const struct json *object, struct text name);
@@ -81,12 +81,12 @@ struct json *json_new_text(struct arena *arena, struct text value); /* bytes tha
 struct json *json_new_string(struct arena *arena, const char *value); /* NULL gives null */
 struct json *json_new_array(struct arena *arena);
 struct json *json_new_object(struct arena *arena);
-/* The child lives as long as the parent: one of another arena is copied, and has to be whole by then. NULL is null. */
+/* Store a reference: the child lives as long as the parent, whatever arena it came from. NULL is null. */
 void json_push(struct json *array, const struct json *value);
 void json_set(struct json *object, const char *name, const struct json *value); /* replaces */
 void json_set_text(struct json *object, struct text name, const struct json *value);
 const struct json *json_share(struct arena *arena,
-                              const struct json *value); /* the value, or a copy of one of another arena */
+                              const struct json *value); /* the same value, kept alive by `arena` as well */
 
 /* ---- writing ---- */
 void json_write(struct buf *out, const struct json *value); /* compact; doubles in the shortest form that reads back */

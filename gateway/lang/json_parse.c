@@ -1,8 +1,8 @@
 /* From text to a JSON value, in one pass: a descent over the grammar of RFC 8259, in which a frame is a nesting.
  *
- * A string is copied once, into the allocation of its value. Elements and members are collected on a stack beside the
- * frames until their number is known, so that arrays and objects are as large as they have to be. Everything that the
- * text decides has a bound: its own length, its depth, the number of its values.
+ * The values are jansson's, its parser is not: that takes 200 instructions a byte, most of a start, and gives up on
+ * integers beyond 64 bits. Everything that the text decides has a bound: its own length, its depth, the number of its
+ * values.
  *
  * It knows nothing of what the values are for. A fault says what is wrong and where, and repeats nothing of the text,
  * which may be somebody's secret. */
@@ -12,27 +12,23 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "lang/json_tree.h"
+#include "lang/json_inside.h"
 
 #define DEPTH_CEILING 512
-#define SOURCE_CEILING UINT32_MAX
 #define NUMBER_MAX 48  /* bytes; a longer one is rare enough for the heap */
 #define SAFE_DIGITS 18 /* of any integer of 64 bits */
-#define STACK_FIRST 32 /* pairs */
 #define SURROGATE_HIGH 0xD800
 #define SURROGATE_LOW 0xDC00
 #define SURROGATE_END 0xE000
 
 struct parser {
     const char *start, *at, *end;
-    struct arena *arena;
+    struct arena *arena; /* names that have an escape stay there */
     const struct json_limits *limits;
     struct fault *fault;
     size_t depth, items;
-    struct json_pair *stack; /* of elements and members whose arrays and objects are open */
-    size_t top, room;
-    struct json_pair first[STACK_FIRST];
-    size_t second_end; /* where a name ends that is there twice; 0: none */
+    struct buf unescaped; /* the last string that had an escape */
+    size_t second_end;    /* where a name ends that is there twice; 0: none */
 };
 
 /* ---- faults ---- */
@@ -184,34 +180,23 @@ static char *unescape(struct parser *p, const struct raw *raw, char *to) {
     return to;
 }
 
-/* Into `to`, which is zeroed and has room for the text as it stands and a NUL. */
-static bool copy_string(struct parser *p, const struct raw *raw, char *to, size_t *ret_len) {
-    *ret_len = (size_t)(raw->end - raw->at);
-    if (!raw->escapes) {
-        memcpy(to, raw->at, *ret_len);
-        return true;
-    }
-    const char *end = unescape(p, raw, to);
-    if (end) *ret_len = (size_t)(end - to);
+/* A string or a name: what stands between the quotes, or `unescaped` until the next one. */
+static bool read_string(struct parser *p, struct text *ret_text) {
+    struct raw raw = {0};
+    if (!find_string(p, &raw)) return false;
+    const size_t len = (size_t)(raw.end - raw.at);
+    *ret_text = (struct text){raw.at, len};
+    if (!raw.escapes) return true;
+    buf_clear(&p->unescaped);
+    char *to = buf_room(&p->unescaped, len);
+    const char *end = unescape(p, &raw, to);
+    if (end) *ret_text = (struct text){to, (size_t)(end - to)};
     return end;
 }
 
-static const struct json *take_string(struct parser *p) {
-    struct raw raw;
-    if (!find_string(p, &raw)) return NULL;
-    struct json *value = json_tree_new(p->arena, JSON_STRING, (size_t)(raw.end - raw.at) + 1);
-    value->text = (char *)(value + 1);
-    return copy_string(p, &raw, (char *)(value + 1), &value->size) ? value : NULL;
-}
-
-static bool take_name(struct parser *p, struct json_pair *ret_pair) {
-    struct raw raw;
-    size_t len;
-    if (!find_string(p, &raw)) return false;
-    char *name = arena_alloc(p->arena, (size_t)(raw.end - raw.at) + 1);
-    if (!copy_string(p, &raw, name, &len)) return false;
-    *ret_pair = (struct json_pair){.name = name, .len = (uint32_t)len, .hash = (uint32_t)(p->at - p->start)};
-    return true;
+static json_t *take_string(struct parser *p) {
+    struct text text;
+    return read_string(p, &text) ? must(json_stringn_nocheck(text.at, text.len)) : NULL;
 }
 
 /* ---- numbers ---- */
@@ -235,15 +220,13 @@ static bool to_real(struct text number, double *ret_real) {
     return isfinite(*ret_real);
 }
 
-static const struct json *new_real(struct parser *p, struct text number) {
+static json_t *new_real(struct parser *p, struct text number) {
     double real;
     if (!to_real(number, &real)) {
         refuse(p, p->at, "a number is too large");
         return NULL;
     }
-    struct json *value = json_tree_new(p->arena, JSON_REAL, 0);
-    value->real = real;
-    return value;
+    return must(json_real(real));
 }
 
 /* The part behind the integer. False for what is no number. */
@@ -261,7 +244,7 @@ static bool skip_fraction(struct parser *p, bool *ret_is_real) {
     return true;
 }
 
-static const struct json *take_number(struct parser *p) {
+static json_t *take_number(struct parser *p) {
     const char *from = p->at;
     bool is_real;
     if (*p->at == '-') p->at++;
@@ -280,52 +263,12 @@ static const struct json *take_number(struct parser *p) {
     } else if (!text_to_int(number, &integer)) {
         return new_real(p, number);
     }
-    struct json *value = json_tree_new(p->arena, JSON_INT, 0);
-    value->integer = integer;
-    return value;
+    return must(json_integer(integer));
 }
 
 /* ---- arrays and objects ---- */
 
-static const struct json *take_value(struct parser *p);
-
-static void push(struct parser *p, const struct json_pair *pair) {
-    if (p->top == p->room) {
-        struct json_pair *more = mem_resize(p->stack == p->first ? NULL : p->stack, 2 * p->room * sizeof *more);
-        if (p->stack == p->first) memcpy(more, p->first, sizeof p->first);
-        p->stack = more;
-        p->room *= 2;
-    }
-    p->stack[p->top++] = *pair;
-}
-
-static const struct json *close_array(struct parser *p, size_t from) {
-    size_t count = p->top - from;
-    struct json *array = json_tree_new(p->arena, JSON_ARRAY, count * sizeof *array->items);
-    array->items = (const struct json **)(array + 1);
-    array->size = array->room = (uint32_t)count;
-    for (size_t i = 0; i < count; i++) array->items[i] = p->stack[from + i].value;
-    p->top = from;
-    p->depth--;
-    return array;
-}
-
-static const struct json *close_object(struct parser *p, size_t from) {
-    size_t count = p->top - from;
-    const struct json_pair *second;
-    struct json *object = json_tree_new(p->arena, JSON_OBJECT, json_tree_pairs_bytes(count));
-    object->pairs = (struct json_pair *)(object + 1);
-    object->size = object->room = (uint32_t)count;
-    memcpy(object->pairs, p->stack + from, count * sizeof *object->pairs);
-    if (!json_tree_index(object, &second)) {
-        p->second_end = p->stack[from + (size_t)(second - object->pairs)].hash;
-        refuse(p, p->start + p->second_end, "a name occurs twice in one object");
-        return NULL;
-    }
-    p->top = from;
-    p->depth--;
-    return object;
-}
+static json_t *take_value(struct parser *p);
 
 static bool open_nesting(struct parser *p) {
     p->at++;
@@ -344,67 +287,85 @@ static bool goes_on(struct parser *p, char close, const char *expected, bool *re
     return more;
 }
 
-static const struct json *take_array(struct parser *p) {
-    size_t from = p->top;
+static bool take_elements(struct parser *p, json_t *array) {
     bool closed = false;
-    if (!open_nesting(p)) return NULL;
     if (p->at < p->end && *p->at == ']') {
         p->at++;
-        return close_array(p, from);
+        return true;
     }
     do {
-        struct json_pair element = {.value = take_value(p)};
-        if (!element.value) return NULL;
-        push(p, &element);
+        json_t *element = take_value(p);
+        if (!element) return false;
+        must_do(json_array_append_new(array, element));
     } while (goes_on(p, ']', "a comma or ] is expected", &closed));
-    return closed ? close_array(p, from) : NULL;
+    return closed;
 }
 
-static bool take_member(struct parser *p) {
-    struct json_pair member;
+static bool take_name(struct parser *p, struct text *ret_name) {
     skip_blanks(p);
     if (p->at == p->end || *p->at != '"') return refuse_here(p, "a name in quotes is expected");
-    if (!take_name(p, &member)) return false;
+    if (!read_string(p, ret_name)) return false;
+    if (ret_name->at != p->unescaped.at) return true;
+    ret_name->at = arena_strndup(p->arena, ret_name->at, ret_name->len); /* what it names may have escapes as well */
+    return true;
+}
+
+static bool take_member(struct parser *p, json_t *object) {
+    struct text name;
+    if (!take_name(p, &name)) return false;
+    const char *end = p->at;
+    const size_t before = json_object_size(object);
     skip_blanks(p);
     if (p->at == p->end || *p->at != ':') return refuse_here(p, "a colon is expected");
     p->at++;
-    member.value = take_value(p);
-    if (member.value) push(p, &member);
-    return member.value;
+    json_t *value = take_value(p);
+    if (!value) return false;
+    must_do(json_object_setn_new_nocheck(object, name.at, name.len, value));
+    if (json_object_size(object) > before) return true;
+    p->second_end = (size_t)(end - p->start);
+    return refuse(p, end, "a name occurs twice in one object");
 }
 
-static const struct json *take_object(struct parser *p) {
-    size_t from = p->top;
+static bool take_members(struct parser *p, json_t *object) {
     bool closed = false;
-    if (!open_nesting(p)) return NULL;
     if (p->at < p->end && *p->at == '}') {
         p->at++;
-        return close_object(p, from);
+        return true;
     }
     do
-        if (!take_member(p)) return NULL;
+        if (!take_member(p, object)) return false;
     while (goes_on(p, '}', "a comma or } is expected", &closed));
-    return closed ? close_object(p, from) : NULL;
+    return closed;
+}
+
+/* TAKES the container. */
+static json_t *take_nesting(struct parser *p, json_t *container) {
+    bool is_array = *p->at == '[';
+    if (open_nesting(p) && (is_array ? take_elements(p, container) : take_members(p, container))) {
+        p->depth--;
+        return container;
+    }
+    json_decref(container);
+    return NULL;
 }
 
 /* ---- values ---- */
 
-static const struct json *take_word(struct parser *p) {
-    static const struct {
-        struct text word;
-        const struct json *value;
-    } words[] = {{{"true", 4}, &json_tree_true}, {{"false", 5}, &json_tree_false}, {{"null", 4}, &json_tree_null}};
-    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
-        size_t n = words[i].word.len;
-        if ((size_t)(p->end - p->at) < n || memcmp(p->at, words[i].word.at, n) != 0) continue;
-        p->at += n;
-        return words[i].value;
-    }
+static bool is_word(struct parser *p, struct text word) {
+    if ((size_t)(p->end - p->at) < word.len || memcmp(p->at, word.at, word.len) != 0) return false;
+    p->at += word.len;
+    return true;
+}
+
+static json_t *take_word(struct parser *p) {
+    if (is_word(p, (struct text){"true", 4})) return json_true();
+    if (is_word(p, (struct text){"false", 5})) return json_false();
+    if (is_word(p, (struct text){"null", 4})) return json_null();
     refuse_here(p, "an invalid token");
     return NULL;
 }
 
-static const struct json *take_value(struct parser *p) {
+static json_t *take_value(struct parser *p) {
     skip_blanks(p);
     if (p->at == p->end) {
         refuse_here(p, "");
@@ -416,8 +377,8 @@ static const struct json *take_value(struct parser *p) {
     }
     switch (*p->at) {
     case '"': return take_string(p);
-    case '{': return take_object(p);
-    case '[': return take_array(p);
+    case '{': return take_nesting(p, must(json_object()));
+    case '[': return take_nesting(p, must(json_array()));
     case '-':
     case '0':
     case '1':
@@ -433,35 +394,29 @@ static const struct json *take_value(struct parser *p) {
     }
 }
 
-static void parser_init(struct parser *p, struct arena *arena, struct text source, const struct json_limits *limits,
-                        struct fault *fault) {
-    p->start = p->at = source.at;
-    p->end = source.at + source.len;
-    p->arena = arena;
-    p->limits = limits;
-    p->fault = fault;
-    p->depth = p->items = p->top = p->second_end = 0;
-    p->stack = p->first;
-    p->room = STACK_FIRST;
-}
-
-static const struct json *take_whole(struct parser *p) {
-    const struct json *value = take_value(p);
+static json_t *take_whole(struct parser *p) {
+    buf_init(&p->unescaped, (size_t)(p->end - p->start));
+    json_t *value = take_value(p);
     if (value) skip_blanks(p);
     if (value && p->at < p->end) {
         refuse_here(p, "something follows the end of the value");
+        json_decref(value);
         value = NULL;
     }
-    if (p->stack != p->first) mem_free(p->stack);
+    buf_fini(&p->unescaped);
     return value;
 }
 
 const struct json *json_parse(struct arena *arena, struct text source, const struct json_limits *limits,
                               struct fault *fault) {
-    struct parser p;
+    struct parser p = {.start = source.at,
+                       .at = source.at,
+                       .end = source.at + source.len,
+                       .arena = arena,
+                       .limits = limits,
+                       .fault = fault};
     assert(limits->max_depth <= DEPTH_CEILING);
-    parser_init(&p, arena, source, limits, fault);
-    if (source.len > limits->max_bytes || source.len > SOURCE_CEILING) {
+    if (source.len > limits->max_bytes) {
         fault_set(fault, FAULT_TOO_LARGE, NULL, "the JSON has more than %zu bytes", limits->max_bytes);
         return NULL;
     }
@@ -473,17 +428,21 @@ const struct json *json_parse(struct arena *arena, struct text source, const str
         fault_set(fault, FAULT_SYNTAX, NULL, "not valid JSON: line 1, column 1: a byte order mark");
         return NULL;
     }
-    return take_whole(&p);
+    json_t *value = take_whole(&p);
+    return value ? json_keep(arena, value) : NULL;
 }
 
 bool json_find_twice(struct text source, size_t *ret_end) {
-    static const struct json_limits limits = {
-        .max_bytes = SOURCE_CEILING, .max_depth = DEPTH_CEILING, .max_items = SIZE_MAX};
-    struct parser p;
+    static const struct json_limits limits = {.max_bytes = SIZE_MAX, .max_depth = DEPTH_CEILING, .max_items = SIZE_MAX};
     struct fault fault;
     struct arena *arena = arena_new();
-    parser_init(&p, arena, source, &limits, &fault);
-    take_whole(&p);
+    struct parser p = {.start = source.at,
+                       .at = source.at,
+                       .end = source.at + source.len,
+                       .arena = arena,
+                       .limits = &limits,
+                       .fault = &fault};
+    json_decref(take_whole(&p));
     arena_free(arena);
     *ret_end = p.second_end;
     return p.second_end != 0;

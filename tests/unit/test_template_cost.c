@@ -1,4 +1,4 @@
-/* What rendering costs: no allocation but the output's, counted below everything.
+/* What rendering costs: no allocation but the output's, counted below everything, in jansson as well.
  *
  * Sanitizers have a malloc of their own, so there the counting is left out, and only the output is looked at. */
 #include <setjmp.h>
