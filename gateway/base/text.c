@@ -220,6 +220,10 @@ char *buf_room(struct buf *buf, size_t len) {
     return buf->at + buf->len;
 }
 
+void buf_expect(struct buf *buf, size_t len) {
+    if (!buf->full && len <= buf->max - buf->len) buf_room(buf, len);
+}
+
 void buf_grew(struct buf *buf, size_t len) {
     buf->len += len;
     buf->at[buf->len] = 0;
@@ -232,9 +236,12 @@ void buf_add_slowly(struct buf *buf, const void *at, size_t len) {
     buf_grew(buf, len);
 }
 
+#define PRINTED_USUAL 127 /* bytes */
+
 void buf_addv(struct buf *buf, const char *format, va_list args) {
     va_list again;
     va_copy(again, args);
+    if (!buf->at) buf_expect(buf, PRINTED_USUAL);
     size_t spare = buf->full ? 0 : buf->cap - buf->len; /* most lines fit into what is there */
     int n = vsnprintf(spare ? buf->at + buf->len : NULL, spare, format, again);
     va_end(again);

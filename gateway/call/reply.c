@@ -69,13 +69,14 @@ const struct json *reply_headers(struct arena *arena, const struct reply *reply)
 
 const struct json *reply_value(struct arena *arena, const struct reply *reply) {
     bool is_json;
-    return reply_value_with(arena, reply, reply_body(arena, reply, &is_json));
+    return reply_value_with(arena, reply, reply_body(arena, reply, &is_json), true);
 }
 
-const struct json *reply_value_with(struct arena *arena, const struct reply *reply, const struct json *body) {
+const struct json *reply_value_with(struct arena *arena, const struct reply *reply, const struct json *body,
+                                    bool headers) {
     struct json *value = json_new_object(arena);
     json_set(value, "body", body);
-    json_set(value, "headers", reply_headers(arena, reply));
+    if (headers) json_set(value, "headers", reply_headers(arena, reply));
     json_set(value, "code", json_new_int(arena, reply->code));
     return value;
 }
