@@ -306,11 +306,11 @@ void life_record(struct life *life) {
     buf_init(&write->body, RECORD_MAX);
     run_record_write(life->run, &world, &write->body);
     write->life = life;
-    write->op = (struct store_op){.kind = life->accepted ? STORE_UPDATE : STORE_INSERT,
-                                  .loop = life->engine->loop,
-                                  .done = on_written,
-                                  .arg = write,
-                                  .definition_source = life->run->stage ? life->run->stage->source : NULL};
+    write->op.kind = life->accepted ? STORE_UPDATE : STORE_INSERT; /* all else of it is zeroed */
+    write->op.loop = life->engine->loop;
+    write->op.done = on_written;
+    write->op.arg = write;
+    write->op.definition_source = life->run->stage ? life->run->stage->source : NULL;
     fill_record(life->run, &write->op.record);
     write->op.record.body = buf_text(&write->body);
     life->write = write;
