@@ -17,10 +17,12 @@ struct frozen {
 
 static const struct json_limits limits = {.max_bytes = FROZEN_MAX, .max_depth = 512, .max_items = SIZE_MAX};
 
-static struct frozen *frozen_of(const struct buf *text) {
-    struct frozen *frozen = mem_alloc(sizeof *frozen + text->len);
-    frozen->len = (uint32_t)text->len;
-    memcpy(frozen->text, text->at, text->len);
+struct frozen *frozen_of_text(struct text text) {
+    if (!text.len || text_is(text, "null")) return NULL;
+    if (text.len > FROZEN_MAX) abort();
+    struct frozen *frozen = mem_alloc(sizeof *frozen + text.len);
+    frozen->len = (uint32_t)text.len;
+    memcpy(frozen->text, text.at, text.len);
     return frozen;
 }
 
@@ -33,7 +35,7 @@ static struct frozen *freeze(const struct json *value, size_t max, bool *ret_fit
     buf_expect(&text, TEXT_USUAL);
     json_write(&text, value);
     *ret_fits = !text.full;
-    struct frozen *frozen = text.full ? NULL : frozen_of(&text);
+    struct frozen *frozen = text.full ? NULL : frozen_of_text(buf_text(&text));
     buf_fini(&text);
     return frozen;
 }

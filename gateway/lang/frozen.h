@@ -9,6 +9,7 @@
 struct frozen;
 
 struct frozen *frozen_new(const struct json *value);           /* GIVES; NULL for null */
+struct frozen *frozen_of_text(struct text text);               /* the same of JSON as frozen_text gives it */
 void frozen_free(struct frozen *frozen);                       /* NULL is allowed */
 void frozen_put(struct frozen **to, const struct json *value); /* in place of what is there */
 /* The same, if its text has no more bytes than that; else what is there stays, and false. */

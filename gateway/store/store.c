@@ -54,6 +54,7 @@ void store_submit(struct store *store, struct store_op *op) {
     op->fault = (struct fault){0};
     op->found = NULL;
     op->found_count = 0;
+    op->passed = 0;
     op->more = false;
     op->results = NULL;
     op->next = NULL;
@@ -71,9 +72,8 @@ bool store_ready(const struct store *store) {
     return store->driver->ready(store->state);
 }
 
-bool store_each_open(struct store *store, bool (*fn)(void *arg, const struct store_record *record), void *arg,
-                     struct fault *fault) {
-    return store->driver->each_open(store->state, fn, arg, fault);
+bool store_places(struct store *store, int64_t **ret_places, size_t *ret_count, struct fault *fault) {
+    return store->driver->places(store->state, ret_places, ret_count, fault);
 }
 
 char *store_definition(struct store *store, const char *hash, struct fault *fault) {
