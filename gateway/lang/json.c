@@ -418,6 +418,7 @@ void json_set(struct json *object, const char *name, const struct json *value) {
 
 void json_set_text(struct json *object, struct text name, const struct json *value) {
     assert(object->kind == JSON_OBJECT && is_clean(name) && name.len <= UINT32_MAX);
+    if (!name.at) name = TEXT("");
     struct json_pair *pair = find(object, name);
     if (pair) pair->value = kept(object, value);
     else add_pair(object, name, kept(object, value));
