@@ -15,7 +15,8 @@ struct store_driver {
     char *(*key)(void *state, struct fault *fault);
 };
 
-void store_answer(struct store_op *op);           /* posts `done` to the op's loop; the op is no longer the store's */
+void store_answer(struct store_op *first);        /* posts `done` to the loops of the op and of those that `next` links
+                                                     to it; they are no longer the store's */
 struct arena *store_results(struct store_op *op); /* the op's arena, made when it is first asked for */
 
 #endif

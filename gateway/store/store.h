@@ -44,7 +44,8 @@ struct store_filter {
 enum store_kind {
     STORE_INSERT,   /* record (+ definition_source, kept once by its hash). EXISTS gives the record that has the (stage,
                        key) */
-    STORE_UPDATE,   /* record: status, updated_ms, ended_ms and body of an id */
+    STORE_UPDATE,   /* record: status, updated_ms, ended_ms and body of an id; its stage and its definition have to be
+                       those of the INSERT */
     STORE_GET,      /* by record.id */
     STORE_FIND_KEY, /* by record.stage and record.key */
     STORE_LIST, /* by filter: newest first, by created_ms and then by the order of insertion. MISSING: there is no run
