@@ -15,7 +15,12 @@
 #define CHUNK_FIRST 928
 #define CHUNK_LIMIT 65536
 #define ALIGN _Alignof(max_align_t)
-#define SPARES_MAX 32 /* free arenas that a thread keeps */
+#ifdef MEM_SINGLE
+#define SPARES_MAX 0
+#else
+#define SPARES_MAX 64 /* free arenas that a thread keeps, and chunks of each size */
+#endif
+#define SPARE_SIZES 3 /* of chunks behind the first: twice as large as that, and so on */
 
 struct chunk {
     struct chunk *next;
@@ -94,7 +99,38 @@ struct arena *arena_new_for(size_t bytes) {
 static _Thread_local struct {
     struct arena *first;
     size_t count;
+    struct {
+        struct chunk *first;
+        size_t count;
+    } chunks[SPARE_SIZES];
 } spares;
+
+/* Which size of chunk that is; SPARE_SIZES: none that is kept. */
+static size_t spare_size(size_t size) {
+    size_t i = 0;
+    while (i < SPARE_SIZES && size != (size_t)CHUNK_FIRST << (i + 1)) i++;
+    return i;
+}
+
+static struct chunk *take_spare(size_t size) {
+    size_t i = spare_size(size);
+    struct chunk *chunk = i < SPARE_SIZES ? spares.chunks[i].first : NULL;
+    if (!chunk) return NULL;
+    spares.chunks[i].first = chunk->next;
+    spares.chunks[i].count--;
+    return chunk;
+}
+
+static bool keep_chunk(struct chunk *chunk) {
+    size_t i = spare_size(chunk->size);
+    if (i == SPARE_SIZES || spares.chunks[i].count == SPARES_MAX) return false;
+    memset(chunk->bytes, 0, chunk->used);
+    chunk->used = 0;
+    chunk->next = spares.chunks[i].first;
+    spares.chunks[i].first = chunk;
+    spares.chunks[i].count++;
+    return true;
+}
 
 struct arena *arena_new(void) {
     struct arena *arena = spares.first;
@@ -128,13 +164,14 @@ void arena_free(struct arena *arena) {
     while (arena->chunks) {
         struct chunk *chunk = arena->chunks;
         arena->chunks = chunk->next;
-        if (chunk != arena->own) mem_free(chunk);
+        if (chunk != arena->own && !keep_chunk(chunk)) mem_free(chunk);
     }
     if (!keep_spare(arena)) mem_free(arena);
 }
 
 static struct chunk *chunk_add(struct arena *arena, size_t size) {
-    struct chunk *chunk = mem_alloc(sizeof *chunk + size);
+    struct chunk *chunk = take_spare(size);
+    if (!chunk) chunk = mem_alloc(sizeof *chunk + size);
     chunk->size = size;
     chunk->next = arena->chunks;
     arena->chunks = chunk;

@@ -81,11 +81,7 @@ static bool header_allowed(const char *name, const char *value) {
     static const char *const ours[] = {"Content-Length", "Transfer-Encoding", "Connection", "Date", "Server"};
     for (size_t i = 0; i < sizeof ours / sizeof ours[0]; i++)
         if (text_is_nocase(text_of(name), ours[i])) return false;
-    for (const char *s = name; *s; s++)
-        if (*s <= ' ' || *s > '~' || *s == ':') return false;
-    for (const char *s = value; *s; s++)
-        if (((unsigned char)*s < 0x20 && *s != '\t') || *s == 0x7F) return false;
-    return *name != 0;
+    return text_token_check(text_of(name)) && text_field_check(text_of(value));
 }
 
 static void write_header(struct buf *out, const char *name, const char *value) {

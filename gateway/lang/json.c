@@ -283,8 +283,8 @@ void json_set(struct json *object, const char *name, const struct json *value) {
 
 void json_set_text(struct json *object, struct text name, const struct json *value) {
     assert(is_clean(name));
-    must_do(
-        json_object_setn_new_nocheck(inside(object), name.at ? name.at : "", name.len, json_incref(or_null(value))));
+    if (!name.at) name = TEXT("");
+    must_do(json_object_setn_new_nocheck(inside(object), name.at, name.len, json_incref(or_null(value))));
 }
 
 const struct json *json_share(struct arena *arena, const struct json *value) {

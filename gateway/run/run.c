@@ -86,6 +86,7 @@ void move_call(struct move *m) {
         return;
     }
     if (step_of(run)->rules.exist && run_callback_judge_kept(m)) return;
+    if (!run->begun_ms) run->begun_ms = m->world->now_ms;
     if ((harmless || run->sending) && !m->orders->store) {
         order_call(m);
         return;
@@ -260,7 +261,7 @@ static void again(struct move *m, const struct verdict *verdict, struct arena *s
 
 struct pace_now move_pace(const struct run *run, const struct run_world *world) {
     return (struct pace_now){.id = text_of(run->id),
-                             .run_began_ms = run->created_ms,
+                             .run_began_ms = run->begun_ms ? run->begun_ms : world->now_ms,
                              .step_began_ms = run->step_began_ms,
                              .now_ms = world->now_ms,
                              .history = world->history,
@@ -381,7 +382,7 @@ static void failed(struct move *m, const struct verdict *verdict, const struct s
     const char *word = verdict->word, *what = verdict->message ? verdict->message : "";
     bool unknown = verdict->reason == REASON_UNKNOWN_STATUS, by_word = word && (unknown || rule_is(verdict, "failure"));
     if (word || verdict->reason == REASON_UPSTREAM_FAILED)
-        move_outputs(m, said, said_value(scratch, said), move_is_last(m->run), false, scratch);
+        move_outputs(m, said, said_value(scratch, m->run, said), move_is_last(m->run), false, scratch);
     if (by_word)
         what = arena_printf(scratch, "the upstream says \"%.*s\"%s%s%.*s", move_told(word), word,
                             unknown ? ", which no list of the definition names" : "", *what ? " - " : "",
@@ -392,7 +393,7 @@ static void failed(struct move *m, const struct verdict *verdict, const struct s
 static void canceled(struct move *m, const struct verdict *verdict, const struct said *said, struct arena *scratch) {
     struct run *run = m->run;
     const char *word = verdict->word, *what = verdict->message ? verdict->message : "";
-    move_outputs(m, said, said_value(scratch, said), move_is_last(run), false, scratch);
+    move_outputs(m, said, said_value(scratch, run, said), move_is_last(run), false, scratch);
     run->steps[run->step].status = RUN_CANCELED;
     if (word && rule_is(verdict, "canceled"))
         move_say(m, "%s: the upstream says \"%.*s\"", step_of(run)->name, move_told(word), word);
@@ -421,6 +422,7 @@ static void replied(struct move *m) {
     struct said said = {.reply = m->event->reply};
     bool polls = step_of(run)->rules.exist;
     move_judge(m, scratch, &verdict);
+    said.body = verdict.body;
     note_phase(run, m->event->reply);
     bool open = verdict.kind == VERDICT_RUNNING || verdict.kind == VERDICT_AGAIN;
     if (!open) move_capture(m, &said, scratch);
@@ -437,6 +439,7 @@ static void not_sent(struct move *m) {
     bool ordered = run->state == RUN_CALLING;
     if (!ordered || !repeatable(step_of(run))) run->sending = false;
     if (ordered) run->steps[run->step].calls--;
+    if (run->step == 0 && !run->steps[0].calls && !run->may_have_acted) run->begun_ms = 0;
 }
 
 /* Nothing was sent, and rendering it again would fail again: the run ends. */

@@ -206,7 +206,7 @@ static void large_objects_are_searched(void **state) {
     enum { MANY = 3000 };
     struct arena *arena = arena_new(), *other = arena_new();
     struct json *made = json_new_object(arena);
-    char name[32];
+    char name[64];
     for (int i = 0; i < MANY; i++) {
         snprintf(name, sizeof name, "%s%d", i % 2 ? "a name that is longer " : "", i);
         json_set(made, name, json_new_int(other, -1));
