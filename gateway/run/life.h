@@ -3,10 +3,10 @@
 #ifndef RUN_LIFE_H
 #define RUN_LIFE_H
 
+#include "base/index.h"
 #include "base/log.h"
 #include "run/ask.h"
 #include "run/engine.h"
-#include "run/index.h"
 #include "run/past.h"
 
 struct life {
