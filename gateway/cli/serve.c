@@ -533,7 +533,10 @@ static bool start(struct server *server, struct fault *fault) {
     faults_fini(&faults);
     if (!good || !supervisor_pid_check(settings->pid_file, fault)) return false;
     inherit_wait_store(&server->inherit);
-    server->store = store_open(&(struct store_settings){.url = settings->store, .max_queue = STORE_QUEUE_MAX}, fault);
+    server->store = store_open(&(struct store_settings){.url = settings->store,
+                                                        .max_queue = STORE_QUEUE_MAX,
+                                                        .max_kept = (size_t)settings->kept_in_memory_bytes},
+                               fault);
     if (!server->store || !read_key(server, fault)) return false;
     make_workers(server);
     return resume_runs(server, fault) && supervisor_pid_write(settings->pid_file, fault) &&

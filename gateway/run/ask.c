@@ -275,6 +275,7 @@ static void on_key_looked_up(struct store_op *op) {
 
 static void begin_life(struct engine *engine, struct run *run, struct turns *turns, struct ask *ask) {
     struct life *life = life_new(engine, run);
+    life->in_memory = engine_forgets(engine, run->stage);
     turns_adopt(life, turns);
     ask->op = life;
     ask->waits_for_record = true;
@@ -354,7 +355,7 @@ static void ask_start(struct engine *engine, struct ask *ask) {
         ask_life(ask, life);
     } else if (engine->draining && !engine->handing_over) {
         answer_fault(ask, FAULT_BUSY, "gateway", "the gateway is being stopped; try again");
-    } else if (!store_ready(engine->store)) {
+    } else if (!store_takes(engine->store, engine_forgets(engine, ask->stage))) {
         answer_fault(ask, FAULT_BUSY, "store", "the store cannot take runs at the moment; try again");
     } else if (engine->count >= engine->settings.max_runs) {
         answer_fault(ask, FAULT_BUSY, "max_runs", "as many runs as allowed are in flight; try again later");
@@ -447,7 +448,7 @@ static void ask_callback(struct ask *ask, struct life *life) {
     const struct store *store = life->engine->store;
     if (!run->stage || ask->step >= run->step_count || !run->stage->steps[ask->step].callback) {
         callback_too_late(ask, run);
-    } else if (!store || !store_ready(store)) {
+    } else if (!store || !store_takes(store, life->in_memory)) {
         refuse_callback(ask, run, FAULT_BUSY, "the store cannot write at the moment; send it again later", "refused");
     } else if (!callback_verify(run, ask->step, ask->message, loop_wall_ms(life->engine->loop), &fault)) {
         refuse_callback(ask, run, fault.kind, fault.what, "unverified");
@@ -484,8 +485,9 @@ static void on_callback_found(struct store_op *op) {
 /* ---- lists ---- */
 
 /* A list under way: what the store found, and what is known better than there. It goes round the loops that own a run
- * of it which is in flight, since the store is not told of every poll, and comes home to be answered. It works in
- * slices, between which its loop does whatever else there is: a thousand reports take tens of milliseconds. */
+ * of it which is in flight, since the store is not told of every poll, or which is in memory alone; and comes home to
+ * be answered. It works in slices, between which its loop does whatever else there is: a thousand reports take tens of
+ * milliseconds. */
 struct listing {
     struct store_op *op;
     const struct engines *engines;
@@ -516,8 +518,14 @@ static unsigned owner_of(const struct listing *listing, size_t i) {
 
 static void refresh_one(struct ask *ask, struct listing *listing, struct slice *slice) {
     const struct engine *engine = ask->engine;
-    struct life *life = life_find_id(engine, listing->op->found[listing->at].id);
+    struct store_record *record = &listing->op->found[listing->at];
+    struct life *life = life_find_id(engine, record->id);
     if (life) turns_look(life);
+    if (!life && record->in_memory && engine->store) {
+        store_recall(engine->store, listing->op->results, record);
+        slice->runs++;
+        slice->bytes += record->body.len;
+    }
     if (!life || (ask->orphaned && !life_is_orphan(life))) return;
     struct buf report;
     buf_init(&report, REPORT_MAX);
@@ -540,9 +548,10 @@ static bool refresh(struct ask *ask, struct listing *listing) {
     return true;
 }
 
-static bool owns_open(const struct listing *listing, unsigned engine) {
-    for (size_t i = 0; i < listing->op->found_count; i++)
-        if (listing->op->found[i].ended_ms == 0 && owner_of(listing, i) == engine) return true;
+static bool owns_more(const struct listing *listing, unsigned engine) {
+    const struct store_op *op = listing->op;
+    for (size_t i = 0; i < op->found_count; i++)
+        if ((op->found[i].ended_ms == 0 || op->found[i].in_memory) && owner_of(listing, i) == engine) return true;
     return false;
 }
 
@@ -598,7 +607,7 @@ static bool listing_travels(struct ask *ask, struct listing *listing) {
     const struct engines *engines = listing->engines;
     while (++listing->visited < engines->count) {
         unsigned next = (loop_index(ask->from) + listing->visited) % engines->count;
-        if (!owns_open(listing, next)) continue;
+        if (!owns_more(listing, next)) continue;
         loop_post(engines->items[next]->loop, listing_arrives, ask);
         return true;
     }

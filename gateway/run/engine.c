@@ -3,8 +3,9 @@
  * A `life` is a run together with what it needs while it is in flight: its timer, its call, its record being written,
  * and who waits for it. One record of a life is written at a time; what changes meanwhile is written after it, so that
  * STORED means that all of it is durable. A first record that cannot be written ends the life (its start is refused); a
- * later one is written again until the store takes it. Always holds: a life is in the indexes exactly while its run may
- * still change; a question is in one list at a time. */
+ * later one is written again until the store takes it. Where a stage needs no disk all of this is the same, but that
+ * the store keeps the record in memory, and the text of it is not made; an orderly stop moves it to the disk. Always
+ * holds: a life is in the indexes exactly while its run may still change; a question is in one list at a time. */
 #include "run/engine.h"
 
 #include <string.h>
@@ -17,6 +18,7 @@
 #include "run/contract.h"
 #include "run/life.h"
 #include "run/mask.h"
+#include "run/rest.h"
 #include "run/turns.h"
 
 #define RECORD_MAX (64 * 1024 * 1024)
@@ -195,7 +197,8 @@ static void end_attempt(struct life *life) {
 static void life_free(void *arg) {
     struct life *life = arg;
     end_attempt(life);
-    run_free(life->run);
+    if (life->rest) store_source_unref(life->rest);
+    else run_free(life->run);
     contract_unref(life->contract);
     mem_free(life->orphan_timer);
     mem_free(life->store_timer);
@@ -229,6 +232,10 @@ static struct run_world world_of(struct life *life) {
                               .contract = life->contract,
                               .mask = mask_value,
                               .arg = life->run};
+}
+
+bool engine_forgets(const struct engine *engine, const struct stage *stage) {
+    return stage && !stage->durable && !engine->draining;
 }
 
 static void fill_record(const struct run *run, struct store_record *record) {
@@ -277,6 +284,7 @@ static void on_written(struct store_op *op) {
     struct engine *engine = life->engine;
     life->write = NULL;
     bool good = op->outcome == STORE_DONE, was_new = !life->accepted;
+    if (good && write->op.record.in_memory == life->in_memory) life->recorded = true;
     if (good && was_new) {
         life->accepted = true;
         if (!life->run->ended_ms) count_add_labelled(COUNT_FAMILY_RUNS_STARTED, life->run->stage_name, NULL, 1);
@@ -304,14 +312,15 @@ void life_record(struct life *life) {
     struct write *write = mem_alloc(sizeof *write);
     struct run_world world = world_of(life);
     buf_init(&write->body, RECORD_MAX);
-    run_record_write(life->run, &world, &write->body);
+    if (!life->in_memory) run_record_write(life->run, &world, &write->body);
     write->life = life;
-    write->op = (struct store_op){.kind = life->accepted ? STORE_UPDATE : STORE_INSERT,
+    write->op = (struct store_op){.kind = life->recorded ? STORE_UPDATE : STORE_INSERT,
                                   .loop = life->engine->loop,
                                   .done = on_written,
                                   .arg = write,
                                   .definition_source = life->run->stage ? life->run->stage->source : NULL};
     fill_record(life->run, &write->op.record);
+    write->op.record.in_memory = life->in_memory;
     write->op.record.body = buf_text(&write->body);
     life->write = write;
     life->record_changed = false;
@@ -427,6 +436,14 @@ static void abort_call(struct life *life) {
 
 /* ---- events and orders ---- */
 
+/* Whoever asks for it from now on asks the store. */
+static void keep(struct life *life) {
+    char id[STORE_ID_SIZE];
+    memcpy(id, life->run->id, sizeof id);
+    life->rest = rest_new(life->run);
+    store_keep(life->engine->store, id, life->rest);
+}
+
 static void let_go(struct life *life) {
     life->dead = true;
     const struct run *run = life->run;
@@ -435,6 +452,7 @@ static void let_go(struct life *life) {
         history_add(life->history, run->ended_ms - run->created_ms);
     ask_answer_all(life);
     life_unlink(life);
+    if (run->state == RUN_ENDED && life->in_memory && life->engine->store) keep(life);
     loop_later(life->engine->loop, life_free, life);
 }
 
@@ -518,7 +536,7 @@ void engine_resume(struct engine *engine, const struct store_record *record, str
         reason = REASON_BROKEN_RECORD;
     }
     struct life *life = life_new(engine, run);
-    life->accepted = true;
+    life->accepted = life->recorded = true;
     struct run_world world = world_of(life);
     struct run_orders orders;
     if (stage) run_resume(run, &world, &orders);
@@ -529,10 +547,18 @@ void engine_resume(struct engine *engine, const struct store_record *record, str
     carry_out(life, &orders);
 }
 
+/* The process that comes next is to go on with it. */
+static void move_to_disk(struct life *life) {
+    if (!life->in_memory) return;
+    life->in_memory = life->recorded = false;
+    life_record(life);
+}
+
 static void begin_no_more(struct engine *engine) {
     engine->draining = true;
     for (struct life *life = engine->lives; life; life = life->next) {
         if (may_repeat(life)) abort_call(life);
+        move_to_disk(life);
         ask_answer_waiting(life);
     }
 }
@@ -579,7 +605,16 @@ void engine_call_back(struct engine *engine, const char *url) {
     engine->settings.callback_url = url;
 }
 
+/* Those that did not get to the disk: for want of room there, or of time. */
+static void count_lost(const struct engine *engine) {
+    int64_t lost = 0;
+    for (const struct life *life = engine->lives; life; life = life->next)
+        lost += life->accepted && (life->in_memory || !life->recorded);
+    if (lost) log_put(LOG_WARN, "runs_lost", NULL, LOG_INT("runs", lost));
+}
+
 void engine_detach(struct engine *engine) {
+    count_lost(engine);
     engine->draining = true;
     engine->handing_over = false;
     engine->store = NULL;

@@ -18,7 +18,10 @@ struct life {
     struct loop_timer *store_timer; /* NULL: the store has taken every record at once, as it does */
     struct write *write;            /* under way */
     bool record_changed;            /* since that write was begun */
-    bool accepted;                  /* its first record is durable */
+    bool accepted;                  /* its first record is durable, or its stage needs none */
+    bool in_memory;                 /* its records are nowhere else */
+    bool recorded;                  /* the store has one, there where they are now */
+    struct store_source *rest;      /* it is over, and was in memory: this has the run. Else NULL */
     bool dead;
     struct transfer *transfer;
     struct arena *attempt;   /* of the call under way */
@@ -56,6 +59,8 @@ struct engine {
 
 /* ---- of run/engine ---- */
 bool engine_limits(const struct engine *engine, const struct stage *stage); /* may its calls have to wait? */
+/* Is a run of it that begins now kept in memory alone? */
+bool engine_forgets(const struct engine *engine, const struct stage *stage);
 struct life *life_new(struct engine *engine,
                       struct run *run); /* TAKES the run; in no list before, in the indexes after */
 void life_record(struct life *life);    /* writes what is known of it, now or behind the write under way */

@@ -12,11 +12,14 @@ struct store_driver {
     bool (*ready)(const void *state);
     bool (*each_open)(void *state, bool (*fn)(void *arg, const struct store_record *record), void *arg,
                       struct fault *fault);
+    bool (*each_stage)(void *state, void (*fn)(void *arg, const char *stage), void *arg, struct fault *fault);
     char *(*definition)(void *state, const char *hash, struct fault *fault);
     char *(*key)(void *state, struct fault *fault);
 };
 
-void store_answer(struct store_op *op);           /* posts `done` to the op's loop; the op is no longer the store's */
+/* Posts `done` to the op's loop; the op is no longer the driver's. A LIST whose cursor has a time goes on with what was
+ * made in that millisecond or before; else the driver puts there when the run before_id was made. */
+void store_answer(struct store_op *op);
 struct arena *store_results(struct store_op *op); /* the op's arena, made when it is first asked for */
 
 #endif

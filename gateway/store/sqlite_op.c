@@ -318,17 +318,19 @@ static int head_move(struct sqlite_connection *c, const struct store_filter *fil
     return settle(s, rc);
 }
 
-/* Sets the place that the filter's cursor names; `ended` when its run is not there. */
-static int find_cursor(struct sqlite_connection *c, const char *id, struct head *ret) {
+/* Sets the place that the op's cursor names; `ended` when its run is not there. */
+static int find_cursor(struct sqlite_connection *c, struct store_op *op, struct head *ret) {
+    const char *id = op->filter.before_id;
     *ret = (struct head){.created_ms = INT64_MAX, .seq = INT64_MAX};
-    if (!id) return SQLITE_OK;
+    if (op->cursor.created_ms) *ret = (struct head){.created_ms = op->cursor.created_ms + 1};
+    if (!id || op->cursor.created_ms) return SQLITE_OK;
     sqlite3_stmt *s;
     int rc = prepare(c, STATEMENT_CURSOR, &s);
     if (rc != SQLITE_OK) return rc;
     bind_cstr(s, 1, id);
     rc = sqlite3_step(s);
     ret->ended = rc != SQLITE_ROW;
-    ret->created_ms = sqlite3_column_int64(s, 0);
+    ret->created_ms = op->cursor.created_ms = sqlite3_column_int64(s, 0);
     ret->seq = sqlite3_column_int64(s, 1);
     return settle(s, rc);
 }
@@ -455,7 +457,7 @@ static int list(struct sqlite_connection *c, struct store_op *op) {
     assert(filter->limit >= 1 && filter->limit <= 1000);
     op->found = arena_array_of(op->results, struct store_record, filter->limit);
     struct head from;
-    int rc = find_cursor(c, filter->before_id, &from);
+    int rc = find_cursor(c, op, &from);
     op->outcome = from.ended ? STORE_MISSING : STORE_DONE;
     if (from.ended || rc != SQLITE_OK) return rc;
     rc = add_heads(c, filter, from, &heads);
@@ -496,6 +498,17 @@ int sqlite_op_each_open(struct sqlite_connection *c, bool (*fn)(void *arg, const
         if (rc != SQLITE_OK) break;
     }
     return settle(s, rc);
+}
+
+int sqlite_op_each_stage(struct sqlite_connection *c, void (*fn)(void *arg, const char *stage), void *arg) {
+    struct arena *arena = arena_new();
+    int rc = SQLITE_OK;
+    for (size_t i = 0; i < sizeof phases / sizeof *phases && rc == SQLITE_OK; i++) {
+        const char *stage = "";
+        while ((rc = next_word(c, phases[i].next_stage, NULL, arena, &stage)) == SQLITE_OK && stage) fn(arg, stage);
+    }
+    arena_free(arena);
+    return rc;
 }
 
 int sqlite_op_definition(struct sqlite_connection *c, const char *hash, char **ret_source) {

@@ -30,6 +30,8 @@ bool sqlite_op_fails_alone(int rc); /* of sqlite_op_write: the transaction is as
 
 int sqlite_op_each_open(struct sqlite_connection *c, bool (*fn)(void *arg, const struct store_record *record),
                         void *arg);
+int sqlite_op_each_stage(struct sqlite_connection *c, void (*fn)(void *arg, const char *stage),
+                         void *arg); /* of which there are runs */
 int sqlite_op_definition(struct sqlite_connection *c, const char *hash, char **ret_source); /* GIVES; NULL: none */
 
 int sqlite_op_add_key(struct sqlite_connection *c, const char *key); /* where there is none yet */
