@@ -22,6 +22,10 @@
     (LIST_MAX / 2)    /* no further run is put into an answer of that size; the cursor tells where to go on */
 #define SLICE_RUNS 16 /* of a list, before the loop does something else */
 #define SLICE_BYTES (256 << 10)
+/* The same for one that the caller may not see. Whoever polled the run has to find out why it is gone. */
+#define NO_SUCH_RUN                                                                                               \
+    "there is no such run; a run of a stage that is not durable is gone after a crash, and once newer runs need " \
+    "its room"
 
 /* ---- questions ---- */
 
@@ -82,7 +86,7 @@ static bool allowed(const struct ask *ask, const char *stage) {
 /* Is the run that was found the one that the question is about? Answers, and says false, where it is not. */
 static bool fits(struct ask *ask, const struct run *run) {
     if (!allowed(ask, run->stage_name)) {
-        answer_fault(ask, FAULT_NOT_FOUND, run->id, "there is no such run");
+        answer_fault(ask, FAULT_NOT_FOUND, run->id, NO_SUCH_RUN);
         return false;
     }
     if (ask->kind == ASK_START && !ask->attached && run->fingerprint &&
@@ -390,7 +394,7 @@ static void on_found(struct store_op *op) {
     else if (op->outcome == STORE_MISSING && ask->kind == ASK_CANCEL_KEY) cancel_in_advance(engine, ask);
     else if (op->outcome == STORE_MISSING && ask->attached)
         answer_fault(ask, FAULT_BUSY, "store", "the run that did the same work was not recorded; try again");
-    else if (op->outcome == STORE_MISSING) answer_fault(ask, FAULT_NOT_FOUND, ask->id, "there is no such run");
+    else if (op->outcome == STORE_MISSING) answer_fault(ask, FAULT_NOT_FOUND, ask->id, NO_SUCH_RUN);
     else if (!(run = run_load(op->found, NULL, &fault))) answer_fault(ask, FAULT_INTERNAL, ask->id, fault.what);
     else if (fits(ask, run)) answer_report(ask, run, NULL);
     run_free(run);

@@ -75,7 +75,7 @@ static bool same_key(const void *owner, const void *arg) {
 }
 
 static uint32_t hash_of_id(const char *id) {
-    return index_hash((struct text){id, STORE_ID_SIZE - 1}, (struct text){0});
+    return index_hash(text_of(id), (struct text){0});
 }
 
 static uint32_t hash_of_key(const struct store_record *record) {
