@@ -27,7 +27,15 @@
 #define HELD_LOOK_MS 100  /* how often a call that is held back is tried again */
 #define ORPHAN_AFTER_MS (10 * 60 * 1000) /* in lists, of stages that do not say */
 
+#ifdef MEM_SINGLE
+#define WRITES_SPARE 0 /* each has memory of its own, so that a use behind its end is seen */
+#else
+#define WRITES_SPARE 64
+#endif
+#define WRITE_SPARE_BYTES (16 * 1024)
+
 struct write {
+    struct write *next; /* of those that wait to be used again */
     struct store_op op;
     struct buf body;
     struct life *life;
@@ -249,10 +257,39 @@ static void fill_record(const struct run *run, struct store_record *record) {
     record->ended_ms = run->ended_ms;
 }
 
-static void write_free(struct write *write) {
-    buf_fini(&write->body);
+/* Every run has some, one after the other; each is as large as its record. */
+static struct write *write_new(struct engine *engine) {
+    struct write *write = engine->writes;
+    if (write) {
+        engine->writes = write->next;
+        engine->write_count--;
+        return write;
+    }
+    write = mem_alloc(sizeof *write);
+    buf_init(&write->body, RECORD_MAX);
+    return write;
+}
+
+static void write_free(struct engine *engine, struct write *write) {
     store_op_fini(&write->op);
+    if (engine->write_count + 1 <= WRITES_SPARE && write->body.cap <= WRITE_SPARE_BYTES) {
+        buf_clear(&write->body);
+        write->next = engine->writes;
+        engine->writes = write;
+        engine->write_count++;
+        return;
+    }
+    buf_fini(&write->body);
     mem_free(write);
+}
+
+static void writes_fini(struct engine *engine) {
+    while (engine->writes) {
+        struct write *write = engine->writes;
+        engine->writes = write->next;
+        buf_fini(&write->body);
+        mem_free(write);
+    }
 }
 
 static void unstored(struct life *life, const struct write *write) {
@@ -300,7 +337,7 @@ static void on_written(struct store_op *op) {
     } else {
         write_again_later(life, write);
     }
-    write_free(write);
+    write_free(engine, write);
     look_drained(engine);
 }
 
@@ -309,9 +346,8 @@ void life_record(struct life *life) {
         life->record_changed = true;
         return;
     }
-    struct write *write = mem_alloc(sizeof *write);
+    struct write *write = write_new(life->engine);
     struct run_world world = world_of(life);
-    buf_init(&write->body, RECORD_MAX);
     if (!life->in_memory) run_record_write(life->run, &world, &write->body);
     write->life = life;
     write->op = (struct store_op){.kind = life->recorded ? STORE_UPDATE : STORE_INSERT,
@@ -615,6 +651,7 @@ static void count_lost(const struct engine *engine) {
 
 void engine_detach(struct engine *engine) {
     count_lost(engine);
+    turns_rise(engine); /* turns that others give back as they end are of no use to it, and may come too late */
     engine->draining = true;
     engine->handing_over = false;
     engine->store = NULL;
@@ -628,7 +665,6 @@ void engine_dismiss(struct engine *engine) {
 
 void engine_free(struct engine *engine) {
     if (!engine) return;
-    turns_rise(engine);
     while (engine->lives) {
         struct life *life = engine->lives;
         abort_call(life);
@@ -640,5 +676,6 @@ void engine_free(struct engine *engine) {
     index_fini(&engine->by_id);
     index_fini(&engine->by_key);
     pasts_fini(&engine->pasts);
+    writes_fini(engine);
     mem_free(engine);
 }

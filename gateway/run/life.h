@@ -43,6 +43,8 @@ struct engine {
     struct index by_id, by_key;
     struct life *lives;
     size_t count;
+    struct write *writes; /* to be used again */
+    size_t write_count;
     struct pasts pasts;
     unsigned seat;                /* at the gate */
     struct loop_timer gate_timer; /* when somebody may go on by time alone */
