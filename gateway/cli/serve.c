@@ -565,7 +565,8 @@ static void flush_loops(const struct server *server) {
 static void stop_workers(struct server *server) {
     for (unsigned i = 0; i < server->engines.count; i++) worker_join(&server->workers[i]);
     for (unsigned i = 0; i < server->engines.count; i++) engine_detach(server->workers[i].engine);
-    store_close(server->store);
+    size_t lost = store_close(server->store);
+    if (lost) log_put(LOG_WARN, "runs_lost", NULL, LOG_INT("runs", lost));
     flush_loops(server);
     for (unsigned i = 0; i < server->engines.count; i++) engine_dismiss(server->workers[i].engine);
     flush_loops(server);

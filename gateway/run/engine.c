@@ -24,6 +24,7 @@
 #define RECORD_MAX (64 * 1024 * 1024)
 #define STORE_RETRY_MS 1000
 #define SETTLE_LOOK_MS 20 /* how often it is looked whether calls that may not be repeated are under way */
+#define MOVES_AT_ONCE 256 /* to the disk: each takes memory until it is there */
 #define HELD_LOOK_MS 100  /* how often a call that is held back is tried again */
 #define ORPHAN_AFTER_MS (10 * 60 * 1000) /* in lists, of stages that do not say */
 
@@ -180,6 +181,8 @@ struct life *life_new(struct engine *engine, struct run *run) {
 
 static void life_unlink(struct life *life) {
     struct engine *engine = life->engine;
+    engine->moving -= life->moves;
+    if (engine->to_move == life) engine->to_move = life->next;
     turns_free(life);
     index_remove(&engine->by_id, &life->by_id);
     if (life->run->key) index_remove(&engine->by_key, &life->by_key);
@@ -214,7 +217,7 @@ static void life_free(void *arg) {
 }
 
 static void look_drained(struct engine *engine) {
-    if (!engine->drained) return;
+    if (!engine->drained || engine->to_move || engine->moving) return;
     for (struct life *life = engine->lives; life; life = life->next)
         if (life->transfer || life_writes(life)) return;
     void (*drained)(void *) = engine->drained;
@@ -315,6 +318,25 @@ static void write_again_later(struct life *life, const struct write *write) {
     loop_timer_set(life->store_timer, STORE_RETRY_MS);
 }
 
+/* The process that comes next is to go on with those that are in memory alone. */
+static void move_to_disk(struct engine *engine) {
+    while (engine->to_move && engine->moving < MOVES_AT_ONCE) {
+        struct life *life = engine->to_move;
+        engine->to_move = life->next;
+        if (!life->in_memory) continue;
+        life->in_memory = life->recorded = false;
+        life->moves = true;
+        engine->moving++;
+        life_record(life);
+    }
+}
+
+static void moved(struct life *life) {
+    life->moves = false;
+    life->engine->moving--;
+    move_to_disk(life->engine);
+}
+
 static void on_written(struct store_op *op) {
     struct write *write = op->arg;
     struct life *life = write->life;
@@ -322,6 +344,7 @@ static void on_written(struct store_op *op) {
     life->write = NULL;
     bool good = op->outcome == STORE_DONE, was_new = !life->accepted;
     if (good && write->op.record.in_memory == life->in_memory) life->recorded = true;
+    if (life->recorded && life->moves) moved(life);
     if (good && was_new) {
         life->accepted = true;
         if (!life->run->ended_ms) count_add_labelled(COUNT_FAMILY_RUNS_STARTED, life->run->stage_name, NULL, 1);
@@ -583,20 +606,14 @@ void engine_resume(struct engine *engine, const struct store_record *record, str
     carry_out(life, &orders);
 }
 
-/* The process that comes next is to go on with it. */
-static void move_to_disk(struct life *life) {
-    if (!life->in_memory) return;
-    life->in_memory = life->recorded = false;
-    life_record(life);
-}
-
 static void begin_no_more(struct engine *engine) {
     engine->draining = true;
     for (struct life *life = engine->lives; life; life = life->next) {
         if (may_repeat(life)) abort_call(life);
-        move_to_disk(life);
         ask_answer_waiting(life);
     }
+    engine->to_move = engine->lives;
+    move_to_disk(engine);
 }
 
 void engine_drain(struct engine *engine, void (*done)(void *arg), void *arg) {

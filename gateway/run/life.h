@@ -21,6 +21,7 @@ struct life {
     bool accepted;                  /* its first record is durable, or its stage needs none */
     bool in_memory;                 /* its records are nowhere else */
     bool recorded;                  /* the store has one, there where they are now */
+    bool moves;                     /* to the disk, and is not there yet */
     struct store_source *rest;      /* it is over, and was in memory: this has the run. Else NULL */
     bool dead;
     struct transfer *transfer;
@@ -49,6 +50,8 @@ struct engine {
     unsigned seat;                /* at the gate */
     struct loop_timer gate_timer; /* when somebody may go on by time alone */
     uint32_t random;              /* xorshift state: jitter needs no better */
+    struct life *to_move;         /* the next that may have to move to the disk; NULL: all have begun to */
+    size_t moving;                /* lives that do */
     bool draining;                /* nothing begins any more */
     bool handing_over;            /* but runs, for the process that comes next */
     bool settling;                /* no call begins that may not be repeated */

@@ -13,6 +13,7 @@
 #include <stdatomic.h>
 #include <string.h>
 
+#include "base/count.h"
 #include "base/index.h"
 #include "store/driver.h"
 
@@ -184,6 +185,7 @@ static struct entry *take_oldest_kept(struct memory *memory) {
     struct entry *entry = memory->first_kept;
     memory->first_kept = entry->next;
     memory->bytes -= entry->bytes;
+    count_add(COUNT_RUNS_KEPT, -1);
     take_out(memory, entry);
     return entry;
 }
@@ -218,9 +220,11 @@ void memory_keep(struct memory *memory, const char *id, struct store_source *sou
         memory->bytes += entry->bytes;
         *(memory->first_kept ? &memory->last_kept->next : &memory->first_kept) = entry;
         memory->last_kept = entry;
+        count_add(COUNT_RUNS_KEPT, 1);
     }
     while (memory->bytes > memory->max_kept) {
         *last = take_oldest_kept(memory);
+        count_add(COUNT_RUNS_FORGOTTEN, 1);
         last = &(*last)->next;
     }
     *last = NULL;
@@ -228,17 +232,24 @@ void memory_keep(struct memory *memory, const char *id, struct store_source *sou
     end_all(gone);
 }
 
-void memory_prune(struct memory *memory, int64_t before_ms) {
+/* False: that is all. */
+static bool prune_some(struct memory *memory, int64_t before_ms) {
     struct entry *gone = NULL, **last = &gone;
-    if (is_empty(memory)) return;
+    unsigned left = WALK_STEPS;
     pthread_mutex_lock(&memory->lock);
-    while (memory->first_kept && memory->first_kept->record.ended_ms < before_ms) {
+    while (left && memory->first_kept && memory->first_kept->record.ended_ms < before_ms) {
         *last = take_oldest_kept(memory);
         last = &(*last)->next;
+        left--;
     }
     *last = NULL;
     pthread_mutex_unlock(&memory->lock);
     end_all(gone);
+    return !left;
+}
+
+void memory_prune(struct memory *memory, int64_t before_ms) {
+    while (!is_empty(memory) && prune_some(memory, before_ms)) {}
 }
 
 void memory_free(struct memory *memory) {

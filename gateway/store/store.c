@@ -18,6 +18,8 @@
 #include "store/memory.h"
 #include "store/sqlite.h"
 
+#define SAVES_AT_ONCE 256 /* each takes memory until it is on the disk */
+
 struct keyed { /* a stage of which the disk has runs */
     struct index_link link;
     struct keyed *next;
@@ -28,9 +30,11 @@ struct store {
     const struct store_driver *driver;
     void *state;
     struct memory *memory;
-    pthread_mutex_t lock; /* guards the stages */
+    pthread_mutex_t lock; /* guards what follows */
     struct index stages;
     struct keyed *first;
+    size_t saving, unsaved; /* when it is closed */
+    pthread_cond_t saved;
 };
 
 static const struct store_driver *const drivers[] = {&sqlite_driver};
@@ -80,6 +84,7 @@ static void release(struct store *store) {
         mem_free(keyed);
     }
     index_fini(&store->stages);
+    pthread_cond_destroy(&store->saved);
     pthread_mutex_destroy(&store->lock);
     memory_free(store->memory);
     mem_free(store);
@@ -103,6 +108,7 @@ struct store *store_open(const struct store_settings *settings, struct fault *fa
     store->state = state;
     store->memory = memory_new(settings->max_kept);
     pthread_mutex_init(&store->lock, NULL);
+    pthread_cond_init(&store->saved, NULL);
     if (driver->each_stage(state, note_stage, store, fault)) return store;
     driver->close(state);
     release(store);
@@ -117,35 +123,50 @@ struct farewell { /* of a run that was kept in memory */
 
 static void on_saved(struct store_op *op) {
     struct farewell *farewell = op->arg;
+    struct store *store = op->store;
+    bool saved = op->outcome == STORE_DONE;
     store_op_fini(op);
     store_source_unref(farewell->source);
     arena_free(farewell->arena);
+    pthread_mutex_lock(&store->lock);
+    store->unsaved += !saved;
+    store->saving--;
+    pthread_cond_signal(&store->saved);
+    pthread_mutex_unlock(&store->lock);
 }
 
-static void save(struct store *store) {
-    for (;;) {
-        struct arena *arena = arena_new();
-        struct farewell *farewell = arena_new_of(arena, struct farewell);
-        farewell->arena = arena;
-        farewell->source = memory_take(store->memory, arena, &farewell->op.record);
-        if (!farewell->source) {
-            arena_free(arena);
-            return;
-        }
-        farewell->op.kind = STORE_INSERT;
-        farewell->op.done = on_saved;
-        farewell->op.arg = farewell;
-        farewell->op.record.in_memory = false;
-        farewell->op.definition_source = farewell->source->definition;
-        store->driver->submit(store->state, &farewell->op);
-    }
+static struct farewell *take_next(struct store *store) {
+    struct arena *arena = arena_new();
+    struct farewell *farewell = arena_new_of(arena, struct farewell);
+    farewell->arena = arena;
+    farewell->source = memory_take(store->memory, arena, &farewell->op.record);
+    if (farewell->source) return farewell;
+    arena_free(arena);
+    return NULL;
 }
 
-void store_close(struct store *store) {
-    if (!store) return;
-    save(store);
+static void save(struct store *store, struct farewell *farewell) {
+    pthread_mutex_lock(&store->lock);
+    while (store->saving == SAVES_AT_ONCE) pthread_cond_wait(&store->saved, &store->lock);
+    store->saving++;
+    pthread_mutex_unlock(&store->lock);
+    farewell->op.kind = STORE_INSERT;
+    farewell->op.done = on_saved;
+    farewell->op.arg = farewell;
+    farewell->op.store = store;
+    farewell->op.record.in_memory = false;
+    farewell->op.definition_source = farewell->source->definition;
+    store->driver->submit(store->state, &farewell->op);
+}
+
+size_t store_close(struct store *store) {
+    struct farewell *farewell;
+    if (!store) return 0;
+    while ((farewell = take_next(store))) save(store, farewell);
     store->driver->close(store->state);
+    size_t unsaved = store->unsaved;
     release(store);
+    return unsaved;
 }
 
 /* ---- operations ---- */

@@ -106,8 +106,8 @@ struct store *store_open(const struct store_settings *settings, struct fault *fa
 
 /* Carries out what waits and answers it by messages to the loops, which must still exist: loops are freed after the
  * store, and nothing is submitted from here on, by a `done` neither. What is over and was kept in memory alone goes to
- * the disk, for whoever asks after the restart. NULL is allowed. */
-void store_close(struct store *store);
+ * the disk, for whoever asks after the restart; gives how many could not. NULL is allowed. */
+size_t store_close(struct store *store);
 /* Any thread; where records may be in memory, the op's loop's own. */
 void store_submit(struct store *store, struct store_op *op);
 void store_op_fini(struct store_op *op); /* frees the results; the op may be used again */
