@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "base/count.h"
+#include "base/digest.h"
 #include "base/index.h"
 #include "store/driver.h"
 
@@ -39,6 +40,7 @@ struct walk {
 struct memory {
     pthread_mutex_t lock;
     struct index by_id, by_key;
+    char secret[16];
     struct entry *newest, *oldest;
     struct entry *last; /* that was put in: the next one's place is near */
     struct entry *first_kept, *last_kept;
@@ -52,6 +54,7 @@ struct memory *memory_new(size_t max_kept) {
     struct memory *memory = mem_alloc(sizeof *memory);
     pthread_mutex_init(&memory->lock, NULL);
     memory->max_kept = max_kept;
+    digest_random(memory->secret, sizeof memory->secret);
     return memory;
 }
 
@@ -79,8 +82,10 @@ static uint32_t hash_of_id(const char *id) {
     return index_hash(text_of(id), (struct text){0});
 }
 
-static uint32_t hash_of_key(const struct store_record *record) {
-    return index_hash(text_of(record->stage), text_of(record->key));
+/* Of what callers choose, and all loops look for: a secret keeps them from choosing keys that collide. */
+static uint32_t hash_of_key(const struct memory *memory, const struct store_record *record) {
+    uint32_t seeded = index_hash((struct text){memory->secret, sizeof memory->secret}, text_of(record->stage));
+    return index_hash((struct text){(const char *)&seeded, sizeof seeded}, text_of(record->key));
 }
 
 static struct entry *find_id(const struct memory *memory, const char *id) {
@@ -88,7 +93,7 @@ static struct entry *find_id(const struct memory *memory, const char *id) {
 }
 
 static struct entry *find_key(const struct memory *memory, const struct store_record *record) {
-    return record->key ? index_find(&memory->by_key, hash_of_key(record), same_key, record) : NULL;
+    return record->key ? index_find(&memory->by_key, hash_of_key(memory, record), same_key, record) : NULL;
 }
 
 /* ---- the order ---- */
@@ -153,7 +158,7 @@ bool memory_insert(struct memory *memory, const struct store_record *record) {
     if (fresh) {
         entry->place = (struct store_place){record->created_ms, ++memory->turns};
         index_add(&memory->by_id, &entry->by_id, hash_of_id(record->id), entry);
-        if (record->key) index_add(&memory->by_key, &entry->by_key, hash_of_key(record), entry);
+        if (record->key) index_add(&memory->by_key, &entry->by_key, hash_of_key(memory, record), entry);
         link_in(memory, entry);
         atomic_fetch_add_explicit(&memory->count, 1, memory_order_relaxed);
     }
