@@ -659,7 +659,7 @@ void engine_call_back(struct engine *engine, const char *url) {
 }
 
 /* Those that did not get to the disk: for want of room there, or of time. */
-static void count_lost(const struct engine *engine) {
+static void tell_lost(const struct engine *engine) {
     int64_t lost = 0;
     for (const struct life *life = engine->lives; life; life = life->next)
         lost += life->accepted && (life->in_memory || !life->recorded);
@@ -667,7 +667,6 @@ static void count_lost(const struct engine *engine) {
 }
 
 void engine_detach(struct engine *engine) {
-    count_lost(engine);
     turns_rise(engine); /* turns that others give back as they end are of no use to it, and may come too late */
     engine->draining = true;
     engine->handing_over = false;
@@ -676,6 +675,7 @@ void engine_detach(struct engine *engine) {
 
 void engine_dismiss(struct engine *engine) {
     struct fault fault;
+    tell_lost(engine);
     fault_set(&fault, FAULT_BUSY, "gateway", "the gateway is being stopped; try again");
     for (struct life *life = engine->lives; life; life = life->next) ask_refuse_all(life, &fault);
 }
