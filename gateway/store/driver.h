@@ -10,8 +10,7 @@ struct store_driver {
     void (*close)(void *state);
     void (*submit)(void *state, struct store_op *op); /* the results are empty */
     bool (*ready)(const void *state);
-    bool (*each_open)(void *state, bool (*fn)(void *arg, const struct store_record *record), void *arg,
-                      struct fault *fault);
+    bool (*places)(void *state, int64_t **ret_places, size_t *ret_count, struct fault *fault);
     bool (*each_stage)(void *state, void (*fn)(void *arg, const char *stage), void *arg, struct fault *fault);
     char *(*definition)(void *state, const char *hash, struct fault *fault);
     char *(*key)(void *state, struct fault *fault);

@@ -36,8 +36,7 @@
 struct sqlite {
     struct sqlite_file file;
     struct opqueue *queue;
-    pthread_mutex_t reading; /* the reader's connection: its thread, or a blocking call; recursive, since a visitor of
-                                each_open may ask for a definition */
+    pthread_mutex_t reading; /* the reader's connection: its thread, or a blocking call */
     pthread_t write_thread, read_thread;
     atomic_bool well; /* the last commit was made */
     /* the writer thread's */
@@ -252,11 +251,10 @@ static void *read_thread(void *arg) {
     return NULL;
 }
 
-static bool sqlite_each_open(void *state, bool (*fn)(void *arg, const struct store_record *record), void *arg,
-                             struct fault *fault) {
+static bool sqlite_places(void *state, int64_t **ret_places, size_t *ret_count, struct fault *fault) {
     struct sqlite *store = state;
     pthread_mutex_lock(&store->reading);
-    int rc = sqlite_op_each_open(&store->file.reader, fn, arg);
+    int rc = sqlite_op_places(&store->file.reader, ret_places, ret_count);
     if (rc != SQLITE_OK) sqlite_op_fault(fault, store->file.path, store->file.reader.db, rc);
     pthread_mutex_unlock(&store->reading);
     return rc == SQLITE_OK;
@@ -297,11 +295,7 @@ static char *sqlite_key(void *state, struct fault *fault) {
 /* ---- opening ---- */
 
 static bool start_threads(struct sqlite *store, struct fault *fault) {
-    pthread_mutexattr_t attr;
-    pthread_mutexattr_init(&attr);
-    pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_RECURSIVE);
-    pthread_mutex_init(&store->reading, &attr);
-    pthread_mutexattr_destroy(&attr);
+    pthread_mutex_init(&store->reading, NULL);
     atomic_init(&store->well, true);
     store->checkpoint_at = WAL_MOST;
     sqlite3_wal_hook(store->file.writer.db, on_wal, store);
@@ -357,7 +351,7 @@ const struct store_driver sqlite_driver = {
     .close = sqlite_close,
     .submit = sqlite_submit,
     .ready = sqlite_ready,
-    .each_open = sqlite_each_open,
+    .places = sqlite_places,
     .each_stage = sqlite_each_stage,
     .definition = sqlite_definition,
     .key = sqlite_key,

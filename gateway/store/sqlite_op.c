@@ -16,6 +16,7 @@
 #include "store/driver.h"
 
 #define LIST_BYTES (32 << 20)
+#define AT_BYTES (1 << 20)
 #define PRUNE_RUNS 1000
 #define PRUNE_RUNS_LITTLE 10 /* each takes room in the log before it gives some back */
 #define TEXT_OF(number) TEXT_OF_IT(number)
@@ -464,40 +465,40 @@ static int list(struct sqlite_connection *c, struct store_op *op) {
     return rc == SQLITE_OK ? merge(c, op, &heads) : rc;
 }
 
+static int at_places(struct sqlite_connection *c, struct store_op *op) {
+    int rc = SQLITE_OK;
+    op->found = arena_array_of(store_results(op), struct store_record, op->place_count);
+    op->outcome = STORE_DONE;
+    while (op->passed < op->place_count && rc == SQLITE_OK && arena_bytes(op->results) < AT_BYTES)
+        rc = list_row(c, op, op->places[op->passed++]);
+    return rc;
+}
+
 int sqlite_op_read(struct sqlite_connection *c, struct store_op *op) {
     switch (op->kind) {
     case STORE_GET: return get(c, op);
     case STORE_FIND_KEY: return find_key(c, op);
+    case STORE_AT: return at_places(c, op);
     default: return list(c, op);
     }
 }
 
-static int visit_row(struct sqlite_connection *c, int64_t seq, bool (*fn)(void *arg, const struct store_record *record),
-                     void *arg, bool *ret_go_on) {
+/* Places alone are sorted, and no row is looked at: those are large. */
+int sqlite_op_places(struct sqlite_connection *c, int64_t **ret_places, size_t *ret_count) {
     sqlite3_stmt *s;
-    int rc = prepare(c, STATEMENT_ROW, &s);
-    if (rc != SQLITE_OK) return rc;
-    sqlite3_bind_int64(s, 1, seq);
-    rc = sqlite3_step(s);
-    if (rc == SQLITE_ROW) {
-        struct store_record record = read_row(s);
-        *ret_go_on = fn(arg, &record);
-    }
-    return settle(s, rc);
-}
-
-/* Places are sorted, not rows: those are large. */
-int sqlite_op_each_open(struct sqlite_connection *c, bool (*fn)(void *arg, const struct store_record *record),
-                        void *arg) {
-    sqlite3_stmt *s;
+    size_t room = 64, count = 0;
     int rc = prepare(c, STATEMENT_EACH_OPEN, &s);
     if (rc != SQLITE_OK) return rc;
-    bool go_on = true;
-    while (go_on && (rc = sqlite3_step(s)) == SQLITE_ROW) {
-        rc = visit_row(c, sqlite3_column_int64(s, 0), fn, arg, &go_on);
-        if (rc != SQLITE_OK) break;
+    int64_t *places = mem_alloc(room * sizeof *places);
+    while ((rc = sqlite3_step(s)) == SQLITE_ROW) {
+        if (count == room) places = mem_resize(places, (room *= 2) * sizeof *places);
+        places[count++] = sqlite3_column_int64(s, 0);
     }
-    return settle(s, rc);
+    rc = settle(s, rc);
+    *ret_places = rc == SQLITE_OK ? places : NULL;
+    *ret_count = rc == SQLITE_OK ? count : 0;
+    if (rc != SQLITE_OK) mem_free(places);
+    return rc;
 }
 
 int sqlite_op_each_stage(struct sqlite_connection *c, void (*fn)(void *arg, const char *stage), void *arg) {

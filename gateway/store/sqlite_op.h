@@ -28,8 +28,7 @@ int sqlite_op_write(struct sqlite_connection *c, struct store_op *op);
 int sqlite_op_read(struct sqlite_connection *c, struct store_op *op);
 bool sqlite_op_fails_alone(int rc); /* of sqlite_op_write: the transaction is as it was, and may go on */
 
-int sqlite_op_each_open(struct sqlite_connection *c, bool (*fn)(void *arg, const struct store_record *record),
-                        void *arg);
+int sqlite_op_places(struct sqlite_connection *c, int64_t **ret_places, size_t *ret_count); /* GIVES */
 int sqlite_op_each_stage(struct sqlite_connection *c, void (*fn)(void *arg, const char *stage),
                          void *arg); /* of which there are runs */
 int sqlite_op_definition(struct sqlite_connection *c, const char *hash, char **ret_source); /* GIVES; NULL: none */

@@ -251,6 +251,7 @@ static bool carry_out(struct store *store, struct store_op *op) {
     case STORE_LIST:
         if (op->filter.before_id) memory_place(store->memory, op->filter.before_id, &op->cursor);
         return false;
+    case STORE_AT: return false; /* places are of the disk */
     case STORE_PRUNE: memory_prune(store->memory, op->before_ms); return false;
     }
     return false;
@@ -262,6 +263,7 @@ void store_submit(struct store *store, struct store_op *op) {
     op->fault = (struct fault){0};
     op->found = NULL;
     op->found_count = 0;
+    op->passed = 0;
     op->more = false;
     op->results = NULL;
     op->next = NULL;
@@ -297,9 +299,8 @@ bool store_takes(const struct store *store, bool in_memory) {
     return in_memory || store_ready(store);
 }
 
-bool store_each_open(struct store *store, bool (*fn)(void *arg, const struct store_record *record), void *arg,
-                     struct fault *fault) {
-    return store->driver->each_open(store->state, fn, arg, fault);
+bool store_places(struct store *store, int64_t **ret_places, size_t *ret_count, struct fault *fault) {
+    return store->driver->places(store->state, ret_places, ret_count, fault);
 }
 
 char *store_definition(struct store *store, const char *hash, struct fault *fault) {

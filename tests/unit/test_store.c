@@ -13,6 +13,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <sqlite3.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -423,22 +424,31 @@ static void definitions_are_kept_for_runs_in_flight(void **state) {
 
 /* ---- start ---- */
 
-struct visits {
-    char ids[64];
-    size_t most;
-    struct store *store;
-};
-
-static bool visit(void *arg, const struct store_record *record) {
-    struct visits *visits = arg;
-    size_t used = strlen(visits->ids);
-    snprintf(visits->ids + used, sizeof visits->ids - used, "%s", record->id);
-    assert_int_equal(record->ended_ms, 0);
-    assert_string_equal(record->stage, "s");
-    char *source = store_definition(visits->store, record->definition, NULL); /* as recovery does */
-    assert_string_equal(source, "name = \"x\";");
-    mem_free(source);
-    return strlen(visits->ids) < visits->most;
+/* As recovery does it, in slices of that size. */
+static void expect_open(struct rig *rig, size_t slice, const char *ids) {
+    int64_t *places;
+    size_t count, at = 0;
+    char got[64] = "";
+    assert_true(store_places(rig->store, &places, &count, NULL));
+    while (at < count) {
+        size_t left = count - at;
+        struct store_op op = {.kind = STORE_AT, .places = places + at, .place_count = left < slice ? left : slice};
+        assert_int_equal(carry_out(rig, &op), STORE_DONE);
+        assert_int_equal(op.passed, op.place_count);
+        assert_int_equal(op.found_count, op.place_count);
+        for (size_t i = 0; i < op.found_count; i++) {
+            snprintf(got + strlen(got), sizeof got - strlen(got), "%s", op.found[i].id);
+            assert_int_equal(op.found[i].ended_ms, 0);
+            assert_string_equal(op.found[i].stage, "s");
+            char *source = store_definition(rig->store, op.found[i].definition, NULL);
+            assert_string_equal(source, "name = \"x\";");
+            mem_free(source);
+        }
+        at += op.passed;
+        store_op_fini(&op);
+    }
+    mem_free(places);
+    assert_string_equal(got, ids);
 }
 
 static void open_runs_are_found_after_a_restart(void **state) {
@@ -449,13 +459,61 @@ static void open_runs_are_found_after_a_restart(void **state) {
     assert_int_equal(insert(rig, make("d", "s", NULL, "RUNNING", 20, 0)), STORE_DONE);
     assert_int_equal(update(rig, "d", "CANCELED", 40, TEXT("{}")), STORE_DONE);
     rig_reopen(rig);
-    struct visits all = {.most = 60, .store = rig->store}, one = {.most = 1, .store = rig->store};
-    struct fault fault = {0};
-    assert_true(store_each_open(rig->store, visit, &all, &fault));
-    assert_string_equal(all.ids, "ba");
-    assert_true(store_each_open(rig->store, visit, &one, &fault));
-    assert_string_equal(one.ids, "b");
+    expect_open(rig, 60, "ba");
+    expect_open(rig, 1, "ba");
     assert_int_equal(insert(rig, make("e", "s", NULL, "RUNNING", 30, 0)), STORE_DONE);
+}
+
+/* What begins behind the question is none of them; what ends or goes meanwhile is not there, or is as it is. */
+static void places_are_of_one_moment(void **state) {
+    struct rig *rig = *state;
+    int64_t *places;
+    size_t count;
+    for (char id[] = "a"; id[0] <= 'e'; id[0]++)
+        assert_int_equal(insert(rig, make(id, "s", NULL, "RUNNING", id[0], 0)), STORE_DONE);
+    assert_true(store_places(rig->store, &places, &count, NULL));
+    assert_int_equal(count, 5);
+    assert_int_equal(insert(rig, make("f", "s", NULL, "RUNNING", 1, 0)), STORE_DONE);
+    assert_int_equal(update(rig, "b", "SUCCEEDED", 40, TEXT("{}")), STORE_DONE);
+    assert_int_equal(update(rig, "d", "SUCCEEDED", 41, TEXT("{}")), STORE_DONE);
+    struct store_op prune = {.kind = STORE_PRUNE, .before_ms = 41};
+    assert_int_equal(carry_out(rig, &prune), STORE_DONE);
+    store_op_fini(&prune);
+    struct store_op op = {.kind = STORE_AT, .places = places, .place_count = count};
+    assert_int_equal(carry_out(rig, &op), STORE_DONE);
+    assert_int_equal(op.passed, 5);
+    assert_int_equal(op.found_count, 4);
+    const char *ids[] = {"a", "c", "d", "e"};
+    for (size_t i = 0; i < 4; i++) assert_string_equal(op.found[i].id, ids[i]);
+    assert_int_equal(op.found[2].ended_ms, 41);
+    store_op_fini(&op);
+    mem_free(places);
+}
+
+/* A slice of large records is a short one. */
+static void slices_stop_short(void **state) {
+    struct rig *rig = *state;
+    static char large[400000];
+    int64_t *places;
+    size_t count, at = 0, slices = 0;
+    memset(large, ' ', sizeof large);
+    for (char id[] = "a"; id[0] <= 'h'; id[0]++) {
+        struct store_record record = make(id, "s", NULL, "RUNNING", id[0], 0);
+        record.body = (struct text){large, sizeof large};
+        assert_int_equal(insert(rig, record), STORE_DONE);
+    }
+    assert_true(store_places(rig->store, &places, &count, NULL));
+    for (; at < count; slices++) {
+        struct store_op op = {.kind = STORE_AT, .places = places + at, .place_count = count - at};
+        assert_int_equal(carry_out(rig, &op), STORE_DONE);
+        assert_in_range(op.passed, 1, 3);
+        assert_int_equal(op.found_count, op.passed);
+        for (size_t i = 0; i < op.found_count; i++) assert_int_equal(op.found[i].id[0], 'a' + at + i);
+        at += op.passed;
+        store_op_fini(&op);
+    }
+    assert_int_equal(slices, 3);
+    mem_free(places);
 }
 
 /* ---- many at once ---- */
@@ -528,35 +586,39 @@ static void several_loops_share_commits(void **state) {
     print_message("%d inserts in %lld ms, %lld commits\n", THREADS * EACH, (long long)took, (long long)commits);
 }
 
-struct busy_visit {
-    struct rig *rig;
-    struct store_op read;
-    size_t left;
-};
+/* Holds the reader up in the middle of a list. */
+static atomic_bool reader_is_there, let_reader_go;
 
-static bool visit_and_write(void *arg, const struct store_record *record) {
-    struct busy_visit *visit = arg;
-    struct rig *rig = visit->rig;
-    assert_string_equal(record->id, "a");
-    hand_over(rig, &visit->read, &visit->left); /* waits, since the visit holds the reader up */
-    for (int i = 0; i < 3; i++) {
-        char id[STORE_ID_SIZE];
-        snprintf(id, sizeof id, "during-%d", i);
-        assert_int_equal(insert(rig, make(id, "s", NULL, "RUNNING", 9, 0)), STORE_DONE);
-    }
-    assert_int_equal(visit->left, 1);
-    return false;
+static bool sees_slowly(const void *rights, const char *stage) {
+    (void)rights, (void)stage;
+    atomic_store(&reader_is_there, true);
+    while (!atomic_load(&let_reader_go)) usleep(1000);
+    return true;
 }
 
 static void reads_hold_up_no_write(void **state) {
     struct rig *rig = *state;
     assert_int_equal(insert(rig, make("a", "s", NULL, "RUNNING", 1, 0)), STORE_DONE);
-    struct fault fault = {0};
-    struct busy_visit visit = {.rig = rig, .read = {.kind = STORE_GET, .record = make("a", NULL, NULL, NULL, 0, 0)}};
-    assert_true(store_each_open(rig->store, visit_and_write, &visit, &fault));
-    pump_until_zero(rig->loop, &visit.left);
-    assert_int_equal(visit.read.outcome, STORE_DONE);
-    store_op_fini(&visit.read);
+    struct store_op list = {.kind = STORE_LIST, .filter = {.limit = 9, .sees = sees_slowly}};
+    struct store_op read = {.kind = STORE_GET, .record = make("a", NULL, NULL, NULL, 0, 0)};
+    size_t left = 0;
+    atomic_store(&reader_is_there, false);
+    atomic_store(&let_reader_go, false);
+    hand_over(rig, &list, &left);
+    while (!atomic_load(&reader_is_there)) usleep(1000);
+    hand_over(rig, &read, &left); /* waits, since the list holds the reader up */
+    for (int i = 0; i < 3; i++) {
+        char id[STORE_ID_SIZE];
+        snprintf(id, sizeof id, "during-%d", i);
+        assert_int_equal(insert(rig, make(id, "s", NULL, "RUNNING", 9, 0)), STORE_DONE);
+    }
+    assert_int_equal(left, 2);
+    atomic_store(&let_reader_go, true);
+    pump_until_zero(rig->loop, &left);
+    assert_int_equal(list.found_count, 1);
+    assert_int_equal(read.outcome, STORE_DONE);
+    store_op_fini(&list);
+    store_op_fini(&read);
     assert_true(holds(rig, "during-2"));
 }
 
@@ -1106,9 +1168,7 @@ static void older_files_are_brought_up_to_date(void **state) {
     change_file(rig, AS_VERSION_2);
     rig_open(rig);
     assert_indexes(rig, "runs_created runs_ended runs_in_flight runs_key runs_over runs_pins");
-    struct visits visits = {.most = 60, .store = rig->store};
-    assert_true(store_each_open(rig->store, visit, &visits, NULL));
-    assert_string_equal(visits.ids, "ca");
+    expect_open(rig, 60, "ca");
     expect_list(rig, (struct store_filter){.limit = 9}, "dbac", false);
     expect_list(rig, (struct store_filter){.limit = 9, .stages = s, .stage_count = 1}, "bac", false);
     expect_list(rig, (struct store_filter){.limit = 9, .status = "RUNNING"}, "ac", false);
@@ -1254,8 +1314,7 @@ static void run_everything(struct rig *rig) {
                     "", false);
     expect_list(rig, (struct store_filter){.limit = 5}, "a", false);
     knows(rig, "d1");
-    struct visits visits = {.most = 60, .store = rig->store};
-    assert_true(store_each_open(rig->store, visit, &visits, NULL));
+    expect_open(rig, 60, "");
     prune(rig, 5);
 }
 
@@ -1327,6 +1386,8 @@ int main(void) {
         T(prunes_in_slices),
         T(definitions_are_kept_for_runs_in_flight),
         T(open_runs_are_found_after_a_restart),
+        T(places_are_of_one_moment),
+        T(slices_stop_short),
         T(several_loops_share_commits),
         T(reads_hold_up_no_write),
         T(full_queue_says_busy),
