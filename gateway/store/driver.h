@@ -16,9 +16,10 @@ struct store_driver {
     char *(*key)(void *state, struct fault *fault);
 };
 
-/* Posts `done` to the op's loop; the op is no longer the driver's. A LIST whose cursor has a time goes on with what was
- * made in that millisecond or before; else the driver puts there when the run before_id was made. */
-void store_answer(struct store_op *op);
+/* Posts `done` to the loops of the op and of those that `next` links to it; they are no longer the driver's. A LIST
+ * whose cursor has a time goes on with what was made in that millisecond or before; else the driver puts there when the
+ * run before_id was made. */
+void store_answer(struct store_op *first);
 struct arena *store_results(struct store_op *op); /* the op's arena, made when it is first asked for */
 
 #endif

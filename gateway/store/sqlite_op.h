@@ -7,13 +7,17 @@
 
 #include "store/store.h"
 
-#define TABLES_VERSION 3 /* of the tables, as sqlite_file makes them */
+#define TABLES_VERSION 4 /* of the tables, as sqlite_file makes them */
 #define STATEMENTS_MAX 32
+
+struct groups;
 
 struct sqlite_connection { /* of one thread at a time */
     sqlite3 *db;
     sqlite3_stmt *prepared[STATEMENTS_MAX]; /* when first needed */
     bool little_room;                       /* deletes little at a time */
+    struct groups *groups;                  /* of one that writes; made when first needed */
+    int64_t last_place;                     /* of one that writes: no run has a higher one; 0: not known yet */
 };
 
 int sqlite_op_begin(struct sqlite_connection *c, bool writes);

@@ -18,6 +18,7 @@
 #include "store/memory.h"
 #include "store/sqlite.h"
 
+#define ANSWERS_AT_ONCE 16
 #define SAVES_AT_ONCE 256 /* each takes memory until it is on the disk */
 
 struct keyed { /* a stage of which the disk has runs */
@@ -171,9 +172,16 @@ size_t store_close(struct store *store) {
 
 /* ---- operations ---- */
 
+/* The others wait behind what else came to the loop. */
 static void call_done(void *arg) {
     struct store_op *op = arg;
-    op->done(op);
+    struct loop *loop = op->loop;
+    for (int i = 0; op && i < ANSWERS_AT_ONCE; i++) {
+        struct store_op *next = op->next; /* once answered, the op may be gone */
+        op->done(op);
+        op = next;
+    }
+    if (op) loop_post(loop, call_done, op);
 }
 
 /* It was answered without waiting. */
@@ -313,10 +321,40 @@ char *store_key(struct store *store, struct fault *fault) {
 
 /* ---- for drivers ---- */
 
-void store_answer(struct store_op *op) {
-    if (op->kind == STORE_LIST && op->outcome == STORE_DONE) memory_merge(op->store->memory, op);
-    if (op->loop) loop_post(op->loop, call_done, op);
-    else op->done(op); /* nobody's */
+static struct store_op *take_those_of(struct loop *loop, struct store_op **at) {
+    struct store_op *taken = NULL, **last = &taken;
+    while (*at) {
+        struct store_op *op = *at;
+        if (op->loop != loop) {
+            at = &op->next;
+            continue;
+        }
+        *at = op->next;
+        *last = op;
+        last = &op->next;
+    }
+    *last = NULL;
+    return taken;
+}
+
+static void answer_here(struct store_op *op) {
+    while (op) {
+        struct store_op *next = op->next;
+        op->done(op);
+        op = next;
+    }
+}
+
+/* One message to a loop, so that a loop that shares a core with the store's threads is woken once a commit. */
+void store_answer(struct store_op *first) {
+    for (struct store_op *op = first; op; op = op->next)
+        if (op->kind == STORE_LIST && op->outcome == STORE_DONE) memory_merge(op->store->memory, op);
+    while (first) {
+        struct loop *loop = first->loop;
+        struct store_op *ops = take_those_of(loop, &first);
+        if (loop) loop_post(loop, call_done, ops);
+        else answer_here(ops); /* nobody's */
+    }
 }
 
 struct arena *store_results(struct store_op *op) {

@@ -45,6 +45,14 @@ request = {{ method = "POST"; url = "{upstream}/fire"; template = "fire.json"; e
             value = "$.state"; success = [ "done" ]; }};
 outputs = {{ id = "$.id"; }};
 """,
+    "held": """
+name = "held";
+parameters = ( {{ name = "target"; type = "string"; required = true; }}, {{ name = "users"; type = "integer"; default = 50; }} );
+request = {{ method = "POST"; url = "{upstream}/start"; template = "fire.json"; expect = "2xx"; }};
+status = {{ url = "{upstream}/slow"; every = "10s"; timeout = "2h"; value = "$.state";
+           running = [ "running" ]; success = [ "done" ]; }};
+limits = {{ concurrency = 1; queue = 1000000; }};
+""",
     "slow": """
 name = "slow";
 request = {{ method = "POST"; url = "{upstream}/start"; expect = "2xx"; }};

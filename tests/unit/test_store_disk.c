@@ -25,6 +25,7 @@
 
 #define PAGE 4096
 #define MOST (8 << 20) /* of a file */
+#define BODY 3000
 
 /* ---- the disk ---- */
 
@@ -34,7 +35,7 @@ struct platter {
     int64_t size, kept_size; /* as the process sees it; as a power cut leaves it */
     bool dirty[MOST / PAGE];
     char kept[MOST];
-    int failing_syncs, good_syncs;
+    int failing_syncs, good_syncs, writes;
 };
 
 static struct {
@@ -82,6 +83,7 @@ static int disk_write(sqlite3_file *file, const void *from, int n, sqlite3_int64
     int rc = has_room(platter_of(file), to + n) ? SQLITE_OK : SQLITE_FULL;
     if (rc == SQLITE_OK) rc = real_of(file)->pMethods->xWrite(real_of(file), from, n, to);
     if (rc == SQLITE_OK) changed(platter_of(file), to, to + n);
+    platter_of(file)->writes++;
     pthread_mutex_unlock(&disk.lock);
     return rc;
 }
@@ -327,10 +329,29 @@ static void wait_until_ready(struct rig *rig) {
     assert_true(store_ready(rig->store));
 }
 
+/* ---- the log's writes ---- */
+
+static int writes_to_log(void) {
+    pthread_mutex_lock(&disk.lock);
+    int writes = disk.platters[LOG].writes;
+    pthread_mutex_unlock(&disk.lock);
+    return writes;
+}
+
+/* Of a commit of some twenty pages, which are two writes each for SQLite. */
+static void commit_is_written_in_few_pieces(void **state) {
+    struct rig *rig = *state;
+    assert_int_equal(insert(rig, rig->inserted++, BODY), STORE_DONE); /* with which the log begins */
+    int before = writes_to_log();
+    assert_int_equal(insert(rig, rig->inserted++, 60 << 10), STORE_DONE);
+    assert_int_equal(writes_to_log() - before, 1);
+    assert_int_equal(insert(rig, rig->inserted++, 60 << 10), STORE_DONE);
+    assert_int_equal(writes_to_log() - before, 2);
+}
+
 /* ---- a small disk ---- */
 
 #define ROOM (4 << 20)
-#define BODY 3000
 
 static int64_t insert_until_full(struct rig *rig) {
     int64_t number = rig->inserted, failed = 0;
@@ -562,6 +583,7 @@ static void restart_does_not_build_on_what_was_lost(void **state) {
 int main(void) {
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
+        T(commit_is_written_in_few_pieces),
         T(small_disk_is_used_to_its_end),
         T(full_disk_lets_runs_end),
         T(disk_filled_by_others_is_got_over),
