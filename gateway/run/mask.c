@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "back/secrets.h"
+#include "lang/value.h"
 #include "run/callback.h"
 
 #define MASK "***"
@@ -44,15 +45,18 @@ static bool has_secrets(const struct run *run) {
     return false;
 }
 
-/* The run's own secrets first: those of the gateway may be parts of them. */
+/* The run's own secrets first: those of the gateway may be parts of them. Most texts hold none, and are not copied. */
 static bool mask_text(const struct run *run, struct text text, struct buf *ret_masked) {
     struct buf own;
     buf_init(&own, TEXT_MAX);
-    bool changed = has_secrets(run) && mask_parameters(run, text, &own);
     buf_init(ret_masked, TEXT_MAX);
-    if (secrets_mask_text(changed ? buf_text(&own) : text, ret_masked)) changed = true;
-    else buf_addt(ret_masked, changed ? buf_text(&own) : text);
-    if (text_holds(buf_text(ret_masked), CALLBACK_PREFIX)) {
+    bool changed = has_secrets(run) && mask_parameters(run, text, &own);
+    if (changed) text = buf_text(&own);
+    if (secrets_mask_text(text, ret_masked)) changed = true;
+    else if (changed) buf_addt(ret_masked, text);
+    if (changed) text = buf_text(ret_masked);
+    if (text_holds(text, CALLBACK_PREFIX)) {
+        if (!changed) buf_addt(ret_masked, text);
         callback_mask(ret_masked);
         changed = true;
     }
@@ -61,13 +65,12 @@ static bool mask_text(const struct run *run, struct text text, struct buf *ret_m
 }
 
 static const struct json *mask_scalar(const struct run *run, struct arena *arena, const struct json *value) {
-    struct buf text, masked;
-    buf_init(&text, TEXT_MAX);
-    json_write_text(&text, value);
+    struct buf masked;
+    char digits[VALUE_DIGITS];
     const struct json *made = value;
-    if (mask_text(run, buf_text(&text), &masked)) made = json_new_text(arena, buf_text(&masked));
+    if (mask_text(run, value_scalar_text(value_of(value), digits), &masked))
+        made = json_new_text(arena, buf_text(&masked));
     buf_fini(&masked);
-    buf_fini(&text);
     return made;
 }
 

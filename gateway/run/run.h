@@ -176,10 +176,10 @@ struct run {
     struct stage *stage; /* a reference; NULL for a run that was read from the store only to be shown */
     char id[STORE_ID_SIZE];
     const char *stage_name, *key, *definition;
-    const char *fingerprint;    /* SHA-256 of the parameters: does a key come with the same content? */
-    const char *traceparent;    /* W3C; sent upstream */
-    const char *caller_name;    /* who is allowed to see it: the authenticated caller; NULL when open */
-    struct frozen *caller;      /* an object: user, application, pipeline, execution */
+    const char *fingerprint; /* SHA-256 of the parameters: does its key come with the same content? NULL: it has none */
+    const char *traceparent; /* W3C; sent upstream */
+    const char *caller_name; /* who is allowed to see it: the authenticated caller; NULL when open */
+    struct frozen *caller;   /* an object: user, application, pipeline, execution */
     struct frozen *parameters;  /* checked values; those of type secret are masked once the run has ended */
     const char *const *secrets; /* their texts, by the number of the parameter; NULL: its stage has none */
 
@@ -243,6 +243,8 @@ struct run *
 run_new_canceled(const struct run_new *from,
                  const char *stage_name); /* GIVES; canceled before it began, to be stored; stage may be NULL */
 void run_free(struct run *run);           /* NULL is allowed */
+void run_shed(struct run *run);           /* what the record of an ended run has not */
+size_t run_bytes(const struct run *run);  /* of memory that it takes, nearly */
 
 void run_move(struct run *run, const struct run_event *event, const struct run_world *world,
               struct run_orders *ret_orders);

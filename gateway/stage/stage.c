@@ -347,6 +347,7 @@ static struct stage *compile_source(struct compile *c) {
     size_t before = compile_fault_count(c), first = c->faults->count;
     c->stage = arena_new_of(c->arena, struct stage);
     c->stage->arena = c->arena;
+    c->stage->durable = true;
     buf_init(&c->warnings, FAULTS_MAX * sizeof(struct fault));
     const struct conf *top = conf_file_read(c->arena, c->source.file, &reader, c->faults);
     if (top) compile_top(c, top);
@@ -400,6 +401,6 @@ bool stage_header_is_ours(const char *name) {
                                        "Keep-Alive", "Proxy-Authorization", "Proxy-Connection", "TE",
                                        "Trailer",    "Transfer-Encoding",   "Upgrade"};
     for (size_t i = 0; i < sizeof ours / sizeof *ours; i++)
-        if (strcasecmp(name, ours[i]) == 0) return true;
+        if ((*name | 0x20) == (*ours[i] | 0x20) && strcasecmp(name, ours[i]) == 0) return true;
     return false;
 }

@@ -229,6 +229,7 @@ struct stage {
     size_t fallback_needs;                    /* … the fallback, surely */
     int64_t cancel_timeout_ms;                /* the upstream has to have stopped within; 0: it is not asked */
     const struct stage_step *cancel_fallback; /* where the cancel call does not do; or NULL */
+    bool reads_headers;                       /* a template speaks of the headers of a reply, at hand or of a step */
     bool names_headers;                       /* a template speaks of the headers of a step's reply: runs keep them */
     bool names_outputs;                       /* the same of a step's outputs */
     struct stage_named *named;                /* of their bodies; by step */
@@ -239,6 +240,7 @@ struct stage {
     const char *const *hosts; /* further origins or hosts that URLs from replies may lead to */
     size_t host_count;
     int64_t timeout_ms;               /* of the whole run; 0: none */
+    bool durable;                     /* its runs are on disk before they are acknowledged */
     int64_t orphan_after_ms;          /* canceled when nobody has looked at it for so long; 0: never */
     const struct limits *limits;      /* of its runs: concurrency, rate, queue; NULL: none */
     const struct limits *call_limits; /* of its calls: gap, breaker; NULL: none */

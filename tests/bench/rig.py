@@ -77,6 +77,8 @@ status = {{ url = "{upstream}/slow"; every = "10s"; timeout = "2h"; value = "$.s
 """,
 }
 
+STAGES["quick"] = STAGES["fire"].replace('name = "fire";', 'name = "quick";\ndurable = false;')
+
 TEMPLATES = {
     "fire.json": """{ "target": {{ parameters.target }}, "users": {{ parameters.users }}, "by": {{ caller.user }},
   "of": {{ caller.application }}, "kind": "load" }
@@ -196,13 +198,13 @@ class Rig(contextlib.ExitStack):
         for name, text in STAGES.items():
             (folder / f"{name}.conf").write_text(text.format(upstream=f"http://127.0.0.1:{self.upstream_port}"))
 
-    def start_gateway(self, core=MEASURED, loops=1, answers="/ready", more=()):
-        """Gives the seconds until it answered well there. `more`: flags."""
+    def start_gateway(self, core=MEASURED, loops=1, answers="/ready", under=(), more=()):
+        """Gives the seconds until it answered well there. `under` is a command that runs it, `more` are flags."""
         self.write_stages()
         self.port = self.port or free_port()
         started = time.monotonic()
         self.gateway = self.start(
-            "stagedoor", [STAGEDOOR, "serve", "--listen", f"127.0.0.1:{self.port}", "--stages", str(self.dir / "stages.d"),
+            "stagedoor", [*under, STAGEDOOR, "serve", "--listen", f"127.0.0.1:{self.port}", "--stages", str(self.dir / "stages.d"),
                           "--templates", str(self.dir / "templates"), "--store", f"sqlite:{self.dir}/stagedoor.db", "--loops",
                           str(loops), "--max-runs", "200000", "--log-level", "warn", *more], core, self.port, answers)
         ready_s = time.monotonic() - started

@@ -66,6 +66,8 @@ static void arena_copies_text(void **state) {
     assert_string_equal(arena_strndup(arena, "whole", 2), "wh");
     assert_string_equal(arena_strndup(arena, NULL, 0), "");
     assert_string_equal(arena_printf(arena, "%s-%d", "a", 42), "a-42");
+    assert_string_equal(arena_join(arena, "a", "", "bc", "d", NULL), "abcd");
+    assert_string_equal(arena_join(arena, "", NULL), "");
     assert_memory_equal(arena_copy(arena, "a\0b", 3), "a\0b", 3);
     assert_non_null(arena_copy(arena, NULL, 0));
     char *large = arena_printf(arena, "%0*d", 100000, 7);
