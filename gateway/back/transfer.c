@@ -13,12 +13,13 @@
 #include "back/transfer.h"
 
 #include <curl/curl.h>
-#include <openssl/evp.h>
 #include <string.h>
 #include <strings.h>
 
 #include "back/failure.h"
+#include "back/handle.h"
 #include "back/lookup.h"
+#include "back/origin.h"
 #include "back/redirect.h"
 #include "back/trust.h"
 #include "back/wire.h"
@@ -54,14 +55,15 @@ struct transfer {
     struct arena *arena;
     void (*done)(void *, const struct reply *);
     void *arg;
-    CURL *easy;
-    struct curl_slist *headers;
+    struct handle handle;
     char detail[CURL_ERROR_SIZE];
     struct hop hop;
+    const struct origin *origin; /* of the hop */
     unsigned redirects;
     bool sent;           /* in this hop: the request was handed to a connection */
     bool sent_before;    /* in an earlier hop */
     bool refused_resend; /* curl wanted to send twice */
+    bool worn;           /* an exchange did not go plainly: the handle is reset before the next one */
     bool too_large;
     bool too_many_headers;
     bool head_ended; /* what comes now are trailers */
@@ -79,7 +81,8 @@ struct upstream {
     struct loop *loop;
     struct wire *wire;
     struct lookups *lookups;
-    char *user_agent;
+    struct origins *origins;
+    char *user_agent; /* a line of the head */
     struct transfer *pool;
     size_t pool_count;
 };
@@ -108,6 +111,7 @@ static int before_sending(void *arg, char *address, char *local, int port, int l
     (void)address, (void)local, (void)port, (void)local_port;
     struct transfer *transfer = arg;
     address_found(transfer);
+    transfer->worn |= transfer->sent;
     if (transfer->sent && !may_repeat(transfer)) {
         transfer->refused_resend = true;
         return CURL_PREREQFUNC_ABORT;
@@ -155,44 +159,47 @@ static size_t on_body(char *at, size_t size, size_t count, void *arg) {
 
 /* ---- a request as curl's options ---- */
 
-static void add_header(struct transfer *transfer, const char *name, const char *value) {
+/* The lines of a head, as curl takes them. In the transfer's arena: they end with the call. */
+struct lines {
+    struct arena *arena;
+    struct curl_slist *first, **last;
+};
+
+static void add_line(struct lines *lines, char *line) {
+    struct curl_slist *one = arena_new_of(lines->arena, struct curl_slist);
+    one->data = line;
+    *lines->last = one;
+    lines->last = &one->next;
+}
+
+static void add_header(struct lines *lines, const char *name, const char *value) {
+    size_t name_len = strlen(name), value_len = strlen(value);
+    char *line = arena_alloc(lines->arena, name_len + value_len + sizeof ": ");
+    memcpy(line, name, name_len);
     /* "Name:" would mean to curl that the header is not wanted; an empty one is written "Name;". */
-    struct buf line;
-    buf_init(&line, REQUEST_MAX_BYTES);
-    buf_addf(&line, value[0] ? "%s: %s" : "%s;%s", name, value);
-    transfer->headers = curl_slist_append(transfer->headers, buf_cstr(&line));
-    buf_fini(&line);
+    memcpy(line + name_len, value_len ? ": " : ";", value_len ? 2 : 1);
+    memcpy(line + name_len + 2, value, value_len);
+    add_line(lines, line);
 }
 
-static void add_line(struct transfer *transfer, const char *line) {
-    transfer->headers = curl_slist_append(transfer->headers, line);
-}
-
-static void add_basic(struct transfer *transfer, const char *user, const char *password) {
-    struct buf plain, value;
-    buf_init(&plain, REQUEST_MAX_BYTES);
+static void add_basic(struct lines *lines, const char *user, const char *password) {
+    const char *plain = arena_printf(lines->arena, "%s:%s", user ? user : "", password ? password : "");
+    struct buf value;
     buf_init(&value, REQUEST_MAX_BYTES * 2);
-    buf_addf(&plain, "%s:%s", user ? user : "", password ? password : "");
     buf_adds(&value, "Basic ");
-    char *room = buf_room(&value, (plain.len + 2) / 3 * 4 + 1);
-    if (room) buf_grew(&value, (size_t)EVP_EncodeBlock((unsigned char *)room, (void *)plain.at, (int)plain.len));
-    add_header(transfer, "Authorization", buf_cstr(&value));
-    buf_fini(&plain);
+    buf_add_base64(&value, text_of(plain));
+    add_header(lines, "Authorization", buf_cstr(&value));
     buf_fini(&value);
 }
 
-static void add_credentials(struct transfer *transfer) {
+static void add_credentials(const struct transfer *transfer, struct lines *lines) {
     const struct request *request = transfer->request;
     if (!transfer->hop.own_origin) return;
-    if (request->auth == AUTH_BASIC) add_basic(transfer, request->user, request->password);
+    if (request->auth == AUTH_BASIC) add_basic(lines, request->user, request->password);
     if (request->auth == AUTH_BEARER) {
-        char *value = arena_printf(transfer->arena, "Bearer %s", request->token ? request->token : "");
-        add_header(transfer, "Authorization", value);
+        const char *value = arena_printf(lines->arena, "Bearer %s", request->token ? request->token : "");
+        add_header(lines, "Authorization", value);
     }
-}
-
-static bool sends_body(const struct transfer *transfer) {
-    return transfer->request->has_body && !transfer->hop.rewritten;
 }
 
 static bool header_goes_along(const struct transfer *transfer, const char *name) {
@@ -202,36 +209,22 @@ static bool header_goes_along(const struct transfer *transfer, const char *name)
     return request->auth == AUTH_NONE || strcasecmp(name, "Authorization") != 0;
 }
 
-static void set_headers(struct transfer *transfer) {
+static struct curl_slist *write_head(const struct transfer *transfer) {
     const struct request *request = transfer->request;
-    bool has_type = false;
+    struct lines lines = {.arena = transfer->arena, .last = &lines.first};
+    bool has_type = false, has_agent = false;
     for (size_t i = 0; i < request->header_count; i++) {
         const struct request_header *header = &request->headers[i];
         if (!header_goes_along(transfer, header->name)) continue;
         has_type = has_type || strcasecmp(header->name, "Content-Type") == 0;
-        add_header(transfer, header->name, header->value);
+        has_agent = has_agent || strcasecmp(header->name, "User-Agent") == 0;
+        add_header(&lines, header->name, header->value);
     }
-    add_credentials(transfer);
-    if (!has_type) add_line(transfer, "Content-Type:"); /* curl's own would be that of a form */
-    add_line(transfer, "Expect:"); /* else curl waits a second before it sends what is over 1 MiB */
-    curl_easy_setopt(transfer->easy, CURLOPT_HTTPHEADER, transfer->headers);
-}
-
-static void set_method(struct transfer *transfer) {
-    CURL *easy = transfer->easy;
-    const char *method = transfer->hop.method;
-    bool expects_body = strcmp(method, "POST") == 0 || strcmp(method, "PUT") == 0 || strcmp(method, "PATCH") == 0;
-    if (strcmp(method, "HEAD") == 0) {
-        curl_easy_setopt(easy, CURLOPT_NOBODY, 1L);
-    } else if (sends_body(transfer) || expects_body) { /* RFC 9110, 8.6: then Content-Length: 0 is sent too */
-        struct text body = sends_body(transfer) ? transfer->request->body : (struct text){"", 0};
-        curl_easy_setopt(easy, CURLOPT_POSTFIELDS, body.at ? body.at : ""); /* not copied by curl */
-        curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)body.len);
-        curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, method);
-    } else {
-        curl_easy_setopt(easy, CURLOPT_HTTPGET, 1L);
-        if (strcmp(method, "GET") != 0) curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, method);
-    }
+    add_credentials(transfer, &lines);
+    if (!has_agent) add_line(&lines, transfer->upstream->user_agent);
+    if (!has_type) add_line(&lines, "Content-Type:"); /* curl's own would be that of a form */
+    add_line(&lines, "Expect:");                      /* else curl waits a second before it sends what is over 1 MiB */
+    return lines.first;
 }
 
 static int64_t time_left_ms(const struct transfer *transfer) {
@@ -241,20 +234,9 @@ static int64_t time_left_ms(const struct transfer *transfer) {
     return left > 1 ? left : 1;
 }
 
-static void set_limits(struct transfer *transfer) {
-    const struct stage_call *call = transfer->request->call;
-    CURL *easy = transfer->easy;
-    curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)time_left_ms(transfer));
-    curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)call->connect_timeout_ms);
-    curl_easy_setopt(easy, CURLOPT_MAXAGE_CONN, may_repeat(transfer) ? KEPT_OPEN_S : KEPT_OPEN_CAREFUL_S);
-    /* Stops at a Content-Length that is too large; chunked ones are counted in on_body. HEAD announces what it does not
-     * send. */
-    if (strcmp(transfer->hop.method, "HEAD") != 0)
-        curl_easy_setopt(easy, CURLOPT_MAXFILESIZE_LARGE, (curl_off_t)call->max_reply_bytes);
-}
-
-static void set_fixed(struct transfer *transfer) {
-    CURL *easy = transfer->easy;
+/* What all exchanges have in common. */
+static void equip(struct transfer *transfer) {
+    CURL *easy = transfer->handle.easy;
     wire_equip(transfer->upstream->wire, easy);
     curl_easy_setopt(easy, CURLOPT_PRIVATE, transfer);
     curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, transfer->detail);
@@ -269,30 +251,85 @@ static void set_fixed(struct transfer *transfer) {
     curl_easy_setopt(easy, CURLOPT_PROXY, "");      /* nothing from http_proxy and its like */
     curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
-    curl_easy_setopt(easy, CURLOPT_DISALLOW_USERNAME_IN_URL, 1L);
-    curl_easy_setopt(easy, CURLOPT_PATH_AS_IS, 1L);
     curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
-    curl_easy_setopt(easy, CURLOPT_USERAGENT, transfer->upstream->user_agent);
+}
+
+/* ---- a failure in words ---- */
+
+struct peer {
+    char name[320], origin[320]; /* "host:port" or "the socket /…", "https://host:port" */
+};
+
+static void describe(const char *source, const char *unix_socket, struct peer *peer) {
+    struct url url;
+    *peer = (struct peer){0};
+    if (!url_parse(text_of(source), &url, NULL)) return;
+    struct buf text;
+    buf_init(&text, sizeof peer->name - 1);
+    if (unix_socket) buf_addf(&text, "the socket %s", unix_socket);
+    else buf_addf(&text, "%.*s:%d", TEXT_ARG(url.host), url_port(&url));
+    memcpy(peer->name, buf_cstr(&text), text.len + 1);
+    buf_clear(&text);
+    buf_addf(&text, "%.*s://%.*s:%d", TEXT_ARG(url.scheme), TEXT_ARG(url.host), url_port(&url));
+    memcpy(peer->origin, buf_cstr(&text), text.len + 1);
+    buf_fini(&text);
+}
+
+static void explain(struct transfer *transfer, CURLcode result) {
+    const struct stage_call *call = transfer->request->call;
+    struct peer peer;
+    describe(transfer->hop.url, transfer->request->unix_socket, &peer);
+    struct failure failure = {.result = result,
+                              .peer = peer.name,
+                              .origin = peer.origin,
+                              .method = transfer->hop.method,
+                              .sent = transfer->sent,
+                              .answered = transfer->head.len > 0,
+                              .too_large = transfer->too_large,
+                              .too_many_headers = transfer->too_many_headers,
+                              .refused_resend = transfer->refused_resend,
+                              .detail = transfer->detail,
+                              .connect_timeout_ms = call->connect_timeout_ms,
+                              .call_timeout_ms = call->call_timeout_ms,
+                              .max_reply_bytes = call->max_reply_bytes};
+    transfer->timed_out = failure_explain(transfer->handle.easy, &failure, &transfer->fault);
 }
 
 /* ---- an exchange ---- */
 
-static void drop_headers(struct transfer *transfer) {
-    curl_slist_free_all(transfer->headers);
-    transfer->headers = NULL;
+static void renew(struct transfer *transfer) {
+    handle_reset(&transfer->handle);
+    equip(transfer);
+    transfer->worn = false;
+}
+
+static void fail_soon(struct transfer *transfer) {
+    transfer->state = FAILING;
+    loop_timer_set(&transfer->timer, 0);
 }
 
 static void hop_send(struct transfer *transfer) {
-    set_fixed(transfer);
-    set_limits(transfer);
-    set_method(transfer);
-    set_headers(transfer);
-    trust_equip(transfer->easy, &transfer->request->call->tls, transfer->hop.own_origin);
-    curl_easy_setopt(transfer->easy, CURLOPT_URL, transfer->hop.url);
-    if (transfer->request->unix_socket)
-        curl_easy_setopt(transfer->easy, CURLOPT_UNIX_SOCKET_PATH, transfer->request->unix_socket);
+    const struct request *request = transfer->request;
+    const struct stage_call *call = request->call;
+    const struct hop *hop = &transfer->hop;
+    const struct exchange_options options = {.origin = transfer->origin,
+                                             .target = origin_target(transfer->arena, hop->url),
+                                             .method = hop->method,
+                                             .has_body = request->has_body && !hop->rewritten,
+                                             .body = request->body,
+                                             .headers = write_head(transfer),
+                                             .unix_socket = request->unix_socket,
+                                             .timeout_ms = time_left_ms(transfer),
+                                             .connect_timeout_ms = call->connect_timeout_ms,
+                                             .max_idle_s = may_repeat(transfer) ? KEPT_OPEN_S : KEPT_OPEN_CAREFUL_S,
+                                             /* Stops at a Content-Length that is too large; chunked ones are counted in
+                                              * on_body. HEAD announces what it does not send. */
+                                             .max_bytes = strcmp(hop->method, "HEAD") == 0 ? 0 : call->max_reply_bytes,
+                                             .tls = &call->tls,
+                                             .own_origin = hop->own_origin};
+    handle_fill(&transfer->handle, &options);
     transfer->state = SENDING;
-    wire_start(transfer->upstream->wire, transfer->easy);
+    wire_start(transfer->upstream->wire, transfer->handle.easy);
 }
 
 static int64_t patience_ms(const struct transfer *transfer) {
@@ -302,18 +339,21 @@ static int64_t patience_ms(const struct transfer *transfer) {
 }
 
 static void hop_begin(struct transfer *transfer) {
-    struct url url = {0};
     transfer->sent = false;
     transfer->head_ended = false;
     transfer->detail[0] = 0;
     buf_clear(&transfer->head);
     buf_clear(&transfer->body);
-    drop_headers(transfer);
-    curl_easy_reset(transfer->easy); /* keeps connections, sessions and the DNS cache, which are the multi's */
-    url_parse(text_of(transfer->hop.url), &url, NULL);
+    if (transfer->worn) renew(transfer);
+    transfer->origin = origins_find(transfer->upstream->origins, transfer->hop.url);
+    if (!transfer->origin) {
+        explain(transfer, CURLE_URL_MALFORMAT);
+        fail_soon(transfer);
+        return;
+    }
     transfer->seat.owner = transfer;
-    if (transfer->request->unix_socket ||
-        lookups_enter(transfer->upstream->lookups, url.host, &transfer->seat, loop_mono_ms(transfer->upstream->loop))) {
+    if (transfer->request->unix_socket || lookups_enter(transfer->upstream->lookups, transfer->origin->host,
+                                                        &transfer->seat, loop_mono_ms(transfer->upstream->loop))) {
         hop_send(transfer);
         return;
     }
@@ -357,50 +397,10 @@ static void read_body(struct transfer *transfer, struct reply *reply) {
     reply->body = (struct text){taken, len};
 }
 
-struct peer {
-    char name[320], origin[320]; /* "host:port" or "the socket /…", "https://host:port" */
-};
-
-static void describe(const char *source, const char *unix_socket, struct peer *peer) {
-    struct url url;
-    *peer = (struct peer){0};
-    if (!url_parse(text_of(source), &url, NULL)) return;
-    struct buf text;
-    buf_init(&text, sizeof peer->name - 1);
-    if (unix_socket) buf_addf(&text, "the socket %s", unix_socket);
-    else buf_addf(&text, "%.*s:%d", TEXT_ARG(url.host), url_port(&url));
-    memcpy(peer->name, buf_cstr(&text), text.len + 1);
-    buf_clear(&text);
-    buf_addf(&text, "%.*s://%.*s:%d", TEXT_ARG(url.scheme), TEXT_ARG(url.host), url_port(&url));
-    memcpy(peer->origin, buf_cstr(&text), text.len + 1);
-    buf_fini(&text);
-}
-
-static void explain(struct transfer *transfer, CURLcode result) {
-    const struct stage_call *call = transfer->request->call;
-    struct peer peer;
-    describe(transfer->hop.url, transfer->request->unix_socket, &peer);
-    struct failure failure = {.result = result,
-                              .peer = peer.name,
-                              .origin = peer.origin,
-                              .method = transfer->hop.method,
-                              .sent = transfer->sent,
-                              .answered = transfer->head.len > 0,
-                              .too_large = transfer->too_large,
-                              .too_many_headers = transfer->too_many_headers,
-                              .refused_resend = transfer->refused_resend,
-                              .detail = transfer->detail,
-                              .connect_timeout_ms = call->connect_timeout_ms,
-                              .call_timeout_ms = call->call_timeout_ms,
-                              .max_reply_bytes = call->max_reply_bytes};
-    transfer->timed_out = failure_explain(transfer->easy, &failure, &transfer->fault);
-}
-
 /* ---- the end ---- */
 
 static void transfer_free(struct transfer *transfer) {
-    drop_headers(transfer);
-    curl_easy_cleanup(transfer->easy);
+    handle_fini(&transfer->handle);
     buf_fini(&transfer->head);
     buf_fini(&transfer->body);
     mem_free(transfer);
@@ -412,7 +412,8 @@ static void pool_put(struct transfer *transfer) {
         transfer_free(transfer);
         return;
     }
-    drop_headers(transfer);
+    if (transfer->worn) renew(transfer);
+    else handle_empty(&transfer->handle);
     if (transfer->body.cap > POOL_BODY_MAX) buf_fini(&transfer->body);
     transfer->next = upstream->pool;
     upstream->pool = transfer;
@@ -460,8 +461,7 @@ static void settle_lookup(struct transfer *transfer, CURLcode result) {
         next = seat->next;
         struct transfer *other = seat->owner;
         explain(other, result);
-        other->state = FAILING;
-        loop_timer_set(&other->timer, 0);
+        fail_soon(other);
     }
 }
 
@@ -489,7 +489,7 @@ static void follow(struct transfer *transfer, const struct hop *next) {
 static struct reply *read_reply(struct transfer *transfer) {
     struct reply *reply = arena_new_of(transfer->arena, struct reply);
     long code = 0;
-    curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &code);
+    curl_easy_getinfo(transfer->handle.easy, CURLINFO_RESPONSE_CODE, &code);
     reply->phase = REPLY_ANSWERED;
     reply->code = (int)code;
     read_headers(transfer, reply);
@@ -507,6 +507,7 @@ static void on_ended(void *owner, CURLcode result) {
     struct transfer *transfer = owner;
     settle_lookup(transfer, result);
     if (result != CURLE_OK) {
+        transfer->worn = true;
         explain(transfer, result);
         finish_failed(transfer);
         return;
@@ -572,12 +573,15 @@ static struct transfer *transfer_new(struct upstream *upstream) {
     struct transfer *transfer = upstream->pool;
     if (!transfer) {
         transfer = mem_alloc(sizeof *transfer);
-        transfer->easy = curl_easy_init();
+        transfer->upstream = upstream;
+        handle_init(&transfer->handle);
+        equip(transfer);
         return transfer;
     }
     upstream->pool = transfer->next;
     upstream->pool_count--;
-    *transfer = (struct transfer){.easy = transfer->easy, .head = transfer->head, .body = transfer->body};
+    *transfer = (struct transfer){
+        .upstream = upstream, .handle = transfer->handle, .head = transfer->head, .body = transfer->body};
     return transfer;
 }
 
@@ -589,7 +593,6 @@ static size_t body_max(const struct request *request) {
 struct transfer *transfer_begin(struct upstream *upstream, const struct request *request, struct arena *arena,
                                 void (*done)(void *arg, const struct reply *reply), void *arg) {
     struct transfer *transfer = transfer_new(upstream);
-    transfer->upstream = upstream;
     transfer->request = request;
     transfer->arena = arena;
     transfer->done = done;
@@ -604,15 +607,17 @@ struct transfer *transfer_begin(struct upstream *upstream, const struct request 
         hop_begin(transfer);
         return transfer;
     }
-    transfer->state = FAILING;
-    loop_timer_set(&transfer->timer, 0);
+    fail_soon(transfer);
     return transfer;
 }
 
 void transfer_cancel(struct transfer *transfer) {
     count_add(COUNT_CALLS_IN_FLIGHT, -1);
     loop_timer_clear(&transfer->timer);
-    if (transfer->state == SENDING) wire_stop(transfer->upstream->wire, transfer->easy);
+    if (transfer->state == SENDING) {
+        wire_stop(transfer->upstream->wire, transfer->handle.easy);
+        transfer->worn = true;
+    }
     leave_lookup(transfer);
     pool_put(transfer);
 }
@@ -622,12 +627,21 @@ void upstream_global_init(void) {
     trust_global_init();
 }
 
+static char *user_agent_line(const char *user_agent) {
+    struct buf line;
+    buf_init(&line, REQUEST_MAX_BYTES);
+    buf_adds(&line, "User-Agent: ");
+    buf_adds(&line, user_agent);
+    return buf_take(&line);
+}
+
 struct upstream *upstream_new(struct loop *loop, const struct upstream_settings *settings) {
     struct upstream *upstream = mem_alloc(sizeof *upstream);
     upstream->loop = loop;
     upstream->wire = wire_new(loop, settings->max_connections, on_ended);
     upstream->lookups = lookups_new();
-    upstream->user_agent = mem_strdup(settings->user_agent);
+    upstream->origins = origins_new();
+    upstream->user_agent = user_agent_line(settings->user_agent);
     return upstream;
 }
 
@@ -640,6 +654,7 @@ void upstream_free(struct upstream *upstream) {
     }
     wire_free(upstream->wire);
     lookups_free(upstream->lookups);
+    origins_free(upstream->origins);
     mem_free(upstream->user_agent);
     mem_free(upstream);
 }
