@@ -363,25 +363,30 @@ static void hop_begin(struct transfer *transfer) {
 
 /* ---- a reply from what came ---- */
 
-/* What templates and reports get is UTF-8 without control characters, whatever was sent. */
-static const char *clean(struct arena *arena, struct text value) {
-    bool good = text_utf8_check(value) && !memchr(value.at, 0, value.len);
-    struct text text = good ? value : json_text(json_new_text(arena, value));
-    char *copy = arena_strndup(arena, text.at, text.len);
-    for (char *c = copy; *c; c++)
-        if ((unsigned char)*c < 0x20 || *c == 0x7F) *c = ' ';
-    return copy;
+/* What templates and reports get is UTF-8 without control characters, whatever was sent. In place, but for what is not
+ * UTF-8; there is room for a NUL behind the text. */
+static const char *clean(struct arena *arena, struct text text) {
+    char *at = (char *)(uintptr_t)text.at, all = 0;
+    for (size_t i = 0; i < text.len; i++) {
+        if ((unsigned char)at[i] < 0x20 || at[i] == 0x7F) at[i] = ' ';
+        all |= at[i];
+    }
+    at[text.len] = 0;
+    bool is_ascii = !(all & 0x80);
+    return is_ascii || text_utf8_check(text) ? at : json_text(json_new_text(arena, text)).at;
 }
 
 static void read_headers(struct transfer *transfer, struct reply *reply) {
-    struct text head = buf_text(&transfer->head), line, name;
-    struct reply_header *headers = arena_array_of(transfer->arena, struct reply_header, transfer->head_lines + 1);
+    struct arena *arena = transfer->arena;
+    struct text head = {arena_copy(arena, buf_cstr(&transfer->head), transfer->head.len + 1), transfer->head.len};
+    struct text line, name;
+    struct reply_header *headers = arena_array_of(arena, struct reply_header, transfer->head_lines + 1);
     text_cut(&head, '\n', &line); /* the status line */
     while (text_cut(&head, '\n', &line)) {
         if (line.len == 0 || !memchr(line.at, ':', line.len)) continue;
         text_cut(&line, ':', &name);
-        headers[reply->header_count++] = (struct reply_header){clean(transfer->arena, text_trim(name)),
-                                                               clean(transfer->arena, text_trim(line))};
+        headers[reply->header_count++] = (struct reply_header){clean(arena, text_trim(name)),
+                                                               clean(arena, text_trim(line))};
     }
     reply->headers = headers;
 }

@@ -20,9 +20,16 @@ const char *reply_phase_word(enum reply_phase phase) {
     return words[phase];
 }
 
+/* Looked for by their first letters: a poll asks for a dozen headers, most of which are not there. */
+static bool same_letter(char a, char b) {
+    return ((a ^ b) & ~('a' - 'A')) == 0;
+}
+
 const char *reply_header(const struct reply *reply, const char *name) {
-    for (size_t i = 0; i < reply->header_count; i++)
-        if (strcasecmp(reply->headers[i].name, name) == 0) return reply->headers[i].value;
+    for (size_t i = 0; i < reply->header_count; i++) {
+        const struct reply_header *header = &reply->headers[i];
+        if (same_letter(header->name[0], name[0]) && strcasecmp(header->name, name) == 0) return header->value;
+    }
     return NULL;
 }
 

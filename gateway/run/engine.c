@@ -20,6 +20,7 @@
 #include "run/turns.h"
 
 #define RECORD_MAX (64 * 1024 * 1024)
+#define ATTEMPT_BYTES 3584 /* what a small call and its small reply take */
 #define STORE_RETRY_MS 1000
 #define SETTLE_LOOK_MS 20 /* how often it is looked whether calls that may not be repeated are under way */
 #define HELD_LOOK_MS 100  /* how often a call that is held back is tried again */
@@ -396,7 +397,7 @@ static bool hold_for_turn(struct life *life, enum run_call call, bool intended) 
  * store has as being sent is not held any more: it would be in doubt. */
 static bool prepare(struct life *life, enum run_call call, bool intended) {
     struct fault fault;
-    life->attempt = arena_new();
+    life->attempt = arena_new_for(ATTEMPT_BYTES);
     if (render(life, call, &fault)) return !(!intended && hold_for_quiet(life)) && !hold_for_turn(life, call, intended);
     end_attempt(life);
     struct log_context ctx = life_context(life->run);
