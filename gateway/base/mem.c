@@ -90,19 +90,32 @@ struct arena *arena_new(void) {
     return arena_new_for(CHUNK_FIRST);
 }
 
-void arena_free(struct arena *arena) {
-    if (!arena) return;
+/* What does not end with the arena itself. */
+static void let_go(struct arena *arena) {
     while (arena->defers) { /* a deferred function may read what the arena holds, so they run before any chunk goes */
         struct defer *defer = arena->defers;
         arena->defers = defer->next;
         defer->fn(defer->arg);
     }
-    while (arena->chunks) {
+    while (arena->chunks != arena->own) {
         struct chunk *chunk = arena->chunks;
         arena->chunks = chunk->next;
-        if (chunk != arena->own) mem_free(chunk);
+        arena->bytes -= sizeof *chunk + chunk->size;
+        mem_free(chunk);
     }
+}
+
+void arena_free(struct arena *arena) {
+    if (!arena) return;
+    let_go(arena);
     mem_free(arena);
+}
+
+void arena_clear(struct arena *arena) {
+    let_go(arena);
+    if (!arena->own) return;
+    memset(arena->own->bytes, 0, arena->own->used);
+    arena->own->used = 0;
 }
 
 static struct chunk *chunk_add(struct arena *arena, size_t size) {

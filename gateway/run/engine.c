@@ -184,17 +184,34 @@ static void life_unlink(struct life *life) {
     if (life->orphan_timer) loop_timer_clear(life->orphan_timer);
 }
 
+/* Arenas of calls are used again, a few of them: their memory is at hand, and malloc, which keeps blocks of their size
+ * in one heap with all that rests, has nothing to join and to split. */
+static struct arena *attempt_new(struct engine *engine) {
+    return engine->spare_count ? engine->spares[--engine->spare_count] : arena_new_for(ATTEMPT_BYTES);
+}
+
+static void attempt_free(struct engine *engine, struct arena *attempt) {
+    if (!attempt || engine->spare_count == ENGINE_SPARES) {
+        arena_free(attempt);
+        return;
+    }
+    arena_clear(attempt);
+    engine->spares[engine->spare_count++] = attempt;
+}
+
 static void end_attempt(struct life *life) {
     life->transfer = NULL;
     secrets_unref(life->secrets);
     life->secrets = NULL;
-    arena_free(life->attempt);
+    attempt_free(life->engine, life->attempt);
     life->attempt = NULL;
     life->request = NULL;
 }
 
 static void life_free(void *arg) {
     struct life *life = arg;
+    arena_free(life->attempt); /* and not back to the engine, which may be gone by now */
+    life->attempt = NULL;
     end_attempt(life);
     run_free(life->run);
     contract_unref(life->contract);
@@ -343,7 +360,7 @@ static void on_reply(void *arg, const struct reply *reply) {
     struct engine *engine = life->engine;
     turns_called(life, reply);
     drive(life, &(struct run_event){.kind = RUN_EVENT_REPLY, .reply = reply});
-    arena_free(attempt);
+    attempt_free(engine, attempt);
     look_drained(engine);
 }
 
@@ -397,7 +414,7 @@ static bool hold_for_turn(struct life *life, enum run_call call, bool intended) 
  * store has as being sent is not held any more: it would be in doubt. */
 static bool prepare(struct life *life, enum run_call call, bool intended) {
     struct fault fault;
-    life->attempt = arena_new_for(ATTEMPT_BYTES);
+    life->attempt = attempt_new(life->engine);
     if (render(life, call, &fault)) return !(!intended && hold_for_quiet(life)) && !hold_for_turn(life, call, intended);
     end_attempt(life);
     struct log_context ctx = life_context(life->run);
@@ -603,6 +620,7 @@ void engine_free(struct engine *engine) {
     }
     loop_timer_clear(&engine->gate_timer); /* lives that leave the gate set it */
     loop_timer_clear(&engine->settle_timer);
+    while (engine->spare_count) arena_free(engine->spares[--engine->spare_count]);
     index_fini(&engine->by_id);
     index_fini(&engine->by_key);
     pasts_fini(&engine->pasts);
