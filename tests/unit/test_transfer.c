@@ -1467,6 +1467,35 @@ static void test_tls(void **state) {
     script_fini(&script);
 }
 
+static atomic_uint resumed; /* a bit a request: its connection went on with an earlier one's TLS session */
+
+static enum script_after tells_whether_resumed(struct script_end *end, unsigned index) {
+    if (SSL_session_reused(end->ssl)) atomic_fetch_or(&resumed, 1u << index);
+    script_puts(end, "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nhi");
+    return AFTER_CLOSE;
+}
+
+/* A new connection goes on with the TLS session of an earlier one, but only where whom to trust is the same. */
+static void test_tls_sessions(void **state) {
+    (void)state;
+    struct script script = {.answer = tells_whether_resumed, .tls = server_context(0, NULL)};
+    struct world world;
+    struct stage_tls trusting = {.ca = tls_cert[0]}, blind = {.insecure = true};
+    const struct stage_tls *order[] = {&trusting, &trusting, &blind, &blind, &trusting};
+    atomic_store(&resumed, 0);
+    script_start(&script);
+    world_init(&world);
+    for (size_t i = 0; i < 5; i++) add_tls(&world, &script, "127.0.0.1", *order[i]);
+    world_run(&world);
+    for (size_t i = 0; i < 5; i++) assert_phase(world.replies[i], REPLY_ANSWERED);
+    script_stop(&script);
+    assert_int_equal(atomic_load(&script.connections), 5);
+    assert_int_equal(atomic_load(&resumed), 1 << 1 | 1 << 3 | 1 << 4);
+    SSL_CTX_free(script.tls);
+    world_fini(&world);
+    script_fini(&script);
+}
+
 static void test_tls_client_certificate(void **state) {
     (void)state;
     struct script script = {.reply = "HTTP/1.1 204 No Content\r\n\r\n", .tls = server_context(0, tls_cert[1])};
@@ -1526,6 +1555,7 @@ int main(void) {
         cmocka_unit_test(test_many_lookups),
         cmocka_unit_test(test_lookup_without_its_leader),
         cmocka_unit_test(test_tls),
+        cmocka_unit_test(test_tls_sessions),
         cmocka_unit_test(test_tls_client_certificate),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
