@@ -8,17 +8,22 @@
 
 #define SCRATCH 256 /* bytes: for a text and what it is made of */
 
+/* What is said again stays where it is: a poll mostly says what the one before it said. */
 void move_put_text(char **to, const struct run_world *world, const char *text) {
-    char *made = NULL;
-    if (text) {
-        struct arena *scratch = arena_new_for(SCRATCH);
-        const struct json *value = json_new_string(scratch, text);
-        if (world->mask) value = world->mask(world->arg, scratch, value);
-        made = mem_strndup(json_text(value).at, json_text(value).len);
-        arena_free(scratch);
+    if (!text) {
+        mem_free(*to);
+        *to = NULL;
+        return;
     }
-    mem_free(*to);
-    *to = made;
+    struct arena *scratch = arena_new_for(SCRATCH);
+    const struct json *value = json_new_string(scratch, text);
+    if (world->mask) value = world->mask(world->arg, scratch, value);
+    struct text said = json_text(value);
+    if (!*to || !text_is(said, *to)) {
+        mem_free(*to);
+        *to = mem_strndup(said.at, said.len);
+    }
+    arena_free(scratch);
 }
 
 /* What came from outside may be of any length; only its beginning is told. */
