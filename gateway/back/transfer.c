@@ -574,8 +574,20 @@ static bool check(const struct request *request, struct fault *fault) {
     return false;
 }
 
-static struct transfer *transfer_new(struct upstream *upstream) {
-    struct transfer *transfer = upstream->pool;
+/* One that called the same origin before, since it has the TLS session of that origin (curl keeps five a handle); else
+ * the one that has rested longest, once there are many. */
+static struct transfer *pool_take(struct upstream *upstream, const struct origin *origin) {
+    struct transfer **at = &upstream->pool;
+    while (*at && (*at)->next && (*at)->handle.origin != origin) at = &(*at)->next;
+    struct transfer *transfer = *at;
+    if (!transfer || (transfer->handle.origin != origin && upstream->pool_count + 1 <= POOL_MAX)) return NULL;
+    *at = transfer->next;
+    upstream->pool_count--;
+    return transfer;
+}
+
+static struct transfer *transfer_new(struct upstream *upstream, const struct origin *origin) {
+    struct transfer *transfer = pool_take(upstream, origin);
     if (!transfer) {
         transfer = mem_alloc(sizeof *transfer);
         transfer->upstream = upstream;
@@ -583,8 +595,6 @@ static struct transfer *transfer_new(struct upstream *upstream) {
         equip(transfer);
         return transfer;
     }
-    upstream->pool = transfer->next;
-    upstream->pool_count--;
     *transfer = (struct transfer){
         .upstream = upstream, .handle = transfer->handle, .head = transfer->head, .body = transfer->body};
     return transfer;
@@ -597,7 +607,10 @@ static size_t body_max(const struct request *request) {
 
 struct transfer *transfer_begin(struct upstream *upstream, const struct request *request, struct arena *arena,
                                 void (*done)(void *arg, const struct reply *reply), void *arg) {
-    struct transfer *transfer = transfer_new(upstream);
+    struct fault fault;
+    bool good = check(request, &fault);
+    const struct origin *origin = good ? origins_find(upstream->origins, request->url) : NULL;
+    struct transfer *transfer = transfer_new(upstream, origin);
     transfer->request = request;
     transfer->arena = arena;
     transfer->done = done;
@@ -608,11 +621,12 @@ struct transfer *transfer_begin(struct upstream *upstream, const struct request 
     transfer->body.max = body_max(request);
     count_add(COUNT_CALLS_IN_FLIGHT, 1);
     loop_timer_init(&transfer->timer, upstream->loop, "transfer", on_timer, transfer);
-    if (check(request, &transfer->fault)) {
+    if (good) {
         hop_begin(transfer);
-        return transfer;
+    } else {
+        transfer->fault = fault;
+        fail_soon(transfer);
     }
-    fail_soon(transfer);
     return transfer;
 }
 

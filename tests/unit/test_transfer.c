@@ -1475,6 +1475,21 @@ static enum script_after tells_whether_resumed(struct script_end *end, unsigned 
     return AFTER_CLOSE;
 }
 
+static void assert_resumed(struct world *world, struct script *script, unsigned expected) {
+    size_t count = world->count;
+    world_run(world);
+    for (size_t i = 0; i < count; i++) assert_phase(world->replies[i], REPLY_ANSWERED);
+    script_stop(script);
+    assert_int_equal(atomic_load(&script->connections), count);
+#ifdef MEM_SINGLE
+    expected = 0; /* handles end with their calls, and sessions with handles */
+#endif
+    assert_int_equal(atomic_load(&resumed), expected);
+    SSL_CTX_free(script->tls);
+    world_fini(world);
+    script_fini(script);
+}
+
 /* A new connection goes on with the TLS session of an earlier one, but only where whom to trust is the same. */
 static void test_tls_sessions(void **state) {
     (void)state;
@@ -1486,14 +1501,22 @@ static void test_tls_sessions(void **state) {
     script_start(&script);
     world_init(&world);
     for (size_t i = 0; i < 5; i++) add_tls(&world, &script, "127.0.0.1", *order[i]);
-    world_run(&world);
-    for (size_t i = 0; i < 5; i++) assert_phase(world.replies[i], REPLY_ANSWERED);
-    script_stop(&script);
-    assert_int_equal(atomic_load(&script.connections), 5);
-    assert_int_equal(atomic_load(&resumed), 1 << 1 | 1 << 3 | 1 << 4);
-    SSL_CTX_free(script.tls);
-    world_fini(&world);
-    script_fini(&script);
+    assert_resumed(&world, &script, 1 << 1 | 1 << 3 | 1 << 4);
+}
+
+/* That of a host outlives calls to others, more of them than libcurl remembers for a handle. */
+static void test_tls_sessions_of_many_hosts(void **state) {
+    (void)state;
+    struct script script = {.answer = tells_whether_resumed, .tls = server_context(0, NULL)};
+    struct world world;
+    atomic_store(&resumed, 0);
+    script_start(&script);
+    world_init(&world);
+    for (unsigned i = 0; i < 16; i++) {
+        const char *host = arena_printf(world.arena, "host%u.test", i % 8);
+        add_tls(&world, &script, host, (struct stage_tls){.insecure = true});
+    }
+    assert_resumed(&world, &script, 0xFF00);
 }
 
 static void test_tls_client_certificate(void **state) {
@@ -1556,6 +1579,7 @@ int main(void) {
         cmocka_unit_test(test_lookup_without_its_leader),
         cmocka_unit_test(test_tls),
         cmocka_unit_test(test_tls_sessions),
+        cmocka_unit_test(test_tls_sessions_of_many_hosts),
         cmocka_unit_test(test_tls_client_certificate),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
