@@ -8,6 +8,7 @@
  * "http://A/" and "http://a/" are two here, and one to libcurl. */
 #include "back/origin.h"
 
+#include <assert.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -85,6 +86,7 @@ const struct origin *origins_find(struct origins *origins, const char *url) {
 }
 
 const char *origin_target(struct arena *arena, const char *url) {
+    assert(!strchr(url, '#')); /* it would be sent */
     const char *rest = url + origin_length(url);
     return rest[0] == '/' ? rest : arena_printf(arena, "/%s", rest); /* RFC 9112, 3.2.1 */
 }
