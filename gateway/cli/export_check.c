@@ -71,13 +71,14 @@ static void print_value(const struct shown *s, char sign, const struct json *val
 static const char *sentence_of(const struct json *one) {
     bool missing = strcmp(json_gets_text(one, "what"), "missing") == 0;
     bool extra = strcmp(json_gets_text(one, "what"), "extra") == 0;
+    if (strcmp(json_gets_text(one, "what"), "twice") == 0) return ": stands there in two spellings, first in line ";
     if (json_gets_text(one, "field")) return missing ? ": is missing" : extra ? ": no export writes it" : "";
     return missing ? "is not there" : "no definition makes this entry any more, or it is there twice";
 }
 
 static void print_difference(struct shown *s, const struct json *one) {
     const char *field = json_gets_text(one, "field");
-    int64_t line = json_int(json_gets(one, "line"));
+    int64_t line = json_int(json_gets(one, "line")), first = json_int(json_gets(one, "first"));
     const struct json *has = json_gets(one, "orca"), *should = json_gets(one, "stagedoor");
     struct buf out;
     buf_init(&out, INPUT_MAX_BYTES);
@@ -87,7 +88,9 @@ static void print_difference(struct shown *s, const struct json *one) {
     screen_clean(&out, &s->screen, text_of(json_gets_text(one, "type")));
     buf_adds(&out, ": ");
     if (field) screen_clean(&out, &s->screen, text_of(field));
-    fprintf(s->screen.to, "%s%s\n", buf_cstr(&out), sentence_of(one));
+    buf_adds(&out, sentence_of(one));
+    if (first) buf_addf(&out, "%lld", (long long)first);
+    fprintf(s->screen.to, "%s\n", buf_cstr(&out));
     if (json_kind(has) != JSON_NULL) print_value(s, '-', has, should);
     if (json_kind(should) != JSON_NULL) print_value(s, '+', should, has);
     buf_fini(&out);
@@ -139,7 +142,8 @@ int export_check(const struct export_expected *expected) {
                                   .wanted = expected->wanted,
                                   .arg = expected->arg}};
     struct fault fault;
-    if (!read_documents(&c.compare, expected->file, &fault)) {
+    if (!read_documents(&c.compare, expected->file, &fault) ||
+        !compare_check(&c.compare, input_name(expected->file), &fault)) {
         screen_fault("export", &fault);
         return EXIT_USAGE;
     }

@@ -139,16 +139,27 @@ static void warn_defaults(struct export *e, const struct stage *stage) {
                        stage->file, stage->params[i].name);
 }
 
+/* Where two entries have one type, orca offers one of them, and nobody knows which. */
+static bool is_free(const struct stage *stage, const char *type, struct fault *fault) {
+    if (preconfigured_type_taken(type))
+        return fault_set(
+            fault, FAULT_CONFLICT, stage->file,
+            "orca has a stage of type \"%s\" itself, and would run that one: give --type-prefix, or another name",
+            type);
+    if (strcmp(stage->name, PRECONFIGURED_GENERIC) == 0 || strcmp(type, PRECONFIGURED_GENERIC) == 0)
+        return fault_set(fault, FAULT_CONFLICT, stage->file,
+                         "type \"%s\" is the one stage for all of `export orca --generic`: give the stage another name",
+                         type);
+    return true;
+}
+
 static bool add_stage(struct export *e, const struct stage *stage) {
     const struct json *entry = preconfigured_entry(e->arena, stage, &e->form);
     json_push(e->entries, entry);
     warn_defaults(e, stage);
     const char *type = json_gets_text(entry, "type");
-    if (!preconfigured_type_taken(type)) return true;
     struct fault fault;
-    fault_set(&fault, FAULT_CONFLICT, stage->file,
-              "orca has a stage of type \"%s\" itself, and would run that one: give --type-prefix, or another name",
-              type);
+    if (is_free(stage, type, &fault)) return true;
     screen_fault("export", &fault);
     return false;
 }

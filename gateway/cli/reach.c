@@ -1,10 +1,10 @@
 /* Reads addresses and what guards them; opens nothing.
  *
  * serve refuses settings that would let strangers in, and doctor says the same in its own words: so there is one place
- * that knows. */
+ * that knows. By which address upstreams call back, and the gateway itself, is found from those that it listens on. */
 #include "cli/reach.h"
 
-#include "front/listen_socket.h"
+#include "stage/self_test.h"
 
 bool reach_check(const struct settings *settings, struct fault *fault) {
     bool tls = false;
@@ -56,4 +56,39 @@ bool reach_here(const struct settings *settings, struct buf *ret_url) {
             if (found) return true;
         }
     return false;
+}
+
+const char *reach_callback_url(struct arena *arena, const struct settings *settings,
+                               struct listen_socket *const *sockets, size_t count) {
+    if (settings->public_url[0]) return settings->public_url;
+    struct buf url;
+    buf_init(&url, 1024);
+    for (size_t i = 0; i < count; i++)
+        if (listen_address_url(text_of(listen_socket_address(sockets[i])), &url)) break;
+    const char *made = arena_strdup(arena, buf_cstr(&url));
+    buf_fini(&url);
+    return made;
+}
+
+static const char *self_test_by(struct arena *arena, const struct listen_socket *socket) {
+    const char *made = NULL;
+    struct buf url, path;
+    buf_init(&url, 1024);
+    buf_init(&path, 1024);
+    if (listen_address_own_url(text_of(listen_socket_address(socket)), &url, &path))
+        made = self_test_source(arena, &(struct self_test_place){buf_cstr(&url), path.len ? buf_cstr(&path) : NULL});
+    buf_fini(&path);
+    buf_fini(&url);
+    return made;
+}
+
+const char *reach_self_test(struct arena *arena, const struct settings *settings, struct listen_socket *const *sockets,
+                            size_t count) {
+    const char *made = NULL;
+    for (int tls = 0; tls < 2 && !made; tls++) {
+        if (tls && settings->tls_client_ca[0]) break;
+        for (size_t i = 0; i < count && !made; i++)
+            if (listen_socket_wants_tls(sockets[i]) == (tls == 1)) made = self_test_by(arena, sockets[i]);
+    }
+    return made;
 }

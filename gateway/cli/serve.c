@@ -3,8 +3,9 @@
  * The main thread has a loop of its own, for what is nobody's request: signals (TERM and INT drain, HUP reads
  * definitions, secrets, callers and certificates again, USR1 opens the log again), changes of the definitions'
  * directories, and the retention of ended runs. USR2 hands over to a new process (cli/upgrade). The order of starting
- * is the order of dependence: settings, log, secrets, catalog, callers, sockets, store, workers, runs that go on; and
- * of stopping the reverse. A process that takes over waits before the store, until the old one has let it go. */
+ * is the order of dependence: settings, log, secrets, catalog, callers, sockets, store, workers; and of stopping the
+ * reverse. Runs that go on come back behind that, while the workers are at work. A process that takes over waits before
+ * the store, until the old one has let it go. */
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -20,6 +21,7 @@
 #include "cli/command.h"
 #include "cli/inherit.h"
 #include "cli/reach.h"
+#include "cli/serve_flags.h"
 #include "cli/supervisor.h"
 #include "cli/upgrade.h"
 #include "cli/watchdir.h"
@@ -29,7 +31,6 @@
 #include "run/contract.h"
 #include "run/recovery.h"
 #include "stage/catalog.h"
-#include "stage/self_test.h"
 
 #define STORE_QUEUE_MAX 200000
 #define PRUNE_EVERY_MS (10 * 60 * 1000)
@@ -64,6 +65,9 @@ struct server {
     struct store_op prune;
     struct inherit inherit;
     struct upgrade upgrade;
+    struct recovery *recovery;
+    int64_t resuming_since_ms;
+    bool upgrade_waits; /* until all runs are back */
     bool draining;
     unsigned drained; /* workers */
 };
@@ -114,18 +118,6 @@ static void tune_hosts(struct server *server) {
 
 /* ---- callbacks ---- */
 
-/* What upstreams are told: public_url, else the first address of ours that they could call, as on one machine. */
-static const char *callback_url_of(const struct server *server, const struct settings *settings) {
-    if (settings->public_url[0]) return settings->public_url;
-    struct buf url;
-    buf_init(&url, 1024);
-    for (size_t i = 0; i < server->socket_count; i++)
-        if (listen_address_url(text_of(listen_socket_address(server->sockets[i])), &url)) break;
-    const char *made = arena_strdup(server->arena, buf_cstr(&url));
-    buf_fini(&url);
-    return made;
-}
-
 static bool read_key(struct server *server, struct fault *fault) {
     char *key = store_key(server->store, fault);
     server->callback_key = arena_strdup(server->arena, key);
@@ -137,29 +129,6 @@ static bool read_key(struct server *server, struct fault *fault) {
 static void mask_line(struct buf *line) {
     secrets_mask(line);
     callback_mask(line);
-}
-
-/* ---- the self-test ---- */
-
-/* By an address without TLS where there is one. Where only those get in who show a certificate, the gateway has none to
- * show. */
-static const char *self_test_of(const struct server *server) {
-    const char *made = NULL;
-    for (int tls = 0; tls < 2 && !made; tls++) {
-        if (tls && server->settings->tls_client_ca[0]) break;
-        for (size_t i = 0; i < server->socket_count && !made; i++) {
-            struct buf url, path;
-            if (listen_socket_wants_tls(server->sockets[i]) != (tls == 1)) continue;
-            buf_init(&url, 1024);
-            buf_init(&path, 1024);
-            if (listen_address_own_url(text_of(listen_socket_address(server->sockets[i])), &url, &path))
-                made = self_test_source(server->arena,
-                                        &(struct self_test_place){buf_cstr(&url), path.len ? buf_cstr(&path) : NULL});
-            buf_fini(&path);
-            buf_fini(&url);
-        }
-    }
-    return made;
 }
 
 /* ---- definitions ---- */
@@ -292,7 +261,7 @@ static void read_settings(struct server *server) {
         settings_keep_fixed(server->settings, next);
         server->settings = next;
         set_log_level(next);
-        server->callback_url = callback_url_of(server, next);
+        server->callback_url = reach_callback_url(server->arena, next, server->sockets, server->socket_count);
         for (unsigned i = 0; i < server->engines.count; i++)
             worker_tune(&server->workers[i], next, server->callback_url);
         tune_hosts(server);
@@ -367,6 +336,7 @@ static void drain(struct server *server, const char *why) {
     log_put(LOG_INFO, "stopping", NULL, LOG_STR("why", why),
             LOG_INT("runs_in_flight", count_read(COUNT_RUNS_IN_FLIGHT)));
     server->draining = true;
+    recovery_stop(server->recovery);
     loop_timer_clear(&server->prune_timer);
     loop_timer_set(&server->drain_timer, server->settings->drain_timeout_ms);
     for (unsigned i = 0; i < server->engines.count; i++) worker_drain(&server->workers[i], on_drained, server);
@@ -381,7 +351,8 @@ static void on_upgrade_over(void *arg) {
 }
 
 static void upgrade(struct server *server) {
-    if (server->draining) return;
+    server->upgrade_waits = !recovery_is_over(server->recovery); /* what is not here cannot be handed over in order */
+    if (server->draining || server->upgrade_waits) return;
     server->upgrade.workers = server->workers;
     server->upgrade.worker_count = server->engines.count;
     server->upgrade.sockets = server->sockets;
@@ -478,19 +449,62 @@ static void make_workers(struct server *server) {
     tune_hosts(server);
 }
 
-static bool resume_runs(struct server *server, struct fault *fault) {
+/* ---- runs that go on ---- */
+
+/* Where no definition of the stage is in force (its file is gone, disabled or broken), its runs keep the limits that
+ * they began with: the newest of them, since runs come in the order of their starts. */
+static void keep_limits(struct server *server, const struct stage *stage) {
+    const struct catalog_entry *entry = catalog_find(server->catalog, text_of(stage->name));
+    if (!(entry && entry->stage))
+        gate_tune_stage(server->gate, stage->name, stage->limits, stage->call_limits, loop_mono_ms(server->loop));
+}
+
+static struct stage *compile_pinned(struct server *server, const char *hash, struct fault *fault) {
     struct stage_context context = context_of(server);
     context.no_callbacks = false; /* a run that waits already goes on */
-    struct recovery recovery = {.engines = &server->engines,
-                                .store = server->store,
-                                .catalog = server->catalog,
-                                .context = &context,
-                                .gate = server->gate};
-    size_t count;
-    if (!recovery_resume(&recovery, &count, fault)) return false;
-    gate_open(server->gate, loop_mono_ms(server->loop));
-    if (count) log_put(LOG_INFO, "runs_resumed", NULL, LOG_INT("runs", count));
-    return true;
+    char *source = store_definition(server->store, hash, fault);
+    if (!source) return NULL;
+    struct faults faults;
+    faults_init(&faults);
+    struct stage *stage = stage_load_source(source, &context, &faults);
+    if (!stage && faults.count) *fault = faults.items[0];
+    faults_fini(&faults);
+    mem_free(source);
+    return stage;
+}
+
+/* The definition that runs began with: in force still, or as the store has it. */
+static struct stage *find_pinned(void *arg, const char *hash, struct fault *fault) {
+    struct server *server = arg;
+    for (size_t i = 0; i < server->catalog->count; i++) {
+        struct stage *stage = server->catalog->entries[i].stage;
+        if (stage && strcmp(stage_hash(stage), hash) == 0) return stage_ref(stage);
+    }
+    struct stage *stage = compile_pinned(server, hash, fault);
+    if (stage) keep_limits(server, stage);
+    return stage;
+}
+
+static void on_resumed(void *arg, size_t count) {
+    struct server *server = arg;
+    if (count)
+        log_put(LOG_INFO, "runs_resumed", NULL, LOG_INT("runs", count),
+                LOG_INT("ms", clock_mono_ms() - server->resuming_since_ms));
+    if (server->upgrade_waits) upgrade(server);
+}
+
+static bool find_runs(struct server *server, struct fault *fault) {
+    struct recovery_settings settings = {.engines = &server->engines,
+                                         .store = server->store,
+                                         .gate = server->gate,
+                                         .loop = server->loop,
+                                         .slice = RECOVERY_SLICE,
+                                         .find_stage = find_pinned,
+                                         .done = on_resumed,
+                                         .arg = server};
+    server->resuming_since_ms = clock_mono_ms();
+    server->recovery = recovery_new(&settings, fault);
+    return server->recovery != NULL;
 }
 
 /* ---- all of it ---- */
@@ -524,8 +538,8 @@ static bool start(struct server *server, struct fault *fault) {
     if (!secrets_load(secrets_directory(server), fault) || !read_certificates(server, &server->tls, fault) ||
         !open_sockets(server, fault))
         return false;
-    server->callback_url = callback_url_of(server, settings);
-    server->self_test = self_test_of(server);
+    server->callback_url = reach_callback_url(server->arena, settings, server->sockets, server->socket_count);
+    server->self_test = reach_self_test(server->arena, settings, server->sockets, server->socket_count);
     if (!read_catalog(server, fault)) return false;
     faults_init(&faults);
     bool good = read_callers(server, &faults);
@@ -536,8 +550,7 @@ static bool start(struct server *server, struct fault *fault) {
     server->store = store_open(&(struct store_settings){.url = settings->store, .max_queue = STORE_QUEUE_MAX}, fault);
     if (!server->store || !read_key(server, fault)) return false;
     make_workers(server);
-    return resume_runs(server, fault) && supervisor_pid_write(settings->pid_file, fault) &&
-           start_workers(server, fault);
+    return find_runs(server, fault) && supervisor_pid_write(settings->pid_file, fault) && start_workers(server, fault);
 }
 
 static void keep_house(struct server *server) {
@@ -549,6 +562,7 @@ static void keep_house(struct server *server) {
         log_put(LOG_INFO, "listening", NULL, LOG_STR("address", listen_socket_address(server->sockets[i])));
     log_put(LOG_INFO, "started", NULL, LOG_STR("version", STAGEDOOR_VERSION), LOG_INT("loops", server->engines.count),
             LOG_INT("stages", count_files(server->catalog)), LOG_STR("store", server->settings->store));
+    recovery_begin(server->recovery);
     inherit_say_ready(&server->inherit);
     supervisor_tell("READY=1");
     loop_run(server->loop);
@@ -560,6 +574,7 @@ static void flush_loops(const struct server *server) {
 
 /* A question and its answer may be under way between two loops: no loop goes before all are quiet. */
 static void stop_workers(struct server *server) {
+    recovery_stop(server->recovery);
     for (unsigned i = 0; i < server->engines.count; i++) worker_join(&server->workers[i]);
     for (unsigned i = 0; i < server->engines.count; i++) engine_detach(server->workers[i].engine);
     store_close(server->store);
@@ -582,7 +597,8 @@ static void finish(struct server *server) {
     upgrade_fini(&server->upgrade);
     loop_watch_free(server->signals);
     if (server->loop) {
-        loop_flush(server->loop); /* a retention that was under way */
+        loop_flush(server->loop); /* a retention, or a slice of runs, that was under way */
+        recovery_free(server->recovery);
         if (server->prune_timer.loop) loop_timer_clear(&server->prune_timer);
         loop_free(server->loop);
     }
@@ -606,52 +622,13 @@ static int serve(struct server *server) {
     return started ? EXIT_FAILED : EXIT_USAGE;
 }
 
-static void print_help(void) {
-    struct buf help;
-    buf_init(&help, 1024 * 1024);
-    settings_help(&help);
-    printf("usage: stagedoor serve [--config FILE] [--NAME VALUE]... [--print-options]\n\n"
-           "Runs the gateway until SIGTERM. Options come from flags, the environment (STAGEDOOR_NAME), and\n"
-           "stagedoor.conf; --print-options prints a commented stagedoor.conf with every default.\n\n%s",
-           buf_cstr(&help));
-    buf_fini(&help);
-}
-
-static int print_options(void) {
-    struct buf sample;
-    buf_init(&sample, 1024 * 1024);
-    settings_print_sample(&sample);
-    fputs(buf_cstr(&sample), stdout);
-    buf_fini(&sample);
-    return EXIT_DONE;
-}
-
-/* Sorts our own flags from those of the options' table. -1 to go on. */
-static int read_flags(int argc, char **argv, struct settings_input *input, const char **flags) {
-    for (int i = 1; i < argc; i++) {
-        const char *const *rest = (const char *const *)(argv + i);
-        size_t n = settings_flag_length(rest, (size_t)(argc - i));
-        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) return print_help(), EXIT_DONE;
-        if (strcmp(argv[i], "--print-options") == 0) return print_options();
-        if (strncmp(argv[i], "--config=", 9) == 0) {
-            input->config = argv[i] + 9;
-        } else if (strcmp(argv[i], "--config") == 0 && i + 1 < argc) {
-            input->config = argv[++i];
-        } else { /* what is none of the table's is refused by it, with the nearest name */
-            for (size_t j = 0; j < (n ? n : 1); j++) flags[input->flag_count++] = argv[i + (int)j];
-            i += (int)(n ? n : 1) - 1;
-        }
-    }
-    return -1;
-}
-
 int command_serve(int argc, char **argv) {
     struct arena *arena = arena_new();
     const char **flags = arena_array_of(arena, const char *, (size_t)argc + 1);
     struct settings settings;
     struct server server = {
         .arena = arena, .input = {.flags = flags, .environment = (const char *const *)environ}, .settings = &settings};
-    int status = read_flags(argc, argv, &server.input, flags);
+    int status = serve_flags_read(argc, argv, &server.input, flags);
     if (status < 0) {
         struct faults faults;
         faults_init(&faults);

@@ -648,7 +648,8 @@ static const char *value_word(enum kind kind) {
 
 void settings_help(struct buf *out) {
     struct arena *arena = arena_new();
-    buf_adds(out, "  --config PATH\n      The file that holds options. Default: stagedoor.conf, where it exists.\n");
+    buf_adds(out,
+             "  -c, --config PATH\n      The file that holds options. Default: stagedoor.conf, where it exists.\n");
     for (size_t row = 0; row < ROWS; row++) {
         const struct settings_row *r = &settings_rows[row];
         buf_addf(out, "  %s%s\n", flag_name(arena, r->name), value_word(members[row].kind));

@@ -27,6 +27,8 @@ void api_ops_ready(struct api_call *call) {
     if (call->api->draining) api_problem(call, 503, "busy", "the gateway is being stopped", NULL);
     else if (!store_ready(call->api->store))
         api_problem(call, 503, "busy", "the store cannot take runs at the moment", NULL);
+    else if (engine_expects(call->api->engines->items[loop_index(call->api->loop)]))
+        api_problem(call, 503, "busy", "runs are still being read from the store", NULL);
     else answer_text(call, 200, "{\"status\":\"UP\"}");
 }
 

@@ -16,15 +16,22 @@ struct frozen {
 
 static const struct json_limits limits = {.max_bytes = FROZEN_MAX, .max_depth = 512, .max_items = SIZE_MAX};
 
+struct frozen *frozen_of_text(struct text text) {
+    if (!text.len || text_is(text, "null")) return NULL;
+    if (text.len > FROZEN_MAX) abort();
+    struct frozen *frozen = mem_alloc(sizeof *frozen + text.len);
+    frozen->len = (uint32_t)text.len;
+    memcpy(frozen->text, text.at, text.len);
+    return frozen;
+}
+
 struct frozen *frozen_new(const struct json *value) {
     struct buf text;
     if (json_kind(value) == JSON_NULL) return NULL;
     buf_init(&text, FROZEN_MAX);
     json_write(&text, value);
     if (text.full) abort();
-    struct frozen *frozen = mem_alloc(sizeof *frozen + text.len);
-    frozen->len = (uint32_t)text.len;
-    memcpy(frozen->text, text.at, text.len);
+    struct frozen *frozen = frozen_of_text(buf_text(&text));
     buf_fini(&text);
     return frozen;
 }

@@ -9,6 +9,7 @@
 struct frozen;
 
 struct frozen *frozen_new(const struct json *value);           /* GIVES; NULL for null */
+struct frozen *frozen_of_text(struct text text);               /* the same of JSON as frozen_text gives it */
 void frozen_free(struct frozen *frozen);                       /* NULL is allowed */
 void frozen_put(struct frozen **to, const struct json *value); /* in place of what is there */
 /* What templates have nested deeper than the 512 levels of json_parse is null, as it is after a restart. */

@@ -77,18 +77,23 @@ struct work {
     bool ours;                /* no: whoever wrote it may have put secrets anywhere */
 };
 
-/* Values are shown where neither of the two can be a secret. */
-static void add(struct work *w, const char *field, const struct yaml *has, const struct json *should, bool values) {
+static struct json *begin_difference(struct work *w, const char *field, const char *what, const struct yaml *place) {
     struct arena *arena = w->compare->arena;
     struct json *one = json_new_object(arena);
-    const struct yaml *place = has ? has : w->entry;
     json_set(one, "type", json_new_string(arena, w->type));
     json_set(one, "field", json_new_string(arena, field));
-    json_set(one, "what", json_new_string(arena, !has ? "missing" : !should ? "extra" : "differs"));
+    json_set(one, "what", json_new_string(arena, what));
     json_set(one, "line", json_new_int(arena, place ? place->line : 0));
-    json_set(one, "orca", values && w->ours ? shown(arena, has) : NULL);
-    json_set(one, "stagedoor", values ? should : NULL);
     json_push(w->found, one);
+    return one;
+}
+
+/* Values are shown where neither of the two can be a secret. */
+static void add(struct work *w, const char *field, const struct yaml *has, const struct json *should, bool values) {
+    const char *what = !has ? "missing" : !should ? "extra" : "differs";
+    struct json *one = begin_difference(w, field, what, has ? has : w->entry);
+    json_set(one, "orca", values && w->ours ? shown(w->compare->arena, has) : NULL);
+    json_set(one, "stagedoor", values ? should : NULL);
 }
 
 static const char *path_of(struct work *w, const char *field, struct text name) {
@@ -104,10 +109,26 @@ static bool expected(const struct json *object, struct text key) {
     return false;
 }
 
-static const struct yaml *member_named(const struct yaml *map, struct text name) {
+static struct spring_found keys_named(const struct yaml *map, struct text name) {
     char text[NAME_MAX_BYTES];
     snprintf(text, sizeof text, "%.*s", TEXT_ARG(name));
-    return spring_member(map, text);
+    return spring_keys(map, text);
+}
+
+static const struct yaml *member_named(const struct yaml *map, struct text name) {
+    struct spring_found found = keys_named(map, name);
+    return found.count ? found.pairs[0]->value : NULL;
+}
+
+/* Settings that stand there in two spellings: which of them orca takes is chance. */
+static void find_doubles(struct work *w, const char *field, const struct yaml *has, const struct json *should) {
+    struct arena *arena = w->compare->arena;
+    for (struct json_member m = json_first(should); m.name.at; m = json_next(should, m)) {
+        struct spring_found found = keys_named(has, m.name);
+        if (found.count < 2) continue;
+        struct json *one = begin_difference(w, path_of(w, field, m.name), "twice", found.pairs[1]->key);
+        json_set(one, "first", json_new_int(arena, found.pairs[0]->key->line));
+    }
 }
 
 static bool same_leaf(const struct yaml *has, const struct json *should) {
@@ -121,6 +142,7 @@ static void compare_leaf(struct work *w, const char *field, const struct yaml *h
 
 /* Of leaves: permissions, and each of the parameters. */
 static void compare_group(struct work *w, const char *field, const struct yaml *has, const struct json *should) {
+    find_doubles(w, field, has, should);
     for (struct json_member m = json_first(should); m.name.at; m = json_next(should, m))
         compare_leaf(w, path_of(w, field, m.name), member_named(has, m.name), m.value);
     for (size_t i = 0; has && has->kind == YAML_MAP && i < has->count; i++)
@@ -239,6 +261,7 @@ static bool apart(struct text field) {
 }
 
 static void compare_entry(struct work *w, const struct json *should) {
+    find_doubles(w, "", w->entry, should);
     for (struct json_member m = json_first(should); m.name.at; m = json_next(should, m)) {
         const struct yaml *has = member_named(w->entry, m.name);
         bool preset = text_is(m.name, "enabled") && !has;
@@ -294,6 +317,17 @@ static void find_extra(struct work *w, const struct yaml *entry) {
     w->type = arena_strndup(compare->arena, type.at, type.len);
     w->entry = entry;
     add(w, NULL, entry, NULL, false);
+}
+
+bool compare_check(const struct compare *compare, const char *file, struct fault *fault) {
+    for (size_t i = 0; i < compare->document_count; i++) {
+        struct spring_found found = spring_paths(compare->documents[i], "webhook", "preconfigured");
+        if (found.count > 1)
+            return fault_set(fault, FAULT_INVALID, NULL,
+                             "%s:%d: webhook.preconfigured stands here and in line %d, in two spellings", file,
+                             found.pairs[1]->key->line, found.pairs[0]->key->line);
+    }
+    return true;
 }
 
 const struct json *compare_entries(const struct compare *compare) {

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "base/fault.h"
 #include "base/mem.h"
 #include "lang/json.h"
 #include "orca/url_rules.h"
@@ -24,10 +25,13 @@ struct compare {
  * as those of ours, and go where ours go. */
 bool compare_is_export(const struct yaml *entry);
 
+/* Whether the list of entries is there no more than once in a document; a fault names both lines. */
+bool compare_check(const struct compare *compare, const char *file, struct fault *fault);
+
 /* An array of differences, in the order of `entries`, those that are too many behind: {"type", "field" (null: the entry
- * as a whole), "what" ("missing", "extra": orca's view; "differs"), "line" (in the file; 0: nowhere), "orca",
- * "stagedoor"}. The two values are null where one could be a secret; so is "orca" of an entry that does not call the
- * gateway. */
+ * as a whole), "what" ("missing", "extra": orca's view; "differs"; "twice": in two spellings), "line" (in the file; 0:
+ * nowhere), "first" (of "twice": the other line), "orca", "stagedoor"}. The two values are null where one could be a
+ * secret; so is "orca" of an entry that does not call the gateway. */
 const struct json *compare_entries(const struct compare *compare);
 
 /* The user-configured-url-restrictions of the file: what it does not say is as in url_rules_presets. */

@@ -1,9 +1,7 @@
-/* Finds the entries of `webhook.preconfigured` in a file, and makes a definition of each.
+/* Makes a definition of each entry of `webhook.preconfigured`.
  *
- * The file may be orca's own, with the key nested or dotted, or one that has it inside: a SpinnakerService, a ConfigMap
- * whose text it is. Keys are matched as Spring binds them (statusJsonPath, status-json-path). Every key that orca knows
- * is translated or needs nothing; every other one is named. Each entry goes through the same steps: its head, its
- * parameters, `request`, `status`, `cancel`; then it is written, and compiled. */
+ * Each entry goes through the same steps: its keys, its parameters, `request`, `status`, `cancel`, its head; then it is
+ * written, and compiled. What cannot be translated is remarked on, with its line. */
 #include "orca/import.h"
 
 #include <stdarg.h>
@@ -12,15 +10,9 @@
 
 #include "orca/compare.h"
 #include "orca/import_job.h"
-#include "orca/spring.h"
 
 #define NAME_MAX_BYTES 64
 #define GROUP_MAX_BYTES ((size_t)2 << 20)
-
-struct entry {
-    const struct yaml *node, *document;
-    int line_offset;
-};
 
 /* ---- remarks ---- */
 
@@ -50,213 +42,6 @@ static void sort_remarks(struct import_work *w) {
         size_t to = i;
         for (; to > 0 && w->remarks[to - 1].line > moving.line; to--) w->remarks[to] = w->remarks[to - 1];
         w->remarks[to] = moving;
-    }
-}
-
-/* ---- keys ---- */
-
-static const char *const keys[] = {"enabled",
-                                   "label",
-                                   "description",
-                                   "type",
-                                   "parameters",
-                                   "url",
-                                   "customHeaders",
-                                   "sensitiveHeaders",
-                                   "parameterValues",
-                                   "parameterData",
-                                   "method",
-                                   "payload",
-                                   "waitForCompletion",
-                                   "statusJsonPath",
-                                   "statusUrlResolution",
-                                   "statusUrlJsonPath",
-                                   "progressJsonPath",
-                                   "successStatuses",
-                                   "canceledStatuses",
-                                   "terminalStatuses",
-                                   "permissions",
-                                   "cancelEndpoint",
-                                   "cancelMethod",
-                                   "cancelPayload",
-                                   "waitBeforeMonitor",
-                                   "retryStatusCodes",
-                                   "signalCancellation",
-                                   "failFastStatusCodes"};
-enum { KEY_COUNT = sizeof keys / sizeof *keys };
-
-static const char *const stage_keys[] = {"monitorOnly",      "account",         "retries",
-                                         "stageTimeoutMs",   "backoffPeriodMs", "webhookRetryStatusCodes",
-                                         "expectedArtifacts"};
-
-static const char *known_key(struct text key) {
-    for (size_t i = 0; i < KEY_COUNT; i++)
-        if (spring_key_is(key, keys[i])) return keys[i];
-    return NULL;
-}
-
-static void refuse_key(struct import_work *w, const struct yaml *key) {
-    const char *word = import_clean(w, key->text);
-    const char *nearest = text_nearest(word, keys, KEY_COUNT);
-    for (size_t i = 0; i < sizeof stage_keys / sizeof *stage_keys; i++)
-        if (spring_key_is(key->text, stage_keys[i])) {
-            import_say(w, IMPORT_UNSETTLED, key->line, "%s is for a stage of a pipeline; here orca does not read it",
-                       word);
-            return;
-        }
-    if (strcmp(word, "headers") == 0) nearest = "customHeaders";
-    if (nearest)
-        import_say(w, IMPORT_UNSETTLED, key->line, "orca does not know the key %s; did you mean %s?", word, nearest);
-    else import_say(w, IMPORT_UNSETTLED, key->line, "orca does not know the key %s, and ignores it", word);
-}
-
-/* The entry with its keys as orca's class has them. */
-static const struct yaml *canonical(struct import_work *w, const struct yaml *entry) {
-    struct yaml *same = arena_copy(w->arena, entry, sizeof *entry);
-    struct yaml_pair *pairs = arena_array_of(w->arena, struct yaml_pair, entry->count);
-    same->pairs = pairs;
-    same->count = 0;
-    for (size_t i = 0; i < entry->count; i++) {
-        const char *name = known_key(entry->pairs[i].key->text);
-        if (!name) {
-            refuse_key(w, entry->pairs[i].key);
-            continue;
-        }
-        if (yaml_get(same, name)) {
-            import_say(w, IMPORT_UNSETTLED, entry->pairs[i].key->line, "%s stands there twice, in two spellings", name);
-            continue;
-        }
-        struct yaml *key = arena_copy(w->arena, entry->pairs[i].key, sizeof *key);
-        key->text = text_of(name);
-        pairs[same->count++] = (struct yaml_pair){key, entry->pairs[i].value};
-    }
-    return same;
-}
-
-static struct text text_at(struct import_work *w, const char *key) {
-    const struct yaml *value = yaml_get(w->entry, key);
-    if (yaml_is_null(value)) return (struct text){NULL, 0};
-    if (value->kind != YAML_TEXT) {
-        import_say(w, IMPORT_UNSETTLED, value->line, "%s is no text", key);
-        return (struct text){NULL, 0};
-    }
-    return text_trim(import_resolve(w, yaml_as_text(value), value->line));
-}
-
-/* True, false, or `preset` where it is not there or cannot be told. */
-static bool truth_at(struct import_work *w, const char *key, bool preset) {
-    const struct yaml *value = yaml_get(w->entry, key);
-    struct text word = text_at(w, key);
-    if (!word.len) return preset;
-    if (text_is_nocase(word, "true")) return true;
-    if (!text_is_nocase(word, "false"))
-        import_say(w, IMPORT_UNSETTLED, value->line, "%s: \"%s\" is not true or false", key, import_clean(w, word));
-    return text_is_nocase(word, "false") ? false : preset;
-}
-
-/* ---- parameters ---- */
-
-static void read_param_type(struct import_work *w, const struct yaml *value, struct import_param *param) {
-    static const char *const types[] = {"boolean", "integer", "number"};
-    struct text word = text_trim(yaml_as_text(value));
-    if (!word.len || text_is_nocase(word, "string")) return;
-    for (size_t i = 0; i < sizeof types / sizeof *types; i++)
-        if (text_is_nocase(word, types[i])) {
-            param->type = types[i];
-            import_say(w, IMPORT_NOTE, value->line, "the type %s, which orca does not know, is one here", types[i]);
-            return;
-        }
-    import_say(w, IMPORT_UNSETTLED, value->line, "a parameter of the type \"%s\"; orca knows string only",
-               import_clean(w, word));
-}
-
-static void read_preset(struct import_work *w, const struct yaml *value, struct import_param *param) {
-    if (yaml_is_null(value)) return;
-    struct text text = import_resolve(w, yaml_as_text(value), value->line);
-    if (!text_holds(text, "${")) {
-        bool credential = import_secret_name(param->original, IMPORT_JSON) && text.len;
-        if (credential) {
-            param->type = "secret";
-            param->required = true;
-            import_say(w, IMPORT_NOTE, value->line,
-                       "the default of %s looks like a credential and is not taken over: it has to be given",
-                       param->name);
-        } else param->preset = arena_strndup(w->arena, text.at, text.len);
-        return;
-    }
-    param->required = true;
-    const char *clean = import_clean(w, text);
-    param->description = arena_printf(w->arena, "%s%sIn Spinnaker, the expression %s",
-                                      param->description ? param->description : "",
-                                      param->description && param->description[0] ? " " : "", clean);
-    import_say(w, IMPORT_NOTE, value->line,
-               "the default of %s is an expression, which only the pipeline can evaluate: it has to give %.*s",
-               param->name, TEXT_ARG(text));
-}
-
-static void read_param_key(struct import_work *w, const struct yaml_pair *pair, struct import_param *param) {
-    struct text key = pair->key->text;
-    const struct yaml *value = pair->value;
-    bool text = value->kind == YAML_TEXT && !yaml_is_null(value);
-    const char *clean = text ? import_clean(w, import_resolve(w, yaml_as_text(value), value->line)) : NULL;
-    if (spring_key_is(key, "label")) param->label = clean;
-    else if (spring_key_is(key, "description")) param->description = clean;
-    else if (spring_key_is(key, "type")) read_param_type(w, value, param);
-    else if (spring_key_is(key, "order")) {
-        if (!text_to_int(yaml_as_text(value), &param->order))
-            import_say(w, IMPORT_UNSETTLED, value->line, "order is no whole number");
-    } else if (spring_key_is(key, "options") && value->kind == YAML_LIST && value->count) {
-        param->type = "choice";
-        param->choices = value;
-        import_say(w, IMPORT_NOTE, pair->key->line, "options, which orca ignores, are the choices of %s", param->name);
-    } else if (!spring_key_is(key, "name") && !spring_key_is(key, "defaultValue"))
-        import_say(w, IMPORT_UNSETTLED, pair->key->line, "orca does not know the key %s of a parameter",
-                   import_clean(w, key));
-}
-
-/* A new one of that name; NULL after a remark. */
-static struct import_param *begin_param(struct import_work *w, const struct yaml *item) {
-    const struct yaml *name = yaml_get(item, "name");
-    struct text original = name ? text_trim(yaml_as_text(name)) : (struct text){NULL, 0};
-    struct import_param *param = NULL;
-    if (!original.len) import_say(w, IMPORT_UNSETTLED, item->line, "a parameter without a name");
-    else if (import_param_find(w, original, false))
-        import_say(w, IMPORT_UNSETTLED, name->line, "there are two parameters %s", import_clean(w, original));
-    else if (!(param = import_param_add(w, original, false, NULL)))
-        import_say(w, IMPORT_UNSETTLED, name->line, "more than %d parameters", IMPORT_PARAMS_MAX);
-    else if (!text_is(original, param->name))
-        import_say(w, IMPORT_NOTE, name->line,
-                   "the parameter \"%s\" is called %s here: callers have to give it by that name",
-                   import_clean(w, original), param->name);
-    return param;
-}
-
-static void read_param(struct import_work *w, const struct yaml *item) {
-    const struct yaml *preset = NULL;
-    struct import_param *param = begin_param(w, item);
-    if (!param) return;
-    param->order = 0;
-    for (size_t i = 0; i < item->count; i++) {
-        read_param_key(w, &item->pairs[i], param);
-        if (spring_key_is(item->pairs[i].key->text, "defaultValue")) preset = item->pairs[i].value;
-    }
-    read_preset(w, preset, param);
-    if (param->type || param->preset || !import_secret_name(param->original, IMPORT_JSON)) return;
-    param->type = "secret";
-    import_say(w, IMPORT_NOTE, item->line, "the parameter %s looks like a credential, and is masked everywhere",
-               param->name);
-}
-
-static void read_params(struct import_work *w) {
-    const struct yaml *list = yaml_get(w->entry, "parameters");
-    if (yaml_is_null(list)) return;
-    if (list->kind != YAML_LIST) {
-        import_say(w, IMPORT_UNSETTLED, list->line, "parameters is no list");
-        return;
-    }
-    for (size_t i = 0; i < list->count; i++) {
-        if (list->items[i]->kind == YAML_MAP) read_param(w, list->items[i]);
-        else import_say(w, IMPORT_UNSETTLED, list->items[i]->line, "a parameter is a mapping: name, label, …");
     }
 }
 
@@ -305,7 +90,7 @@ static const char *head_of(struct import_work *w, bool enabled) {
     buf_init(&out, GROUP_MAX_BYTES);
     put_line(&out, "name", w->name);
     for (size_t i = 0; i < 2; i++) {
-        const char *clean = import_clean(w, text_at(w, texts[i]));
+        const char *clean = import_clean(w, import_text_at(w, texts[i]));
         if (clean[0]) put_line(&out, texts[i], clean);
     }
     if (!enabled) buf_adds(&out, "enabled = false;\n");
@@ -344,7 +129,7 @@ static const char *request_of(struct import_work *w, struct import_call *call) {
 
 static const char *status_of(struct import_work *w, const struct import_call *request) {
     struct buf out;
-    if (!truth_at(w, "waitForCompletion", false)) return NULL;
+    if (!import_truth_at(w, "waitForCompletion", false)) return NULL;
     w->group = IMPORT_STATUS;
     buf_init(&out, GROUP_MAX_BYTES);
     import_status(w, request, &out);
@@ -431,9 +216,9 @@ static const struct import_stage *stage_of_name(const struct import_job *job, co
 static void translate(struct import_work *w) {
     const char *groups[IMPORT_GROUPS];
     struct import_call request = {0};
-    bool enabled = truth_at(w, "enabled", true);
+    bool enabled = import_truth_at(w, "enabled", true);
     w->file_count = 1; /* the definition comes first */
-    read_params(w);
+    import_params(w);
     groups[IMPORT_REQUEST] = request_of(w, &request);
     groups[IMPORT_STATUS] = status_of(w, &request);
     groups[IMPORT_CANCEL] = cancel_of(w, &request, groups[IMPORT_STATUS] != NULL);
@@ -446,7 +231,7 @@ static void translate(struct import_work *w) {
 
 /* False: nothing is to be written for it, and a remark says why. */
 static bool can_be_imported(struct import_work *w) {
-    struct text type = text_at(w, "type");
+    struct text type = import_text_at(w, "type");
     w->type = import_clean(w, type);
     if (!type.len || type.len > 256) {
         import_say(w, IMPORT_REFUSED, w->entry->line, "the entry has no type, and orca cannot find it");
@@ -457,7 +242,7 @@ static bool can_be_imported(struct import_work *w) {
                    "it starts a stage of stagedoor, and `export orca` has written it: there is nothing to import");
         return false;
     }
-    if (!truth_at(w, "enabled", true) && yaml_is_null(yaml_get(w->entry, "url"))) {
+    if (!import_truth_at(w, "enabled", true) && yaml_is_null(yaml_get(w->entry, "url"))) {
         import_say(w, IMPORT_NOTE, w->entry->line, "it is disabled and has no url: there is nothing to import");
         return false;
     }
@@ -487,16 +272,16 @@ static void add_stage(struct import_work *w, bool written) {
     buf_add(&w->job->stages, &stage, sizeof stage);
 }
 
-static void import_entry(struct import_job *job, const struct entry *entry) {
+static void import_entry(struct import_job *job, const struct import_entry *entry) {
     struct import_work *w = mem_alloc(sizeof *w);
     *w = (struct import_work){
         .job = job, .arena = job->arena, .document = entry->document, .line_offset = entry->line_offset};
     for (size_t i = 0; i < IMPORT_GROUPS; i++) buf_init(&w->unsettled[i], IMPORT_REMARKS_MAX * sizeof(char *));
     w->entry = entry->node;
     bool is_map = entry->node->kind == YAML_MAP;
-    if (is_map) w->entry = canonical(w, entry->node);
+    if (is_map) w->entry = import_canonical(w, entry->node);
     else import_say(w, IMPORT_REFUSED, entry->node->line, "an entry is a mapping: label, type, url, …");
-    bool wanted = !job->only || (is_map && text_is(text_at(w, "type"), job->only));
+    bool wanted = !job->only || (is_map && text_is(import_text_at(w, "type"), job->only));
     bool written = is_map && wanted && can_be_imported(w);
     if (written) translate(w);
     if (wanted) add_stage(w, written);
@@ -504,87 +289,18 @@ static void import_entry(struct import_job *job, const struct entry *entry) {
     mem_free(w);
 }
 
-/* ---- finding them ---- */
-
-static bool fail_at(struct import_job *job, const struct yaml *node, int offset, const char *what,
-                    struct fault *fault) {
-    return fault_set(fault, FAULT_INVALID, NULL, "%s:%d: %s", job->file, node->line + offset, what);
-}
-
-static bool take_list(struct import_job *job, const struct yaml *list, const struct yaml *document, int offset,
-                      struct fault *fault) {
-    if (yaml_is_null(list)) return true;
-    if (list->kind != YAML_LIST) return fail_at(job, list, offset, "webhook.preconfigured has to be a list", fault);
-    for (size_t i = 0; i < list->count; i++) {
-        struct entry entry = {list->items[i], document, offset};
-        buf_add(&job->entries, &entry, sizeof entry);
-    }
-    return !job->entries.full || fail_at(job, list, offset, "more entries than 2,000", fault);
-}
-
-static bool walk(struct import_job *job, const struct yaml *node, const struct yaml *document, int offset, bool outer,
-                 struct fault *fault);
-
-/* orca-local.yml: | in a ConfigMap: the text is a file of its own. */
-static bool walk_text(struct import_job *job, const struct yaml_pair *pair, int offset, struct fault *fault) {
-    struct text name = pair->key->text, text = pair->value->text;
-    struct yaml **documents;
-    size_t count;
-    if (!text_ends(name, ".yml") && !text_ends(name, ".yaml")) return true;
-    if (!text_holds(text, "preconfigured") || pair->value->folded) return true;
-    offset += pair->value->text_line - 1;
-    const char *inside = arena_printf(job->arena, "%s, in %.*s from line %d on", job->file,
-                                      name.len > 80 ? 80 : (int)name.len, name.at, offset + 1);
-    if (!yaml_read(job->arena, text, inside, &documents, &count, fault)) return false;
-    for (size_t i = 0; i < count; i++)
-        if (!walk(job, documents[i], documents[i], offset, false, fault)) return false;
-    return true;
-}
-
-static bool walk_pair(struct import_job *job, const struct yaml_pair *pair, const struct yaml *document, int offset,
-                      bool outer, struct fault *fault) {
-    struct text key = pair->key->text;
-    if (text_is(key, "webhook.preconfigured") || text_ends(key, ".webhook.preconfigured"))
-        return take_list(job, pair->value, document, offset, fault);
-    if ((text_is(key, "webhook") || text_ends(key, ".webhook")) && pair->value->kind == YAML_MAP)
-        return take_list(job, yaml_get(pair->value, "preconfigured"), document, offset, fault);
-    if (pair->value->kind == YAML_TEXT) return !outer || walk_text(job, pair, offset, fault);
-    return walk(job, pair->value, document, offset, outer, fault);
-}
-
-static bool walk(struct import_job *job, const struct yaml *node, const struct yaml *document, int offset, bool outer,
-                 struct fault *fault) {
-    if (++job->steps > IMPORT_STEPS_MAX) return fail_at(job, node, offset, "the file is too entangled", fault);
-    bool good = true;
-    for (size_t i = 0; good && node->kind == YAML_MAP && i < node->count; i++)
-        good = walk_pair(job, &node->pairs[i], document, offset, outer, fault);
-    for (size_t i = 0; good && node->kind == YAML_LIST && i < node->count; i++)
-        good = walk(job, node->items[i], document, offset, outer, fault);
-    return good;
-}
-
-static bool find_entries(struct import_job *job, struct text source, struct fault *fault) {
-    struct yaml **documents;
-    size_t count;
-    if (!yaml_read(job->arena, source, job->file, &documents, &count, fault)) return false;
-    for (size_t i = 0; i < count; i++)
-        if (!walk(job, documents[i], documents[i], 0, true, fault)) return false;
-    return job->entries.len ||
-           fault_set(fault, FAULT_NOT_FOUND, job->file,
-                     "there is no entry in webhook.preconfigured (job.preconfigured has Run Job stages, which are "
-                     "something else)");
-}
+/* ---- all of them ---- */
 
 const struct import *import_orca(struct arena *arena, struct text source, const char *file, const char *only,
                                  struct fault *fault) {
     const char *slash = strrchr(file, '/');
     struct import_job job = {.arena = arena, .file = file, .base = slash ? slash + 1 : file, .only = only};
     struct import *all = NULL;
-    buf_init(&job.entries, IMPORT_MAX_ENTRIES * sizeof(struct entry));
+    buf_init(&job.entries, IMPORT_MAX_ENTRIES * sizeof(struct import_entry));
     buf_init(&job.stages, IMPORT_MAX_ENTRIES * sizeof(struct import_stage));
     buf_init(&job.secrets, IMPORT_SECRETS_MAX * sizeof(struct import_secret));
-    if (find_entries(&job, source, fault)) {
-        const struct entry *entries = (const struct entry *)(const void *)job.entries.at;
+    if (import_find(&job, source, fault)) {
+        const struct import_entry *entries = (const struct import_entry *)(const void *)job.entries.at;
         for (size_t i = 0; i < job.entries.len / sizeof *entries; i++) import_entry(&job, &entries[i]);
         all = arena_new_of(arena, struct import);
         all->stage_count = job.stages.len / sizeof(struct import_stage);

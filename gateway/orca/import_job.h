@@ -60,6 +60,26 @@ struct import_work {
     size_t file_count;
 };
 
+/* ---- import_find.c ---- */
+struct import_entry {
+    const struct yaml *node, *document;
+    int line_offset;
+};
+/* All of them, into job->entries; none is a fault. */
+bool import_find(struct import_job *job, struct text source, struct fault *fault);
+
+/* ---- import_keys.c ---- */
+/* The entry with its keys as orca's class has them; the others are remarked on. */
+const struct yaml *import_canonical(struct import_work *w, const struct yaml *entry);
+void import_say_twice(struct import_work *w, const char *name, const struct yaml *first, const struct yaml *again);
+/* Of w->entry. {NULL, 0} where it is not there, or no text. */
+struct text import_text_at(struct import_work *w, const char *key);
+/* True, false, or `preset` where it is not there or cannot be told. */
+bool import_truth_at(struct import_work *w, const char *key, bool preset);
+
+/* ---- import_params.c ---- */
+void import_params(struct import_work *w); /* of w->entry, into w->params */
+
 /* ---- import.c ---- */
 void import_say(struct import_work *w, enum import_grade grade, int line, const char *format, ...)
     __attribute__((format(printf, 4, 5)));

@@ -8,6 +8,7 @@
 #include "lang/jsonpath.h"
 #include "lang/url.h"
 #include "orca/import_job.h"
+#include "orca/spring.h"
 
 /* ---- where ---- */
 
@@ -76,9 +77,9 @@ static const char *status_url(struct import_work *w, const struct import_call *r
     if (yaml_is_null(value))
         import_say(w, IMPORT_NOTE, w->entry->line,
                    "statusUrlResolution is not set: getMethod is taken, as Spinnaker's editor does");
-    if (text_is_nocase(word, "getMethod")) return request->url;
-    if (text_is_nocase(word, "locationHeader")) return "{{ request.headers.location }}";
-    if (text_is_nocase(word, "webhookResponse")) return response_url(w, request, value->line);
+    if (spring_key_is(word, "getMethod")) return request->url;
+    if (spring_key_is(word, "locationHeader")) return "{{ request.headers.location }}";
+    if (spring_key_is(word, "webhookResponse")) return response_url(w, request, value->line);
     import_say(w, IMPORT_UNSETTLED, value->line,
                "statusUrlResolution: \"%s\" is not getMethod, locationHeader or webhookResponse",
                import_clean(w, word));

@@ -259,7 +259,7 @@ const struct json *preconfigured_entry(struct arena *arena, const struct stage *
 
 const struct json *preconfigured_generic(struct arena *arena, const struct preconfigured_form *form) {
     static const char which[] = "\"stage\": ${#toJson(parameterValues['stage'])},\n ";
-    struct json *entry = begin(arena, arena_printf(arena, "%sstagedoor", form->type_prefix), "Stagedoor",
+    struct json *entry = begin(arena, arena_printf(arena, "%s" PRECONFIGURED_GENERIC, form->type_prefix), "Stagedoor",
                                "Any stage of stagedoor: the gateway knows them, and what they take");
     json_set(entry, "parameters", generic_parameters(arena));
     set_string(arena, entry, "url", arena_printf(arena, "%s/runs", form->base_url));

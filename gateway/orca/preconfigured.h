@@ -16,6 +16,9 @@
 /* Names a start: the same while orca sends again, and another after a restart of the stage by hand. */
 #define PRECONFIGURED_KEY "${execution['id']}:${#currentStage().id}:${#currentStage().startTime}"
 
+/* The type of the entry for all stages, behind the prefix: no stage may have this name in orca. */
+#define PRECONFIGURED_GENERIC "stagedoor"
+
 struct preconfigured_form {
     const char *base_url;      /* how orca reaches the gateway; without a slash at its end */
     const char *type_prefix;   /* in front of a stage's name: the type that pipelines use; "" */

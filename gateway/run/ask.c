@@ -227,6 +227,49 @@ static void submit(struct engine *engine, struct ask *ask, enum store_kind kind,
     store_submit(engine->store, op);
 }
 
+/* ---- runs that are still to come from the store, after a restart ---- */
+
+static void park(struct engine *engine, struct ask *ask) {
+    if (engine->draining) {
+        answer_fault(ask, FAULT_BUSY, "gateway", "the gateway is being stopped; try again");
+        return;
+    }
+    ask->next = engine->parked;
+    engine->parked = ask;
+}
+
+/* The run that the store has found is in flight, and not here yet. */
+static bool is_to_come(const struct engine *engine, const struct store_op *op) {
+    return engine->expects && op->outcome == STORE_DONE && !op->found->ended_ms;
+}
+
+static void ask_arrives(void *arg);
+
+/* First come, first asked. */
+void ask_again_parked(struct engine *engine) {
+    struct ask *parked = NULL;
+    while (engine->parked) {
+        struct ask *ask = engine->parked;
+        engine->parked = ask->next;
+        ask->next = parked;
+        parked = ask;
+    }
+    while (parked) {
+        struct ask *ask = parked;
+        parked = ask->next;
+        ask->next = NULL;
+        loop_post(engine->loop, ask_arrives, ask); /* one at a time: they may be many */
+    }
+}
+
+void ask_refuse_parked(struct engine *engine, const struct fault *fault) {
+    while (engine->parked) {
+        struct ask *ask = engine->parked;
+        engine->parked = ask->next;
+        answer_fault(ask, fault->kind, fault->where, fault->what);
+    }
+}
+
 /* ---- the same work ---- */
 
 static void on_found(struct store_op *op);
@@ -348,6 +391,16 @@ static void come_to_gate(struct engine *engine, struct ask *ask) {
     }
 }
 
+/* May a run that is still to come decide about the start? One that has a limit or does the same work may; one that has
+ * its key too, which the store can tell. */
+static bool start_has_to_wait(struct engine *engine, struct ask *ask) {
+    if (!engine->expects) return false;
+    if (ask->stage->limits || ask->stage->dedup) park(engine, ask);
+    else if (ask->key && !ask->looked_up) submit(engine, ask, STORE_FIND_KEY, on_found);
+    else return false;
+    return true;
+}
+
 static void ask_start(struct engine *engine, struct ask *ask) {
     struct life *life = ask->key ? life_find_key(engine, ask->stage_name, ask->key) : NULL;
     if (life) {
@@ -356,7 +409,9 @@ static void ask_start(struct engine *engine, struct ask *ask) {
         answer_fault(ask, FAULT_BUSY, "gateway", "the gateway is being stopped; try again");
     } else if (!store_ready(engine->store)) {
         answer_fault(ask, FAULT_BUSY, "store", "the store cannot take runs at the moment; try again");
-    } else if (engine->count >= engine->settings.max_runs) {
+    } else if (start_has_to_wait(engine, ask)) {
+        return;
+    } else if (engine->count + engine->to_come >= engine->settings.max_runs) {
         answer_fault(ask, FAULT_BUSY, "max_runs", "as many runs as allowed are in flight; try again later");
     } else if (ask->deadline_ms && ask->deadline_ms <= loop_wall_ms(engine->loop)) {
         fault_set(&ask->fault, FAULT_INVALID, "X-Deadline", "the deadline is past: nothing was started");
@@ -380,11 +435,14 @@ static void cancel_in_advance(struct engine *engine, struct ask *ask) {
 static void on_found(struct store_op *op) {
     struct ask *ask = op->arg;
     struct engine *engine = ask->engine;
-    struct life *life = ask->kind == ASK_CANCEL_KEY ? life_find_key(engine, ask->stage_name, ask->key)
-                                                    : life_find_id(engine, ask->id);
+    bool starts = ask->kind == ASK_START && !ask->attached;
+    struct life *life = starts || ask->kind == ASK_CANCEL_KEY ? life_find_key(engine, ask->stage_name, ask->key)
+                                                              : life_find_id(engine, ask->id);
     struct fault fault;
     struct run *run = NULL;
     if (life) ask_life(ask, life); /* it came meanwhile */
+    else if (is_to_come(engine, op)) park(engine, ask);
+    else if (op->outcome == STORE_MISSING && starts) ask->looked_up = true, ask_start(engine, ask);
     else if (op->outcome == STORE_FAILED) answer_fault(ask, FAULT_BUSY, "store", op->fault.what);
     else if (op->outcome == STORE_MISSING && ask->kind == ASK_CANCEL_KEY) cancel_in_advance(engine, ask);
     else if (op->outcome == STORE_MISSING && ask->attached)
@@ -474,6 +532,7 @@ static void on_callback_found(struct store_op *op) {
     struct life *life = life_find_id(ask->engine, ask->id);
     struct run *run = op->outcome == STORE_DONE ? run_load(op->found, NULL, NULL) : NULL;
     if (life) ask_callback(ask, life);
+    else if (is_to_come(ask->engine, op)) park(ask->engine, ask);
     else if (op->outcome == STORE_FAILED) answer_fault(ask, FAULT_BUSY, "store", op->fault.what);
     else if (run) callback_to_the_past(ask, run);
     else answer_fault(ask, FAULT_GONE, ask->id, "the run is over");
@@ -678,6 +737,8 @@ struct hurry {
 static void hurry_arrives(void *arg) {
     struct hurry *hurry = arg;
     struct life *life = life_find_id(hurry->engine, hurry->id);
+    for (struct ask *ask = hurry->engine->parked; ask; ask = ask->next)
+        if (ask == hurry->ask) ask->wait_ms = 0;
     for (struct ask *ask = life ? life->asks : NULL; ask; ask = ask->next) {
         if (ask != hurry->ask) continue;
         ask->wait_ms = 0;

@@ -65,6 +65,7 @@ struct ask {
     struct ask *next;
     struct loop_timer timer;
     bool waits_for_record;
+    bool looked_up; /* START: the store has no run with its key */
     void *op;
 };
 

@@ -342,6 +342,10 @@ static const char *call_word(const struct run *run) {
     return run->state == RUN_CANCELING ? "cancel" : run->state == RUN_PROBING ? "probe" : "step";
 }
 
+static struct holds_now holds_now_of(const struct engine *engine) {
+    return (struct holds_now){.wall_ms = loop_wall_ms(engine->loop), .mono_ms = loop_mono_ms(engine->loop)};
+}
+
 static void on_reply(void *arg, const struct reply *reply) {
     struct life *life = arg;
     struct log_context ctx = life_context(life->run);
@@ -350,8 +354,10 @@ static void on_reply(void *arg, const struct reply *reply) {
             LOG_STR("phase", reply_phase_word(reply->phase)), LOG_STR("method", life->request->method),
             LOG_INT("code", reply->code), LOG_INT("ms", reply->took_ms), LOG_INT("bytes", reply->body.len),
             LOG_STR("what", reply->phase == REPLY_ANSWERED ? NULL : reply->fault.what));
-    if (life->engine->settings.holds)
-        holds_note(life->engine->settings.holds, life->request, reply, loop_wall_ms(life->engine->loop));
+    if (life->engine->settings.holds) {
+        struct holds_now now = holds_now_of(life->engine);
+        holds_note(life->engine->settings.holds, life->request, reply, &now);
+    }
     contract_headers(life->contract, life->run, call_word(life->run), reply, loop_wall_ms(life->engine->loop));
     /* The reply lives in the attempt's arena, which has to outlast the move that reads it. */
     struct arena *attempt = life->attempt;
@@ -390,7 +396,8 @@ static bool hold_for_quiet(struct life *life) {
     struct holds *holds = life->engine->settings.holds;
     if (!holds) return false;
     struct run_world world = world_of(life);
-    int64_t until_ms = holds_until_ms(holds, life->attempt, life->request, world.now_ms, world.random, &why);
+    struct holds_now now = holds_now_of(life->engine);
+    int64_t until_ms = holds_until_ms(holds, life->attempt, life->request, &now, world.random, &why);
     if (!until_ms) return false;
     fault_set(&fault, FAULT_UPSTREAM, NULL, "%s", why);
     turns_called(life, NULL); /* its turn, if it had one, is for others */
@@ -449,8 +456,8 @@ static void let_go(struct life *life) {
     life->dead = true;
     const struct run *run = life->run;
     if (run->state == RUN_ENDED) log_end(run);
-    if (run->state == RUN_ENDED && run->status == RUN_SUCCEEDED && life->history)
-        history_add(life->history, run->ended_ms - run->created_ms);
+    if (run->state == RUN_ENDED && run->status == RUN_SUCCEEDED && run->begun_ms && life->history)
+        history_add(life->history, run->ended_ms - run->begun_ms);
     ask_answer_all(life);
     life_unlink(life);
     loop_later(life->engine->loop, life_free, life);
@@ -520,9 +527,20 @@ struct engine *engine_new(struct loop *loop, struct upstream *upstream, struct s
     return engine;
 }
 
-void engine_resume(struct engine *engine, const struct store_record *record, struct stage *stage,
+void engine_expect(struct engine *engine, size_t about) {
+    engine->expects = true;
+    engine->to_come = about;
+}
+
+bool engine_expects(const struct engine *engine) {
+    return engine->expects;
+}
+
+void engine_resume(struct engine *engine, const struct store_record *record, uint64_t number, struct stage *stage,
                    const struct fault *why) {
     struct fault fault;
+    if (engine->draining) return;
+    if (engine->to_come) engine->to_come--;
     struct run *run = run_load(record, stage, &fault);
     enum reason reason = REASON_BROKEN_DEFINITION;
     if (!run) { /* nobody can say how far it was: it ends, rather than being open for ever */
@@ -543,12 +561,34 @@ void engine_resume(struct engine *engine, const struct store_record *record, str
     else run_give_up(run, &world, reason, why->what, &orders);
     struct log_context ctx = life_context(run);
     log_put(LOG_DEBUG, "run_resumed", &ctx, LOG_STR("progress", run->progress));
-    turns_resume(life);
+    turns_resume(life, number);
     carry_out(life, &orders);
+}
+
+void engine_supersede(struct engine *engine) {
+    for (struct life *life = engine->lives; life; life = life->next)
+        if (life->run->queued && !life->run->cancel_wanted) turns_supersede(life);
+}
+
+void engine_expect_none(struct engine *engine) {
+    engine->expects = false;
+    engine->to_come = 0;
+    ask_again_parked(engine);
+}
+
+static void refuse_parked(struct engine *engine, const char *where, const char *what) {
+    struct fault fault;
+    fault_set(&fault, FAULT_BUSY, where, "%s; try again", what);
+    ask_refuse_parked(engine, &fault);
+}
+
+void engine_put_off(struct engine *engine) {
+    refuse_parked(engine, "store", "the run cannot be read from the store at the moment");
 }
 
 static void begin_no_more(struct engine *engine) {
     engine->draining = true;
+    refuse_parked(engine, "gateway", "the gateway is being stopped");
     for (struct life *life = engine->lives; life; life = life->next) {
         if (may_repeat(life)) abort_call(life);
         ask_answer_waiting(life);
@@ -589,6 +629,10 @@ void engine_hand_over(struct engine *engine) {
     begin_no_more(engine);
 }
 
+struct loop *engine_loop(const struct engine *engine) {
+    return engine->loop;
+}
+
 void engine_limit(struct engine *engine, size_t max_runs) {
     engine->settings.max_runs = max_runs;
 }
@@ -607,6 +651,7 @@ void engine_dismiss(struct engine *engine) {
     struct fault fault;
     fault_set(&fault, FAULT_BUSY, "gateway", "the gateway is being stopped; try again");
     for (struct life *life = engine->lives; life; life = life->next) ask_refuse_all(life, &fault);
+    ask_refuse_parked(engine, &fault);
 }
 
 void engine_free(struct engine *engine) {

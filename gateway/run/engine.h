@@ -27,6 +27,7 @@ struct engine;
 
 struct engine *engine_new(struct loop *loop, struct upstream *upstream, struct store *store,
                           const struct engine_settings *settings);
+struct loop *engine_loop(const struct engine *engine);
 void engine_limit(struct engine *engine, size_t max_runs);     /* for starts from now on; on its loop */
 void engine_call_back(struct engine *engine, const char *url); /* settings.callback_url from now on; on its loop */
 
@@ -36,10 +37,17 @@ void engine_detach(struct engine *engine);
 void engine_dismiss(struct engine *engine);
 void engine_free(struct engine *engine); /* after the loop has ended; runs in flight stay in the store */
 
-/* Before the loops run: a run from the store goes on in the engine that owns it. `stage` may be NULL with a fault that
- * says why. */
-void engine_resume(struct engine *engine, const struct store_record *record, struct stage *stage,
+/* After a restart (run/recovery). Before the loop runs: runs are to come from the store, about so many. */
+void engine_expect(struct engine *engine, size_t about);
+bool engine_expects(const struct engine *engine); /* some may still be to come */
+/* Then on the engine's loop: a run from the store goes on in the engine that owns it. `number` is its place in the
+ * order of all that come, from 1 on. `stage` may be NULL with a fault that says why. An engine that drains leaves the
+ * run to the next process. */
+void engine_resume(struct engine *engine, const struct store_record *record, uint64_t number, struct stage *stage,
                    const struct fault *why);
+void engine_put_off(struct engine *engine);     /* they cannot be read now: who waits for one is to try again */
+void engine_supersede(struct engine *engine);   /* all engines have all of theirs: what superseded is told again */
+void engine_expect_none(struct engine *engine); /* then, with the gate open: who waited for one of them goes on */
 
 /* On the loop's thread: begins no more calls, answers who waits, ends calls that may be repeated at once and waits for
  * the others; `done` is called when nothing is under way and all is recorded. */

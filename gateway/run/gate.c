@@ -130,12 +130,14 @@ static void tell_breaker(const struct gate_line *line) {
 
 /* ---- lists ---- */
 
+/* By turns; whoever comes has the last one, but for those that come back from before a restart. */
 static void list_add(struct list *list, struct gate_ticket *ticket) {
-    ticket->next = NULL;
-    ticket->previous = list->last;
-    if (list->last) list->last->next = ticket;
-    else list->first = ticket;
-    list->last = ticket;
+    struct gate_ticket *before = list->last;
+    while (before && before->turn > ticket->turn) before = before->previous;
+    ticket->previous = before;
+    ticket->next = before ? before->next : list->first;
+    *(before ? &before->next : &list->first) = ticket;
+    *(ticket->next ? &ticket->next->previous : &list->last) = ticket;
 }
 
 static void list_remove(struct list *list, struct gate_ticket *ticket) {
@@ -168,10 +170,12 @@ static void box_add(struct gate *gate, struct gate_ticket *ticket) {
 }
 
 static void mates_add(struct gate_line *line, struct gate_ticket *ticket) {
-    ticket->mate_previous = line->last_mate;
-    if (line->last_mate) line->last_mate->mate_next = ticket;
-    else line->mates = ticket;
-    line->last_mate = ticket;
+    struct gate_ticket *before = line->last_mate;
+    while (before && ticket->number && before->number > ticket->number) before = before->mate_previous;
+    ticket->mate_previous = before;
+    ticket->mate_next = before ? before->mate_next : line->mates;
+    *(before ? &before->mate_next : &line->mates) = ticket;
+    *(ticket->mate_next ? &ticket->mate_next->mate_previous : &line->last_mate) = ticket;
 }
 
 static void mates_remove(struct gate_line *line, struct gate_ticket *ticket) {
@@ -190,10 +194,16 @@ static void count_waiting(struct gate_line *line, bool changes, int by) {
     if (line->label) count_add_labelled(COUNT_FAMILY_WAITING, line->label, NULL, by);
 }
 
+static uint64_t turn_of(struct gate *gate, const struct gate_ticket *ticket) {
+    if (!ticket->number) return ++gate->turn;
+    if (gate->turn < ticket->number) gate->turn = ticket->number;
+    return ticket->number;
+}
+
 static void wait_in_line(struct gate *gate, struct gate_ticket *ticket) {
     struct gate_line *home = ticket->lines[0];
     ticket->state = GATE_WAITS;
-    ticket->turn = ++gate->turn;
+    ticket->turn = turn_of(gate, ticket);
     ticket->rank = home->waiting[ticket->changes] + 1;
     ticket->came_ms = gate->now_ms;
     list_add(&home->lists[ticket->changes], ticket);

@@ -35,6 +35,8 @@ enum gate_state { GATE_IDLE, GATE_WAITS, GATE_GOES };
 struct gate_ticket {
     void *owner;
     char id[STORE_ID_SIZE]; /* of its run */
+    uint64_t number; /* with RESUME and BACK: its place among those that were there before a restart, from 1 on, in
+                        whatever order they come; 0: it comes after all that are there */
     unsigned seat;
     bool changes;
     /* private to the gate; `state` may be read where the owner has not been told of a change yet: see gate_goes */

@@ -68,12 +68,9 @@ static void drop(struct holds *holds, size_t i) {
     holds->items[i] = holds->items[--holds->count];
 }
 
-static void drop_past(struct holds *holds, int64_t now_ms) {
-    for (size_t i = holds->count; i-- > 0;) {
-        bool past = holds->items[i].until_ms <= now_ms;
-        bool clock_set_back = holds->items[i].until_ms - now_ms > ASKED_MAX_MS;
-        if (past || clock_set_back) drop(holds, i);
-    }
+static void drop_past(struct holds *holds, int64_t mono_ms) {
+    for (size_t i = holds->count; i-- > 0;)
+        if (holds->items[i].until_mono_ms <= mono_ms) drop(holds, i);
 }
 
 static struct hold *find(struct holds *holds, const char *key) {
@@ -85,7 +82,7 @@ static struct hold *find(struct holds *holds, const char *key) {
 static void drop_first_to_end(struct holds *holds) {
     size_t first = 0;
     for (size_t i = 1; i < holds->count; i++)
-        if (holds->items[i].until_ms < holds->items[first].until_ms) first = i;
+        if (holds->items[i].until_mono_ms < holds->items[first].until_mono_ms) first = i;
     drop(holds, first);
 }
 
@@ -108,16 +105,17 @@ static bool came_from_elsewhere(const struct request *request, const struct repl
            url_parse(text_of(reply->url), &answered, NULL) && !url_same_origin(&asked, &answered);
 }
 
-void holds_note(struct holds *holds, const struct request *request, const struct reply *reply, int64_t now_ms) {
+void holds_note(struct holds *holds, const struct request *request, const struct reply *reply,
+                const struct holds_now *now) {
     char key[65];
-    int64_t wait_ms = asked_hold_ms(reply, now_ms);
+    int64_t wait_ms = asked_hold_ms(reply, now->wall_ms);
     if (wait_ms <= 0 || came_from_elsewhere(request, reply) || !make_key(request, key)) return;
     pthread_mutex_lock(&holds->lock);
-    drop_past(holds, now_ms);
+    drop_past(holds, now->mono_ms);
     struct hold *hold = find(holds, key);
     if (!hold) hold = add(holds, key);
-    if (now_ms + wait_ms > hold->until_ms) {
-        hold->until_ms = now_ms + wait_ms;
+    if (now->mono_ms + wait_ms > hold->until_mono_ms) {
+        hold->until_mono_ms = now->mono_ms + wait_ms;
         hold->asked_ms = wait_ms;
         hold->code = reply->code;
     }
@@ -125,9 +123,9 @@ void holds_note(struct holds *holds, const struct request *request, const struct
     pthread_mutex_unlock(&holds->lock);
 }
 
-static struct hold look_up(struct holds *holds, const char *key, int64_t now_ms) {
+static struct hold look_up(struct holds *holds, const char *key, int64_t mono_ms) {
     pthread_mutex_lock(&holds->lock);
-    drop_past(holds, now_ms);
+    drop_past(holds, mono_ms);
     atomic_store(&holds->any, holds->count > 0);
     const struct hold *hold = find(holds, key);
     struct hold found = hold ? *hold : (struct hold){0};
@@ -146,17 +144,18 @@ bool holds_any(const struct holds *holds) {
     return holds && atomic_load(&holds->any);
 }
 
-int64_t holds_until_ms(struct holds *holds, struct arena *arena, const struct request *request, int64_t now_ms,
-                       uint32_t random, const char **ret_why) {
+int64_t holds_until_ms(struct holds *holds, struct arena *arena, const struct request *request,
+                       const struct holds_now *now, uint32_t random, const char **ret_why) {
     char key[65], until[CLOCK_TEXT_SIZE];
     struct url url;
     if (!holds_any(holds) || !make_key(request, key)) return 0;
-    struct hold hold = look_up(holds, key, now_ms);
-    if (!hold.until_ms || !url_parse(text_of(request->url), &url, NULL)) return 0;
-    clock_format(hold.until_ms, until);
+    struct hold hold = look_up(holds, key, now->mono_ms);
+    if (!hold.asked_ms || !url_parse(text_of(request->url), &url, NULL)) return 0;
+    int64_t until_ms = now->wall_ms + (hold.until_mono_ms - now->mono_ms);
+    clock_format(until_ms, until);
     *ret_why = arena_printf(arena, "waiting until %.19sZ, as %.*s asked with its answer %d", until, TEXT_ARG(url.host),
                             hold.code);
-    return hold.until_ms + spread_of(hold.asked_ms, random);
+    return until_ms + spread_of(hold.asked_ms, random);
 }
 
 void holds_fini(struct holds *holds) {

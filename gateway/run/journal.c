@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "lang/json_walk.h"
 #include "run/member.h"
 
 #define RULE_MAX 400 /* bytes */
@@ -154,24 +155,44 @@ void journal_print(const struct journal *journal, struct buf *out) {
     write(journal, out, true);
 }
 
-static void load_one(struct journal *journal, const struct json *from) {
-    int64_t count = json_int(json_gets(from, "count"));
-    if (json_kind(from) != JSON_OBJECT || count < 1) return;
-    struct journal_note note = {.step = json_gets_text(from, "step"),
-                                .call = json_gets_text(from, "call"),
-                                .phase = json_gets_text(from, "phase"),
-                                .verdict = json_gets_text(from, "verdict"),
-                                .rule = json_gets_text(from, "rule"),
-                                .code = (int)json_int(json_gets(from, "code")),
-                                .at_ms = json_int(json_gets(from, "first"))};
+#define MEMBERS(X) X(count) X(step) X(call) X(first) X(last) X(ms) X(phase) X(code) X(verdict) X(rule)
+
+enum member {
+#define X(name) MEMBER_##name,
+    MEMBERS(X)
+#undef X
+        MEMBER_END
+};
+
+static const struct text names[] = {
+#define X(name) {#name, sizeof #name - 1},
+    MEMBERS(X)
+#undef X
+};
+
+static void load_one(struct journal *journal, struct text entry_text, struct arena *scratch) {
+    struct text from[MEMBER_END];
+    size_t at;
+    if (!json_walk_members(entry_text, names, MEMBER_END, from, &at)) return;
+    int64_t count = json_walk_int(from[MEMBER_count]);
+    if (count < 1) return;
+    struct journal_note note = {.step = json_walk_string_in(scratch, from[MEMBER_step]),
+                                .call = json_walk_string_in(scratch, from[MEMBER_call]),
+                                .phase = json_walk_string_in(scratch, from[MEMBER_phase]),
+                                .verdict = json_walk_string_in(scratch, from[MEMBER_verdict]),
+                                .rule = json_walk_string_in(scratch, from[MEMBER_rule]),
+                                .code = (int)json_walk_int(from[MEMBER_code]),
+                                .at_ms = json_walk_int(from[MEMBER_first])};
     struct journal_entry *entry = append(journal, &note);
     entry->count = (uint64_t)count;
-    entry->last_ms = json_int(json_gets(from, "last"));
-    entry->took_ms = json_int(json_gets(from, "ms"));
+    entry->last_ms = json_walk_int(from[MEMBER_last]);
+    entry->took_ms = json_walk_int(from[MEMBER_ms]);
 }
 
-void journal_load(struct journal *journal, const struct json *entries, uint64_t left_out) {
+void journal_load(struct journal *journal, struct text entries, uint64_t left_out) {
+    struct arena *scratch = arena_new();
+    struct text entry;
     *journal = (struct journal){.left_out = left_out};
-    for (size_t i = 0; json_kind(entries) == JSON_ARRAY && i < json_size(entries); i++)
-        load_one(journal, json_at(entries, i));
+    while (json_walk_next(&entries, &entry)) load_one(journal, entry, scratch);
+    arena_free(scratch);
 }

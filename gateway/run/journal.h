@@ -8,7 +8,6 @@
 #include <stdint.h>
 
 #include "base/text.h"
-#include "lang/json.h"
 
 #define JOURNAL_FIRST 8 /* entries from the beginning … */
 #define JOURNAL_MAX 40  /* … and the newest ones; those between are left out, and counted */
@@ -38,7 +37,7 @@ uint64_t journal_calls(const struct journal *journal);
 
 /* As JSON, for records: [entries]; and back. What cannot be read is left out. */
 void journal_write(const struct journal *journal, struct buf *out);
-void journal_load(struct journal *journal, const struct json *entries, uint64_t left_out);
+void journal_load(struct journal *journal, struct text entries, uint64_t left_out);
 
 /* For people: the same with times as RFC 3339. */
 void journal_print(const struct journal *journal, struct buf *out);

@@ -46,6 +46,9 @@ struct engine {
     unsigned seat;                /* at the gate */
     struct loop_timer gate_timer; /* when somebody may go on by time alone */
     uint32_t random;              /* xorshift state: jitter needs no better */
+    bool expects;                 /* runs from the store are still to come … */
+    size_t to_come;               /* … about so many */
+    struct ask *parked;           /* questions that wait until all have come */
     bool draining;                /* nothing begins any more */
     bool handing_over;            /* but runs, for the process that comes next */
     bool settling;                /* no call begins that may not be repeated */
@@ -81,5 +84,7 @@ void ask_answer_all(struct life *life);
 void ask_answer_waiting(struct life *life); /* the end will not come here any more */
 void ask_refuse_all(struct life *life, const struct fault *fault);
 void ask_found_instead(struct life *life, const struct store_record *record); /* another run has the key */
+void ask_again_parked(struct engine *engine);                                 /* all runs have come */
+void ask_refuse_parked(struct engine *engine, const struct fault *fault);
 
 #endif

@@ -2,12 +2,14 @@
  *
  * Every engine has its own: which engine a run belongs to is a matter of chance, so that each sees a fair sample, and
  * no lock is needed. Only runs that succeeded count; one that failed in its first second says nothing about how long
- * the work takes. What the store answers is put before what ended meanwhile, since it is older. */
+ * the work takes. Time that a run waited for its turn does not count either. What the store answers is put before what
+ * ended meanwhile, since it is older. */
 #include "run/past.h"
 
 #include <string.h>
 
 #include "base/mem.h"
+#include "run/run.h"
 
 struct past {
     struct past *next;
@@ -26,8 +28,10 @@ static void on_listed(struct store_op *op) {
     struct past *past = op->arg;
     const struct history newer = past->history;
     past->history = (struct history){0};
-    for (size_t i = op->outcome == STORE_DONE ? op->found_count : 0; i-- > 0;)
-        history_add(&past->history, op->found[i].ended_ms - op->found[i].created_ms);
+    for (size_t i = op->outcome == STORE_DONE ? op->found_count : 0; i-- > 0;) {
+        int64_t begun_ms = run_record_begun_ms(&op->found[i]);
+        if (begun_ms) history_add(&past->history, op->found[i].ended_ms - begun_ms);
+    }
     size_t first = newer.count < HISTORY_KEPT ? 0 : newer.next;
     for (size_t i = 0; i < newer.count; i++) history_add(&past->history, newer.newest[(first + i) % HISTORY_KEPT]);
     store_op_fini(op);

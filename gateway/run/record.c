@@ -6,14 +6,16 @@
  * their neutral value, so that records of an older version can be read. */
 #include <string.h>
 
+#include "lang/json_walk.h"
 #include "run/member.h"
 #include "run/run.h"
 #include "run/run_move.h"
 
-#define RECORD_DEPTH 256
+#define HEAD "{\"version\":1"
+#define BEGUN ",\"begun\":"
 
-static const struct json_limits record_limits = {
-    .max_bytes = 64 * 1024 * 1024, .max_depth = RECORD_DEPTH, .max_items = 10 * 1000 * 1000};
+static const struct json_limits inbox_limits = {
+    .max_bytes = 64 * 1024 * 1024, .max_depth = JSON_WALK_DEPTH, .max_items = 10 * 1000 * 1000};
 
 static void add_text(struct buf *out, struct arena *arena, const char *name, const char *value) {
     if (!value) return;
@@ -52,13 +54,19 @@ static const struct json *inbox_of(const struct run *run, const struct inbox *in
     return inbox_write(inbox, arena, run->ended_ms ? NULL : values);
 }
 
+/* This record is the last one before a call that may do harm: who reads it has to count with that call. */
+static bool is_about_to_call(const struct run *run, size_t step) {
+    bool before = run->state == RUN_ACCEPTING || run->state == RUN_INTENDING || run->state == RUN_RECORDING;
+    return before && run->sending && run->step == step;
+}
+
 static void add_step(struct buf *out, const struct run *run, size_t i, const struct run_world *world,
                      struct arena *arena) {
     const struct run_step *step = &run->steps[i];
     buf_adds(out, i ? ",{" : "{");
     add_text(out, arena, "name", run->stage ? run->stage->steps[i].name : step->name);
     add_text(out, arena, "status", run_status_word(step->status));
-    member_number(out, "calls", step->calls);
+    member_number(out, "calls", step->calls + is_about_to_call(run, i));
     member_number(out, "code", step->code);
     if (step->inbox) add_value(out, "callbacks", inbox_of(run, step->inbox, world, arena));
     if (!run->ended_ms) {
@@ -81,8 +89,8 @@ static void add_parameters(struct buf *out, const struct run *run, struct arena 
 
 void run_record_write(const struct run *run, const struct run_world *world, struct buf *out) {
     struct arena *arena = arena_new();
-    buf_addc(out, '{');
-    member_number(out, "version", 1);
+    buf_adds(out, HEAD);
+    if (run->begun_ms != run->created_ms) member_number(out, "begun", run->begun_ms);
     add_text(out, arena, "reason", reason_word(run->reason));
     add_text(out, arena, "fingerprint", run->fingerprint);
     add_text(out, arena, "traceparent", run->traceparent);
@@ -129,97 +137,210 @@ void run_record_write(const struct run *run, const struct run_world *world, stru
     arena_free(arena);
 }
 
-static int64_t int_of(const struct json *from, const char *name) {
-    return json_int(json_gets(from, name));
+/* ---- reading ---- */
+
+static bool is_digit(char c) {
+    return c >= '0' && c <= '9';
 }
 
-static enum run_status status_parse(const char *word) {
-    for (int status = RUN_NOT_STARTED; word && status <= RUN_SKIPPED; status++)
-        if (strcmp(run_status_word((enum run_status)status), word) == 0) return (enum run_status)status;
+/* It stands first, where it is not when the run was made. */
+int64_t run_record_begun_ms(const struct store_record *record) {
+    struct text head = TEXT(HEAD BEGUN), body = record->body;
+    int64_t begun_ms;
+    if (body.len < head.len || memcmp(body.at, head.at, head.len) != 0) return record->created_ms;
+    struct text number = {body.at + head.len, 0};
+    while (head.len + number.len < body.len && is_digit(number.at[number.len])) number.len++;
+    return text_to_int(number, &begun_ms) ? begun_ms : record->created_ms;
+}
+
+/* Its members, in the order in which they are written. */
+#define RECORD_MEMBERS(X)  \
+    X(reason)              \
+    X(fingerprint)         \
+    X(traceparent)         \
+    X(caller_name)         \
+    X(caller)              \
+    X(parameters)          \
+    X(step)                \
+    X(queued)              \
+    X(sending)             \
+    X(may_have_acted)      \
+    X(awaiting)            \
+    X(cancel_wanted)       \
+    X(cancel_since)        \
+    X(cancel_told)         \
+    X(cancel_fell_back)    \
+    X(orphaned)            \
+    X(timed_out)           \
+    X(deadline)            \
+    X(attempt)             \
+    X(failing_since)       \
+    X(probe_attempt)       \
+    X(probe_failing_since) \
+    X(step_began)          \
+    X(due)                 \
+    X(steady_since)        \
+    X(steady_replies)      \
+    X(progress)            \
+    X(error)               \
+    X(upstream_word)       \
+    X(upstream_code)       \
+    X(percent)             \
+    X(outputs)             \
+    X(artifacts)           \
+    X(warnings)            \
+    X(journal_left_out)    \
+    X(journal)             \
+    X(steps)
+#define STEP_MEMBERS(X) X(name) X(status) X(calls) X(code) X(callbacks) X(url) X(location) X(value)
+
+enum record_member {
+#define X(name) RECORD_##name,
+    RECORD_MEMBERS(X)
+#undef X
+        RECORD_MEMBER_END
+};
+
+enum step_member {
+#define X(name) STEP_##name,
+    STEP_MEMBERS(X)
+#undef X
+        STEP_MEMBER_END
+};
+
+static const struct text record_names[] = {
+#define X(name) {#name, sizeof #name - 1},
+    RECORD_MEMBERS(X)
+#undef X
+};
+
+static const struct text step_names[] = {
+#define X(name) {#name, sizeof #name - 1},
+    STEP_MEMBERS(X)
+#undef X
+};
+
+static enum run_status status_parse(struct text word) {
+    for (int status = RUN_NOT_STARTED; status <= RUN_SKIPPED; status++)
+        if (text_is(word, run_status_word((enum run_status)status))) return (enum run_status)status;
     return RUN_NOT_STARTED;
 }
 
-static void load_steps(struct run *run, const struct json *steps) {
-    for (size_t i = 0; i < run->step_count; i++) {
-        const struct json *from = json_at(steps, i);
-        struct run_step *to = &run->steps[i];
-        if (!run->stage) to->name = arena_strdup(run->arena, json_gets_text(from, "name"));
-        to->status = status_parse(json_gets_text(from, "status"));
-        to->calls = (unsigned)int_of(from, "calls");
-        to->code = (int)int_of(from, "code");
-        to->url = mem_strdup(json_gets_text(from, "url"));
-        to->location = mem_strdup(json_gets_text(from, "location"));
-        to->inbox = inbox_load(run->arena, json_gets(from, "callbacks"));
-        to->value = frozen_new(json_gets(from, "value"));
-    }
+/* Of a fixed word, which needs no escapes. */
+static struct text word_of(struct text value) {
+    return json_walk_kind(value) == JSON_STRING ? (struct text){value.at + 1, value.len - 2} : (struct text){0};
+}
+
+static struct inbox *load_inbox(struct run *run, struct text callbacks) {
+    struct fault fault;
+    if (!callbacks.len) return NULL;
+    struct arena *scratch = arena_new();
+    struct inbox *inbox = inbox_load(run->arena, json_parse(scratch, callbacks, &inbox_limits, &fault));
+    arena_free(scratch);
+    return inbox;
+}
+
+static void load_step(struct run *run, struct run_step *to, const struct text *from) {
+    if (!run->stage) to->name = json_walk_string_in(run->arena, from[STEP_name]);
+    to->status = status_parse(word_of(from[STEP_status]));
+    to->calls = (unsigned)json_walk_int(from[STEP_calls]);
+    to->code = (int)json_walk_int(from[STEP_code]);
+    to->url = json_walk_string(from[STEP_url]);
+    to->location = json_walk_string(from[STEP_location]);
+    to->inbox = load_inbox(run, from[STEP_callbacks]);
+    to->value = frozen_of_text(from[STEP_value]);
+}
+
+static void load_steps(struct run *run, struct text steps) {
+    struct text members[STEP_MEMBER_END], item;
+    size_t at;
+    for (size_t i = 0; i < run->step_count && json_walk_next(&steps, &item); i++)
+        if (json_walk_members(item, step_names, STEP_MEMBER_END, members, &at)) load_step(run, &run->steps[i], members);
+}
+
+static size_t count_items(struct text array) {
+    struct text item;
+    size_t count = 0;
+    while (json_walk_next(&array, &item)) count++;
+    return count;
 }
 
 /* NULL where it is empty, or no such thing. */
-static struct frozen *load_value(const struct json *record, const char *name, enum json_kind kind) {
-    const struct json *value = json_gets(record, name);
-    return json_kind(value) == kind && json_size(value) ? frozen_new(value) : NULL;
+static struct frozen *load_value(struct text value, enum json_kind kind) {
+    return json_walk_kind(value) == kind && !json_walk_empty(value) ? frozen_of_text(value) : NULL;
 }
 
-static void load_members(struct run *run, const struct json *record) {
-    run->reason = reason_parse(json_gets_text(record, "reason"));
-    run->step = (size_t)int_of(record, "step");
-    run->queued = int_of(record, "queued");
-    run->sending = int_of(record, "sending");
-    run->may_have_acted = int_of(record, "may_have_acted");
-    run->awaiting = int_of(record, "awaiting");
-    run->cancel_wanted = int_of(record, "cancel_wanted");
-    run->cancel_since_ms = int_of(record, "cancel_since");
-    run->cancel_told = int_of(record, "cancel_told");
-    run->cancel_fell_back = int_of(record, "cancel_fell_back");
-    run->orphaned = int_of(record, "orphaned");
-    run->timed_out = int_of(record, "timed_out");
-    run->deadline_ms = int_of(record, "deadline");
-    run->attempt = (unsigned)int_of(record, "attempt");
-    run->failing_since_ms = int_of(record, "failing_since");
-    run->probe_attempt = (unsigned)int_of(record, "probe_attempt");
-    run->probe_failing_since_ms = int_of(record, "probe_failing_since");
-    run->step_began_ms = int_of(record, "step_began");
-    run->due_ms = int_of(record, "due");
-    run->steady.since_ms = int_of(record, "steady_since");
-    run->steady.replies = int_of(record, "steady_replies");
-    const char *progress = json_gets_text(record, "progress");
-    run->progress = mem_strdup(progress ? progress : "");
-    run->error = mem_strdup(json_gets_text(record, "error"));
-    run->upstream_word = mem_strdup(json_gets_text(record, "upstream_word"));
-    run->upstream_code = (int)int_of(record, "upstream_code");
-    run->percent = json_kind(json_gets(record, "percent")) == JSON_INT ? (int)int_of(record, "percent") : -1;
-    run->outputs = load_value(record, "outputs", JSON_OBJECT);
-    run->artifacts = load_value(record, "artifacts", JSON_ARRAY);
-    run->warnings = load_value(record, "warnings", JSON_ARRAY);
-    journal_load(&run->journal, json_gets(record, "journal"), (uint64_t)int_of(record, "journal_left_out"));
-    load_steps(run, json_gets(record, "steps"));
+static void load_members(struct run *run, const struct text *from) {
+#define INT(name) json_walk_int(from[RECORD_##name])
+    char *reason = json_walk_string(from[RECORD_reason]);
+    run->reason = reason_parse(reason);
+    mem_free(reason);
+    run->step = (size_t)INT(step);
+    run->queued = INT(queued);
+    run->sending = INT(sending);
+    run->may_have_acted = INT(may_have_acted);
+    run->awaiting = INT(awaiting);
+    run->cancel_wanted = INT(cancel_wanted);
+    run->cancel_since_ms = INT(cancel_since);
+    run->cancel_told = INT(cancel_told);
+    run->cancel_fell_back = INT(cancel_fell_back);
+    run->orphaned = INT(orphaned);
+    run->timed_out = INT(timed_out);
+    run->deadline_ms = INT(deadline);
+    run->attempt = (unsigned)INT(attempt);
+    run->failing_since_ms = INT(failing_since);
+    run->probe_attempt = (unsigned)INT(probe_attempt);
+    run->probe_failing_since_ms = INT(probe_failing_since);
+    run->step_began_ms = INT(step_began);
+    run->due_ms = INT(due);
+    run->steady.since_ms = INT(steady_since);
+    run->steady.replies = INT(steady_replies);
+    run->progress = json_walk_string(from[RECORD_progress]);
+    if (!run->progress) run->progress = mem_strdup("");
+    run->error = json_walk_string(from[RECORD_error]);
+    run->upstream_word = json_walk_string(from[RECORD_upstream_word]);
+    run->upstream_code = (int)INT(upstream_code);
+    run->percent = json_walk_kind(from[RECORD_percent]) == JSON_INT ? (int)INT(percent) : -1;
+    run->outputs = load_value(from[RECORD_outputs], JSON_OBJECT);
+    run->artifacts = load_value(from[RECORD_artifacts], JSON_ARRAY);
+    run->warnings = load_value(from[RECORD_warnings], JSON_ARRAY);
+    journal_load(&run->journal, from[RECORD_journal], (uint64_t)INT(journal_left_out));
+    load_steps(run, from[RECORD_steps]);
+#undef INT
+}
+
+static struct run *make_run(const struct store_record *record, struct stage *stage, const struct text *from) {
+    struct arena *scratch = arena_new();
+    struct run_new made = {.stage = stage,
+                           .id = record->id,
+                           .key = record->key,
+                           .fingerprint = json_walk_string_in(scratch, from[RECORD_fingerprint]),
+                           .traceparent = json_walk_string_in(scratch, from[RECORD_traceparent]),
+                           .caller_name = json_walk_string_in(scratch, from[RECORD_caller_name]),
+                           .now_ms = record->created_ms};
+    struct run *run = run_make(&made, record->stage, record->definition,
+                               stage ? stage->step_count : count_items(from[RECORD_steps]));
+    arena_free(scratch);
+    run->caller = frozen_of_text(from[RECORD_caller]);
+    run->parameters = frozen_of_text(from[RECORD_parameters]);
+    run_find_secrets(run, NULL);
+    return run;
 }
 
 struct run *run_load(const struct store_record *record, struct stage *stage, struct fault *fault) {
-    struct arena *scratch = arena_new();
-    const struct json *body = json_parse(scratch, record->body, &record_limits, fault);
-    if (!body || json_kind(body) != JSON_OBJECT) {
-        if (body) fault_set(fault, FAULT_INVALID, record->id, "the record is not an object");
-        arena_free(scratch);
+    struct text members[RECORD_MEMBER_END];
+    size_t at;
+    if (!json_walk_members(record->body, record_names, RECORD_MEMBER_END, members, &at)) {
+        fault_set(fault, FAULT_SYNTAX, record->id, "the record is no JSON object from byte %zu on", at);
         return NULL;
     }
-    size_t step_count = stage ? stage->step_count : json_size(json_gets(body, "steps"));
-    struct run_new from = {.stage = stage,
-                           .id = record->id,
-                           .key = record->key,
-                           .fingerprint = json_gets_text(body, "fingerprint"),
-                           .traceparent = json_gets_text(body, "traceparent"),
-                           .caller_name = json_gets_text(body, "caller_name"),
-                           .caller = json_gets(body, "caller"),
-                           .parameters = json_gets(body, "parameters"),
-                           .now_ms = record->created_ms};
-    struct run *run = run_make(&from, record->stage, record->definition, step_count);
-    run->status = status_parse(record->status);
+    struct run *run = make_run(record, stage, members);
+    run->status = status_parse(text_of(record->status));
     run->updated_ms = record->updated_ms;
     run->ended_ms = record->ended_ms;
+    run->begun_ms = run_record_begun_ms(record);
     run->state = record->ended_ms ? RUN_ENDED : RUN_WAITING;
-    load_members(run, body);
-    arena_free(scratch);
+    load_members(run, members);
     if (run->stage && run->step >= run->step_count) run->step = run->step_count - 1;
     return run;
 }

@@ -52,11 +52,12 @@ static void add_steps(struct buf *out, const struct run *run) {
     buf_addc(out, ']');
 }
 
-/* What the stage's history says of a run in flight. Of one that is being stopped it says nothing. */
+/* What the stage's history says of a run in flight. Of one that waits for its turn, or is being stopped, it says
+ * nothing. */
 static void add_outlook(struct buf *out, const struct run *run, const struct history *history, int64_t now_ms) {
     struct outlook outlook = {.percent = -1, .left_ms = -1};
-    bool goes_on = run->state != RUN_ENDED && !run->ended_ms && !run->cancel_wanted;
-    if (history && goes_on) outlook = history_outlook(history, now_ms - run->created_ms);
+    bool goes_on = run->begun_ms && run->state != RUN_ENDED && !run->ended_ms && !run->cancel_wanted;
+    if (history && goes_on) outlook = history_outlook(history, now_ms - run->begun_ms);
     bool estimated = run->percent < 0 && outlook.percent >= 0;
     int percent = estimated ? outlook.percent : run->percent;
     member_known(out, "percent", percent, percent >= 0);

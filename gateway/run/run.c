@@ -86,6 +86,7 @@ void move_call(struct move *m) {
         return;
     }
     if (step_of(run)->rules.exist && run_callback_judge_kept(m)) return;
+    if (!run->begun_ms) run->begun_ms = m->world->now_ms;
     if ((harmless || run->sending) && !m->orders->store) {
         order_call(m);
         return;
@@ -260,7 +261,7 @@ static void again(struct move *m, const struct verdict *verdict, struct arena *s
 
 struct pace_now move_pace(const struct run *run, const struct run_world *world) {
     return (struct pace_now){.id = text_of(run->id),
-                             .run_began_ms = run->created_ms,
+                             .run_began_ms = run->begun_ms ? run->begun_ms : world->now_ms,
                              .step_began_ms = run->step_began_ms,
                              .now_ms = world->now_ms,
                              .history = world->history,
@@ -437,6 +438,7 @@ static void not_sent(struct move *m) {
     bool ordered = run->state == RUN_CALLING;
     if (!ordered || !repeatable(step_of(run))) run->sending = false;
     if (ordered) run->steps[run->step].calls--;
+    if (run->step == 0 && !run->steps[0].calls && !run->may_have_acted) run->begun_ms = 0;
 }
 
 /* Nothing was sent, and rendering it again would fail again: the run ends. */

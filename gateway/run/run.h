@@ -209,6 +209,7 @@ struct run {
     bool cancel_fell_back;   /* the fallback is what is called */
     bool cancel_checked;     /* asked at least once since it was told, in this life of the process */
     int64_t created_ms, updated_ms, ended_ms;
+    int64_t begun_ms; /* its work: wall; 0 while its first call waits for a turn, or for its upstream */
     int64_t step_began_ms;
     int64_t failing_since_ms;
     int64_t deadline_ms;          /* wall; the caller's. 0: none */
@@ -289,6 +290,7 @@ void run_record_write(const struct run *run, const struct run_world *world, stru
 /* GIVES a run as it was written; NULL with a fault for a record that is none. `stage` (may be NULL) gets a reference
  * taken. */
 struct run *run_load(const struct store_record *record, struct stage *stage, struct fault *fault);
+int64_t run_record_begun_ms(const struct store_record *record); /* its begun_ms, without reading all of it */
 
 /* ---- run/report: what callers see ---- */
 /* The report of DESIGN.md section 5 as one JSON object; `base_url` without a slash at its end. `${` never stands in it.

@@ -24,7 +24,7 @@ static bool is_small(const struct json *value, size_t max) {
     return small;
 }
 
-static void note_warning(struct move *m, const char *what, struct arena *scratch) {
+void move_warn(struct move *m, const char *what, struct arena *scratch) {
     struct run *run = m->run;
     const struct json *before = frozen_thaw(scratch, run->warnings);
     if (json_size(before) >= WARNINGS_MAX) return;
@@ -43,8 +43,8 @@ void move_capture(struct move *m, struct said *said, struct arena *scratch) {
     capture_read(scratch, how, said->reply, captured);
     said->captured = captured;
     for (size_t i = 0; i < json_size(captured->warnings); i++)
-        note_warning(m, json_text(json_at(captured->warnings, i)).at, scratch);
-    if (how->missing == MISSING_WARN && !json_size(captured->values)) note_warning(m, CAPTURE_NOTHING, scratch);
+        move_warn(m, json_text(json_at(captured->warnings, i)).at, scratch);
+    if (how->missing == MISSING_WARN && !json_size(captured->values)) move_warn(m, CAPTURE_NOTHING, scratch);
 }
 
 /* What the definition says itself wins over what a log says. */
@@ -133,11 +133,14 @@ void move_keep_said(struct move *m, const struct verdict *verdict, const struct 
                     struct arena *scratch) {
     struct run *run = m->run;
     run->steps[run->step].status = RUN_SUCCEEDED;
-    if (!verdict->warned && last && !run->stage->output_count && !step_of(run)->output_count && !said->captured)
+    if (!verdict->warned && last && !run->stage->output_count && !step_of(run)->output_count && !said->captured &&
+        !move_makes_artifacts(run, last))
         return; /* nobody will ask */
     const struct json *value = said_value(scratch, said);
     if (!said->captured) contract_outputs(m->world, run, json_gets(value, "body"));
-    move_keep(run, value, move_outputs(m, said, value, last, verdict->warned, scratch));
+    const struct json *own = move_outputs(m, said, value, last, verdict->warned, scratch);
+    if (move_makes_artifacts(run, last)) move_artifacts(m, with_outputs(value, own, scratch), last, scratch);
+    move_keep(run, value, own);
 }
 
 bool move_refuse_large(struct move *m, const struct said *said) {

@@ -5,16 +5,21 @@
 #include "run/run_move.h"
 
 /* Whoever masks asks for each text anew, so they are at hand as they are. */
-static void find_secrets(struct run *run, const struct json *parameters) {
+void run_find_secrets(struct run *run, const struct json *parameters) {
     const char **secrets = NULL;
-    for (size_t i = 0; i < run->stage->param_count; i++) {
+    struct arena *scratch = NULL;
+    for (size_t i = 0; run->stage && i < run->stage->param_count; i++) {
         const struct param *param = &run->stage->params[i];
-        const char *value = param->type == PARAM_SECRET ? json_gets_text(parameters, param->name) : NULL;
+        if (param->type != PARAM_SECRET) continue;
+        if (!parameters) parameters = frozen_thaw(scratch = arena_new(), run->parameters);
+        if (!parameters) break;
+        const char *value = json_gets_text(parameters, param->name);
         if (!value) continue;
         if (!secrets) secrets = arena_array_of(run->arena, const char *, run->stage->param_count);
         secrets[i] = arena_strdup(run->arena, value);
     }
     run->secrets = secrets;
+    arena_free(scratch);
 }
 
 static size_t room_of(const struct run_new *from, const char *stage_name, const char *definition, size_t step_count) {
@@ -39,23 +44,30 @@ struct run *run_make(const struct run_new *from, const char *stage_name, const c
     run->caller_name = arena_strdup(arena, from->caller_name);
     run->stage_name = stage_name || !stage ? arena_strdup(arena, stage_name) : stage->name;
     run->definition = definition || !stage ? arena_strdup(arena, definition) : stage->hash;
-    run->caller = frozen_new(from->caller);
-    run->parameters = frozen_new(from->parameters);
-    run->created_ms = run->updated_ms = run->step_began_ms = from->now_ms;
+    run->created_ms = run->updated_ms = run->begun_ms = run->step_began_ms = from->now_ms;
     run->deadline_ms = from->deadline_ms;
     run->percent = -1;
     run->step_count = step_count;
     run->steps = arena_array_of(arena, struct run_step, step_count);
     if (stage) run->stage = stage_ref(stage);
-    if (stage) find_secrets(run, from->parameters);
+    return run;
+}
+
+static struct run *make_whole(const struct run_new *from, const char *stage_name, const char *definition,
+                              size_t step_count) {
+    struct run *run = run_make(from, stage_name, definition, step_count);
+    run->caller = frozen_new(from->caller);
+    run->parameters = frozen_new(from->parameters);
+    run_find_secrets(run, from->parameters);
     return run;
 }
 
 struct run *run_new(const struct run_new *from) {
-    struct run *run = run_make(from, NULL, NULL, from->stage->step_count);
+    struct run *run = make_whole(from, NULL, NULL, from->stage->step_count);
     run->state = RUN_ACCEPTING;
     run->status = RUN_RUNNING;
     run->queued = from->queued;
+    if (run->queued) run->begun_ms = 0;
     bool held = run->queued || from->limited;
     run->sending = !held && !run->stage->steps[0].call.idempotent; /* the intent goes along with the record */
     run->progress = mem_strdup(run->queued ? "queued" : "accepted");
@@ -64,7 +76,7 @@ struct run *run_new(const struct run_new *from) {
 
 struct run *run_new_canceled(const struct run_new *from, const char *stage_name) {
     const struct stage *stage = from->stage;
-    struct run *run = run_make(from, stage ? NULL : stage_name, stage ? NULL : "", stage ? stage->step_count : 0);
+    struct run *run = make_whole(from, stage ? NULL : stage_name, stage ? NULL : "", stage ? stage->step_count : 0);
     run->state = RUN_ENDING;
     run->status = RUN_CANCELED;
     run->reason = REASON_CANCELED_BEFORE_START;

@@ -1,6 +1,6 @@
 /* A move: one event that a run answers, while it is being answered. Private to run/run and the files beside it that
  * have parts of its table (run/run_cancel, run/run_doubt, run/run_callback, run/run_queue), or help them: run/run_say,
- * run/run_keep, run/run_make. Nobody else writes a run's state. */
+ * run/run_keep, run/run_artifacts, run/run_make. Nobody else writes a run's state. */
 #ifndef RUN_RUN_MOVE_H
 #define RUN_RUN_MOVE_H
 
@@ -79,6 +79,15 @@ bool move_refuse_large(struct move *m, const struct said *said); /* more than is
 void move_keep(struct run *run, const struct json *value, const struct json *own_outputs);
 void move_keep_said(struct move *m, const struct verdict *verdict, const struct said *said, bool last,
                     struct arena *scratch);
+
+/* Into the report's warnings, in the name of the present step; secrets are masked. */
+void move_warn(struct move *m, const char *what, struct arena *scratch);
+
+/* ---- of run/run_artifacts ---- */
+
+bool move_makes_artifacts(const struct run *run, bool last); /* does the definition name any for the present step? */
+/* Takes them from what decided it well; `value` is what templates see of that. */
+void move_artifacts(struct move *m, const struct json *value, bool last, struct arena *scratch);
 
 /* ---- of run/run ---- */
 
@@ -196,8 +205,11 @@ void run_cancel_due_in_check(struct move *m);
 
 /* ---- of run/run_make ---- */
 
-/* A run with nothing behind it. The stage name and the definition's hash may be NULL where `from` has a stage. */
+/* A run with nothing behind it, without caller and parameters. The stage name and the definition's hash may be NULL
+ * where `from` has a stage. */
 struct run *run_make(const struct run_new *from, const char *stage_name, const char *definition, size_t step_count);
+/* Once it has its parameters; NULL, where they are not at hand as a tree. */
+void run_find_secrets(struct run *run, const struct json *parameters);
 
 /* ---- of run/run_queue: answers of the table ---- */
 void run_queue_held(struct move *m);

@@ -17,7 +17,7 @@ static void leave_queue(struct move *m) {
     struct run *run = m->run;
     run->queued = false;
     run->sending = move_intends(m);
-    run->step_began_ms = run->updated_ms = m->world->now_ms;
+    run->begun_ms = run->step_began_ms = run->updated_ms = m->world->now_ms;
     move_say(m, "%s: beginning", step_of(run)->name);
     m->orders->store = true;
 }

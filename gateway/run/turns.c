@@ -154,7 +154,7 @@ void turns_adopt(struct life *life, struct turns *turns) {
     if (turns) turns->life = life;
 }
 
-void turns_resume(struct life *life) {
+void turns_resume(struct life *life, uint64_t number) {
     struct engine *engine = life->engine;
     const struct run *run = life->run;
     const struct stage *stage = run->stage;
@@ -166,6 +166,7 @@ void turns_resume(struct life *life) {
                                    : NULL;
     bool waits = run->queued && !run->cancel_wanted;
     struct turns *turns = turns_new(engine, run->id);
+    turns->run.number = number;
     turns_adopt(life, turns);
     size_t count = wants_of(stage, key ? key : run->id, wants);
     turns->run_turn = gate_enter(engine->settings.gate, &turns->run, wants, count, waits ? GATE_RESUME : GATE_BACK,
@@ -173,7 +174,6 @@ void turns_resume(struct life *life) {
                           ? TURN_GOES
                           : TURN_WAITS;
     arena_free(scratch);
-    if (waits) turns_supersede(life);
 }
 
 /* ---- superseding ---- */

@@ -23,7 +23,7 @@ enum turns_answer {
 /* A start comes to the gate. *ret_turns is to be given to the run's life (turns_adopt), with GOES and WAITS. */
 enum turns_answer turns_start(struct engine *engine, struct ask *ask, struct turns **ret_turns, struct fault *fault);
 void turns_adopt(struct life *life, struct turns *turns); /* TAKES; NULL is allowed */
-void turns_resume(struct life *life);                     /* a run that came from the store */
+void turns_resume(struct life *life, uint64_t number);    /* a run that came from the store; gate_ticket's number */
 
 bool turns_limit(const struct engine *engine, const struct stage *stage); /* may calls of it have to wait? */
 

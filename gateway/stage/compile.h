@@ -68,6 +68,9 @@ void compile_call(struct compile *c, const struct conf *group, const char *of, e
 /* The group with what `follow` stands for; the same where it has none. `before` is the step whose reply says where to
  * ask; NULL: there is none. */
 const struct conf *compile_follow(struct compile *c, const struct conf *group, const char *before);
+/* `when` of a step that follows: there may be nothing to ask, since the work was done at once. One of its own has to
+ * hold as well; it has been compiled alone, since only then are brackets round it sure to hold it together. */
+const struct conf *compile_follow_when(struct compile *c, const struct conf *group, const char *before);
 void compile_call_defaults(struct stage_call *call);             /* before fields_read */
 const struct conf *compile_rules_find(const struct conf *group); /* what makes a step repeat; or NULL */
 void compile_rules(struct compile *c, const struct conf *group, const char *of, bool must, struct stage_step *step);
@@ -86,5 +89,6 @@ void compile_errors(struct compile *c, const struct conf *group, struct stage_ru
 void compile_rules_outputs(struct stage_rules *rules, const struct stage_output *outputs, size_t count);
 void compile_outputs(struct compile *c, const struct conf *group, const struct stage_output **ret_outputs,
                      size_t *ret_count);
+void compile_artifacts(struct compile *c, const struct conf *at, struct stage_artifacts *artifacts); /* NULL: none */
 
 #endif

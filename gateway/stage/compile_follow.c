@@ -8,7 +8,7 @@
 
 #include "stage/compile.h"
 
-#define ADDED_MAX 5
+#define ADDED_MAX 4
 
 struct addition {
     struct conf *group, *items;
@@ -26,17 +26,6 @@ static struct conf *add(const struct addition *to, const char *name) {
 static void add_text(const struct addition *to, const char *name, const char *text) {
     struct conf *item = add(to, name);
     if (item) item->string = text_of(text);
-}
-
-/* One of the definition's own comes first: it may ask whether there was a reply at all. */
-static void add_when(struct compile *c, const struct addition *to, const char *text) {
-    for (size_t i = 0; i < to->group->count; i++) {
-        struct conf *own = &to->items[i];
-        if (strcmp(own->name, "when") != 0 || own->kind != CONF_STRING) continue;
-        own->string = text_of(arena_printf(c->arena, "(%.*s) and (%s)", TEXT_ARG(own->string), text));
-        return;
-    }
-    add_text(to, "when", text);
 }
 
 const struct conf *compile_follow(struct compile *c, const struct conf *group, const char *before) {
@@ -59,7 +48,6 @@ const struct conf *compile_follow(struct compile *c, const struct conf *group, c
     whole->items = items;
     struct addition to = {whole, items, at};
     add_text(&to, "url", arena_printf(c->arena, "{{ %s.headers.location }}", before));
-    add_when(c, &to, arena_printf(c->arena, "%s.code == 202 or %s.headers.location is defined", before, before));
     if (!compile_rules_find(group)) {
         add_text(&to, "success_when", "code != 202");
         add_text(&to, "running_when", "code == 202");
@@ -67,4 +55,15 @@ const struct conf *compile_follow(struct compile *c, const struct conf *group, c
     struct conf *redirects = add(&to, "follow_redirects");
     if (redirects) redirects->kind = CONF_BOOL, redirects->truth = true;
     return whole;
+}
+
+/* Its own comes first: it may ask whether there was a reply at all. */
+const struct conf *compile_follow_when(struct compile *c, const struct conf *group, const char *before) {
+    const struct conf *own = conf_find(group, "when"), *at = own ? own : conf_find(group, "follow");
+    struct conf *when = arena_copy(c->arena, at, sizeof *at);
+    const char *there = arena_printf(c->arena, "%s.code == 202 or %s.headers.location is defined", before, before);
+    if (own) there = arena_printf(c->arena, "(%.*s) and (%s)", TEXT_ARG(own->string), there);
+    when->name = "when";
+    when->string = text_of(there);
+    return when;
 }

@@ -53,7 +53,8 @@ static const struct field stage_fields[] = {
     ROW(UNSETTLED, unsettled, HAND, "", "",
         "What is still to be decided. As long as it is there the definition is refused, with these texts; `stagedoor "
         "import` writes it where it cannot translate something."),
-    LATER(artifacts),
+    ROW(ARTIFACTS, artifacts, HAND, "", "none",
+        "What the run makes, as Spinnaker's artifacts; see \"Artifacts\". From the last reply, as outputs are."),
 };
 
 static const struct field permissions_fields[] = {
@@ -61,6 +62,16 @@ static const struct field permissions_fields[] = {
     ROW(WORDS, write, IN(stage_permissions, write), "", "everybody",
         "Roles that may run it. orca takes a role for meant whose name contains one of these: `\"ops\"` lets `devops` "
         "in."),
+};
+
+static const struct field artifact_fields[] = {
+    ROW(TEMPLATE, type, HAND, "", "", "Spinnaker's word for its kind, such as `\"docker/image\"`. Required."),
+    ROW(TEMPLATE, name, HAND, "", "", "What it is: the image without its tag, the path of the file."),
+    ROW(TEMPLATE, version, HAND, "", "", "Its version, tag or digest."),
+    ROW(TEMPLATE, reference, HAND, "", "", "Where it is to be had, with its version."),
+    ROW(TEMPLATE, location, HAND, "", "", "The region or namespace that it is in."),
+    ROW(TEMPLATE, account, HAND, "", "", "The artifact account of Spinnaker that may fetch it."),
+    ROW(TEMPLATE, provenance, HAND, "", "", "Where it comes from, such as the URL of a build."),
 };
 
 static const struct field param_fields[] = {
@@ -176,7 +187,7 @@ static const struct field repeat_fields[] = {
     ROW(UNSETTLED, unsettled, HAND, "", "",
         "What is still to be decided. As long as it is there the definition is refused, with these texts; `stagedoor "
         "import` writes it where it cannot translate something."),
-    LATER(artifacts),
+    ROW(ARTIFACTS, artifacts, HAND, "", "none", "As at the top, from this step's last reply."),
     ROW(STRING, when, HAND, "", "none",
         "An expression over the earlier steps, the parameters and the like: the step is left out unless it holds. Not "
         "for the first "
@@ -331,6 +342,7 @@ static const struct field pair_fields[] = {
     const struct field_table fields_##name = {title, name##_fields, sizeof name##_fields / sizeof *name##_fields}
 TABLE(stage, "At the top of the file");
 TABLE(permissions, "`permissions`");
+TABLE(artifact, "`artifacts`: each of the list");
 TABLE(param, "A parameter");
 TABLE(call, "A call: `request`, `status`, `cancel`, and each of `steps`");
 TABLE(auth, "`auth`");
@@ -389,6 +401,7 @@ bool fields_type_fits(const struct conf *conf, enum field_type type) {
     case FIELD_ENABLED: return kind == CONF_BOOL || kind == CONF_STRING;
     case FIELD_UNSETTLED: return kind == CONF_STRING || (is_list(conf) && list_of(conf, false));
     case FIELD_CAPTURE: return kind == CONF_STRING || kind == CONF_GROUP;
+    case FIELD_ARTIFACTS: return kind == CONF_STRING || (is_list(conf) && list_of(conf, true));
     case FIELD_GROUP: return kind == CONF_GROUP;
     case FIELD_GROUPS: return is_list(conf) && list_of(conf, true);
     case FIELD_ANY:
@@ -498,7 +511,8 @@ static void refuse_unknown(struct compile *c, const struct conf *at, const char 
 }
 
 static const char *element_hint(struct compile *c, const struct conf *at, const struct field *f) {
-    bool lists = f->type == FIELD_WORDS || f->type == FIELD_GROUPS || f->type == FIELD_PAIRS;
+    bool lists = f->type == FIELD_WORDS || f->type == FIELD_GROUPS || f->type == FIELD_PAIRS ||
+                 f->type == FIELD_ARTIFACTS;
     if (!lists || !is_list(at)) return conf_shown(c->arena, at);
     for (size_t i = 0; i < at->count; i++) {
         enum conf_kind kind = at->items[i].kind;
@@ -564,10 +578,10 @@ static void add_allowed(struct buf *out, const char *allowed) {
 
 void fields_print_reference(struct buf *out) {
     static const struct field_table *const tables[] = {
-        &fields_stage,   &fields_limits,      &fields_breaker, &fields_dedup, &fields_param,    &fields_call,
-        &fields_pair,    &fields_auth,        &fields_tls,     &fields_retry, &fields_repeat,   &fields_judging,
-        &fields_capture, &fields_step,        &fields_doubt,   &fields_probe, &fields_callback, &fields_verify,
-        &fields_cancel,  &fields_permissions, &fields_errors};
+        &fields_stage,   &fields_limits,   &fields_breaker,     &fields_dedup, &fields_param,    &fields_call,
+        &fields_pair,    &fields_auth,     &fields_tls,         &fields_retry, &fields_repeat,   &fields_judging,
+        &fields_capture, &fields_step,     &fields_doubt,       &fields_probe, &fields_callback, &fields_verify,
+        &fields_cancel,  &fields_artifact, &fields_permissions, &fields_errors};
     for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) {
         buf_addf(out, "%s### %s\n\n| setting | is | default | meaning |\n|---|---|---|---|\n", i ? "\n" : "",
                  tables[i]->title);

@@ -27,6 +27,7 @@
     X(PAIRS, "a group { name = \"…\"; } or a list ( { name = …; value = …; } )") \
     X(ENABLED, "true, false, or \"auto\"")                                       \
     X(CAPTURE, "\"properties\", or a group { … }")                               \
+    X(ARTIFACTS, "a list of groups, or where the reply has a list: \"$.…\"")     \
     X(KEY, "true, or the header's name in quotes")                               \
     X(GROUP, "a group { … }")                                                    \
     X(GROUPS, "a list of groups: ( { … }, { … } )")                              \
@@ -57,9 +58,10 @@ struct field_table {
     size_t count;
 };
 
-extern const struct field_table fields_stage, fields_limits, fields_breaker, fields_dedup, fields_param, fields_call,
-    fields_auth, fields_tls, fields_retry, fields_repeat, fields_judging, fields_capture, fields_step, fields_pair,
-    fields_doubt, fields_probe, fields_callback, fields_verify, fields_cancel, fields_permissions, fields_errors;
+extern const struct field_table fields_artifact, fields_stage, fields_limits, fields_breaker, fields_dedup,
+    fields_param, fields_call, fields_auth, fields_tls, fields_retry, fields_repeat, fields_judging, fields_capture,
+    fields_step, fields_pair, fields_doubt, fields_probe, fields_callback, fields_verify, fields_cancel,
+    fields_permissions, fields_errors;
 
 struct compile;
 struct stage_words;

@@ -146,16 +146,27 @@ static void check_callbacks_told(struct compile *c, const struct plan *plan, con
     }
 }
 
-static void compile_when(struct compile *c, const struct conf *at, size_t index, struct stage_condition *when) {
-    if (!at || at->kind != CONF_STRING) return;
-    c->scope.secrets = c->scope.reply = false;
+static void compile_condition(struct compile *c, const struct conf *at, struct stage_condition *when) {
     when->holds = compile_expression(c, at);
     when->source = at->string.at;
-    if (index == 0) compile_fault(c, at, FAULT_INVALID, "the first step is always made; when is for those behind it");
 }
 
-static void compile_step_outputs(struct compile *c, struct stage_step *step, struct stage_callback *callback) {
+static void compile_when(struct compile *c, const struct plan *plan, size_t index, struct stage_step *step) {
+    const struct conf *group = plan->groups[index], *own = conf_find(group, "when");
+    if (own && own->kind != CONF_STRING) return;
+    c->scope.secrets = c->scope.reply = false;
+    if (own) compile_condition(c, own, &step->when);
+    if (own && index == 0)
+        compile_fault(c, own, FAULT_INVALID, "the first step is always made; when is for those behind it");
+    if (step->follows && (!own || step->when.holds))
+        compile_condition(c, compile_follow_when(c, group, plan->names[index - 1]), &step->when);
+}
+
+static void compile_step_outputs(struct compile *c, struct stage_step *step, struct stage_callback *callback,
+                                 const struct conf *artifacts) {
     compile_outputs(c, c->scope.own_outputs, &step->outputs, &step->output_count);
+    c->scope.outputs = c->scope.steps; /* they may name those */
+    compile_artifacts(c, artifacts, &step->artifacts);
     c->scope.own_outputs = NULL;
     compile_rules_outputs(&step->rules, step->outputs, step->output_count);
     if (callback) compile_rules_outputs(&callback->rules, step->outputs, step->output_count);
@@ -181,7 +192,7 @@ static void compile_step(struct compile *c, const struct plan *plan, size_t inde
     fields_read(c, group, of, places, plan->general ? 5 : 4);
     c->scope.steps = c->scope.outputs = index;
     c->scope.own_outputs = conf_find(group, "outputs");
-    compile_when(c, conf_find(group, "when"), index, &step->when);
+    compile_when(c, plan, index, step);
     compile_step_call(c, plan, index, of, kind, step);
     if (!misplaced_rules(c, plan, index, group)) compile_rules(c, group, of, is_status && !callback, step);
     if (step->rules.exist && !step->call.method[0])
@@ -195,7 +206,7 @@ static void compile_step(struct compile *c, const struct plan *plan, size_t inde
         compile_fault(c, conf_find(group, "capture"), FAULT_INVALID,
                       "capture reads the reply to a call, and %s waits for a callback; make two steps of it", of);
     c->scope.steps = index + 1;
-    compile_step_outputs(c, step, waits);
+    compile_step_outputs(c, step, waits, conf_find(group, "artifacts"));
 }
 
 /* To be told twice to stop does no harm, so a cancel call is made until it is answered. */
@@ -296,6 +307,7 @@ static void compile_top(struct compile *c, const struct conf *top) {
     compile_cancel(c, conf_find(top, "cancel"));
     c->scope.steps = c->scope.outputs = plan.count;
     compile_outputs(c, conf_find(top, "outputs"), &stage->outputs, &stage->output_count);
+    compile_artifacts(c, conf_find(top, "artifacts"), &stage->artifacts);
     compile_hosts(c, conf_find(top, "hosts"));
     explain_lacked(c);
 }

@@ -106,6 +106,17 @@ struct stage_output {
     const struct template *expression; /* over all names; exactly one of the two */
 };
 
+/* What a run makes, in Spinnaker's form. */
+struct stage_artifact {
+    const struct stage_output *members; /* by the names of Spinnaker's Artifact */
+    size_t count;
+};
+struct stage_artifacts {
+    const struct stage_output *list; /* gives them as they are; or NULL, and */
+    const struct stage_artifact *items;
+    size_t count;
+};
+
 /* How a reply is judged: of a repeating step, and of a callback. */
 struct stage_rules {
     bool exist; /* value or a condition: the step repeats until they decide. The error settings alone do not make it */
@@ -172,6 +183,7 @@ struct stage_step {
     struct stage_capture capture;
     const struct stage_output *outputs;
     size_t output_count;
+    struct stage_artifacts artifacts;
 };
 
 /* What becomes of a start of work that is in flight. */
@@ -222,6 +234,7 @@ struct stage {
     struct stage_named *named;                /* of their bodies; by step */
     const struct stage_output *outputs;       /* of the last step's last reply */
     size_t output_count;
+    struct stage_artifacts artifacts; /* of the same */
     struct stage_permissions permissions;
     const char *const *hosts; /* further origins or hosts that URLs from replies may lead to */
     size_t host_count;

@@ -10,13 +10,13 @@ struct store_driver {
     void (*close)(void *state);
     void (*submit)(void *state, struct store_op *op); /* the results are empty */
     bool (*ready)(const void *state);
-    bool (*each_open)(void *state, bool (*fn)(void *arg, const struct store_record *record), void *arg,
-                      struct fault *fault);
+    bool (*places)(void *state, int64_t **ret_places, size_t *ret_count, struct fault *fault);
     char *(*definition)(void *state, const char *hash, struct fault *fault);
     char *(*key)(void *state, struct fault *fault);
 };
 
-void store_answer(struct store_op *op);           /* posts `done` to the op's loop; the op is no longer the store's */
+void store_answer(struct store_op *first);        /* posts `done` to the loops of the op and of those that `next` links
+                                                     to it; they are no longer the store's */
 struct arena *store_results(struct store_op *op); /* the op's arena, made when it is first asked for */
 
 #endif

@@ -98,28 +98,30 @@ static struct timespec in_ms(int64_t ms) {
 }
 
 static void wait_for_writes(struct opqueue *queue, int64_t wait_ms) {
-    struct timespec until = in_ms(wait_ms < 0 ? 0 : wait_ms);
+    struct timespec until = in_ms(wait_ms > 0 ? wait_ms : 0);
     while (!queue->writes.first && !queue->closed) {
         if (wait_ms < 0) pthread_cond_wait(&queue->writes.changed, &queue->lock);
         else if (pthread_cond_timedwait(&queue->writes.changed, &queue->lock, &until) != 0) return;
     }
 }
 
-struct store_op *opqueue_take_writes(struct opqueue *queue, size_t most, size_t most_bytes, int64_t wait_ms,
-                                     size_t *ret_count) {
-    struct store_op *first = NULL, **last = &first;
-    size_t count = 0, bytes = 0;
+static void batch_add(struct op_batch *batch, struct store_op *op) {
+    if (batch->last) batch->last->next = op;
+    else batch->first = op;
+    batch->last = op;
+    batch->count++;
+    batch->bytes += op->record.body.len;
+}
+
+bool opqueue_take_writes(struct opqueue *queue, struct op_batch *batch, size_t most, size_t most_bytes,
+                         int64_t wait_ms) {
+    size_t before = batch->count;
     pthread_mutex_lock(&queue->lock);
-    wait_for_writes(queue, wait_ms);
-    while (queue->writes.first && count < most && bytes < most_bytes) {
-        *last = lane_take(&queue->writes);
-        bytes += (*last)->record.body.len;
-        last = &(*last)->next;
-        count++;
-    }
+    if (wait_ms) wait_for_writes(queue, wait_ms);
+    while (queue->writes.first && batch->count < most && batch->bytes < most_bytes)
+        batch_add(batch, lane_take(&queue->writes));
     pthread_mutex_unlock(&queue->lock);
-    *ret_count = count;
-    return first;
+    return batch->count > before;
 }
 
 void opqueue_finish_writes(struct opqueue *queue, size_t count) {

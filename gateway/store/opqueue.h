@@ -14,10 +14,16 @@ void opqueue_free(struct opqueue *queue); /* empty by then; NULL is allowed */
 bool opqueue_put(struct opqueue *queue, struct store_op *op); /* false when full: the op stays the caller's */
 bool opqueue_has_room(struct opqueue *queue);                 /* for a write and for a read */
 
-/* Up to `most` writes, linked by `next`, and no more once their bodies pass `most_bytes`. Waits until there is one:
- * `wait_ms` long, or for ever if that is negative. NULL: the time is up, or the queue is closed and has no writes. */
-struct store_op *opqueue_take_writes(struct opqueue *queue, size_t most, size_t most_bytes, int64_t wait_ms,
-                                     size_t *ret_count);
+struct op_batch {                  /* zeroed first */
+    struct store_op *first, *last; /* linked by `next` */
+    size_t count, bytes;           /* bytes: of their bodies */
+};
+
+/* Adds what waits to a batch: up to `most` writes in all, and no more once their bodies pass `most_bytes`. Waits until
+ * there is one: `wait_ms` long, or for ever if that is negative. False: none was added, since the time is up, the batch
+ * is full, or the queue is closed and has no writes. */
+bool opqueue_take_writes(struct opqueue *queue, struct op_batch *batch, size_t most, size_t most_bytes,
+                         int64_t wait_ms);
 void opqueue_finish_writes(struct opqueue *queue, size_t count); /* they were carried out: later reads may go on */
 struct store_op *opqueue_take_read(struct opqueue *queue);       /* NULL: closed and no reads */
 

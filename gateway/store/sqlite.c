@@ -1,9 +1,10 @@
 /* The embedded store on SQLite: two connections, each with a thread of its own.
  *
- * The writer thread takes what waits, carries it out in one transaction, commits, and only then answers: the fsync is
- * shared by all (group commit). It is the only one that writes or checkpoints; the reader's connection is read-only, so
- * the WAL-reset bug of SQLite before 3.51.3 (two connections that write or checkpoint at once) cannot be met. A slow
- * list holds up no write. Checkpoints are made in idle moments, or when the WAL passes WAL_MOST.
+ * The writer thread takes what waits, carries it out in one transaction, with what has come meanwhile, commits, and
+ * only then answers: the fsync is shared by all (group commit). While it waits for the disk the next batch gathers. It
+ * is the only one that writes or checkpoints; the reader's connection is read-only, so the WAL-reset bug of SQLite
+ * before 3.51.3 (two connections that write or checkpoint at once) cannot be met. A slow list holds up no write.
+ * Checkpoints are made in idle moments, or when the WAL passes WAL_MOST.
  *
  * A row that breaks a constraint fails alone. Any other error fails its whole batch, which is rolled back: `well` is
  * false until a commit succeeds again, and an idle writer tries one now and then, so that room made on the disk is
@@ -11,6 +12,7 @@
 #include "store/sqlite.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <string.h>
 
@@ -28,7 +30,7 @@
 #ifdef TINY_LIMITS
 #define WAL_MOST (1 << 20)
 #else
-#define WAL_MOST (64 << 20)
+#define WAL_MOST (16 << 20)
 #endif
 #define IDLE_MS 250   /* then what is in the WAL is moved to the file */
 #define RETRY_MS 1000 /* after a commit that failed */
@@ -36,13 +38,13 @@
 struct sqlite {
     struct sqlite_file file;
     struct opqueue *queue;
-    pthread_mutex_t reading; /* the reader's connection: its thread, or a blocking call; recursive, since a visitor of
-                                each_open may ask for a definition */
+    pthread_mutex_t reading; /* the reader's connection: its thread, or a blocking call */
     pthread_t write_thread, read_thread;
     atomic_bool well; /* the last commit was made */
     /* the writer thread's */
     int64_t wal_bytes;     /* not yet moved to the file */
     int64_t checkpoint_at; /* bytes of WAL */
+    bool busy;             /* there was more than one op to the last batch */
     int cramped;           /* batches that are to be small, since one was too large for the disk */
 };
 
@@ -60,21 +62,43 @@ static void fail_with(struct sqlite *store, struct store_op *op, int rc) {
     fail(op, &fault);
 }
 
+static int write_one(struct sqlite *store, struct store_op *op) {
+    int rc = sqlite_op_write(&store->file.writer, op);
+    if (!sqlite_op_fails_alone(rc)) return rc;
+    fail_with(store, op, rc);
+    return SQLITE_OK;
+}
+
+/* What has come while the batch was written belongs to its commit. */
+static bool grow(struct sqlite *store, struct op_batch *batch) {
+    size_t most = store->cramped > 0 ? BATCH_OPS_LITTLE : BATCH_OPS;
+    return opqueue_take_writes(store->queue, batch, most, BATCH_BYTES, 0);
+}
+
+static int write_growing(struct sqlite *store, struct op_batch *batch) {
+    bool spare = false;
+    int rc = sqlite_op_begin(&store->file.writer, true);
+    struct store_op **at = &batch->first;
+    do {
+        for (; *at && rc == SQLITE_OK; at = &(*at)->next) {
+            spare = spare || (*at)->kind == STORE_INSERT;
+            rc = write_one(store, *at);
+        }
+    } while (rc == SQLITE_OK && grow(store, batch));
+    return rc == SQLITE_OK ? sqlite_file_commit(&store->file, spare) : rc;
+}
+
 /* With `starts`, or all but those: they fail then, for want of room. */
 static int write_all(struct sqlite *store, struct store_op *first, bool starts) {
-    struct sqlite_connection *c = &store->file.writer;
     bool spare = false;
-    int rc = sqlite_op_begin(c, true);
+    int rc = sqlite_op_begin(&store->file.writer, true);
     for (struct store_op *op = first; op && rc == SQLITE_OK; op = op->next) {
         if (op->kind == STORE_INSERT && !starts) {
             fail_with(store, op, SQLITE_FULL);
             continue;
         }
         spare = spare || op->kind == STORE_INSERT;
-        rc = sqlite_op_write(c, op);
-        if (!sqlite_op_fails_alone(rc)) continue;
-        fail_with(store, op, rc);
-        rc = SQLITE_OK;
+        rc = write_one(store, op);
     }
     return rc == SQLITE_OK ? sqlite_file_commit(&store->file, spare) : rc;
 }
@@ -123,14 +147,6 @@ static void count_outcomes(const struct store_op *first) {
     count_add(COUNT_STORE_FAULTS, faults);
 }
 
-static void answer_all(struct store_op *op) {
-    while (op) {
-        struct store_op *next = op->next; /* once answered, the op may be gone */
-        store_answer(op);
-        op = next;
-    }
-}
-
 /* Writes a page, and changes nothing. */
 static int commit_nothing(struct sqlite *store, bool spare) {
     struct sqlite_connection *c = &store->file.writer;
@@ -151,9 +167,18 @@ static void probe(struct sqlite *store) {
     atomic_store(&store->well, rc == SQLITE_OK);
 }
 
-static void write_batch(struct sqlite *store, struct store_op *first, size_t count) {
+/* Under load, whoever waits for this core goes first, once: a loop among them hands over all that it has, and that is
+ * one commit instead of one for the first record and another for the rest. On a core that nobody else needs, the writer
+ * goes on at once. */
+static void let_loops_go_first(const struct sqlite *store) {
+    if (store->busy) sched_yield();
+}
+
+static void write_batch(struct sqlite *store, struct op_batch *batch) {
+    let_loops_go_first(store);
     int64_t began = clock_mono_ms();
-    int rc = write_all(store, first, true);
+    int rc = write_growing(store, batch);
+    struct store_op *first = batch->first;
     bool starts = true;
     if (store->cramped) store->cramped--;
     if (is_full(rc)) store->cramped = CRAMPED_BATCHES;
@@ -171,8 +196,9 @@ static void write_batch(struct sqlite *store, struct store_op *first, size_t cou
     if ((rc & 0xff) == SQLITE_IOERR) commit_nothing(store, false);
     atomic_store(&store->well, rc == SQLITE_OK && starts);
     count_outcomes(first);
-    opqueue_finish_writes(store->queue, count);
-    answer_all(first);
+    store->busy = batch->count > 1;
+    opqueue_finish_writes(store->queue, batch->count);
+    store_answer(first);
 }
 
 /* ---- the writer's thread ---- */
@@ -216,13 +242,13 @@ static void idle(struct sqlite *store) {
 static void *write_thread(void *arg) {
     struct sqlite *store = arg;
     for (;;) {
-        size_t count;
+        struct op_batch batch = {0};
         size_t most = store->cramped > 0 ? BATCH_OPS_LITTLE : BATCH_OPS;
-        struct store_op *batch = opqueue_take_writes(store->queue, most, BATCH_BYTES, idle_ms(store), &count);
-        if (batch) write_batch(store, batch, count);
+        bool any = opqueue_take_writes(store->queue, &batch, most, BATCH_BYTES, idle_ms(store));
+        if (any) write_batch(store, &batch);
         else if (opqueue_drained(store->queue)) return NULL;
         else idle(store);
-        bool stuck = batch && !atomic_load(&store->well); /* maybe for want of room, which an emptied WAL has */
+        bool stuck = any && !atomic_load(&store->well); /* maybe for want of room, which an emptied WAL has */
         if (store->wal_bytes && (stuck || store->wal_bytes >= store->checkpoint_at)) checkpoint(store);
     }
 }
@@ -252,11 +278,10 @@ static void *read_thread(void *arg) {
     return NULL;
 }
 
-static bool sqlite_each_open(void *state, bool (*fn)(void *arg, const struct store_record *record), void *arg,
-                             struct fault *fault) {
+static bool sqlite_places(void *state, int64_t **ret_places, size_t *ret_count, struct fault *fault) {
     struct sqlite *store = state;
     pthread_mutex_lock(&store->reading);
-    int rc = sqlite_op_each_open(&store->file.reader, fn, arg);
+    int rc = sqlite_op_places(&store->file.reader, ret_places, ret_count);
     if (rc != SQLITE_OK) sqlite_op_fault(fault, store->file.path, store->file.reader.db, rc);
     pthread_mutex_unlock(&store->reading);
     return rc == SQLITE_OK;
@@ -288,11 +313,7 @@ static char *sqlite_key(void *state, struct fault *fault) {
 /* ---- opening ---- */
 
 static bool start_threads(struct sqlite *store, struct fault *fault) {
-    pthread_mutexattr_t attr;
-    pthread_mutexattr_init(&attr);
-    pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_RECURSIVE);
-    pthread_mutex_init(&store->reading, &attr);
-    pthread_mutexattr_destroy(&attr);
+    pthread_mutex_init(&store->reading, NULL);
     atomic_init(&store->well, true);
     store->checkpoint_at = WAL_MOST;
     sqlite3_wal_hook(store->file.writer.db, on_wal, store);
@@ -312,9 +333,16 @@ static void release(struct sqlite *store) {
     mem_free(store);
 }
 
+/* SQLite counts its memory under a lock that all threads share; nobody reads that. Before its first use; later it says
+ * no, and goes on as it is. */
+static void count_no_memory(void) {
+    sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+}
+
 static void *sqlite_open(const char *path, const struct store_settings *settings, struct fault *fault) {
     struct sqlite *store = mem_alloc(sizeof *store);
     store->queue = opqueue_new(settings->max_queue);
+    count_no_memory();
     if (sqlite_file_open(&store->file, path, fault) && start_threads(store, fault)) return store;
     release(store);
     return NULL;
@@ -348,7 +376,7 @@ const struct store_driver sqlite_driver = {
     .close = sqlite_close,
     .submit = sqlite_submit,
     .ready = sqlite_ready,
-    .each_open = sqlite_each_open,
+    .places = sqlite_places,
     .definition = sqlite_definition,
     .key = sqlite_key,
 };

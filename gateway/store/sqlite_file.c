@@ -41,7 +41,29 @@ static const char *const migrations[] = {
     "DROP INDEX runs_definition;"
     "CREATE INDEX runs_in_flight ON runs (ended_ms, stage, status, created_ms) WHERE ended_ms = 0;"
     "CREATE INDEX runs_over ON runs (stage, status, created_ms) WHERE ended_ms <> 0;"
-    "CREATE INDEX runs_pins ON runs (definition) WHERE ended_ms = 0;"};
+    "CREATE INDEX runs_pins ON runs (definition) WHERE ended_ms = 0;",
+    "CREATE TABLE run_groups (number INTEGER PRIMARY KEY, stage TEXT NOT NULL, definition TEXT NOT NULL,"
+    "  status TEXT NOT NULL, over INTEGER NOT NULL, UNIQUE (stage, definition, status, over));"
+    "INSERT INTO run_groups (stage, definition, status, over)"
+    "  SELECT DISTINCT stage, definition, status, ended_ms <> 0 FROM runs;"
+    "CREATE TABLE places (seq INTEGER PRIMARY KEY, before INTEGER NOT NULL);"
+    "INSERT INTO places SELECT (created_ms << 20) + row_number() OVER (PARTITION BY created_ms ORDER BY seq) - 1, seq"
+    "  FROM runs;"
+    "DROP INDEX runs_key; DROP INDEX runs_created; DROP INDEX runs_ended; DROP INDEX runs_in_flight;"
+    "DROP INDEX runs_over; DROP INDEX runs_pins;"
+    "ALTER TABLE runs RENAME TO runs_before;"
+    "CREATE TABLE runs (seq INTEGER PRIMARY KEY, id TEXT NOT NULL, stage TEXT NOT NULL, key TEXT,"
+    "  in_group INTEGER NOT NULL, created_ms INTEGER NOT NULL, updated_ms INTEGER NOT NULL,"
+    "  ended_ms INTEGER NOT NULL, body BLOB NOT NULL);"
+    "INSERT INTO runs SELECT places.seq, id, b.stage, key, (SELECT number FROM run_groups AS g WHERE g.stage = b.stage"
+    "    AND g.definition = b.definition AND g.status = b.status AND g.over = (b.ended_ms <> 0)),"
+    "    created_ms, updated_ms, ended_ms, body"
+    "  FROM places CROSS JOIN runs_before AS b ON b.seq = before ORDER BY places.seq;"
+    "DROP TABLE runs_before; DROP TABLE places;"
+    "CREATE UNIQUE INDEX runs_id ON runs (id);"
+    "CREATE UNIQUE INDEX runs_key ON runs (stage, key) WHERE key IS NOT NULL;"
+    "CREATE INDEX runs_group ON runs (in_group);"
+    "CREATE INDEX runs_ended ON runs (ended_ms) WHERE ended_ms <> 0;"};
 _Static_assert(sizeof migrations / sizeof *migrations == TABLES_VERSION, "the version is the number of migrations");
 
 /* The file's real path, so that one database has one lock file however it is named. */
@@ -203,6 +225,7 @@ static bool open_writer(struct sqlite_file *file, struct fault *fault) {
     rc = set_up(file);
     if (rc == SQLITE_OK) rc = migrate(file, version);
     if (rc == SQLITE_OK) sqlite_room_take_log(&file->writer);
+    if (rc == SQLITE_OK) file->log = sqlite_log_gather(&file->writer);
     return rc == SQLITE_OK || sqlite_op_fault(fault, file->path, file->writer.db, rc);
 }
 
@@ -247,6 +270,8 @@ bool sqlite_file_open(struct sqlite_file *file, const char *path, struct fault *
 void sqlite_file_close(struct sqlite_file *file) {
     sqlite_op_disconnect(&file->reader);
     sqlite_op_disconnect(&file->writer);
+    sqlite_log_free(file->log);
+    file->log = NULL;
     if (file->lock_fd >= 0) close(file->lock_fd);
     file->lock_fd = -1;
 }

@@ -4,6 +4,7 @@
 
 #include <limits.h>
 
+#include "store/sqlite_log.h"
 #include "store/sqlite_op.h"
 
 struct sqlite_file {
@@ -11,6 +12,7 @@ struct sqlite_file {
     int lock_fd;
     int64_t page_bytes;
     struct sqlite_connection writer, reader; /* the only one that writes or checkpoints; read-only */
+    struct sqlite_log *log;                  /* the writer's */
 };
 
 /* As store_open says. Has to be closed in either case. */

@@ -3,10 +3,11 @@
  * Statements are prepared when they are first needed, and kept by their connection. A row that breaks a constraint
  * fails alone (sqlite_op_fails_alone); after any other error the transaction is of no use any more.
  *
- * Every index is paid for by every run, so there are few. Lists are ordered by (created_ms, seq), which an index gives
- * without sorting (the rowid ends every index): that of all runs, or those by stage and status, of runs in flight and
- * of runs that are over. A list that is not of all runs is merged from groups, one head each: (in flight or over) x
- * stage x status. Which stages and statuses there are, the same indexes tell, with one step for each. */
+ * Every index is paid for by every run, so there are few, and of small numbers. A run's place in the table (seq, the
+ * rowid) is made of created_ms and of the order of insertion, so the table is in the order of lists, and so is each
+ * group (store/sqlite_group) in the one index of groups, which the rowid ends. A list that is not of all runs is merged
+ * from groups, one head each; the runs in flight, and the definitions that they pin, are those of the groups that are
+ * not over. */
 #include "store/sqlite_op.h"
 
 #include <assert.h>
@@ -14,49 +15,54 @@
 #include <string.h>
 
 #include "store/driver.h"
+#include "store/sqlite_group.h"
 
 #define LIST_BYTES (32 << 20)
+#define AT_BYTES (1 << 20)
+#define PLACE_BITS 20                          /* of a place: which of the runs of its millisecond */
+#define PLACE_MS_MOST ((INT64_C(1) << 43) - 2) /* in the year 2248; there is a place behind it */
 #define PRUNE_RUNS 1000
 #define PRUNE_RUNS_LITTLE 10 /* each takes room in the log before it gives some back */
 #define TEXT_OF(number) TEXT_OF_IT(number)
 #define TEXT_OF_IT(number) #number
 
-#define RECORD "id, stage, key, status, definition, created_ms, updated_ms, ended_ms, body"
-#define IN_GROUP "stage = ?4 AND status = ?5"
-#define NEXT_STAGE "stage > ?1 ORDER BY stage LIMIT 1"
-#define NEXT_STATUS "stage = ?1 AND status > ?2 ORDER BY status LIMIT 1"
-#define NEXT_HEAD "(created_ms, seq) < (?1, ?2) AND created_ms >= ?3 ORDER BY created_ms DESC, seq DESC LIMIT 1"
+#define RECORDS                                                                                        \
+    "SELECT id, runs.stage, key, status, definition, created_ms, updated_ms, ended_ms, body FROM runs" \
+    " CROSS JOIN run_groups ON number = in_group WHERE "
+#define NEWEST "seq < ?1 AND seq >= ?2 ORDER BY seq DESC LIMIT 1"
 
-#define STATEMENTS(X)                                                                                            \
-    X(BEGIN_WRITE, "BEGIN IMMEDIATE")                                                                            \
-    X(BEGIN_READ, "BEGIN")                                                                                       \
-    X(COMMIT, "COMMIT")                                                                                          \
-    X(ROLLBACK, "ROLLBACK")                                                                                      \
-    X(ADD_DEFINITION, "INSERT INTO definitions (hash, source) VALUES (?, ?) ON CONFLICT DO NOTHING")             \
-    X(INSERT, "INSERT INTO runs (" RECORD ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING")         \
-    X(UPDATE_BODY, "UPDATE runs SET updated_ms = ?2, body = ?3 WHERE id = ?1 AND status = ?4 AND ended_ms = ?5") \
-    X(UPDATE, "UPDATE runs SET updated_ms = ?2, body = ?3, status = ?4, ended_ms = ?5 WHERE id = ?1")            \
-    X(PRUNE, "DELETE FROM runs WHERE seq IN (SELECT seq FROM runs WHERE ended_ms <> 0 AND ended_ms < ?"          \
-             " ORDER BY ended_ms LIMIT ?)")                                                                      \
-    X(PRUNE_DEFINITIONS, "DELETE FROM definitions"                                                               \
-                         " WHERE NOT EXISTS (SELECT 1 FROM runs WHERE ended_ms = 0 AND definition = hash)")      \
-    X(GET, "SELECT " RECORD " FROM runs WHERE id = ?")                                                           \
-    X(FIND_KEY, "SELECT " RECORD " FROM runs WHERE stage = ? AND key = ?")                                       \
-    X(CURSOR, "SELECT created_ms, seq FROM runs WHERE id = ?")                                                   \
-    X(HEAD, "SELECT created_ms, seq FROM runs WHERE " NEXT_HEAD)                                                 \
-    X(HEAD_IN_FLIGHT, "SELECT created_ms, seq FROM runs WHERE ended_ms = 0 AND " IN_GROUP " AND " NEXT_HEAD)     \
-    X(HEAD_OVER, "SELECT created_ms, seq FROM runs WHERE ended_ms <> 0 AND " IN_GROUP " AND " NEXT_HEAD)         \
-    X(STAGE_IN_FLIGHT, "SELECT stage FROM runs WHERE ended_ms = 0 AND " NEXT_STAGE)                              \
-    X(STAGE_OVER, "SELECT stage FROM runs WHERE ended_ms <> 0 AND " NEXT_STAGE)                                  \
-    X(STATUS_IN_FLIGHT, "SELECT status FROM runs WHERE ended_ms = 0 AND " NEXT_STATUS)                           \
-    X(STATUS_OVER, "SELECT status FROM runs WHERE ended_ms <> 0 AND " NEXT_STATUS)                               \
-    X(ROW, "SELECT " RECORD " FROM runs WHERE seq = ?")                                                          \
-    X(EACH_OPEN, "SELECT seq FROM runs INDEXED BY runs_in_flight WHERE ended_ms = 0 ORDER BY created_ms, seq")   \
-    X(DEFINITION, "SELECT source FROM definitions WHERE hash = ?")                                               \
-    X(ADD_KEY, "INSERT INTO keys (name, value) VALUES ('callbacks', ?) ON CONFLICT DO NOTHING")                  \
-    X(KEY, "SELECT value FROM keys WHERE name = 'callbacks'")                                                    \
-    X(PAGES, "PRAGMA page_count")                                                                                \
-    X(FREE_PAGES, "PRAGMA freelist_count")                                                                       \
+#define STATEMENTS(X)                                                                                                  \
+    X(BEGIN_WRITE, "BEGIN IMMEDIATE")                                                                                  \
+    X(BEGIN_READ, "BEGIN")                                                                                             \
+    X(COMMIT, "COMMIT")                                                                                                \
+    X(ROLLBACK, "ROLLBACK")                                                                                            \
+    X(ADD_DEFINITION, "INSERT INTO definitions (hash, source) VALUES (?, ?) ON CONFLICT DO NOTHING")                   \
+    X(FIND_GROUP, "SELECT number FROM run_groups WHERE stage = ? AND definition = ? AND status = ? AND over = ?")      \
+    X(ADD_GROUP, "INSERT INTO run_groups (stage, definition, status, over) VALUES (?, ?, ?, ?)")                       \
+    X(INSERT, "INSERT INTO runs (seq, id, stage, key, in_group, created_ms, updated_ms, ended_ms, body)"               \
+              " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING")                                            \
+    X(UPDATE_BODY, "UPDATE runs SET updated_ms = ?2, body = ?3 WHERE id = ?1 AND in_group = ?4")                       \
+    X(UPDATE, "UPDATE runs SET updated_ms = ?2, body = ?3, in_group = ?4, ended_ms = ?5 WHERE id = ?1")                \
+    X(PRUNE, "DELETE FROM runs WHERE seq IN (SELECT seq FROM runs WHERE ended_ms <> 0 AND ended_ms < ?"                \
+             " ORDER BY ended_ms LIMIT ?)")                                                                            \
+    X(PRUNE_GROUPS, "DELETE FROM run_groups WHERE NOT EXISTS (SELECT 1 FROM runs WHERE in_group = number)")            \
+    X(PRUNE_DEFINITIONS, "DELETE FROM definitions"                                                                     \
+                         " WHERE hash NOT IN (SELECT definition FROM run_groups WHERE over = 0)")                      \
+    X(GET, RECORDS "id = ?")                                                                                           \
+    X(FIND_KEY, RECORDS "runs.stage = ? AND key = ?")                                                                  \
+    X(PLACE, "SELECT seq FROM runs WHERE id = ?")                                                                      \
+    X(PLACE_BEFORE, "SELECT seq FROM runs WHERE seq < ? ORDER BY seq DESC LIMIT 1")                                    \
+    X(HEAD, "SELECT seq FROM runs WHERE " NEWEST)                                                                      \
+    X(HEAD_OF_GROUP, "SELECT seq FROM runs WHERE in_group = ?3 AND " NEWEST)                                           \
+    X(GROUPS, "SELECT number, stage, status FROM run_groups")                                                          \
+    X(GROUPS_OF_STAGE, "SELECT number, stage, status FROM run_groups WHERE stage = ?")                                 \
+    X(ROW, RECORDS "seq = ?")                                                                                          \
+    X(EACH_OPEN, "SELECT seq FROM runs WHERE in_group IN (SELECT number FROM run_groups WHERE over = 0) ORDER BY seq") \
+    X(DEFINITION, "SELECT source FROM definitions WHERE hash = ?")                                                     \
+    X(ADD_KEY, "INSERT INTO keys (name, value) VALUES ('callbacks', ?) ON CONFLICT DO NOTHING")                        \
+    X(KEY, "SELECT value FROM keys WHERE name = 'callbacks'")                                                          \
+    X(PAGES, "PRAGMA page_count")                                                                                      \
+    X(FREE_PAGES, "PRAGMA freelist_count")                                                                             \
     X(PROBE, "PRAGMA user_version = " TEXT_OF(TABLES_VERSION)) /* writes a page, changes nothing */
 
 enum statement {
@@ -119,6 +125,13 @@ static int run(struct sqlite_connection *c, enum statement id) {
 
 static void bind_cstr(sqlite3_stmt *s, int at, const char *value) {
     sqlite3_bind_text(s, at, value, -1, SQLITE_STATIC); /* NULL binds NULL */
+}
+
+static void bind_group(sqlite3_stmt *s, const struct run_group *group) {
+    bind_cstr(s, 1, group->stage);
+    bind_cstr(s, 2, group->definition);
+    bind_cstr(s, 3, group->status);
+    sqlite3_bind_int(s, 4, group->over);
 }
 
 /* A value too large to bind is left NULL, which its column refuses. */
@@ -193,15 +206,81 @@ static int add_definition(struct sqlite_connection *c, const char *hash, const c
     return settle(s, sqlite3_step(s));
 }
 
-static int add_run(struct sqlite_connection *c, const struct store_record *record) {
+static int add_group(struct sqlite_connection *c, struct run_group *like) {
     sqlite3_stmt *s;
-    int rc = prepare(c, STATEMENT_INSERT, &s);
+    int rc = prepare(c, STATEMENT_ADD_GROUP, &s);
     if (rc != SQLITE_OK) return rc;
-    bind_cstr(s, 1, record->id);
-    bind_cstr(s, 2, record->stage);
-    bind_cstr(s, 3, record->key);
-    bind_cstr(s, 4, record->status);
-    bind_cstr(s, 5, record->definition);
+    bind_group(s, like);
+    rc = settle(s, sqlite3_step(s));
+    like->number = sqlite3_last_insert_rowid(c->db);
+    return rc;
+}
+
+static int learn_group(struct sqlite_connection *c, struct run_group *like) {
+    sqlite3_stmt *s;
+    int rc = prepare(c, STATEMENT_FIND_GROUP, &s);
+    if (rc != SQLITE_OK) return rc;
+    bind_group(s, like);
+    rc = sqlite3_step(s);
+    like->number = sqlite3_column_int64(s, 0);
+    bool found = rc == SQLITE_ROW;
+    rc = settle(s, rc);
+    return rc == SQLITE_OK && !found ? add_group(c, like) : rc;
+}
+
+static int find_group(struct sqlite_connection *c, const struct store_record *record, struct run_group **ret) {
+    struct run_group like = {.stage = record->stage,
+                             .definition = record->definition,
+                             .status = record->status,
+                             .over = record->ended_ms != 0};
+    if (!c->groups) c->groups = groups_new();
+    *ret = groups_find(c->groups, &like);
+    if (*ret) return SQLITE_OK;
+    int rc = learn_group(c, &like);
+    if (rc == SQLITE_OK) *ret = groups_add(c->groups, &like);
+    return rc;
+}
+
+/* Of the first run of a millisecond. */
+static int64_t first_place(int64_t created_ms) {
+    if (created_ms < 0) created_ms = 0;
+    if (created_ms > PLACE_MS_MOST) created_ms = PLACE_MS_MOST;
+    return created_ms << PLACE_BITS;
+}
+
+static int place_before(struct sqlite_connection *c, int64_t before, int64_t *ret) {
+    sqlite3_stmt *s;
+    int rc = prepare(c, STATEMENT_PLACE_BEFORE, &s);
+    if (rc != SQLITE_OK) return rc;
+    sqlite3_bind_int64(s, 1, before);
+    rc = sqlite3_step(s);
+    *ret = rc == SQLITE_ROW ? sqlite3_column_int64(s, 0) : -1;
+    return settle(s, rc);
+}
+
+/* Behind all runs of its millisecond that are there. Most runs are newer than all others, which needs no look. */
+static int next_place(struct sqlite_connection *c, int64_t created_ms, int64_t *ret) {
+    int64_t first = first_place(created_ms), end = first + (INT64_C(1) << PLACE_BITS), last = c->last_place;
+    int rc = SQLITE_OK;
+    if (!last) rc = place_before(c, INT64_MAX, &last);
+    if (rc == SQLITE_OK && last > c->last_place) c->last_place = last;
+    if (rc == SQLITE_OK && last >= end) rc = place_before(c, end, &last);
+    *ret = last < first ? first : last + 1;
+    if (*ret > c->last_place) c->last_place = *ret;
+    return rc;
+}
+
+static int add_run(struct sqlite_connection *c, const struct store_record *record, const struct run_group *group) {
+    sqlite3_stmt *s;
+    int64_t place;
+    int rc = next_place(c, record->created_ms, &place);
+    if (rc == SQLITE_OK) rc = prepare(c, STATEMENT_INSERT, &s);
+    if (rc != SQLITE_OK) return rc;
+    sqlite3_bind_int64(s, 1, place);
+    bind_cstr(s, 2, record->id);
+    bind_cstr(s, 3, record->stage);
+    bind_cstr(s, 4, record->key);
+    sqlite3_bind_int64(s, 5, group->number);
     sqlite3_bind_int64(s, 6, record->created_ms);
     sqlite3_bind_int64(s, 7, record->updated_ms);
     sqlite3_bind_int64(s, 8, record->ended_ms);
@@ -209,12 +288,21 @@ static int add_run(struct sqlite_connection *c, const struct store_record *recor
     return settle(s, sqlite3_step(s));
 }
 
+static int pin_definition(struct sqlite_connection *c, struct run_group *group, const char *source) {
+    if (!source || group->defined) return SQLITE_OK;
+    int rc = add_definition(c, group->definition, source);
+    group->defined = rc == SQLITE_OK;
+    return rc;
+}
+
 /* The definition goes first: if the run then turns out to exist, one that nobody pins is left for PRUNE, and nothing
  * has to be undone. */
 static int insert(struct sqlite_connection *c, struct store_op *op) {
     const struct store_record *record = &op->record;
-    int rc = op->definition_source ? add_definition(c, record->definition, op->definition_source) : SQLITE_OK;
-    if (rc == SQLITE_OK) rc = add_run(c, record);
+    struct run_group *group;
+    int rc = find_group(c, record, &group);
+    if (rc == SQLITE_OK) rc = pin_definition(c, group, op->definition_source);
+    if (rc == SQLITE_OK) rc = add_run(c, record, group);
     op->outcome = STORE_DONE;
     if (rc != SQLITE_OK || sqlite3_changes(c->db) == 1) return rc;
     if (record->key) rc = find_key(c, op);
@@ -226,26 +314,36 @@ static int insert(struct sqlite_connection *c, struct store_op *op) {
     return rc;
 }
 
-static int change(struct sqlite_connection *c, enum statement id, const struct store_record *record) {
+static int change(struct sqlite_connection *c, enum statement id, const struct store_record *record,
+                  const struct run_group *group) {
     sqlite3_stmt *s;
     int rc = prepare(c, id, &s);
     if (rc != SQLITE_OK) return rc;
     bind_cstr(s, 1, record->id);
     sqlite3_bind_int64(s, 2, record->updated_ms);
     bind_body(s, 3, record->body);
-    bind_cstr(s, 4, record->status);
-    sqlite3_bind_int64(s, 5, record->ended_ms);
+    sqlite3_bind_int64(s, 4, group->number);
+    if (id == STATEMENT_UPDATE) sqlite3_bind_int64(s, 5, record->ended_ms);
     return settle(s, sqlite3_step(s));
 }
 
-/* Most updates of a run in flight leave the status as it is; naming it in SET would rewrite every index that holds it.
- */
+/* Most updates of a run in flight leave the group as it is; naming it in SET would rewrite the index of groups. */
 static int update(struct sqlite_connection *c, struct store_op *op) {
-    bool over = op->record.ended_ms != 0;
-    int rc = over ? SQLITE_OK : change(c, STATEMENT_UPDATE_BODY, &op->record);
-    if (rc == SQLITE_OK && (over || sqlite3_changes(c->db) == 0)) rc = change(c, STATEMENT_UPDATE, &op->record);
+    struct run_group *group;
+    int rc = find_group(c, &op->record, &group);
+    bool stays = rc == SQLITE_OK && !group->over;
+    if (stays) rc = change(c, STATEMENT_UPDATE_BODY, &op->record, group);
+    if (rc == SQLITE_OK && (!stays || sqlite3_changes(c->db) == 0))
+        rc = change(c, STATEMENT_UPDATE, &op->record, group);
     op->outcome = sqlite3_changes(c->db) ? STORE_DONE : STORE_MISSING;
     return rc;
+}
+
+/* Groups without a run, and the definitions that no run in flight pins. */
+static int prune_groups(struct sqlite_connection *c) {
+    if (c->groups) groups_forget(c->groups);
+    int rc = run(c, STATEMENT_PRUNE_GROUPS);
+    return rc == SQLITE_OK ? run(c, STATEMENT_PRUNE_DEFINITIONS) : rc;
 }
 
 static int prune(struct sqlite_connection *c, struct store_op *op) {
@@ -260,7 +358,7 @@ static int prune(struct sqlite_connection *c, struct store_op *op) {
     op->outcome = STORE_DONE;
     op->found_count = (size_t)sqlite3_changes(c->db);
     op->more = op->found_count == (size_t)most;
-    return !op->more ? run(c, STATEMENT_PRUNE_DEFINITIONS) : SQLITE_OK;
+    return !op->more ? prune_groups(c) : SQLITE_OK;
 }
 
 int sqlite_op_write(struct sqlite_connection *c, struct store_op *op) {
@@ -281,9 +379,8 @@ bool sqlite_op_fails_alone(int rc) {
 
 /* Where a walk through one group of runs (or all of them) stands: at a row, or at its end. */
 struct head {
-    enum statement statement; /* finds the next row */
-    const char *stage, *status;
-    int64_t created_ms, seq;
+    int64_t group; /* 0: all */
+    int64_t seq;
     bool ended;
 };
 
@@ -293,53 +390,37 @@ struct heads {
     size_t count, room;
 };
 
-/* The runs of a group are in flight, or over. */
-struct phase {
-    enum statement head, next_stage, next_status;
-};
-
-static const struct phase phases[] = {{STATEMENT_HEAD_IN_FLIGHT, STATEMENT_STAGE_IN_FLIGHT, STATEMENT_STATUS_IN_FLIGHT},
-                                      {STATEMENT_HEAD_OVER, STATEMENT_STAGE_OVER, STATEMENT_STATUS_OVER}};
-
 static int head_move(struct sqlite_connection *c, const struct store_filter *filter, struct head *head) {
     sqlite3_stmt *s;
-    int rc = prepare(c, head->statement, &s);
+    int rc = prepare(c, head->group ? STATEMENT_HEAD_OF_GROUP : STATEMENT_HEAD, &s);
     if (rc != SQLITE_OK) return rc;
-    sqlite3_bind_int64(s, 1, head->created_ms);
-    sqlite3_bind_int64(s, 2, head->seq);
-    sqlite3_bind_int64(s, 3, filter->since_ms ? filter->since_ms : INT64_MIN);
-    if (head->stage) bind_cstr(s, 4, head->stage), bind_cstr(s, 5, head->status);
+    sqlite3_bind_int64(s, 1, head->seq);
+    sqlite3_bind_int64(s, 2, filter->since_ms ? first_place(filter->since_ms) : INT64_MIN);
+    if (head->group) sqlite3_bind_int64(s, 3, head->group);
     rc = sqlite3_step(s);
     head->ended = rc != SQLITE_ROW;
-    if (rc == SQLITE_ROW) {
-        head->created_ms = sqlite3_column_int64(s, 0);
-        head->seq = sqlite3_column_int64(s, 1);
-    }
+    if (rc == SQLITE_ROW) head->seq = sqlite3_column_int64(s, 0);
     return settle(s, rc);
 }
 
 /* Sets the place that the filter's cursor names; `ended` when its run is not there. */
 static int find_cursor(struct sqlite_connection *c, const char *id, struct head *ret) {
-    *ret = (struct head){.created_ms = INT64_MAX, .seq = INT64_MAX};
+    *ret = (struct head){.seq = INT64_MAX};
     if (!id) return SQLITE_OK;
     sqlite3_stmt *s;
-    int rc = prepare(c, STATEMENT_CURSOR, &s);
+    int rc = prepare(c, STATEMENT_PLACE, &s);
     if (rc != SQLITE_OK) return rc;
     bind_cstr(s, 1, id);
     rc = sqlite3_step(s);
     ret->ended = rc != SQLITE_ROW;
-    ret->created_ms = sqlite3_column_int64(s, 0);
-    ret->seq = sqlite3_column_int64(s, 1);
+    ret->seq = sqlite3_column_int64(s, 0);
     return settle(s, rc);
 }
 
 static struct head *newest(struct head *heads, size_t count) {
     struct head *best = NULL;
     for (struct head *head = heads; head < heads + count; head++) {
-        if (head->ended) continue;
-        if (!best || head->created_ms > best->created_ms ||
-            (head->created_ms == best->created_ms && head->seq > best->seq))
-            best = head;
+        if (!head->ended && (!best || head->seq > best->seq)) best = head;
     }
     return best;
 }
@@ -391,61 +472,32 @@ static int heads_add(struct sqlite_connection *c, const struct store_filter *fil
     return rc;
 }
 
-/* The next word of an index, behind `*word`; NULL behind the last one. `stage` NULL: of stages, else of its statuses.
- */
-static int next_word(struct sqlite_connection *c, enum statement id, const char *stage, struct arena *arena,
-                     const char **word) {
+static bool group_fits(const struct store_filter *filter, sqlite3_stmt *s) {
+    if (filter->status && strcmp(filter->status, column_cstr(s, 2)) != 0) return false;
+    return filter->stages || !filter->sees || filter->sees(filter->rights, column_cstr(s, 1));
+}
+
+/* Those of a stage, or of all (NULL). */
+static int add_groups(struct sqlite_connection *c, const struct store_filter *filter, const char *stage,
+                      struct head head, struct heads *heads) {
     sqlite3_stmt *s;
-    int rc = prepare(c, id, &s);
+    int rc = prepare(c, stage ? STATEMENT_GROUPS_OF_STAGE : STATEMENT_GROUPS, &s);
     if (rc != SQLITE_OK) return rc;
     if (stage) bind_cstr(s, 1, stage);
-    bind_cstr(s, stage ? 2 : 1, *word);
-    rc = sqlite3_step(s);
-    *word = rc == SQLITE_ROW ? arena_strdup(arena, column_cstr(s, 0)) : NULL;
+    while ((rc = sqlite3_step(s)) == SQLITE_ROW) {
+        head.group = sqlite3_column_int64(s, 0);
+        if (group_fits(filter, s) && (rc = heads_add(c, filter, heads, head)) != SQLITE_OK) break;
+    }
     return settle(s, rc);
-}
-
-static int add_stage(struct sqlite_connection *c, const struct store_filter *filter, const struct phase *phase,
-                     struct head head, struct heads *heads) {
-    head.statement = phase->head;
-    head.status = filter->status;
-    if (head.status) return heads_add(c, filter, heads, head);
-    head.status = "";
-    int rc;
-    while ((rc = next_word(c, phase->next_status, head.stage, heads->arena, &head.status)) == SQLITE_OK && head.status)
-        if ((rc = heads_add(c, filter, heads, head)) != SQLITE_OK) break;
-    return rc;
-}
-
-static int add_named_stages(struct sqlite_connection *c, const struct store_filter *filter, const struct phase *phase,
-                            struct head head, struct heads *heads) {
-    int rc = SQLITE_OK;
-    for (size_t i = 0; i < filter->stage_count && rc == SQLITE_OK; i++) {
-        head.stage = filter->stages[i];
-        rc = add_stage(c, filter, phase, head, heads);
-    }
-    return rc;
-}
-
-static int add_seen_stages(struct sqlite_connection *c, const struct store_filter *filter, const struct phase *phase,
-                           struct head head, struct heads *heads) {
-    head.stage = "";
-    int rc;
-    while ((rc = next_word(c, phase->next_stage, NULL, heads->arena, &head.stage)) == SQLITE_OK && head.stage) {
-        if (filter->sees && !filter->sees(filter->rights, head.stage)) continue;
-        if ((rc = add_stage(c, filter, phase, head, heads)) != SQLITE_OK) break;
-    }
-    return rc;
 }
 
 static int add_heads(struct sqlite_connection *c, const struct store_filter *filter, struct head from,
                      struct heads *heads) {
-    from.statement = STATEMENT_HEAD;
     if (!filter->stages && !filter->status && !filter->sees) return heads_add(c, filter, heads, from);
+    if (!filter->stages) return add_groups(c, filter, NULL, from, heads);
     int rc = SQLITE_OK;
-    for (size_t i = 0; i < sizeof phases / sizeof *phases && rc == SQLITE_OK; i++)
-        rc = filter->stages ? add_named_stages(c, filter, &phases[i], from, heads)
-                            : add_seen_stages(c, filter, &phases[i], from, heads);
+    for (size_t i = 0; i < filter->stage_count && rc == SQLITE_OK; i++)
+        rc = add_groups(c, filter, filter->stages[i], from, heads);
     return rc;
 }
 
@@ -462,40 +514,40 @@ static int list(struct sqlite_connection *c, struct store_op *op) {
     return rc == SQLITE_OK ? merge(c, op, &heads) : rc;
 }
 
+static int at_places(struct sqlite_connection *c, struct store_op *op) {
+    int rc = SQLITE_OK;
+    op->found = arena_array_of(store_results(op), struct store_record, op->place_count);
+    op->outcome = STORE_DONE;
+    while (op->passed < op->place_count && rc == SQLITE_OK && arena_bytes(op->results) < AT_BYTES)
+        rc = list_row(c, op, op->places[op->passed++]);
+    return rc;
+}
+
 int sqlite_op_read(struct sqlite_connection *c, struct store_op *op) {
     switch (op->kind) {
     case STORE_GET: return get(c, op);
     case STORE_FIND_KEY: return find_key(c, op);
+    case STORE_AT: return at_places(c, op);
     default: return list(c, op);
     }
 }
 
-static int visit_row(struct sqlite_connection *c, int64_t seq, bool (*fn)(void *arg, const struct store_record *record),
-                     void *arg, bool *ret_go_on) {
+/* Places alone are sorted, and no row is looked at: those are large. */
+int sqlite_op_places(struct sqlite_connection *c, int64_t **ret_places, size_t *ret_count) {
     sqlite3_stmt *s;
-    int rc = prepare(c, STATEMENT_ROW, &s);
-    if (rc != SQLITE_OK) return rc;
-    sqlite3_bind_int64(s, 1, seq);
-    rc = sqlite3_step(s);
-    if (rc == SQLITE_ROW) {
-        struct store_record record = read_row(s);
-        *ret_go_on = fn(arg, &record);
-    }
-    return settle(s, rc);
-}
-
-/* Places are sorted, not rows: those are large. */
-int sqlite_op_each_open(struct sqlite_connection *c, bool (*fn)(void *arg, const struct store_record *record),
-                        void *arg) {
-    sqlite3_stmt *s;
+    size_t room = 64, count = 0;
     int rc = prepare(c, STATEMENT_EACH_OPEN, &s);
     if (rc != SQLITE_OK) return rc;
-    bool go_on = true;
-    while (go_on && (rc = sqlite3_step(s)) == SQLITE_ROW) {
-        rc = visit_row(c, sqlite3_column_int64(s, 0), fn, arg, &go_on);
-        if (rc != SQLITE_OK) break;
+    int64_t *places = mem_alloc(room * sizeof *places);
+    while ((rc = sqlite3_step(s)) == SQLITE_ROW) {
+        if (count == room) places = mem_resize(places, (room *= 2) * sizeof *places);
+        places[count++] = sqlite3_column_int64(s, 0);
     }
-    return settle(s, rc);
+    rc = settle(s, rc);
+    *ret_places = rc == SQLITE_OK ? places : NULL;
+    *ret_count = rc == SQLITE_OK ? count : 0;
+    if (rc != SQLITE_OK) mem_free(places);
+    return rc;
 }
 
 int sqlite_op_definition(struct sqlite_connection *c, const char *hash, char **ret_source) {
@@ -538,6 +590,7 @@ int sqlite_op_commit(struct sqlite_connection *c) {
 }
 
 void sqlite_op_undo(struct sqlite_connection *c) { /* some errors have rolled back by themselves */
+    if (c->groups) groups_forget(c->groups);
     if (!sqlite3_get_autocommit(c->db)) run(c, STATEMENT_ROLLBACK);
 }
 
@@ -569,5 +622,6 @@ int sqlite_op_prepare_all(struct sqlite_connection *c) {
 void sqlite_op_disconnect(struct sqlite_connection *c) {
     for (size_t i = 0; i < STATEMENT_END; i++) sqlite3_finalize(c->prepared[i]);
     sqlite3_close(c->db);
+    groups_free(c->groups);
     *c = (struct sqlite_connection){0};
 }

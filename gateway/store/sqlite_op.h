@@ -7,13 +7,17 @@
 
 #include "store/store.h"
 
-#define TABLES_VERSION 3 /* of the tables, as sqlite_file makes them */
+#define TABLES_VERSION 4 /* of the tables, as sqlite_file makes them */
 #define STATEMENTS_MAX 32
+
+struct groups;
 
 struct sqlite_connection { /* of one thread at a time */
     sqlite3 *db;
     sqlite3_stmt *prepared[STATEMENTS_MAX]; /* when first needed */
     bool little_room;                       /* deletes little at a time */
+    struct groups *groups;                  /* of one that writes; made when first needed */
+    int64_t last_place;                     /* of one that writes: no run has a higher one; 0: not known yet */
 };
 
 int sqlite_op_begin(struct sqlite_connection *c, bool writes);
@@ -28,8 +32,7 @@ int sqlite_op_write(struct sqlite_connection *c, struct store_op *op);
 int sqlite_op_read(struct sqlite_connection *c, struct store_op *op);
 bool sqlite_op_fails_alone(int rc); /* of sqlite_op_write: the transaction is as it was, and may go on */
 
-int sqlite_op_each_open(struct sqlite_connection *c, bool (*fn)(void *arg, const struct store_record *record),
-                        void *arg);
+int sqlite_op_places(struct sqlite_connection *c, int64_t **ret_places, size_t *ret_count); /* GIVES */
 int sqlite_op_definition(struct sqlite_connection *c, const char *hash, char **ret_source); /* GIVES; NULL: none */
 
 int sqlite_op_add_key(struct sqlite_connection *c, const char *key); /* where there is none yet */

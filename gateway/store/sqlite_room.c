@@ -17,7 +17,7 @@
 #define CHUNK (256 << 10)
 #define SPARE (256 << 10)
 #define LOG_LEAST (1 << 20)
-#define LOG_MOST (64 << 20) /* once all of it has been moved */
+#define LOG_MOST (16 << 20) /* once all of it has been moved */
 
 static sqlite3_file *file_of(struct sqlite_connection *c, int which) {
     sqlite3_file *file = NULL;

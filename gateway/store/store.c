@@ -11,6 +11,8 @@
 #include "store/driver.h"
 #include "store/sqlite.h"
 
+#define ANSWERS_AT_ONCE 16
+
 struct store {
     const struct store_driver *driver;
     void *state;
@@ -54,6 +56,7 @@ void store_submit(struct store *store, struct store_op *op) {
     op->fault = (struct fault){0};
     op->found = NULL;
     op->found_count = 0;
+    op->passed = 0;
     op->more = false;
     op->results = NULL;
     op->next = NULL;
@@ -71,9 +74,8 @@ bool store_ready(const struct store *store) {
     return store->driver->ready(store->state);
 }
 
-bool store_each_open(struct store *store, bool (*fn)(void *arg, const struct store_record *record), void *arg,
-                     struct fault *fault) {
-    return store->driver->each_open(store->state, fn, arg, fault);
+bool store_places(struct store *store, int64_t **ret_places, size_t *ret_count, struct fault *fault) {
+    return store->driver->places(store->state, ret_places, ret_count, fault);
 }
 
 char *store_definition(struct store *store, const char *hash, struct fault *fault) {
@@ -86,13 +88,40 @@ char *store_key(struct store *store, struct fault *fault) {
 
 /* ---- for drivers ---- */
 
+/* The others wait behind what else came to the loop. */
 static void call_done(void *arg) {
     struct store_op *op = arg;
-    op->done(op);
+    struct loop *loop = op->loop;
+    for (int i = 0; op && i < ANSWERS_AT_ONCE; i++) {
+        struct store_op *next = op->next; /* once answered, the op may be gone */
+        op->done(op);
+        op = next;
+    }
+    if (op) loop_post(loop, call_done, op);
 }
 
-void store_answer(struct store_op *op) {
-    loop_post(op->loop, call_done, op);
+static struct store_op *take_those_of(struct loop *loop, struct store_op **at) {
+    struct store_op *taken = NULL, **last = &taken;
+    while (*at) {
+        struct store_op *op = *at;
+        if (op->loop != loop) {
+            at = &op->next;
+            continue;
+        }
+        *at = op->next;
+        *last = op;
+        last = &op->next;
+    }
+    *last = NULL;
+    return taken;
+}
+
+/* One message to a loop, so that a loop that shares a core with the store's threads is woken once a commit. */
+void store_answer(struct store_op *first) {
+    while (first) {
+        struct loop *loop = first->loop;
+        loop_post(loop, call_done, take_those_of(loop, &first));
+    }
 }
 
 struct arena *store_results(struct store_op *op) {

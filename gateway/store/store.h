@@ -44,11 +44,14 @@ struct store_filter {
 enum store_kind {
     STORE_INSERT,   /* record (+ definition_source, kept once by its hash). EXISTS gives the record that has the (stage,
                        key) */
-    STORE_UPDATE,   /* record: status, updated_ms, ended_ms and body of an id */
+    STORE_UPDATE,   /* record: status, updated_ms, ended_ms and body of an id; its stage and its definition have to be
+                       those of the INSERT */
     STORE_GET,      /* by record.id */
     STORE_FIND_KEY, /* by record.stage and record.key */
     STORE_LIST, /* by filter: newest first, by created_ms and then by the order of insertion. MISSING: there is no run
                    before_id. Stops short of the limit, with `more`, once it holds 32 MiB */
+    STORE_AT,   /* by places: the records there, in that order. Stops short once it holds 1 MiB; `passed` says how many
+                   places it has gone over. One without a record is passed over */
     STORE_PRUNE /* deletes runs that ended before `before_ms`, at most 1,000 an operation, and definitions that no
                    run in flight pins */
 };
@@ -67,12 +70,15 @@ struct store_op {
     struct store_record record;
     const char *definition_source;
     struct store_filter filter;
+    const int64_t *places; /* AT */
+    size_t place_count;
     int64_t before_ms;
     /* results, in `results`, which the op's owner ends with store_op_fini */
     enum store_outcome outcome;
     struct fault fault;         /* of STORE_FAILED */
-    struct store_record *found; /* GET, FIND_KEY, LIST, INSERT that EXISTS */
+    struct store_record *found; /* GET, FIND_KEY, LIST, AT, INSERT that EXISTS */
     size_t found_count;         /* PRUNE: how many were deleted */
+    size_t passed;              /* AT */
     bool more;                  /* LIST: older ones exist; PRUNE: there may be more to delete */
     struct arena *results;
     struct store_op *next; /* private */
@@ -100,12 +106,12 @@ void store_op_fini(struct store_op *op);                     /* frees the result
  * second. Any thread. */
 bool store_ready(const struct store *store);
 
-/* At start, before any loop runs: every run that has not ended, oldest first, then the definition that a hash names.
- * Blocking. The record is borrowed for the call; `fn` may call store_definition, and ends the visit by returning false,
- * which is no fault. */
-bool store_each_open(struct store *store, bool (*fn)(void *arg, const struct store_record *record), void *arg,
-                     struct fault *fault);
-char *store_definition(struct store *store, const char *hash, struct fault *fault); /* GIVES; NULL with a fault */
+/* At start: where the runs are that have not ended, oldest first. A place stays its run's for as long as that is in the
+ * store, and is nobody else's while the run is in flight. Blocking, and quick: no record is read. GIVES the places. */
+bool store_places(struct store *store, int64_t **ret_places, size_t *ret_count, struct fault *fault);
+
+/* The definition that a hash names. Blocking. GIVES; NULL with a fault. */
+char *store_definition(struct store *store, const char *hash, struct fault *fault);
 
 /* The store's key: 64 hexadecimal digits of chance, made once with the store and never changed, for signing what has to
  * be recognised after a restart. Blocking. GIVES; NULL with a fault. */

@@ -1,23 +1,35 @@
-"""What the stores themselves can do: rows committed a second by a plain C loop, beside what the gateway makes of them."""
+"""What the stores themselves can do: rows committed a second by a plain C loop, beside what the gateway makes of them.
+
+Of the gateway two things are measured: its writer alone, which is handed records as an engine does it, and starts alone,
+acknowledged on disk, while their runs wait for a turn that does not come."""
 
 import json
 import os
 import subprocess
 import tempfile
 
-from figures import ROUNDS, shown, spread
-from rig import HOME, MEASURED
+from figures import CLIENTS, ROUNDS, measure as measure_requests, shown, spread
+from peers import Contender
+from rig import HOME, MEASURED, Rig, start_body
 
 BATCHES = (1, 16, 64, 256)
+STARTERS = (1, 64, 1024)  # at a time
+WRITTEN = (("cpu_us", "CPU a record, µs", "{:.1f}"), ("records_a_commit", "records a commit", "{:.1f}"),
+           ("log_bytes", "bytes a record in the log", "{:,.0f}"), ("file_bytes", "bytes a record in the file", "{:,.0f}"),
+           ("syncs", "syncs a record", "{:.3f}"))
 POSTGRES = "/usr/lib/postgresql/15/bin"
 
 
-def committed(program, where, batch):
-    done = subprocess.run(["taskset", "-c", str(MEASURED), HOME / "build/bench" / program, where, str(batch), "1"],
+def said_by(program, *arguments):
+    done = subprocess.run(["taskset", "-c", str(MEASURED), HOME / "build/bench" / program, *map(str, arguments)],
                           capture_output=True, text=True)
     if done.returncode:
         raise SystemExit(f"{program}: {done.stderr}")
-    return json.loads(done.stdout)["rows_per_s"]
+    return json.loads(done.stdout)
+
+
+def committed(program, where, batch):
+    return said_by(program, where, batch, 1)["rows_per_s"]
 
 
 class Postgres:
@@ -52,9 +64,61 @@ def measure(say, name, program, where):
     return results
 
 
+def written(kind, starters):
+    """By the gateway's writer, in a second, to a new file."""
+    with tempfile.TemporaryDirectory(prefix="bench-", dir=HOME / "build") as folder:
+        return said_by("bench_writer", os.path.join(folder, "writer.db"), kind, starters, 1)
+
+
+def measure_writer(say, where):
+    """Records of starts, in turns with the plain loop that has as many rows a commit as there are starters."""
+    results = {}
+    for starters in STARTERS:
+        ours, plain = [], []
+        for _ in range(ROUNDS):
+            ours.append(written("starts", starters))
+            plain.append(committed("bench_sqlite", where, starters))
+        result = {key: spread([one[key] for one in ours]) for key in ours[0]}
+        result["ratio"] = spread([one["records_per_s"] / loop for one, loop in zip(ours, plain)])
+        say(f"our writer: records of starts a second, {starters} at a time", shown(result["records_per_s"], "{:,.0f}"))
+        say(f"    ratio to the plain loop, {starters} a commit", shown(result["ratio"], "{:.2f} ×"))
+        for key, what, form in WRITTEN:
+            say(f"    {what}", shown(result[key], form))
+        results[starters] = result
+    return results
+
+
+def start_alone(clients):
+    """Starts whose runs stay in the queue of their stage, on an empty store."""
+    with Rig() as rig:
+        rig.start_gateway()
+        names = "store_writes_total", "store_commits_total"
+        before = [rig.metric(name) for name in names]
+        got = measure_requests(rig, Contender(rig.gateway, rig.port, "POST", "/stages/held", start_body()), clients)
+        writes, commits = (rig.metric(name) - had for name, had in zip(names, before))
+        if got["bad"]:
+            raise SystemExit(f"{got['bad']} starts were refused")
+        return {key: got[key] for key in ("per_s", "cpu_us", "p99_ms", "strangers")} | {"records_a_commit": writes / commits}
+
+
+def measure_starts(say):
+    results = {}
+    for clients in (CLIENTS, 4 * CLIENTS):
+        taken = [start_alone(clients) for _ in range(ROUNDS)]
+        result = {key: spread([one[key] for one in taken]) for key in taken[0]}
+        say(f"starts alone, acknowledged on disk a second, {clients} at a time", shown(result["per_s"], "{:,.0f}"))
+        say("    CPU a start, µs", shown(result["cpu_us"], "{:.0f}"))
+        say("    records a commit", shown(result["records_a_commit"], "{:.1f}"))
+        say("    p99, ms", shown(result["p99_ms"], "{:.1f}"))
+        results[clients] = result
+    return results
+
+
 def bench_store(say):
     with tempfile.TemporaryDirectory(prefix="bench-", dir=HOME / "build") as folder:
-        results = {"sqlite": measure(say, "SQLite", "bench_sqlite", os.path.join(folder, "bench.db"))}
+        where = os.path.join(folder, "bench.db")
+        results = {"sqlite": measure(say, "SQLite", "bench_sqlite", where), "writer": measure_writer(say, where)}
+    results["starts"] = measure_starts(say)
     with tempfile.TemporaryDirectory(prefix="stagedoor-bench-") as folder:
         server = Postgres(folder)
         try:

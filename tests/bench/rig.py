@@ -45,6 +45,14 @@ request = {{ method = "POST"; url = "{upstream}/fire"; template = "fire.json"; e
             value = "$.state"; success = [ "done" ]; }};
 outputs = {{ id = "$.id"; }};
 """,
+    "held": """
+name = "held";
+parameters = ( {{ name = "target"; type = "string"; required = true; }}, {{ name = "users"; type = "integer"; default = 50; }} );
+request = {{ method = "POST"; url = "{upstream}/start"; template = "fire.json"; expect = "2xx"; }};
+status = {{ url = "{upstream}/slow"; every = "10s"; timeout = "2h"; value = "$.state";
+           running = [ "running" ]; success = [ "done" ]; }};
+limits = {{ concurrency = 1; queue = 1000000; }};
+""",
     "slow": """
 name = "slow";
 request = {{ method = "POST"; url = "{upstream}/start"; expect = "2xx"; }};
@@ -168,15 +176,15 @@ class Rig(contextlib.ExitStack):
         for name, text in STAGES.items():
             (folder / f"{name}.conf").write_text(text.format(upstream=f"http://127.0.0.1:{self.upstream_port}"))
 
-    def start_gateway(self, core=MEASURED, loops=1):
-        """Gives the seconds until it was ready."""
+    def start_gateway(self, core=MEASURED, loops=1, answers="/ready"):
+        """Gives the seconds until it answered well there."""
         self.write_stages()
         self.port = self.port or free_port()
         started = time.monotonic()
         self.gateway = self.start(
             "stagedoor", [STAGEDOOR, "serve", "--listen", f"127.0.0.1:{self.port}", "--stages", str(self.dir / "stages.d"),
                           "--templates", str(self.dir / "templates"), "--store", f"sqlite:{self.dir}/stagedoor.db", "--loops",
-                          str(loops), "--max-runs", "200000", "--log-level", "warn"], core, self.port, "/ready")
+                          str(loops), "--max-runs", "200000", "--log-level", "warn"], core, self.port, answers)
         return time.monotonic() - started
 
     def metric(self, name, label=""):

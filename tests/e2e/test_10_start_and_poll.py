@@ -385,3 +385,15 @@ def test_ipv6(gateway, upstream):
     client = Client(host="::1", port=gw.port)
     assert client.get("/health").status == 200
     client.close()
+
+
+def test_artifacts_are_in_the_report(gateway, upstream):
+    """In Spinnaker's form, with Prefer: wait already, and after a restart."""
+    script_job(upstream, "running", {"state": "done", "image": "shop/web", "tag": "1.7"})
+    image = {"type": "docker/image", "name": "$.image", "version": "$.tag", "reference": "{{ body.image }}:{{ body.tag }}", "location": "$.none"}
+    gw = gateway(stages={"job": job_stage(upstream.url, artifacts=[image])})
+    report = gw.client().run("job")
+    made = [{"type": "docker/image", "name": "shop/web", "version": "1.7", "reference": "shop/web:1.7"}]
+    assert (report["status"], report["artifacts"]) == ("SUCCEEDED", made)
+    gw.restart()
+    assert gw.client().report(report["id"])["artifacts"] == made

@@ -119,3 +119,14 @@ def test_a_condition_of_its_own_holds_as_well(gateway, upstream, go, done, calls
     assert report["status"] == "SUCCEEDED", report
     assert upstream.count("GET", "/ops/1") == calls
     assert report["steps"][1]["status"] == ("SUCCEEDED" if calls else "SKIPPED")
+
+
+@pytest.mark.parametrize("when", ["true or request.body.go", "request.body.go\n or true", "true if request.body.x is defined else ')' != '(' or false", "'# {#' != \"'\" or 1 == 2"])
+@pytest.mark.parametrize("done", [True, False])
+def test_an_odd_condition_of_its_own_stays_in_one_piece(gateway, upstream, when, done):
+    """It is true; and, whatever binds how in it, work that is done at once is still left out."""
+    upstream.on("POST", "/api/jobs", reply(200, {"go": False}) if done else reply(202, {"go": False}, headers={"Location": "/ops/1"}))
+    upstream.on("GET", "/ops/1", reply(200, {"result": 5}))
+    report = gateway(stages={"job": follow_stage(upstream, {"when": when})}).client().run("job")
+    assert report["status"] == "SUCCEEDED", report
+    assert upstream.count("GET", "/ops/1") == (0 if done else 1)

@@ -52,6 +52,34 @@ def test_the_past_gives_percent_and_eta(gateway, upstream):
         client = gw.client()
 
 
+def test_time_in_the_queue_is_no_work(gateway, upstream):
+    """Six runs wait 3 s for the one before them, and are then done in no time: that is what is expected of the next, now
+    and after a restart. While it waits itself, nothing is."""
+    jobs = Jobs(upstream, polls=1, hold=True)
+    stage = job_stage(upstream.url, status={"every": "50ms", "progress": None}, limits={"concurrency": 1})
+    gw = gateway(stages={"job": stage}, options={"loops": 1})
+    client = gw.client()
+    first = [client.started("job", {"n": n})["id"] for n in range(7)]
+    time.sleep(3)
+    jobs.hold = False
+    for run in first:
+        client.wait_end(run)
+    for _ in range(2):
+        jobs.hold = True
+        jobs.gets.clear()
+        at_work, waits = (client.started("job", {"n": n})["id"] for n in (100, 101))
+        told = client.wait_report(at_work, lambda one: one["percentEstimated"], "an estimate")
+        assert told["eta"] is None or seconds(told["eta"]) - seconds(told["created"]) < 2, told
+        waiting = client.report(waits)
+        assert (waiting["percent"], waiting["eta"], waiting["stalled"]) == (None, None, False), waiting
+        jobs.hold = False
+        for run in (at_work, waits):
+            client.wait_end(run)
+        gw.stop()
+        gw.start()
+        client = gw.client()
+
+
 def test_what_the_upstream_says_is_not_estimated(gateway, upstream):
     script_job(upstream, "done")
     client = gateway(stages={"job": job_stage(upstream.url)}, options={"loops": 1}).client()

@@ -286,6 +286,17 @@ def test_prefix_of_types(make):
     assert exported.entries["gw-wait"]["url"].endswith("/stages/wait")
 
 
+@pytest.mark.parametrize("name, words", [("stagedoor", []), ("stagedoor", ["--type-prefix", "gw-"]), ("door", ["--type-prefix", "stage"])])
+def test_the_name_of_the_generic_entry(make, name, words):
+    """orca would have two stages of one type, as soon as somebody pastes both exports."""
+    gw = make({name: bare(name), "other": bare("other")}, started=False)
+    done = Exported.export(gw, *words, status=1)
+    assert done.stdout == ""
+    assert f"{name}.conf: type \"" in done.stderr and "`export orca --generic`: give the stage another name" in done.stderr
+    assert len(Exported(gw, *words, "--only", "other").entries) == 1
+    assert len(Exported(gw, *words, "--generic").entries) == 1
+
+
 @pytest.mark.parametrize(
     "words, status, says",
     [
@@ -433,6 +444,35 @@ def test_check_takes_the_same_in_other_words(file):
     file.check(0)
     file.write("---\nserver: {port: 1}\n---\n" + yaml.safe_dump(file.read))
     file.check(0)
+
+
+def doubled(text, old, new):
+    """The line that begins with `old` once more, as `new`; and the numbers of the two."""
+    lines = text.splitlines()
+    first = next(n for n, line in enumerate(lines) if line.strip().startswith(old))
+    lines.insert(first + 1, lines[first].replace(old, new, 1).replace("- ", "  ", 1))
+    return "\n".join(lines) + "\n", first + 1, first + 2
+
+
+@pytest.mark.parametrize("old, new, field", [("waitForCompletion:", "wait-for-completion:", "waitForCompletion"), ("defaultValue:", "DEFAULT_VALUE:", "parameters.n.defaultValue")])
+def test_check_finds_a_setting_in_two_spellings(file, old, new, field):
+    """Which of the two Spring takes is chance, so that a right one does not help."""
+    text, first, second = doubled(yaml.safe_dump(file.read, sort_keys=False, width=1000), old, new)
+    file.write(text)
+    (found,) = json.loads(file.check(1, "--json"))["differences"]
+    assert (found["field"], found["what"], found["line"], found["first"]) == (field, "twice", second, first)
+    assert f"orca-local.yml:{second}: job: {field}: stands there in two spellings, first in line {first}\n" in file.check(1)
+
+
+@pytest.mark.parametrize("webhook, preconfigured", [("Webhook", "Pre-Configured"), ("WEB_HOOK", "PRECONFIGURED"), ("web-hook", "pre_configured")])
+def test_check_finds_the_list_in_any_spelling(file, webhook, preconfigured):
+    file.write(yaml.safe_dump({webhook: {preconfigured: file.entries}}))
+    file.check(0)
+    file.write(yaml.safe_dump({f"{webhook}.{preconfigured}": file.entries}))
+    file.check(0)
+    file.write(f"{webhook}: {{{preconfigured}: []}}\nwebhook.preconfigured: []\n")
+    done = Exported.export(file.gw, "--check", file.path, status=2)
+    assert "orca-local.yml:2: webhook.preconfigured stands here and in line 1, in two spellings" in done.stderr
 
 
 CHANGES = [

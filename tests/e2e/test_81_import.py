@@ -543,3 +543,59 @@ def test_own_entries_are_left_out(tmp_path, words):
     done = run_import("-", "--to", tmp_path / "to", input=done.stdout)
     assert done.returncode == 0, done.stdout
     assert "0 imported" in done.stdout and "`export orca` has written it" in done.stdout and list((tmp_path / "to/stages.d").iterdir()) == []
+
+
+RELAXED = """{webhook}:
+  {preconfigured}:
+  - Type: one
+    LABEL: One
+    url: https://a.example.com/x
+    custom-headers: {{X-A: [b]}}
+    payload: '{{"a": "${{parameterValues[''p'']}}"}}'
+    Wait_For_Completion: true
+    status-url-resolution: webhook-response
+    status-url-json-path: $.self
+    STATUS_JSON_PATH: $.state
+    Success-Statuses: DONE
+    parameters:
+    - {{NAME: p, default-value: x}}
+"""
+
+
+@pytest.mark.parametrize("webhook, preconfigured", [("webhook", "preconfigured"), ("Webhook", "Pre-Configured"), ("WEB_HOOK", "PRECONFIGURED"), ("spring.web-hook", "pre_configured")])
+def test_keys_in_any_spelling_that_spring_takes(tmp_path, webhook, preconfigured):
+    plain = run_import("-", "--to", tmp_path / "plain", input=RELAXED.format(webhook="webhook", preconfigured="preconfigured"))
+    assert plain.returncode == 0, plain.stdout
+    text = RELAXED.format(webhook=webhook, preconfigured=preconfigured)
+    inside = "data:\n  orca-local.yml: |\n" + "".join(f"    {line}\n" for line in text.splitlines())
+    dotted = text.replace(f"{webhook}:\n  {preconfigured}:", f"{webhook}.{preconfigured}:")
+    wanted = (tmp_path / "plain/stages.d/one.conf").read_text().splitlines()[3:]
+    assert any("default = \"x\"" in line for line in wanted) and any("request.body.self" in line for line in wanted)
+    for n, one in enumerate((text, inside, dotted)):
+        done = run_import("-", "--to", tmp_path / str(n), input=one)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert (tmp_path / str(n) / "stages.d/one.conf").read_text().splitlines()[3:] == wanted
+
+
+@pytest.mark.parametrize(
+    "text, line, first",
+    [
+        ("webhook:\n  preconfigured: []\n  preConfigured: []\n", 3, 2),
+        ("webhook:\n  preconfigured: []\nWEBHOOK.preconfigured: []\n", 3, 2),
+        ("a:\n  webhook:\n    preconfigured: []\n  web-hook:\n    pre-configured: []\n", 5, 3),
+        ("data:\n  a.yml: |\n    webhook:\n      preconfigured: []\n      Preconfigured: []\n", 5, 4),
+    ],
+)
+def test_a_list_in_two_spellings(tmp_path, text, line, first):
+    done = run_import("-", "--to", tmp_path, input=text)
+    assert done.returncode == 2 and f":{line}: webhook.preconfigured stands here and in line {first}, in two spellings" in done.stderr, done
+
+
+def test_a_key_in_two_spellings(tmp_path):
+    text = "webhook:\n  preconfigured:\n  - type: a\n    url: https://a.example.com/\n    Url: https://b.example.com/\n" \
+           "    parameters:\n    - name: p\n      label: A\n      LABEL: B\n"
+    for offset, one in [(0, text), (2, "data:\n  a.yml: |\n" + "".join(f"    {line}\n" for line in text.splitlines()))]:
+        done = run_import("-", "--to", tmp_path / str(offset), "--json", input=one)
+        said = [(r["line"], r["message"]) for r in json.loads(done.stdout)["stages"][0]["remarks"] if r["grade"] == "unsettled"]
+        assert said == [(5 + offset, f"url stands here and in line {4 + offset}, in two spellings"),
+                        (9 + offset, f"label stands here and in line {8 + offset}, in two spellings")]  # fmt: skip

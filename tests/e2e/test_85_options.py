@@ -97,6 +97,18 @@ def test_bad_flags_and_environment(gateway):
     assert "STAGEDOOR_LOOPS" in gw.ended(status=2)
 
 
+@pytest.mark.parametrize("words", [["-c", "{}"], ["-c{}"], ["--config", "{}"], ["--config={}"]])
+def test_the_file_is_named_as_for_all_commands(tmp_path, words):
+    (tmp_path / "one.conf").write_text('lopps = 1;\nstages = "nowhere";\n')
+    named = [word.format(tmp_path / "one.conf") for word in words]
+    for name in ("serve", "check", "doctor"):
+        done = command(name, *named)
+        assert 'one.conf:1: unknown option "lopps"; did you mean "loops"?' in done.stdout + done.stderr, (name, done)
+    for last in ("-c", "--config"):
+        done = command("serve", last)
+        assert done.returncode == 2 and "--config needs a value" in done.stderr, done
+
+
 def test_config_that_is_missing_or_broken(gateway, tmp_path):
     done = command("serve", "--config", tmp_path / "none.conf")
     assert done.returncode == 2 and "none.conf" in done.stderr, done

@@ -13,7 +13,7 @@ HEAD = """# The states of a run
 Made from `gateway/run/run.h` and `gateway/run/run.c` by `tests/lint/run_states.py`; a test fails where they differ.
 
 A run is in one state at a time. What happens to it is an event; for every state and every event one function of
-`gateway/run/run.c` says what the run does. `tests/unit/test_run.c` has what each of them changes and orders.
+`gateway/run/run.c` says what the run does. `tests/unit/test_run_table.c` has what each of them changes and orders.
 """
 
 

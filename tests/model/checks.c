@@ -427,6 +427,16 @@ static void check_held(struct seen *seen, const struct image *image, const struc
           (long long)step);
 }
 
+/* Those before it that waited for the same as this one, when the process began, wait no more. */
+static void check_turns(const struct image *image, const struct store_record *record) {
+    const struct stage *stage = world.stages[world.version];
+    bool goes = image->queued && !record_int(record->body, "queued") && !record_int(record->body, "cancel_wanted");
+    if (!stage->limits || stage->limits->concurrency != 1 || stage->dedup || world.breaks || !image->was_queued) return;
+    for (const struct image *other = world.images; goes && !record->ended_ms && other < image; other++)
+        check(CHECK_ORDER, !other->was_queued || !other->queued || other->cancel_wanted,
+              "%s goes before %s, which came earlier", record->id, other->record.id);
+}
+
 void check_commit(struct image *image, const struct store_record *record) {
     struct arena *arena = arena_new();
     const struct json *body = parse(arena, record->body, CHECK_FORWARD);
@@ -450,6 +460,7 @@ void check_commit(struct image *image, const struct store_record *record) {
             check_done(seen, i, json_gets_text(json_at(steps, i), "status"));
     }
     if (seen->stage) check_held(seen, image, record, step);
+    if (image) check_turns(image, record);
     if (late && !(image && image->timed_out) && seen->stage) check_not_early(seen, record, world_wall_ms());
     bool orphaned = json_int(json_gets(body, "orphaned"));
     if (orphaned && image && !record_int(image->record.body, "orphaned") && calm()) check_orphan(seen);

@@ -18,6 +18,8 @@
     X(HELD, "4: a call that waits for its turn is in no doubt")                                                       \
     X(KEY, "4: the idempotency key is there, and the same at each try")                                               \
     X(RESUMED, "5: a restart takes up every run that has not ended")                                                  \
+    X(KNOWN, "5: a run that was acknowledged is never said not to be there")                                          \
+    X(ORDER, "7: runs that wait for their turn keep their order over a restart")                                      \
     X(PACE, "7: polls keep their distance")                                                                           \
     X(NO_CALL, "6: canceled before it began: no work was begun")                                                      \
     X(CANCEL_STOPS, "6: behind an acknowledged cancel no work is begun")                                              \

@@ -95,10 +95,14 @@ static void on_answer(struct ask *ask) {
               ask->failed       ? ask->fault.what
               : ask->report.len ? buf_cstr(&ask->report)
                                 : "good");
+        bool by_id = client->kind == ASK_GET || client->kind == ASK_EXPLAIN || client->kind == ASK_CANCEL;
+        if (by_id)
+            check(CHECK_KNOWN, !ask->failed || ask->fault.kind == FAULT_BUSY, "%s: %s", ask->id, ask->fault.what);
         if (client->kind == ASK_START) answered_start(client);
         if (client->kind == ASK_CANCEL || client->kind == ASK_CANCEL_KEY) answered_cancel(client);
         if (client->kind == ASK_CALLBACK) answered_callback(client);
-        else if (client->kind == ASK_EXPLAIN) check_explanation(seen_find(ask->id), buf_text(&ask->report));
+        else if (!ask->failed && client->kind == ASK_EXPLAIN)
+            check_explanation(seen_find(ask->id), buf_text(&ask->report));
         else if (!ask->failed) check_report(seen_find(ask->id), &ask->report);
     }
     struct seen *seen = client->kind == ASK_CALLBACK ? NULL : seen_find(ask->id);

@@ -220,7 +220,16 @@ static void image_put(struct image *image, const struct store_record *from) {
     if (!fresh) mem_free((void *)(uintptr_t)old.body.at);
     image->cancel_wanted = record_int(from->body, "cancel_wanted");
     image->timed_out = record_int(from->body, "timed_out");
+    image->queued = !from->ended_ms && record_int(from->body, "queued");
     image->step = record_int(from->body, "step");
+}
+
+static void copy_out(struct arena *arena, const struct image *image, struct store_record *to) {
+    *to = image->record;
+    to->stage = arena_strdup(arena, image->record.stage);
+    to->key = arena_strdup(arena, image->record.key);
+    to->definition = arena_strdup(arena, image->record.definition);
+    to->body.at = arena_strndup(arena, image->record.body.at, image->record.body.len);
 }
 
 static void give(struct store_op *op, const struct image *image) {
@@ -231,11 +240,7 @@ static void give(struct store_op *op, const struct image *image) {
     op->results = arena_new();
     op->found = arena_new_of(op->results, struct store_record);
     op->found_count = 1;
-    *op->found = image->record;
-    op->found->stage = arena_strdup(op->results, image->record.stage);
-    op->found->key = arena_strdup(op->results, image->record.key);
-    op->found->definition = arena_strdup(op->results, image->record.definition);
-    op->found->body.at = arena_strndup(op->results, image->record.body.at, image->record.body.len);
+    copy_out(op->results, image, op->found);
 }
 
 /* What a stage's earlier runs took: for those that poll where runs used to end. */
@@ -272,6 +277,28 @@ static void update(struct store_op *op) {
     image_put(image, &op->record);
 }
 
+bool store_places(struct store *store, int64_t **ret_places, size_t *ret_count, struct fault *fault) {
+    (void)store, (void)fault;
+    *ret_places = mem_alloc(WORLD_RUNS * sizeof **ret_places);
+    *ret_count = 0;
+    for (size_t i = 0; i < world.image_count; i++)
+        if (!world.images[i].record.ended_ms) (*ret_places)[(*ret_count)++] = (int64_t)i;
+    return true;
+}
+
+static void give_places(struct store_op *op) {
+    if (one_in(16)) {
+        op->outcome = STORE_FAILED;
+        fault_set(&op->fault, FAULT_IO, "store", "cannot read the database");
+        return;
+    }
+    op->results = arena_new();
+    op->found = arena_array_of(op->results, struct store_record, op->place_count);
+    op->passed = 1 + below((uint32_t)op->place_count); /* it may stop short */
+    for (size_t i = 0; i < op->passed; i++)
+        copy_out(op->results, &world.images[op->places[i]], &op->found[op->found_count++]);
+}
+
 static void carry_out(struct store_op *op, bool works) {
     bool writes = op->kind == STORE_INSERT || op->kind == STORE_UPDATE;
     op->outcome = STORE_DONE;
@@ -284,6 +311,7 @@ static void carry_out(struct store_op *op, bool works) {
     case STORE_INSERT: insert(op); break;
     case STORE_UPDATE: update(op); break;
     case STORE_GET: give(op, world_image(op->record.id)); break;
+    case STORE_AT: give_places(op); break;
     case STORE_FIND_KEY: give(op, image_of_key(op->record.stage, op->record.key)); break;
     default: give_past(op); break;
     }
@@ -496,7 +524,8 @@ static void tune(enum gate_kind kind, const struct stage *stage, const struct li
               world.mono_ms);
 }
 
-static struct stage *stage_of(const char *hash) {
+static struct stage *find_stage(void *arg, const char *hash, struct fault *fault) {
+    (void)arg, (void)fault;
     struct stage *in_force = world.stages[world.version];
     if (strcmp(stage_hash(in_force), hash) == 0) return stage_ref(in_force);
     for (size_t i = 0; i < world.pinned_count; i++) {
@@ -539,6 +568,12 @@ void world_replace_definition(void) {
     if (!world.stages[world.version]) world.stages[world.version] = load(world.texts[world.version]);
 }
 
+static void on_resumed(void *arg, size_t count) {
+    (void)arg;
+    TRACE("---- all %zu runs are back", count);
+    check_boot();
+}
+
 void world_boot(void) {
     struct engine_settings settings = {
         .max_runs = 100, .callback_key = CALLBACK_KEY, .callback_url = "http://gw.test", .engines = &world.engines};
@@ -550,21 +585,23 @@ void world_boot(void) {
         world.items[i] = engine_new(&loops[i], &upstreams[i], &disk, &settings);
     tune(GATE_RUNS, stage, stage->limits);
     tune(GATE_CALLS, stage, stage->call_limits);
-    for (size_t i = 0; i < world.image_count; i++) {
-        struct store_record record = world.images[i].record;
-        if (record.ended_ms) continue;
-        struct fault fault = {0};
-        struct stage *pinned = stage_of(record.definition);
-        engine_resume(world.items[id_owner(text_of(record.id)) % world.engines_count], &record, pinned, &fault);
-        stage_unref(pinned);
-    }
-    gate_open(world.gate, world.mono_ms);
-    check_boot();
+    for (size_t i = 0; i < world.image_count; i++) world.images[i].was_queued = world.images[i].queued;
+    struct recovery_settings recovery = {.engines = &world.engines,
+                                         .store = &disk,
+                                         .gate = world.gate,
+                                         .loop = &loops[0],
+                                         .slice = 1 + below(4),
+                                         .find_stage = find_stage,
+                                         .done = on_resumed};
+    struct fault fault;
+    world.recovery = recovery_new(&recovery, &fault);
+    recovery_begin(world.recovery);
 }
 
 /* The process is gone: its memory is given back, and nothing of what it does meanwhile is seen outside. */
 static void bury(void) {
     world.dying = true;
+    recovery_stop(world.recovery);
     for (size_t i = 0; i < WORLD_CALLS; i++)
         if (world.calls[i].used) maybe_arrive(&world.calls[i]);
     for (unsigned i = 0; i < world.engines_count; i++) engine_detach(world.items[i]);
@@ -573,8 +610,12 @@ static void bury(void) {
     for (unsigned i = 0; i < world.engines_count; i++) engine_dismiss(world.items[i]);
     while (run_post()) {}
     for (size_t i = 0; i < WORLD_CALLS; i++) world.calls[i].arrives_ms = 0;
-    for (unsigned i = 0; i < world.engines_count; i++) engine_free(world.items[i]);
-    while (run_post()) {}
+    for (unsigned i = 0; i < world.engines_count; i++) {
+        engine_free(world.items[i]);
+        while (run_post()) {} /* as loops are flushed before their engines go: one that goes wakes the others */
+    }
+    recovery_free(world.recovery);
+    world.recovery = NULL;
     gate_free(world.gate);
     holds_fini(&world.holds);
     check(CHECK_RESUMED, world.timer_count == 0 && world.op_count == 0, "the process has left the timer '%s'",
@@ -606,6 +647,7 @@ void world_stop(void) {
     unsigned drained = 0, patience = 2000;
     TRACE("---- stop");
     world.stopping = true;
+    recovery_stop(world.recovery);
     for (unsigned i = 0; i < world.engines_count; i++) engine_drain(world.items[i], on_drained, &drained);
     while (drained < world.engines_count && patience-- && world_next()) {}
     bury();

@@ -16,6 +16,7 @@
 #include "run/ask.h"
 #include "run/engine.h"
 #include "run/gate.h"
+#include "run/recovery.h"
 #include "run/run.h"
 #include "stage/stage.h"
 
@@ -87,6 +88,7 @@ struct seen {
 struct image {
     struct store_record record; /* its texts are on the heap */
     bool cancel_wanted, timed_out;
+    bool queued, was_queued; /* now; when the process began */
     int64_t step, calls;
 };
 
@@ -151,6 +153,7 @@ struct world {
     struct engine *items[WORLD_LOOPS];
     struct gate *gate;
     struct holds holds;
+    struct recovery *recovery;
     struct stage *stages[2]; /* two versions of the definition */
     char *texts[2];
     unsigned version;   /* in force */

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "call/pace.h"
 #include "run/callback.h"
 #include "run/mask.h"
 #include "run/run.h"
@@ -47,9 +48,10 @@ struct rig {
     bool held, admitted;           /* a call waits for its turn; has got it */
     bool (*busy)(struct rig *rig); /* whether the next call has to wait; NULL: it never has */
     unsigned unknown_words, undone;
-    struct contract *contract; /* of the watch; the test's own. NULL: nobody watches */
-    char *end_text;            /* the record of the end */
-    struct arena *thawed;      /* what a test has looked at */
+    const struct history *history; /* of the stage's runs; the test's own. NULL: none */
+    struct contract *contract;     /* of the watch; the test's own. NULL: nobody watches */
+    char *end_text;                /* the record of the end */
+    struct arena *thawed;          /* what a test has looked at */
     /* callbacks, by whoever sends them: those that were taken, and those of them that were answered so */
     struct rig_sent {
         size_t step;
@@ -102,6 +104,7 @@ static inline struct run_world rig_world(struct rig *rig) {
                               .mono_ms = rig->now_ms - rig->set_ms,
                               .random = rig_chance(rig),
                               .limited = rig->busy,
+                              .history = rig->history,
                               .contract = rig->contract,
                               .mask = mask_value,
                               .arg = rig->run};
@@ -395,6 +398,17 @@ static inline void rig_refuse(struct rig *rig, enum fault_kind kind) {
     rig_move(rig, &(struct run_event){.kind = RUN_EVENT_REFUSED, .fault = &fault});
 }
 
+/* … accepted, submitted, answered, and the first poll of rig_two_steps under way. */
+static inline void rig_begin_polling(struct rig *rig) {
+    rig_begin(rig, rig_two_steps, 1);
+    rig_start_with(rig, NULL);
+    rig_stored(rig);
+    rig_answer(rig, 201, "{\"id\": 5}");
+    rig_stored(rig);
+    assert_int_equal(rig->run->state, RUN_CALLING);
+    assert_int_equal(rig->run->step, 1);
+}
+
 static inline void rig_cancel(struct rig *rig) {
     rig_move(rig, &(struct run_event){.kind = RUN_EVENT_CANCEL});
 }
@@ -472,6 +486,14 @@ static inline void rig_assert_ends(struct rig *rig, enum run_status status, enum
     assert_int_equal(rig->undone > 0, status != RUN_SUCCEEDED);
 }
 
+/* The next poll is on the run's grid of 5 s, not at once and not far. */
+static inline void rig_assert_on_grid(const struct rig *rig) {
+    struct stage_step step = {.every_ms = 5000};
+    int64_t origin = pace_origin_ms(&step, rig->run->step_began_ms, TEXT(RIG_ID));
+    assert_int_equal((rig->timer_ms - origin) % (5000), 0);
+    assert_in_range(rig->timer_ms - rig->now_ms, 500, 5500);
+}
+
 static inline struct store_record rig_record(const struct rig *rig, const struct rig_image *image) {
     struct store_record record = {.stage = rig->stage->name,
                                   .key = "build-7",
@@ -512,6 +534,11 @@ static inline void rig_resume(struct rig *rig) {
     rig->accepted = true;
     if (!rig->run) fail_msg("%s", fault.what);
     rig_check_callbacks(rig);
+    for (size_t i = 0; i < rig->run->step_count; i++) { /* every call that was recorded before it left is counted */
+        const struct stage_step *step = &rig->stage->steps[i];
+        bool recorded = !step->call.idempotent && step->in_doubt != DOUBT_RESEND;
+        if (recorded) assert_true(rig->run->steps[i].calls >= rig->sends[i]);
+    }
     struct run_world world = rig_world(rig);
     struct run_orders orders;
     run_resume(rig->run, &world, &orders);

@@ -15,6 +15,7 @@
 #include "run/ask.h"
 #include "run/engine.h"
 #include "run/id.h"
+#include "run/recovery.h"
 #include "run_rig.h"
 #include "upstream_script.h"
 
@@ -31,6 +32,10 @@ struct gateway {
     struct engines engines;
     struct store *store;
     struct stage *stage;
+    struct recovery *recovery;
+    bool keeps_runs_back; /* until bring_back */
+    bool all_resumed;
+    size_t resumed;
     struct script script;
     atomic_int word;   /* what the upstream says */
     atomic_bool holds; /* it answers nothing while this is so */
@@ -99,11 +104,17 @@ static void *loop_main(void *loop) {
     return NULL;
 }
 
-static bool resume(void *arg, const struct store_record *record) {
+static struct stage *find_stage(void *arg, const char *hash, struct fault *fault) {
     struct gateway *gw = arg;
-    assert_string_equal(record->definition, gw->stage->hash);
-    engine_resume(gw->items[id_owner(text_of(record->id)) % gw->count], record, gw->stage, NULL);
-    return true;
+    (void)fault;
+    assert_string_equal(hash, gw->stage->hash);
+    return stage_ref(gw->stage);
+}
+
+static void on_resumed(void *arg, size_t count) {
+    struct gateway *gw = arg;
+    gw->resumed = count;
+    raise_flag(&gw->all_resumed);
 }
 
 static void open_gateway(struct gateway *gw, size_t max_runs) {
@@ -118,7 +129,17 @@ static void open_gateway(struct gateway *gw, size_t max_runs) {
         gw->items[i] = engine_new(gw->loops[i], gw->upstreams[i], gw->store,
                                   &(struct engine_settings){.max_runs = max_runs});
     }
-    assert_true(store_each_open(gw->store, resume, gw, &fault));
+    struct recovery_settings settings = {.engines = &gw->engines,
+                                         .store = gw->store,
+                                         .loop = gw->loops[0],
+                                         .slice = 2,
+                                         .find_stage = find_stage,
+                                         .done = on_resumed,
+                                         .arg = gw};
+    gw->all_resumed = false;
+    gw->recovery = recovery_new(&settings, &fault);
+    assert_non_null(gw->recovery);
+    if (!gw->keeps_runs_back) recovery_begin(gw->recovery);
     for (unsigned i = 0; i < gw->count; i++) pthread_create(&gw->threads[i], NULL, loop_main, gw->loops[i]);
 }
 
@@ -129,8 +150,13 @@ static void close_gateway(struct gateway *gw) {
         pthread_join(gw->threads[i], NULL);
         engine_detach(gw->items[i]);
     }
+    recovery_stop(gw->recovery);
     store_close(gw->store);
+    for (unsigned i = 0; i < gw->count; i++) loop_flush(gw->loops[i]);
+    for (unsigned i = 0; i < gw->count; i++) loop_flush(gw->loops[i]);
+    recovery_free(gw->recovery);
     for (unsigned i = 0; i < gw->count; i++) {
+        engine_dismiss(gw->items[i]);
         loop_flush(gw->loops[i]);
         engine_free(gw->items[i]);
         loop_flush(gw->loops[i]);
@@ -634,6 +660,130 @@ static void test_restart_in_a_submit_call(void **state) {
     end(&gw);
 }
 
+/* ---- while runs are still to come back ---- */
+
+static void begin_recovery(void *recovery) {
+    recovery_begin(recovery);
+}
+
+static void bring_back(struct gateway *gw) {
+    loop_post(gw->loops[0], begin_recovery, gw->recovery);
+    await(&gw->all_resumed, "all runs");
+}
+
+/* Several runs that are polled, of the keys k0, k1 …; then the process is another one, and has not read them yet. */
+static void restart_and_keep_back(struct gateway *gw, unsigned count, char (*ids)[STORE_ID_SIZE]) {
+    atomic_store(&gw->word, BUSY);
+    for (unsigned i = 0; i < count; i++) {
+        char key[16];
+        snprintf(key, sizeof key, "k%u", i);
+        start(gw, key, ids[i]);
+        while (sent(gw, "POST /jobs ") <= i) nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+        unsigned polls = sent(gw, "GET /jobs/7 ");
+        while (sent(gw, "GET /jobs/7 ") < polls + 4 * count) nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    }
+    gw->keeps_runs_back = true;
+    restart(gw);
+}
+
+/* The store answers in order: what was asked before this has been looked up. */
+static void let_store_answer(struct gateway *gw) {
+    for (unsigned i = 0; i < gw->count; i++) {
+        char id[STORE_ID_SIZE];
+        id_make(1, i, id);
+        struct question nobody = get(gw, i, id, 0);
+        ask(&nobody);
+        assert_refused(&nobody, FAULT_NOT_FOUND);
+        ask_free(nobody.ask);
+    }
+}
+
+static void test_questions_before_the_runs_are_back(void **state) {
+    (void)state;
+    enum { RUNS = 5, WAITING = 6 };
+    struct gateway gw;
+    char ids[RUNS][STORE_ID_SIZE], keyless[STORE_ID_SIZE], keyed[STORE_ID_SIZE];
+    begin(&gw, 2);
+    restart_and_keep_back(&gw, RUNS, ids);
+    start(&gw, NULL, keyless); /* depends on none of them */
+    start(&gw, "other", keyed);
+    struct question waiting[WAITING] = {get(&gw, 0, ids[0], 0),
+                                        get(&gw, 1, ids[1], PATIENCE_S * 1000),
+                                        question(&gw, 0, ASK_START, "k2"),
+                                        question(&gw, 1, ASK_CANCEL_KEY, "k3"),
+                                        get(&gw, 0, ids[4], 0),
+                                        question(&gw, 0, ASK_START, "k0")};
+    waiting[4].ask->kind = ASK_CANCEL;
+    waiting[5].ask->fingerprint = "f2";
+    for (int i = 0; i < WAITING; i++) put(&waiting[i]);
+    let_store_answer(&gw);
+    for (int i = 0; i < WAITING; i++) assert_false(waiting[i].done);
+    bring_back(&gw);
+    assert_int_equal(gw.resumed, RUNS);
+    atomic_store(&gw.word, PASSED);
+    for (int i = 0; i < WAITING; i++) answered(&waiting[i]);
+    assert_told(&waiting[0], ids[0]);
+    assert_told(&waiting[1], "\"status\":\"SUCCEEDED\"");
+    assert_told(&waiting[2], ids[2]);
+    assert_false(waiting[2].ask->created);
+    assert_told(&waiting[3], ids[3]);
+    assert_told(&waiting[4], ids[4]);
+    assert_refused(&waiting[5], FAULT_CONFLICT);
+    for (int i = 0; i < RUNS; i++) assert_end(&gw, ids[i], i < 3 ? "\"status\":\"SUCCEEDED\"" : "\"ended\":\"");
+    assert_int_equal(sent(&gw, "POST /jobs "), RUNS + 2);
+    assert_end(&gw, keyless, "\"status\":\"SUCCEEDED\"");
+    assert_end(&gw, keyed, "\"status\":\"SUCCEEDED\"");
+    for (int i = 0; i < WAITING; i++) ask_free(waiting[i].ask);
+    end(&gw);
+}
+
+/* Who waits is told to come again, and the runs are there for the next process. */
+static void test_drain_before_the_runs_are_back(void **state) {
+    (void)state;
+    enum { RUNS = 3 };
+    struct gateway gw;
+    char ids[RUNS][STORE_ID_SIZE];
+    begin(&gw, 1);
+    restart_and_keep_back(&gw, RUNS, ids);
+    struct question waiting = get(&gw, 0, ids[0], PATIENCE_S * 1000), drain = get(&gw, 0, ids[1], 0);
+    put(&waiting);
+    let_store_answer(&gw);
+    drain.then_drain = true;
+    ask(&drain);
+    answered(&waiting);
+    assert_refused(&waiting, FAULT_BUSY);
+    assert_refused(&drain, FAULT_BUSY);
+    await(&drain.drained, "the drain");
+    atomic_store(&gw.word, PASSED);
+    gw.keeps_runs_back = false;
+    restart(&gw);
+    for (int i = 0; i < RUNS; i++) assert_end(&gw, ids[i], "\"status\":\"SUCCEEDED\"");
+    assert_int_equal(sent(&gw, "POST /jobs "), RUNS);
+    ask_free(waiting.ask);
+    ask_free(drain.ask);
+    end(&gw);
+}
+
+/* Those that are still to come count. */
+static void test_as_many_as_allowed_before_the_runs_are_back(void **state) {
+    (void)state;
+    enum { RUNS = 3 };
+    struct gateway gw;
+    char ids[RUNS][STORE_ID_SIZE];
+    begin(&gw, 1);
+    restart_and_keep_back(&gw, RUNS, ids);
+    close_gateway(&gw);
+    open_gateway(&gw, RUNS);
+    struct question refused = question(&gw, 0, ASK_START, NULL);
+    ask(&refused);
+    assert_refused(&refused, FAULT_BUSY);
+    atomic_store(&gw.word, PASSED);
+    bring_back(&gw);
+    for (int i = 0; i < RUNS; i++) assert_end(&gw, ids[i], "\"status\":\"SUCCEEDED\"");
+    ask_free(refused.ask);
+    end(&gw);
+}
+
 static void test_questions_travel(void **state) {
     (void)state;
     struct gateway gw;
@@ -681,6 +831,9 @@ int main(void) {
         cmocka_unit_test(test_drain_during_the_first_record),
         cmocka_unit_test(test_restart_while_polling),
         cmocka_unit_test(test_restart_in_a_submit_call),
+        cmocka_unit_test(test_questions_before_the_runs_are_back),
+        cmocka_unit_test(test_drain_before_the_runs_are_back),
+        cmocka_unit_test(test_as_many_as_allowed_before_the_runs_are_back),
         cmocka_unit_test(test_questions_travel),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

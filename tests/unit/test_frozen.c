@@ -50,6 +50,20 @@ static void test_values_come_back_as_they_were(void **state) {
     }
 }
 
+static void test_texts_are_taken_as_they_are(void **state) {
+    (void)state;
+    assert_null(frozen_of_text((struct text){0}));
+    assert_null(frozen_of_text(TEXT("null")));
+    struct arena *arena = arena_new();
+    char source[] = "{\"a\":[1,\"x\"]}";
+    struct frozen *frozen = frozen_of_text(text_of(source));
+    memset(source, '?', sizeof source - 1); /* it stands on its own */
+    assert_true(text_is(frozen_text(frozen), "{\"a\":[1,\"x\"]}"));
+    assert_int_equal(json_int(json_at(json_gets(frozen_thaw(arena, frozen), "a"), 0)), 1);
+    frozen_free(frozen);
+    arena_free(arena);
+}
+
 static void test_integers_beyond_64_bits_stay_reals(void **state) {
     (void)state;
     struct arena *arena = arena_new();
@@ -102,6 +116,7 @@ static void test_what_is_too_deep_is_null(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_values_come_back_as_they_were),
+        cmocka_unit_test(test_texts_are_taken_as_they_are),
         cmocka_unit_test(test_integers_beyond_64_bits_stay_reals),
         cmocka_unit_test(test_null_takes_nothing),
         cmocka_unit_test(test_a_value_is_replaced),

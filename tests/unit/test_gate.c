@@ -297,6 +297,38 @@ static void test_closed_at_first(void **state) {
     gate_free(bench.gate);
 }
 
+/* After a restart, loops bring those who waited in any order: they wait in the order in which they came before. */
+static void test_back_in_order(void **state) {
+    (void)state;
+    static const int orders[][4] = {{1, 2, 3, 4}, {4, 3, 2, 1}, {2, 4, 1, 3}, {3, 1, 4, 2}};
+    for (size_t i = 0; i < sizeof orders / sizeof *orders; i++) {
+        struct bench bench = {.gate = gate_new(1), .now_ms = 5};
+        struct gate_ticket t[6] = {0};
+        char ids[6][STORE_ID_SIZE];
+        const struct gate_want key = same("a");
+        tune(&bench, runs, "concurrency=1");
+        for (int j = 0; j < 4; j++) {
+            struct gate_ticket *ticket = &t[orders[i][j]];
+            ticket->number = (uint64_t)orders[i][j];
+            snprintf(ticket->id, sizeof ticket->id, "%d", orders[i][j]);
+            enum gate_mode mode = ticket->number == 1 ? GATE_BACK : GATE_RESUME;
+            assert_int_equal(enter(&bench, ticket, runs, &key, mode),
+                             mode == GATE_BACK ? GATE_ANSWER_GOES : GATE_ANSWER_WAITS);
+        }
+        gate_open(bench.gate, 5);
+        assert_int_equal(enter(&bench, &t[5], runs, &key, GATE_QUEUE), GATE_ANSWER_WAITS); /* behind all of them */
+        assert_int_equal(gate_before(bench.gate, &t[5], ids, 6), 4);
+        for (int j = 0; j < 4; j++) assert_int_equal(ids[j][0], '4' - j);
+        assert_place(&bench, &t[2], 1, 4, VALVE_BUSY, -1);
+        assert_place(&bench, &t[5], 4, 4, VALVE_BUSY, -1);
+        for (int j = 1; j <= 5; j++) {
+            leave(&bench, &t[j]);
+            assert_next(&bench, 0, j < 5 ? &t[j + 1] : NULL);
+        }
+        gate_free(bench.gate);
+    }
+}
+
 /* Who went before a restart has its place, and is no beginning. */
 static void test_back(void **state) {
     (void)state;
@@ -499,6 +531,7 @@ int main(void) {
         cmocka_unit_test(test_same_work),
         cmocka_unit_test(test_same_work_within_limits),
         cmocka_unit_test(test_closed_at_first),
+        cmocka_unit_test(test_back_in_order),
         cmocka_unit_test(test_back),
         cmocka_unit_test(test_before),
         cmocka_unit_test(test_gap_from_when_it_leaves),

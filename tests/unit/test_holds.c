@@ -20,15 +20,30 @@ static struct reply refusal(int code, const struct reply_header *header, const c
         .phase = REPLY_ANSWERED, .code = code, .headers = header, .header_count = header ? 1 : 0, .url = url};
 }
 
-static int64_t until(struct holds *holds, const struct request *request, int64_t now_ms, const char **ret_said) {
+/* The clocks, where nobody has set one. */
+static struct holds_now at(int64_t now_ms) {
+    return (struct holds_now){.wall_ms = now_ms, .mono_ms = now_ms - NOW + 5000};
+}
+
+static void note(struct holds *holds, const struct request *request, const struct reply *reply) {
+    struct holds_now now = at(NOW);
+    holds_note(holds, request, reply, &now);
+}
+
+static int64_t until_at(struct holds *holds, const struct request *request, struct holds_now now,
+                        const char **ret_said) {
     static char said[500];
     struct arena *arena = arena_new();
     const char *why = NULL;
-    int64_t until_ms = holds_until_ms(holds, arena, request, now_ms, 0, &why);
+    int64_t until_ms = holds_until_ms(holds, arena, request, &now, 0, &why);
     snprintf(said, sizeof said, "%s", why ? why : "");
     if (ret_said) *ret_said = said;
     arena_free(arena);
     return until_ms;
+}
+
+static int64_t until(struct holds *holds, const struct request *request, int64_t now_ms, const char **ret_said) {
+    return until_at(holds, request, at(now_ms), ret_said);
 }
 
 static void test_host_and_credential(void **state) {
@@ -79,7 +94,7 @@ static void test_host_and_credential(void **state) {
         const char *said;
         struct reply reply = refusal(429, &soon, rows[i].asked.url);
         assert_int_equal(until(&holds, &rows[i].next, NOW, &said), 0);
-        holds_note(&holds, &rows[i].asked, &reply, NOW);
+        note(&holds, &rows[i].asked, &reply);
         int64_t until_ms = until(&holds, &rows[i].next, NOW, &said);
         if (until_ms != (rows[i].held ? NOW + 60000 : 0)) fail_msg("row %zu: %lld", i, (long long)until_ms);
         holds_fini(&holds);
@@ -108,7 +123,7 @@ static void test_what_holds(void **state) {
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct holds holds = {0};
         const char *said;
-        holds_note(&holds, &request, &rows[i].reply, NOW);
+        note(&holds, &request, &rows[i].reply);
         int64_t until_ms = until(&holds, &request, NOW + 1, &said);
         if ((until_ms != 0) != (rows[i].said != NULL)) fail_msg("row %zu: %lld", i, (long long)until_ms);
         if (rows[i].said) assert_string_equal(said, rows[i].said);
@@ -123,22 +138,39 @@ static void test_time(void **state) {
     const struct request request = {.url = "https://a.test/", .call = &call};
     struct reply short_one = refusal(429, &soon, NULL), long_one = refusal(429, &later, NULL);
     struct holds holds = {0};
-    holds_note(&holds, &request, &short_one, NOW);
-    holds_note(&holds, &request, &long_one, NOW);
-    holds_note(&holds, &request, &short_one, NOW); /* the longer one stays */
+    note(&holds, &request, &short_one);
+    note(&holds, &request, &long_one);
+    note(&holds, &request, &short_one); /* the longer one stays */
     assert_int_equal(holds.count, 1);
     assert_int_equal(until(&holds, &request, NOW, NULL), NOW + 600000);
     struct arena *arena = arena_new();
     const char *why;
-    int64_t latest = holds_until_ms(&holds, arena, &request, NOW, UINT32_MAX, &why);
+    struct holds_now now = at(NOW);
+    int64_t latest = holds_until_ms(&holds, arena, &request, &now, UINT32_MAX, &why);
     assert_in_range(latest, NOW + 600000 + 50000, NOW + 600000 + 60000); /* a tenth, by chance */
     arena_free(arena);
     assert_int_equal(until(&holds, &request, NOW + 599999, NULL), NOW + 600000);
     assert_int_equal(until(&holds, &request, NOW + 600000, NULL), 0);
     assert_int_equal(holds.count, 0);
-    holds_note(&holds, &request, &short_one, NOW);
-    assert_int_equal(until(&holds, &request, NOW - 2 * ASKED_MAX_MS, NULL), 0); /* the clock was set back by days */
     holds_fini(&holds);
+}
+
+/* Whoever sets the clock: what was asked for is waited for, no less and no more, and told by the clock as it is. */
+static void test_the_clock_is_set(void **state) {
+    (void)state;
+    static const struct stage_call call = {0};
+    const struct request request = {.url = "https://a.test/", .call = &call};
+    const struct reply reply = refusal(429, &soon, NULL);
+    static const int64_t by_ms[] = {-ASKED_MAX_MS / 2, -48 * ASKED_MAX_MS, ASKED_MAX_MS / 2, 48 * ASKED_MAX_MS};
+    for (size_t i = 0; i < sizeof by_ms / sizeof *by_ms; i++) {
+        struct holds holds = {0};
+        note(&holds, &request, &reply);
+        struct holds_now half = at(NOW + 30000), over = at(NOW + 60000);
+        half.wall_ms += by_ms[i], over.wall_ms += by_ms[i];
+        assert_int_equal(until_at(&holds, &request, half, NULL), half.wall_ms + 30000);
+        assert_int_equal(until_at(&holds, &request, over, NULL), 0);
+        holds_fini(&holds);
+    }
 }
 
 static void test_ceiling(void **state) {
@@ -152,7 +184,7 @@ static void test_ceiling(void **state) {
         struct reply_header header = {"Retry-After", seconds};
         struct request request = {.url = url, .call = &call};
         struct reply reply = refusal(429, &header, url);
-        holds_note(&holds, &request, &reply, NOW);
+        note(&holds, &request, &reply);
         assert_true(holds.count <= HOLDS_MAX);
     }
     struct request first = {.url = "https://h0.test/", .call = &call};
@@ -164,10 +196,8 @@ static void test_ceiling(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_host_and_credential),
-        cmocka_unit_test(test_what_holds),
-        cmocka_unit_test(test_time),
-        cmocka_unit_test(test_ceiling),
+        cmocka_unit_test(test_host_and_credential), cmocka_unit_test(test_what_holds), cmocka_unit_test(test_time),
+        cmocka_unit_test(test_the_clock_is_set),    cmocka_unit_test(test_ceiling),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "lang/json.h"
 #include "run/journal.h"
 
 static struct journal_note note(const char *step, int code, const char *rule, int64_t at_ms) {
@@ -87,7 +88,7 @@ static void test_the_middle_is_left_out(void **state) {
     }
     struct journal loaded = {0};
     struct buf again;
-    journal_load(&loaded, entries, journal.left_out);
+    journal_load(&loaded, buf_text(&text), journal.left_out);
     buf_init(&again, 1 << 20);
     journal_write(&loaded, &again);
     assert_string_equal(buf_cstr(&again), buf_cstr(&text));
@@ -130,18 +131,12 @@ static void test_what_cannot_be_read(void **state) {
     static const char *const texts[] = {"[]", "{}", "null", "[1, null, {}, {\"count\": 0}, {\"count\": -1}, []]",
                                         "\"x\""};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
-        struct arena *arena = arena_new();
         struct journal journal = {0};
-        struct buf text;
-        buf_init(&text, 1000);
-        buf_adds(&text, texts[i]);
-        journal_load(&journal, parse(arena, &text), 0);
+        journal_load(&journal, text_of(texts[i]), 0);
         assert_int_equal(journal.count, 0);
-        journal_load(&journal, NULL, 0);
+        journal_load(&journal, (struct text){0}, 0);
         assert_int_equal(journal.count, 0);
-        buf_fini(&text);
         journal_fini(&journal);
-        arena_free(arena);
     }
 }
 

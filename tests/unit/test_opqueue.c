@@ -14,12 +14,14 @@ static struct store_op write_op(size_t bytes) {
 }
 
 static size_t take(struct opqueue *queue, size_t most, size_t most_bytes, struct store_op **ret_first) {
-    size_t count;
-    *ret_first = opqueue_take_writes(queue, most, most_bytes, 0, &count);
+    struct op_batch batch = {0};
+    bool any = opqueue_take_writes(queue, &batch, most, most_bytes, 0);
+    assert_int_equal(any, batch.count > 0);
+    *ret_first = batch.first;
     size_t linked = 0;
-    for (struct store_op *op = *ret_first; op; op = op->next) linked++;
-    assert_int_equal(linked, count);
-    return count;
+    for (struct store_op *op = batch.first; op; op = op->next) linked++;
+    assert_int_equal(linked, batch.count);
+    return batch.count;
 }
 
 static void writes_come_in_batches(void **state) {
@@ -50,6 +52,30 @@ static void writes_come_in_batches(void **state) {
         assert_ptr_equal(expected, ops + 6);
         opqueue_free(queue);
     }
+}
+
+/* Writes that come later are linked behind those that are there, and the ceilings are those of all together. */
+static void batches_grow(void **state) {
+    (void)state;
+    struct opqueue *queue = opqueue_new(9);
+    struct store_op ops[6];
+    for (size_t i = 0; i < 6; i++) ops[i] = write_op(10);
+    struct op_batch batch = {0};
+    assert_false(opqueue_take_writes(queue, &batch, 4, 1000, 0));
+    for (size_t i = 0; i < 2; i++) assert_true(opqueue_put(queue, &ops[i]));
+    assert_true(opqueue_take_writes(queue, &batch, 4, 1000, 0));
+    assert_false(opqueue_take_writes(queue, &batch, 4, 1000, 0));
+    for (size_t i = 2; i < 6; i++) assert_true(opqueue_put(queue, &ops[i]));
+    assert_false(opqueue_take_writes(queue, &batch, 4, 20, 0)); /* as large as it may be */
+    assert_true(opqueue_take_writes(queue, &batch, 4, 1000, 0));
+    assert_false(opqueue_take_writes(queue, &batch, 4, 1000, 0)); /* as many as there may be */
+    assert_int_equal(batch.count, 4);
+    assert_int_equal(batch.bytes, 40);
+    assert_ptr_equal(batch.last, &ops[3]);
+    struct store_op *expected = ops;
+    for (struct store_op *op = batch.first; op; op = op->next) assert_ptr_equal(op, expected++);
+    assert_ptr_equal(expected, ops + 4);
+    opqueue_free(queue);
 }
 
 static void lanes_have_ceilings_of_their_own(void **state) {
@@ -131,16 +157,16 @@ static void closing_leaves_what_waits(void **state) {
     opqueue_finish_writes(queue, 1);
     assert_ptr_equal(opqueue_take_read(queue), &read);
     assert_null(opqueue_take_read(queue));
-    size_t count;
-    assert_null(opqueue_take_writes(queue, 9, 9, -1, &count)); /* does not wait for ever */
+    struct op_batch batch = {0};
+    assert_false(opqueue_take_writes(queue, &batch, 9, 9, -1)); /* does not wait for ever */
+    assert_int_equal(batch.count, 0);
     opqueue_free(queue);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(writes_come_in_batches),
-        cmocka_unit_test(lanes_have_ceilings_of_their_own),
-        cmocka_unit_test(reads_wait_for_the_writes_before_them),
+        cmocka_unit_test(writes_come_in_batches),           cmocka_unit_test(batches_grow),
+        cmocka_unit_test(lanes_have_ceilings_of_their_own), cmocka_unit_test(reads_wait_for_the_writes_before_them),
         cmocka_unit_test(closing_leaves_what_waits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

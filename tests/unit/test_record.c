@@ -91,6 +91,68 @@ static void test_the_report_is_the_same(void **state) {
     arena_free(arena);
 }
 
+/* As stagedoor 0.1.0 wrote it when jansson read it: in this order, and in any other, with spaces and escapes. */
+static void test_records_that_were_written_before(void **state) {
+    (void)state;
+    static const char *const bodies[] = {
+        "{\"version\":1,\"fingerprint\":\"e7e3\",\"traceparent\":\"00-f3ca-eb7a-01\",\"caller\":{\"user\":\"jane\","
+        "\"application\":"
+        "null},\"parameters\":{\"pin\":\"hunter22\",\"target\":\"caf\u00e9\"},\"step\":1,\"sending\":0,\"awaiting\":0,"
+        "\"cancel_"
+        "wanted\":0,\"cancel_since\":0,\"cancel_told\":0,\"cancel_fell_back\":0,\"orphaned\":0,\"timed_out\":0,"
+        "\"attempt\":2,"
+        "\"failing_since\":5,\"probe_attempt\":0,\"step_began\":1795451385233,\"due\":7,\"progress\":\"status: "
+        "\\\"x\\\"\","
+        "\"upstream_code\":200,\"percent\":-1,\"outputs\":{},\"artifacts\":[],\"warnings\":[\"w\"],\"journal_left_"
+        "out\":3,"
+        "\"journal\":[{\"count\":1,\"step\":\"request\",\"call\":\"step\",\"first\":1,\"last\":2,\"ms\":44,\"phase\":"
+        "\"answered\","
+        "\"code\":200,\"verdict\":\"succeeded\",\"rule\":\"the code is in "
+        "expect\"}],\"steps\":[{\"name\":\"request\",\"status\":"
+        "\"SUCCEEDED\",\"calls\":1,\"code\":200,\"url\":\"http://up.test/"
+        "1\",\"value\":{\"body\":{\"id\":4711},\"code\":200}},{"
+        "\"name\":\"status\",\"status\":\"NOT_STARTED\",\"calls\":0,\"code\":0,\"url\":null}]}",
+        " { \"steps\" : [ { \"value\":{\"body\":{\"id\":4711},\"code\":200}, \"url\":\"http:\\/\\/up.test\\/1\", "
+        "\"code\":200, "
+        "\"calls\":1, \"status\":\"SUCCEEDED\", \"name\":\"request\" } , {} ] , \"journal\": [ {\"rule\":\"the code is "
+        "in expect\", "
+        "\"count\":1, \"step\":\"request\", \"call\":\"step\", \"first\":1, \"last\":2, \"ms\":44, "
+        "\"phase\":\"answered\", "
+        "\"code\":200, \"verdict\":\"succeeded\"} ], \"journal_left_out\": 3, \"warnings\":[\"w\"], "
+        "\"progress\":\"status: "
+        "\\u0022x\\u0022\", \"due\":7, \"step_began\":1795451385233, \"failing_since\":5, \"attempt\":2, \"step\":1, "
+        "\"upstream_code\":200, \"parameters\":{\"pin\":\"hunter22\",\"target\":\"caf\u00e9\"}, "
+        "\"caller\":{\"user\":\"jane\",\"application\":null}, \"traceparent\":\"00-f3ca-eb7a-01\", "
+        "\"fingerprint\":\"e7e3\"}\n"};
+    struct rig rig;
+    char *written_again[2];
+    rig_begin(&rig, definition, 1);
+    for (size_t i = 0; i < 2; i++) {
+        struct fault fault;
+        struct rig_image image = {.status = RUN_RUNNING, .created_ms = RIG_BEGAN, .updated_ms = RIG_BEGAN};
+        struct store_record record = rig_record(&rig, &image);
+        record.body = text_of(bodies[i]);
+        struct run *run = run_load(&record, rig.stage, &fault);
+        assert_non_null(run);
+        assert_string_equal(run->progress, "status: \"x\"");
+        assert_string_equal(run->fingerprint, "e7e3");
+        assert_string_equal(run->secrets[0], "hunter22");
+        assert_string_equal(run->steps[0].url, "http://up.test/1");
+        assert_int_equal(run->steps[0].status, RUN_SUCCEEDED);
+        assert_int_equal(run->step_began_ms, 1795451385233);
+        assert_int_equal(run->attempt, 2);
+        assert_int_equal(journal_calls(&run->journal), 4);
+        assert_true(text_is(frozen_text(run->steps[0].value), "{\"body\":{\"id\":4711},\"code\":200}"));
+        assert_true(text_is(frozen_text(run->warnings), "[\"w\"]"));
+        assert_null(run->outputs);
+        written_again[i] = written(run);
+        run_free(run);
+    }
+    assert_string_equal(written_again[0], written_again[1]);
+    for (size_t i = 0; i < 2; i++) mem_free(written_again[i]);
+    rig_end(&rig);
+}
+
 static void test_members_that_are_not_there(void **state) {
     (void)state;
     static const char *const bodies[] = {
@@ -133,7 +195,7 @@ static void test_members_that_are_not_there(void **state) {
 
 static void test_rubbish(void **state) {
     (void)state;
-    static const char *const bodies[] = {"",     "{",           "[]", "null", "\"x\"", "{\"a\": 1, \"a\": 2}",
+    static const char *const bodies[] = {"",     "{",           "[]", "null", "\"x\"", "{\"step\": 1, \"step\": 2}",
                                          "\x80", "{\"step\": 1"};
     struct rig rig;
     rig_begin(&rig, definition, 1);
@@ -196,6 +258,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_there_and_back),
         cmocka_unit_test(test_the_report_is_the_same),
+        cmocka_unit_test(test_records_that_were_written_before),
         cmocka_unit_test(test_members_that_are_not_there),
         cmocka_unit_test(test_rubbish),
         cmocka_unit_test(test_secrets),
