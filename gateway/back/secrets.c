@@ -14,6 +14,7 @@
 #include <fcntl.h>
 #include <openssl/evp.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -47,6 +48,7 @@ struct secrets {
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct secrets *in_force;
+static atomic_bool any; /* of them; what is masked is looked through only then */
 
 /* ---- forms of a value ---- */
 
@@ -260,6 +262,7 @@ bool secrets_load(const char *directory, struct fault *fault) {
     pthread_mutex_lock(&lock);
     struct secrets *old = in_force;
     in_force = fresh;
+    atomic_store(&any, fresh->count > 0);
     pthread_mutex_unlock(&lock);
     secrets_unref(old);
     return true;
@@ -285,6 +288,7 @@ void secrets_unload(void) {
     pthread_mutex_lock(&lock);
     struct secrets *old = in_force;
     in_force = NULL;
+    atomic_store(&any, false);
     pthread_mutex_unlock(&lock);
     secrets_unref(old);
 }
@@ -330,6 +334,7 @@ static bool next_stretch(const struct secrets *secrets, struct text t, size_t fr
 }
 
 bool secrets_mask_text(struct text t, struct buf *ret_masked) {
+    if (!atomic_load(&any)) return false;
     struct secrets *secrets = secrets_ref();
     size_t from = 0, start = 0, end = 0;
     while (secrets && secrets->count && next_stretch(secrets, t, from, &start, &end)) {

@@ -6,6 +6,8 @@
 #include <string.h>
 #include <time.h>
 
+#define DAY_S (24 * 60 * 60)
+#define DAY_TEXT_LEN (sizeof "2026-11-23" - 1)
 #define YEAR_0_MS (-62167219200000)
 #define YEAR_9999_END_MS 253402300799999
 
@@ -31,22 +33,35 @@ static void put(char *out, size_t count, int value) {
     for (; count-- > 0; value /= 10) out[count] = (char)('0' + value % 10);
 }
 
+/* The calendar is asked once a day, as long as times are of the same one. */
+static void put_day(char *out, int64_t day) {
+    static _Thread_local int64_t known_day = INT64_MIN;
+    static _Thread_local char known[DAY_TEXT_LEN];
+    if (day != known_day) {
+        time_t when = (time_t)(day * DAY_S);
+        struct tm parts;
+        gmtime_r(&when, &parts); /* cannot fail within these years */
+        memcpy(known, "0000-00-00", sizeof known);
+        put(known, 4, parts.tm_year + 1900);
+        put(known + 5, 2, parts.tm_mon + 1);
+        put(known + 8, 2, parts.tm_mday);
+        known_day = day;
+    }
+    memcpy(out, known, sizeof known);
+}
+
 void clock_format(int64_t wall_ms, char out[CLOCK_TEXT_SIZE]) {
     if (wall_ms < YEAR_0_MS) wall_ms = YEAR_0_MS;
     if (wall_ms > YEAR_9999_END_MS) wall_ms = YEAR_9999_END_MS;
-    int64_t ms = wall_ms % 1000, seconds = wall_ms / 1000;
-    if (ms < 0) ms += 1000, seconds--;
-    time_t when = (time_t)seconds;
-    struct tm parts;
-    gmtime_r(&when, &parts); /* cannot fail within these years */
+    int64_t day = wall_ms / (DAY_S * 1000), left = wall_ms % (DAY_S * 1000);
+    if (left < 0) left += DAY_S * 1000, day--;
+    int ms = (int)(left % 1000), seconds = (int)(left / 1000);
     memcpy(out, "0000-00-00T00:00:00.000Z", CLOCK_TEXT_SIZE);
-    put(out, 4, parts.tm_year + 1900);
-    put(out + 5, 2, parts.tm_mon + 1);
-    put(out + 8, 2, parts.tm_mday);
-    put(out + 11, 2, parts.tm_hour);
-    put(out + 14, 2, parts.tm_min);
-    put(out + 17, 2, parts.tm_sec);
-    put(out + 20, 3, (int)ms);
+    put_day(out, day);
+    put(out + 11, 2, seconds / 3600);
+    put(out + 14, 2, seconds / 60 % 60);
+    put(out + 17, 2, seconds % 60);
+    put(out + 20, 3, ms);
 }
 
 static bool digits(struct text *t, size_t count, int *ret_value) {

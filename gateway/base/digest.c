@@ -7,6 +7,7 @@
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 #include <openssl/rand.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,9 +17,23 @@ static void die(const char *what) {
     abort();
 }
 
+static EVP_MD *sha256;
+
+static void fetch_sha256(void) {
+    sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
+    if (!sha256) die("SHA-256");
+}
+
+/* Looked up once: EVP_sha256() has OpenSSL look it up at each use, for more than a short text takes. */
+static const EVP_MD *md_sha256(void) {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, fetch_sha256);
+    return sha256;
+}
+
 void digest_sha256_hex(struct text t, char out[65]) {
     unsigned char sum[32];
-    if (EVP_Digest(t.at ? t.at : "", t.len, sum, NULL, EVP_sha256(), NULL) != 1) die("SHA-256");
+    if (EVP_Digest(t.at ? t.at : "", t.len, sum, NULL, md_sha256(), NULL) != 1) die("SHA-256");
     for (size_t i = 0; i < sizeof sum; i++) {
         out[2 * i] = "0123456789abcdef"[sum[i] >> 4];
         out[2 * i + 1] = "0123456789abcdef"[sum[i] & 15];
@@ -28,7 +43,7 @@ void digest_sha256_hex(struct text t, char out[65]) {
 
 void digest_hmac_sha256(struct text key, struct text t, unsigned char out[32]) {
     unsigned len = 32;
-    if (!HMAC(EVP_sha256(), key.at ? key.at : "", (int)key.len, (const unsigned char *)(t.at ? t.at : ""), t.len, out,
+    if (!HMAC(md_sha256(), key.at ? key.at : "", (int)key.len, (const unsigned char *)(t.at ? t.at : ""), t.len, out,
               &len))
         die("HMAC");
 }

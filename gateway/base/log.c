@@ -131,9 +131,13 @@ static void write_all(int fd, const char *at, size_t len) {
     }
 }
 
+bool log_wants(enum log_level level) {
+    return level >= __atomic_load_n(&writer.least, __ATOMIC_RELAXED);
+}
+
 void log_put_fields(enum log_level level, const char *event, const struct log_context *ctx,
                     const struct log_field *fields) {
-    if (level < __atomic_load_n(&writer.least, __ATOMIC_RELAXED)) return;
+    if (!log_wants(level)) return;
     struct buf line;
     buf_init(&line, LINE_MAX_BYTES);
     format_line(&line, level, event, ctx, fields);

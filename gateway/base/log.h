@@ -36,6 +36,7 @@ struct log_field {
  * Of a value, at most 4 KiB are shown. */
 void log_put_fields(enum log_level level, const char *event, const struct log_context *ctx,
                     const struct log_field *fields);
+bool log_wants(enum log_level level); /* whether a line of that level is written at all */
 void log_fault(enum log_level level, const char *event, const struct log_context *ctx, const struct fault *fault);
 
 /* Starts the writer thread; before that lines go straight to stderr. `path` "-" or NULL is stderr. */

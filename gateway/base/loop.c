@@ -19,6 +19,7 @@
 #include "base/mem.h"
 #include "base/wheel.h"
 
+#define SPARES_MAX 256    /* messages to itself that a loop keeps for the next ones */
 #define PASS_BUDGET_MS 10 /* of messages, or of timers, before the others get their turn */
 
 struct message {
@@ -45,6 +46,8 @@ struct loop {
     struct queue mailbox;
     struct queue inbox; /* taken out of the mailbox, not yet run; the loop's own */
     struct queue later;
+    struct message *spares;
+    size_t spare_count;
     atomic_bool stopping;
 };
 
@@ -74,22 +77,48 @@ void loop_leave(struct loop *loop, const char *name, int64_t entered) {
     log_put(LOG_WARN, "loop_stalled", NULL, LOG_INT("loop", loop->index), LOG_STR("in", name), LOG_INT("ms", took));
 }
 
-static void queue_put(struct queue *queue, void (*fn)(void *), void *arg) {
-    struct message *message = mem_alloc(sizeof *message);
-    message->fn = fn;
-    message->arg = arg;
+static void queue_put(struct queue *queue, struct message *message) {
     if (!queue->first) queue->last = &queue->first;
     *queue->last = message;
     queue->last = &message->next;
 }
 
-static void queue_run(struct queue *queue) {
-    struct message *message = queue->first; /* what is added meanwhile waits for the next pass */
-    queue->first = NULL;
+static struct message *message_new(void (*fn)(void *), void *arg) {
+    struct message *message = mem_alloc(sizeof *message);
+    *message = (struct message){.fn = fn, .arg = arg};
+    return message;
+}
+
+/* Several a request: so those that were run are kept. */
+static void later_put(struct loop *loop, void (*fn)(void *), void *arg) {
+    struct message *message = loop->spares;
+    if (message) {
+        loop->spares = message->next;
+        loop->spare_count--;
+        *message = (struct message){.fn = fn, .arg = arg};
+    } else {
+        message = message_new(fn, arg);
+    }
+    queue_put(&loop->later, message);
+}
+
+static void spare(struct loop *loop, struct message *message) {
+    if (loop->spare_count == SPARES_MAX) {
+        mem_free(message);
+        return;
+    }
+    message->next = loop->spares;
+    loop->spares = message;
+    loop->spare_count++;
+}
+
+static void later_run(struct loop *loop) {
+    struct message *message = loop->later.first; /* what is added meanwhile waits for the next pass */
+    loop->later.first = NULL;
     while (message) {
         struct message *next = message->next;
         message->fn(message->arg);
-        mem_free(message);
+        spare(loop, message);
         message = next;
     }
 }
@@ -138,7 +167,7 @@ static void on_soon(evutil_socket_t fd, short events, void *arg) {
     (void)fd, (void)events;
     struct loop *loop = arg;
     int64_t entered = loop_enter(loop);
-    queue_run(&loop->later);
+    later_run(loop);
     loop_leave(loop, "later", entered);
 }
 
@@ -258,7 +287,7 @@ void loop_flush(struct loop *loop) {
     do {
         inbox_fill(loop);
         inbox_run(loop, INT64_MAX);
-        queue_run(&loop->later);
+        later_run(loop);
         inbox_fill(loop);
     } while (loop->inbox.first || loop->later.first);
 }
@@ -274,6 +303,11 @@ void loop_free(struct loop *loop) {
     event_base_loop(loop->base, EVLOOP_NONBLOCK);
     event_base_free(loop->base);
     pthread_mutex_destroy(&loop->lock);
+    while (loop->spares) {
+        struct message *message = loop->spares;
+        loop->spares = message->next;
+        mem_free(message);
+    }
     mem_free(loop);
 }
 
@@ -292,17 +326,19 @@ void loop_stop(struct loop *loop) {
 }
 
 void loop_post(struct loop *loop, void (*fn)(void *), void *arg) {
+    struct message *message = message_new(fn, arg);
     pthread_mutex_lock(&loop->lock);
     bool was_empty = !loop->mailbox.first;
-    queue_put(&loop->mailbox, fn, arg);
+    queue_put(&loop->mailbox, message);
     pthread_mutex_unlock(&loop->lock);
     if (was_empty) wake(loop);
 }
 
 void loop_later(struct loop *loop, void (*fn)(void *), void *arg) {
-    queue_put(&loop->later, fn, arg);
+    bool was_empty = !loop->later.first;
+    later_put(loop, fn, arg);
     struct timeval now = {0};
-    event_add(loop->soon, &now);
+    if (was_empty) event_add(loop->soon, &now);
 }
 
 int64_t loop_mono_ms(const struct loop *loop) {

@@ -1,19 +1,26 @@
 /* The heap with an abort on exhaustion, and arenas on top of it.
  *
  * An arena is a list of chunks that are only ever freed together. The first chunk is small, or as large as it is known
- * to have to be (runs are many, and rest for long); later ones double up to a limit. Built with MEM_SINGLE, each
- * allocation is a chunk of its own, so that AddressSanitizer sees the edges of every object and the end of every
- * lifetime. */
+ * to have to be (runs are many, and rest for long); later ones double up to a limit. Small arenas come and go with
+ * every request, so a thread keeps some that are free, until the process ends. Built with MEM_SINGLE, each allocation
+ * is a chunk of its own, so that AddressSanitizer sees the edges of every object and the end of every lifetime. */
 #include "base/mem.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define CHUNK_FIRST 768
+#define CHUNK_FIRST 928
 #define CHUNK_LIMIT 65536
 #define ALIGN _Alignof(max_align_t)
+#ifdef MEM_SINGLE
+#define SPARES_MAX 0
+#else
+#define SPARES_MAX 64 /* free arenas that a thread keeps, and chunks of each size */
+#endif
+#define SPARE_SIZES 3 /* of chunks behind the first: twice as large as that, and so on */
 
 struct chunk {
     struct chunk *next;
@@ -31,7 +38,10 @@ struct defer {
 struct arena {
     struct chunk *chunks; /* the newest first; allocations come from it */
     struct chunk *own;    /* the one that is freed with the arena; NULL with MEM_SINGLE */
-    struct defer *defers; /* the newest first */
+    union {
+        struct defer *defers; /* the newest first */
+        struct arena *next;   /* of one that a thread keeps */
+    };
     size_t bytes;
 };
 
@@ -86,40 +96,82 @@ struct arena *arena_new_for(size_t bytes) {
     return arena;
 }
 
-struct arena *arena_new(void) {
-    return arena_new_for(CHUNK_FIRST);
+static _Thread_local struct {
+    struct arena *first;
+    size_t count;
+    struct {
+        struct chunk *first;
+        size_t count;
+    } chunks[SPARE_SIZES];
+} spares;
+
+/* Which size of chunk that is; SPARE_SIZES: none that is kept. */
+static size_t spare_size(size_t size) {
+    size_t i = 0;
+    while (i < SPARE_SIZES && size != (size_t)CHUNK_FIRST << (i + 1)) i++;
+    return i;
 }
 
-/* What does not end with the arena itself. */
-static void let_go(struct arena *arena) {
+static struct chunk *take_spare(size_t size) {
+    size_t i = spare_size(size);
+    struct chunk *chunk = i < SPARE_SIZES ? spares.chunks[i].first : NULL;
+    if (!chunk) return NULL;
+    spares.chunks[i].first = chunk->next;
+    spares.chunks[i].count--;
+    return chunk;
+}
+
+static bool keep_chunk(struct chunk *chunk) {
+    size_t i = spare_size(chunk->size);
+    if (i == SPARE_SIZES || spares.chunks[i].count == SPARES_MAX) return false;
+    memset(chunk->bytes, 0, chunk->used);
+    chunk->used = 0;
+    chunk->next = spares.chunks[i].first;
+    spares.chunks[i].first = chunk;
+    spares.chunks[i].count++;
+    return true;
+}
+
+struct arena *arena_new(void) {
+    struct arena *arena = spares.first;
+    if (!arena) return arena_new_for(CHUNK_FIRST);
+    spares.first = arena->next;
+    spares.count--;
+    arena->defers = NULL;
+    return arena;
+}
+
+/* Its own chunk is all that it has. False: it is not one to be kept. */
+static bool keep_spare(struct arena *arena) {
+    if (!arena->own || arena->own->size != CHUNK_FIRST || spares.count == SPARES_MAX) return false;
+    memset(arena->own->bytes, 0, arena->own->used);
+    arena->own->used = 0;
+    arena->chunks = arena->own;
+    arena->bytes = sizeof *arena + sizeof *arena->own + CHUNK_FIRST;
+    arena->next = spares.first;
+    spares.first = arena;
+    spares.count++;
+    return true;
+}
+
+void arena_free(struct arena *arena) {
+    if (!arena) return;
     while (arena->defers) { /* a deferred function may read what the arena holds, so they run before any chunk goes */
         struct defer *defer = arena->defers;
         arena->defers = defer->next;
         defer->fn(defer->arg);
     }
-    while (arena->chunks != arena->own) {
+    while (arena->chunks) {
         struct chunk *chunk = arena->chunks;
         arena->chunks = chunk->next;
-        arena->bytes -= sizeof *chunk + chunk->size;
-        mem_free(chunk);
+        if (chunk != arena->own && !keep_chunk(chunk)) mem_free(chunk);
     }
-}
-
-void arena_free(struct arena *arena) {
-    if (!arena) return;
-    let_go(arena);
-    mem_free(arena);
-}
-
-void arena_clear(struct arena *arena) {
-    let_go(arena);
-    if (!arena->own) return;
-    memset(arena->own->bytes, 0, arena->own->used);
-    arena->own->used = 0;
+    if (!keep_spare(arena)) mem_free(arena);
 }
 
 static struct chunk *chunk_add(struct arena *arena, size_t size) {
-    struct chunk *chunk = mem_alloc(sizeof *chunk + size);
+    struct chunk *chunk = take_spare(size);
+    if (!chunk) chunk = mem_alloc(sizeof *chunk + size);
     chunk->size = size;
     chunk->next = arena->chunks;
     arena->chunks = chunk;
@@ -162,6 +214,23 @@ char *arena_strndup(struct arena *arena, const char *s, size_t n) {
     char *copy = arena_alloc(arena, n + 1);
     if (n) memcpy(copy, s, n);
     return copy;
+}
+
+char *arena_join(struct arena *arena, const char *first, ...) {
+    size_t len = 0;
+    va_list parts, again;
+    va_start(parts, first);
+    va_copy(again, parts);
+    for (const char *part = first; part; part = va_arg(parts, const char *)) len += strlen(part);
+    char *joined = arena_alloc(arena, len + 1), *to = joined;
+    for (const char *part = first; part; part = va_arg(again, const char *)) {
+        size_t n = strlen(part);
+        memcpy(to, part, n);
+        to += n;
+    }
+    va_end(again);
+    va_end(parts);
+    return joined;
 }
 
 char *arena_vprintf(struct arena *arena, const char *format, va_list args) {

@@ -17,15 +17,15 @@ char *mem_strndup(const char *s, size_t n); /* GIVES; NUL-terminated */
 
 struct arena;
 
-struct arena *arena_new(void);             /* GIVES; end it with arena_free */
-struct arena *arena_new_for(size_t bytes); /* the same for so many, and little beyond them: for what rests */
-void arena_free(struct arena *arena);      /* runs the deferred functions, last first; NULL is allowed */
-/* As if it had been freed and made anew, but its first memory stays with it, zeroed. */
-void arena_clear(struct arena *arena);
+struct arena *arena_new(void);                       /* GIVES; end it with arena_free */
+struct arena *arena_new_for(size_t bytes);           /* the same for so many, and little beyond them: for what rests */
+void arena_free(struct arena *arena);                /* runs the deferred functions, last first; NULL is allowed */
 void *arena_alloc(struct arena *arena, size_t size); /* zeroed, aligned for any object; size 0 gives a valid pointer */
 void *arena_copy(struct arena *arena, const void *from, size_t size);
 char *arena_strdup(struct arena *arena, const char *s); /* NULL gives NULL */
 char *arena_strndup(struct arena *arena, const char *s, size_t n);
+char *arena_join(struct arena *arena, const char *first, ...)
+    __attribute__((sentinel)); /* the strings up to a NULL, one behind the other */
 char *arena_printf(struct arena *arena, const char *format, ...) __attribute__((format(printf, 2, 3)));
 char *arena_vprintf(struct arena *arena, const char *format, va_list args);
 

@@ -83,8 +83,17 @@ static size_t utf8_length(const unsigned char *s, size_t left) {
     return n;
 }
 
+/* Most text is ASCII: eight bytes at a time as long as it is. */
+static size_t skip_ascii(struct text a, size_t i) {
+    for (uint64_t word; i + sizeof word <= a.len; i += sizeof word) {
+        memcpy(&word, a.at + i, sizeof word);
+        if (word & UINT64_C(0x8080808080808080)) break;
+    }
+    return i;
+}
+
 bool text_utf8_check(struct text a) {
-    for (size_t i = 0; i < a.len;) {
+    for (size_t i = skip_ascii(a, 0); i < a.len;) {
         size_t n = utf8_length((const unsigned char *)a.at + i, a.len - i);
         if (n == 0) return false;
         i += n;
@@ -92,13 +101,36 @@ bool text_utf8_check(struct text a) {
     return true;
 }
 
+/* A bit for each character: 32 to a word, those of RFC 9110. */
+bool text_token_char(char c) {
+    static const uint32_t set[4] = {0, 0x03FF6CFA, 0xC7FFFFFE, 0x57FFFFFF};
+    unsigned char byte = (unsigned char)c;
+    return byte < 128 && set[byte >> 5] >> (byte & 31) & 1;
+}
+
 bool text_token_check(struct text a) {
-    for (size_t i = 0; i < a.len; i++) {
-        char c = a.at[i];
-        bool plain = (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
-        if (!plain && (c == 0 || !strchr("!#$%&'*+-.^_`|~", c))) return false;
-    }
+    for (size_t i = 0; i < a.len; i++)
+        if (!text_token_char(a.at[i])) return false;
     return a.len > 0;
+}
+
+/* Of eight bytes, the high bits of those below a blank and of DEL; higher ones than the first may be set wrongly. */
+static uint64_t find_controls(uint64_t v) {
+    const uint64_t ones = UINT64_C(0x0101010101010101), high = ones << 7;
+    return ((v - ones * 0x20) | ((v ^ ones * 0x7F) - ones)) & ~v & high;
+}
+
+bool text_field_check(struct text a) {
+    size_t i = 0;
+    for (uint64_t word; i + sizeof word <= a.len; i += sizeof word) {
+        memcpy(&word, a.at + i, sizeof word);
+        if (find_controls(word)) break;
+    }
+    for (; i < a.len; i++) {
+        unsigned char c = (unsigned char)a.at[i];
+        if ((c < 0x20 && c != '\t') || c == 0x7F) return false;
+    }
+    return true;
 }
 
 bool text_to_int(struct text a, int64_t *ret_value) {
@@ -211,6 +243,10 @@ char *buf_room(struct buf *buf, size_t len) {
     return buf->at + buf->len;
 }
 
+void buf_expect(struct buf *buf, size_t len) {
+    if (!buf->full && len <= buf->max - buf->len) buf_room(buf, len);
+}
+
 void buf_grew(struct buf *buf, size_t len) {
     buf->len += len;
     buf->at[buf->len] = 0;
@@ -223,13 +259,12 @@ void buf_add_slowly(struct buf *buf, const void *at, size_t len) {
     buf_grew(buf, len);
 }
 
-void buf_adds(struct buf *buf, const char *s) {
-    buf_add(buf, s, strlen(s));
-}
+#define PRINTED_USUAL 127 /* bytes */
 
 void buf_addv(struct buf *buf, const char *format, va_list args) {
     va_list again;
     va_copy(again, args);
+    if (!buf->at) buf_expect(buf, PRINTED_USUAL);
     size_t spare = buf->full ? 0 : buf->cap - buf->len; /* most lines fit into what is there */
     int n = vsnprintf(spare ? buf->at + buf->len : NULL, spare, format, again);
     va_end(again);

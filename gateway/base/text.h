@@ -32,7 +32,9 @@ bool text_cut(struct text *rest, char separator,
                                                         `rest`; false when `rest` is used up (at is
                                                         NULL). "a,,b" gives "a", "", "b"; "" gives "". */
 bool text_utf8_check(struct text a);                 /* RFC 3629: no overlong forms, no surrogates, at most U+10FFFF */
-bool text_token_check(struct text a);                /* RFC 9110, 5.6.2 */
+bool text_token_char(char c);                        /* RFC 9110, 5.6.2 */
+bool text_token_check(struct text a);                /* one or more of them */
+bool text_field_check(struct text a);                /* no control character but tabs (RFC 9110, 5.5) */
 bool text_to_int(struct text a, int64_t *ret_value); /* decimal with an optional '-', the whole slice, in range */
 #define TEXT_INT_MAX 20                              /* bytes of the longest int64_t */
 struct text text_of_int(int64_t value, char room[TEXT_INT_MAX]); /* decimal; from the first byte of `room` on */
@@ -69,13 +71,16 @@ static inline void buf_addt(struct buf *buf, struct text t) {
 static inline void buf_addc(struct buf *buf, char c) {
     buf_add(buf, &c, 1);
 }
-void buf_adds(struct buf *buf, const char *s);
+static inline void buf_adds(struct buf *buf, const char *s) { /* of a literal, the compiler knows the length */
+    buf_add(buf, s, strlen(s));
+}
 void buf_addi(struct buf *buf, int64_t value); /* decimal */
 void buf_addf(struct buf *buf, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void buf_addv(struct buf *buf, const char *format, va_list args);
 char *buf_room(struct buf *buf, size_t len); /* len bytes to be written in place behind the end, or NULL if the ceiling
                                                 forbids it; then buf_grew(len written) */
 void buf_grew(struct buf *buf, size_t len);
+void buf_expect(struct buf *buf, size_t len);     /* so much is likely to come: the memory for it is taken at once */
 void buf_take_front(struct buf *buf, size_t len); /* drops the first len bytes */
 struct text buf_text(const struct buf *buf);
 const char *buf_cstr(const struct buf *buf); /* "" when empty */

@@ -20,15 +20,10 @@ const char *reply_phase_word(enum reply_phase phase) {
     return words[phase];
 }
 
-/* Looked for by their first letters: a poll asks for a dozen headers, most of which are not there. */
-static bool same_letter(char a, char b) {
-    return ((a ^ b) & ~('a' - 'A')) == 0;
-}
-
 const char *reply_header(const struct reply *reply, const char *name) {
     for (size_t i = 0; i < reply->header_count; i++) {
-        const struct reply_header *header = &reply->headers[i];
-        if (same_letter(header->name[0], name[0]) && strcasecmp(header->name, name) == 0) return header->value;
+        const char *at = reply->headers[i].name; /* most differ in their first letter already */
+        if ((*at | 0x20) == (*name | 0x20) && strcasecmp(at, name) == 0) return reply->headers[i].value;
     }
     return NULL;
 }
@@ -76,13 +71,14 @@ const struct json *reply_headers(struct arena *arena, const struct reply *reply)
 
 const struct json *reply_value(struct arena *arena, const struct reply *reply) {
     bool is_json;
-    return reply_value_with(arena, reply, reply_body(arena, reply, &is_json));
+    return reply_value_with(arena, reply, reply_body(arena, reply, &is_json), true);
 }
 
-const struct json *reply_value_with(struct arena *arena, const struct reply *reply, const struct json *body) {
+const struct json *reply_value_with(struct arena *arena, const struct reply *reply, const struct json *body,
+                                    bool headers) {
     struct json *value = json_new_object(arena);
     json_set(value, "body", body);
-    json_set(value, "headers", reply_headers(arena, reply));
+    if (headers) json_set(value, "headers", reply_headers(arena, reply));
     json_set(value, "code", json_new_int(arena, reply->code));
     return value;
 }

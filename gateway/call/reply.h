@@ -51,7 +51,8 @@ const struct json *reply_headers(struct arena *arena, const struct reply *reply)
 
 /* {"body": …, "headers": {lower-case name: value}, "code": …}: what templates see as <step>. */
 const struct json *reply_value(struct arena *arena, const struct reply *reply);
-/* The same with another body. */
-const struct json *reply_value_with(struct arena *arena, const struct reply *reply, const struct json *body);
+/* The same with that body, and without the headers where nobody reads them. */
+const struct json *reply_value_with(struct arena *arena, const struct reply *reply, const struct json *body,
+                                    bool headers);
 
 #endif

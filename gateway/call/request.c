@@ -22,9 +22,7 @@ struct rendering {
 /* ---- checks that back/ shares ---- */
 
 bool request_value_check(const char *value) {
-    for (; *value; value++)
-        if (((unsigned char)*value < 0x20 && *value != '\t') || *value == 0x7F) return false;
-    return true;
+    return text_field_check(text_of(value));
 }
 
 static bool entry_allows(const char *entry, const struct url *home, const struct url *next) {

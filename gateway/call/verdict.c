@@ -93,5 +93,6 @@ void verdict_judge(struct arena *arena, const struct stage_step *step, const str
         if (expected) verdict_judge_body(arena, rules, body, scope->roots, ret_verdict);
         else judge_refusal(arena, step, reply, body, scope, &policy, ret_verdict);
     }
+    ret_verdict->body = body;
     ret_verdict->retry_after_ms = wait_of(arena, &step->call, reply, body, scope->now_ms, policy.wait_ms);
 }

@@ -53,14 +53,15 @@ enum verdict_stood { VERDICT_UNASKED, VERDICT_NOTHING, VERDICT_KINDS }; /* VERDI
 
 struct verdict {
     enum verdict_kind kind;
-    enum reason reason;     /* of FAILED and CANCELED */
-    const char *word;       /* the upstream's own word for its state; NULL where the reply had none */
-    bool unknown_word;      /* no list names it */
-    bool warned;            /* by `warn` or `warn_when`: succeeded, with outputs.result = "WARN" */
-    int percent;            /* 0…100; -1 unknown */
-    const char *message;    /* for progress; or NULL */
-    const char *rule;       /* the setting that decided: "failure", "success_when", "expect" …; NULL: none did */
-    int64_t retry_after_ms; /* so long the upstream asks not to be asked again; -1: nothing */
+    enum reason reason;      /* of FAILED and CANCELED */
+    const char *word;        /* the upstream's own word for its state; NULL where the reply had none */
+    bool unknown_word;       /* no list names it */
+    bool warned;             /* by `warn` or `warn_when`: succeeded, with outputs.result = "WARN" */
+    int percent;             /* 0…100; -1 unknown */
+    const char *message;     /* for progress; or NULL */
+    const char *rule;        /* the setting that decided: "failure", "success_when", "expect" …; NULL: none did */
+    const struct json *body; /* of the reply, where it was looked into; else NULL */
+    int64_t retry_after_ms;  /* so long the upstream asks not to be asked again; -1: nothing */
     /* For who watches whether the upstream keeps to what the definition expects (run/contract). */
     bool looked;            /* by verdict_judge_body: the reply was one that rules apply to */
     bool success_undefined; /* success_when speaks of what the reply has not */

@@ -80,26 +80,37 @@ void answer_date(int64_t wall_ms, char out[ANSWER_DATE_SIZE]) {
 static bool header_allowed(const char *name, const char *value) {
     static const char *const ours[] = {"Content-Length", "Transfer-Encoding", "Connection", "Date", "Server"};
     for (size_t i = 0; i < sizeof ours / sizeof ours[0]; i++)
-        if (strcasecmp(name, ours[i]) == 0) return false;
-    for (const char *s = name; *s; s++)
-        if (*s <= ' ' || *s > '~' || *s == ':') return false;
-    for (const char *s = value; *s; s++)
-        if (((unsigned char)*s < 0x20 && *s != '\t') || *s == 0x7F) return false;
-    return *name != 0;
+        if (text_is_nocase(text_of(name), ours[i])) return false;
+    return text_token_check(text_of(name)) && text_field_check(text_of(value));
 }
 
 static void write_header(struct buf *out, const char *name, const char *value) {
-    if (header_allowed(name, value)) buf_addf(out, "%s: %s\r\n", name, value);
-    else log_put(LOG_WARN, "answer_header_dropped", NULL, LOG_STR("header", name));
+    if (!header_allowed(name, value)) {
+        log_put(LOG_WARN, "answer_header_dropped", NULL, LOG_STR("header", name));
+        return;
+    }
+    buf_adds(out, name);
+    buf_adds(out, ": ");
+    buf_adds(out, value);
+    buf_adds(out, "\r\n");
 }
 
 void answer_write(struct buf *out, const struct answer *answer, const struct answer_wire *wire) {
     assert(answer->status >= 200 && answer->status <= 599 && answer->header_count <= ANSWER_HEADERS_MAX);
     bool bodiless = answer->status == 204 || answer->status == 304;
-    buf_addf(out, "HTTP/1.1 %d %s\r\nServer: stagedoor\r\nDate: %s\r\n", answer->status, answer_phrase(answer->status),
-             wire->date);
+    buf_adds(out, "HTTP/1.1 ");
+    buf_addi(out, answer->status);
+    buf_addc(out, ' ');
+    buf_adds(out, answer_phrase(answer->status));
+    buf_adds(out, "\r\nServer: stagedoor\r\nDate: ");
+    buf_adds(out, wire->date);
+    buf_adds(out, "\r\n");
     if (answer->content_type && !bodiless) write_header(out, "Content-Type", answer->content_type);
-    if (!bodiless) buf_addf(out, "Content-Length: %zu\r\n", answer->content_type ? answer->body.len : 0);
+    if (!bodiless) {
+        buf_adds(out, "Content-Length: ");
+        buf_addi(out, answer->content_type ? (int64_t)answer->body.len : 0);
+        buf_adds(out, "\r\n");
+    }
     for (size_t i = 0; i < answer->header_count; i++)
         write_header(out, answer->headers[i].name, answer->headers[i].value);
     if (!wire->keep_alive) buf_adds(out, "Connection: close\r\n");

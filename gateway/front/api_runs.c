@@ -206,6 +206,16 @@ static void check_members(const struct json *object, const char *const *known, s
     }
 }
 
+static void refuse_caller(struct arena *arena, const char *prefix, const char *name, const struct json *value,
+                          struct faults *faults) {
+    enum json_kind kind = json_kind(value);
+    if (kind == JSON_STRING && expression_is_left(json_text(value)))
+        expression_refuse(arena_join(arena, prefix, name, NULL), json_text(value), faults);
+    else if (kind != JSON_STRING && kind != JSON_NULL)
+        faults_addf(faults, FAULT_INVALID, arena_join(arena, prefix, name, NULL), "it has to be a string, and is %s",
+                    json_kind_word(kind));
+}
+
 /* Who is behind the caller, in Spinnaker's terms: from "caller", or from members of the body itself. */
 static const struct json *caller_of(struct arena *arena, const struct json *object, struct faults *faults) {
     const struct json *nested = json_gets(object, "caller");
@@ -219,12 +229,7 @@ static const struct json *caller_of(struct arena *arena, const struct json *obje
         const struct json *value = json_gets(nested, name);
         bool inside = json_kind(value) != JSON_NULL;
         if (!inside) value = json_gets(object, name);
-        const char *where = arena_printf(arena, "%s/%s", inside ? "/caller" : "", name);
-        if (json_kind(value) == JSON_STRING && expression_is_left(json_text(value)))
-            expression_refuse(where, json_text(value), faults);
-        else if (json_kind(value) != JSON_STRING && json_kind(value) != JSON_NULL)
-            faults_addf(faults, FAULT_INVALID, where, "it has to be a string, and is %s",
-                        json_kind_word(json_kind(value)));
+        refuse_caller(arena, inside ? "/caller/" : "/", name, value, faults);
         json_set(made, name, value);
     }
     return made;
@@ -247,7 +252,7 @@ static void answer_report(struct api_call *call, struct ask *ask, int status, bo
     struct answer answer = {.status = status, .content_type = "application/json", .body = buf_text(&ask->report)};
     if (location)
         answer.headers[answer.header_count++] = (struct answer_header){
-            "Location", arena_printf(arena, "%s/runs/%s", call->base_url, ask->id)};
+            "Location", arena_join(arena, call->base_url, "/runs/", ask->id, NULL)};
     if (wait_of(call->exchange))
         answer.headers[answer.header_count++] = (struct answer_header){"Preference-Applied", "wait"};
     answer.headers[answer.header_count++] = (struct answer_header){"Cache-Control", "no-store"};
@@ -346,7 +351,7 @@ static void start(struct api_call *call, struct stage *stage, const struct json 
     ask->key = key;
     ask->caller = caller;
     ask->parameters = parameters;
-    ask->fingerprint = fingerprint_of(arena, parameters);
+    if (key) ask->fingerprint = fingerprint_of(arena, parameters);
     ask->traceparent = traceparent_of(call->exchange);
     ask_send(call->api->engines, ask);
 }

@@ -51,20 +51,6 @@ static bool is_digit(char c) {
     return c >= '0' && c <= '9';
 }
 
-/* RFC 9110, 5.6.2 */
-static bool is_token_char(char c) {
-    return is_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c && strchr("!#$%&'*+-.^_`|~", c));
-}
-
-/* field-vchar, SP and HTAB (RFC 9110, 5.5) */
-static bool is_field_text(struct text t) {
-    for (size_t i = 0; i < t.len; i++) {
-        unsigned char c = (unsigned char)t.at[i];
-        if ((c < 0x20 && c != '\t') || c == 0x7F) return false;
-    }
-    return true;
-}
-
 static struct text trim_blanks(struct text t) {
     while (t.len && (t.at[0] == ' ' || t.at[0] == '\t')) t.at++, t.len--;
     while (t.len && (t.at[t.len - 1] == ' ' || t.at[t.len - 1] == '\t')) t.len--;
@@ -117,7 +103,7 @@ static int step_start(struct guard *guard, struct text *input) {
     bool blank = guard->line.len && !guard->line_spent; /* a CR has come */
     if (!blank && input->len == 0) return GUARD_MORE;
     if (!blank && input->at[0] != '\r' && input->at[0] != '\n') {
-        if (!is_token_char(input->at[0]))
+        if (!text_token_char(input->at[0]))
             return refuse(guard, 400, "The connection does not begin with an HTTP request");
         guard->step = STEP_REQUEST_LINE;
         return GO;
@@ -171,7 +157,7 @@ static int take_method(struct guard *guard, struct text method) {
 
 static bool is_authority(struct text t) {
     for (size_t i = 0; i < t.len; i++)
-        if (!is_token_char(t.at[i]) && !strchr(":[](),;=", t.at[i])) return false;
+        if (!text_token_char(t.at[i]) && !strchr(":[](),;=", t.at[i])) return false;
     return true;
 }
 
@@ -221,7 +207,7 @@ static int step_request_line(struct guard *guard, struct text *input) {
     guard->head_bytes = line.len + 2;
     guard->request = request_new();
     guard->last_header = &guard->request->headers;
-    if (!is_field_text(line)) return refuse(guard, 400, "The request line has a control character");
+    if (!text_field_check(line)) return refuse(guard, 400, "The request line has a control character");
     if (!text_cut(&line, ' ', &method) || !text_cut(&line, ' ', &target) || !line.at)
         return refuse(guard, 400, "The request line is not a method, a target and an HTTP version");
     int said = take_version(guard, line);
@@ -291,7 +277,7 @@ static int field_split(struct guard *guard, struct text line, struct text *ret_n
     if (!text_cut(&line, ':', ret_name) || !line.at) return refuse(guard, 400, "A header field has no colon");
     if (!text_token_check(*ret_name))
         return refuse(guard, 400, "A header field's name is empty, or has a character that is not allowed in it");
-    if (!is_field_text(line)) return refuse(guard, 400, "A header field has a control character");
+    if (!text_field_check(line)) return refuse(guard, 400, "A header field has a control character");
     *ret_value = trim_blanks(line);
     return GO;
 }
@@ -370,7 +356,7 @@ static int chunk_size_take(struct guard *guard, struct text line) {
     }
     struct text extension = trim_blanks((struct text){line.at + digits, line.len - digits});
     if (digits == 0 || (digits < line.len && (extension.len == 0 || extension.at[0] != ';')) ||
-        !is_field_text(extension))
+        !text_field_check(extension))
         return refuse(guard, 400, "A chunk of the body does not begin with its size");
     guard->extension_bytes += line.len - digits;
     if (guard->extension_bytes > EXTENSION_BYTES_MAX)

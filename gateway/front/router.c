@@ -45,18 +45,17 @@ static const struct route routes[] = {
 
 static void count_answer(const struct api_call *call, int status) {
     const struct exchange *exchange = call->exchange;
-    char code[8];
-    snprintf(code, sizeof code, "%d", status);
+    char code[TEXT_INT_MAX + 1];
+    code[text_of_int(status, code).len] = 0;
     int64_t ms = loop_mono_ms(call->api->loop) - exchange->began_mono_ms;
+    enum log_level level = status >= 500 ? LOG_WARN : status >= 400 ? LOG_INFO : LOG_DEBUG;
     count_add_labelled(COUNT_FAMILY_REQUESTS, call->route, code, 1);
     count_observe(COUNT_HISTOGRAM_REQUEST_MS, ms);
+    if (!log_wants(level)) return;
     struct log_context ctx = {.caller = caller_name(call->caller)};
     char target[512];
     snprintf(target, sizeof target, "%.*s", TEXT_ARG(exchange->target));
-    log_put(status >= 500   ? LOG_WARN
-            : status >= 400 ? LOG_INFO
-                            : LOG_DEBUG,
-            "request", &ctx, LOG_STR("method", http_method_word(exchange->method)), LOG_STR("target", target),
+    log_put(level, "request", &ctx, LOG_STR("method", http_method_word(exchange->method)), LOG_STR("target", target),
             LOG_INT("code", status), LOG_INT("ms", ms), LOG_STR("peer", exchange->peer));
 }
 
@@ -104,37 +103,58 @@ void api_refuse(int status, const char *what, struct buf *ret_body, const char *
 
 /* ---- matching ---- */
 
-static bool match(const char *pattern, const struct exchange *exchange, struct api_call *call) {
-    struct text rest = text_of(pattern), part;
-    size_t i = 0;
-    if (rest.len == 0) return exchange->segment_count == 0;
-    while (text_cut(&rest, '/', &part)) {
-        if (i == exchange->segment_count) return false;
-        struct text segment = exchange->segments[i++];
-        if (text_is(part, "{stage}")) call->stage = arena_strndup(exchange->arena, segment.at, segment.len);
-        else if (text_is(part, "{id}")) call->id = arena_strndup(exchange->arena, segment.at, segment.len);
-        else if (text_is(part, "{token}")) call->token = arena_strndup(exchange->arena, segment.at, segment.len);
-        else if (!text_same(part, segment)) return false;
+static bool match(const char *pattern, const struct exchange *exchange) {
+    if (!*pattern) return exchange->segment_count == 0;
+    for (size_t i = 0; i < exchange->segment_count; i++) {
+        const char *end = strchrnul(pattern, '/');
+        if (*pattern != '{' && !text_same((struct text){pattern, (size_t)(end - pattern)}, exchange->segments[i]))
+            return false;
+        if (!*end) return i + 1 == exchange->segment_count;
+        pattern = end + 1;
     }
-    return i == exchange->segment_count;
+    return false;
 }
 
-static const struct route *find(struct api_call *call, struct buf *allow) {
+/* What the path has where the pattern has a name in braces. */
+static void take_segments(struct api_call *call, const char *pattern) {
+    struct text rest = text_of(pattern), part;
+    for (size_t i = 0; i < call->exchange->segment_count && text_cut(&rest, '/', &part); i++) {
+        struct text segment = call->exchange->segments[i];
+        const char **to = text_is(part, "{stage}")   ? &call->stage
+                          : text_is(part, "{id}")    ? &call->id
+                          : text_is(part, "{token}") ? &call->token
+                                                     : NULL;
+        if (to) *to = arena_strndup(call->exchange->arena, segment.at, segment.len);
+    }
+}
+
+static const struct route *find(struct api_call *call) {
     enum http_method method = call->exchange->method == HTTP_HEAD ? HTTP_GET : call->exchange->method;
-    const struct route *found = NULL;
     for (size_t i = 0; i < ROUTES; i++) {
-        if (!match(routes[i].pattern, call->exchange, call)) continue;
+        if (!match(routes[i].pattern, call->exchange)) continue;
         call->route = routes[i].pattern;
-        if (routes[i].method == method) found = &routes[i];
+        if (routes[i].method != method) continue;
+        take_segments(call, routes[i].pattern);
+        return &routes[i];
+    }
+    return NULL;
+}
+
+static void write_allow(const struct exchange *exchange, struct buf *allow) {
+    for (size_t i = 0; i < ROUTES; i++) {
+        if (!match(routes[i].pattern, exchange)) continue;
         buf_addf(allow, "%s%s", allow->len ? ", " : "", http_method_word(routes[i].method));
         if (routes[i].method == HTTP_GET) buf_adds(allow, ", HEAD");
     }
-    return found;
 }
 
-static void answer_no_route(struct api_call *call, const char *allow) {
+static void answer_no_route(struct api_call *call) {
     const struct exchange *exchange = call->exchange;
     char detail[256];
+    struct buf methods;
+    buf_init(&methods, 256);
+    write_allow(exchange, &methods);
+    const char *allow = buf_cstr(&methods);
     if (!*allow) {
         api_problem(call, 404, "not_found", "there is nothing at this path; GET / lists what there is", NULL);
     } else if (exchange->method == HTTP_OPTIONS) {
@@ -145,6 +165,7 @@ static void answer_no_route(struct api_call *call, const char *allow) {
         snprintf(detail, sizeof detail, "%s is not allowed here; %s is", http_method_word(exchange->method), allow);
         answer_problem(call, 405, "unsupported", detail, NULL, 0, allow);
     }
+    buf_fini(&methods);
 }
 
 /* ---- handling ---- */
@@ -152,8 +173,8 @@ static void answer_no_route(struct api_call *call, const char *allow) {
 static const char *base_url_of(const struct api *api, const struct exchange *exchange) {
     if (api->public_url[0]) return api->public_url;
     const char *host = exchange_header(exchange, "Host");
-    return arena_printf(exchange->arena, "%s://%s", exchange->tls ? "https" : "http",
-                        host && *host ? host : "localhost");
+    return arena_join(exchange->arena, exchange->tls ? "https://" : "http://", host && *host ? host : "localhost",
+                      NULL);
 }
 
 static bool identify(struct api_call *call, struct fault *fault) {
@@ -174,14 +195,11 @@ void api_handle(struct exchange *exchange) {
      * browser believes a certificate that was made for another name. */
     struct browser_rules rules = {.public_url = call->api->public_url,
                                   .any_host = call->api->callers || call->api->open || exchange->tls};
-    struct buf allow;
     struct fault fault;
-    buf_init(&allow, 256);
-    const struct route *route = find(call, &allow);
+    const struct route *route = find(call);
     bool secret = route && call->token; /* the path is the credential: who has it may come by any name, from any page */
     if (!secret && !browser_check(exchange, &rules, &fault)) api_fault(call, &fault);
-    else if (!route) answer_no_route(call, buf_cstr(&allow));
+    else if (!route) answer_no_route(call);
     else if (!route->anybody && !identify(call, &fault)) api_fault(call, &fault);
     else route->handle(call);
-    buf_fini(&allow);
 }

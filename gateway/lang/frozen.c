@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define TEXT_USUAL 255                  /* bytes */
 #define FROZEN_MAX (1024 * 1024 * 1024) /* bytes; whoever made the value has far lower limits */
 
 struct frozen {
@@ -25,14 +26,24 @@ struct frozen *frozen_of_text(struct text text) {
     return frozen;
 }
 
-struct frozen *frozen_new(const struct json *value) {
+/* NULL where it is null, or larger than that. */
+static struct frozen *freeze(const struct json *value, size_t max, bool *ret_fits) {
     struct buf text;
+    *ret_fits = true;
     if (json_kind(value) == JSON_NULL) return NULL;
-    buf_init(&text, FROZEN_MAX);
+    buf_init(&text, max);
+    buf_expect(&text, TEXT_USUAL);
     json_write(&text, value);
-    if (text.full) abort();
-    struct frozen *frozen = frozen_of_text(buf_text(&text));
+    *ret_fits = !text.full;
+    struct frozen *frozen = text.full ? NULL : frozen_of_text(buf_text(&text));
     buf_fini(&text);
+    return frozen;
+}
+
+struct frozen *frozen_new(const struct json *value) {
+    bool fits;
+    struct frozen *frozen = freeze(value, FROZEN_MAX, &fits);
+    if (!fits) abort();
     return frozen;
 }
 
@@ -44,6 +55,15 @@ void frozen_put(struct frozen **to, const struct json *value) {
     struct frozen *before = *to;
     *to = frozen_new(value);
     frozen_free(before);
+}
+
+bool frozen_put_within(struct frozen **to, const struct json *value, size_t max) {
+    bool fits;
+    struct frozen *made = freeze(value, max, &fits);
+    if (!fits) return false;
+    frozen_free(*to);
+    *to = made;
+    return true;
 }
 
 const struct json *frozen_thaw(struct arena *arena, const struct frozen *frozen) {

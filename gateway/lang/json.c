@@ -1,15 +1,9 @@
-/* JSON values on jansson, which nothing outside this file sees.
+/* JSON values on jansson, which nothing outside this file and lang/json_parse sees.
  *
  * A `struct json` is a json_t by another name, so that a value costs nothing of ours. Its life is tied to arenas: each
  * value made here holds one reference that the arena drops when it ends; containers hold references of their own.
  *
- * jansson is safe on hostile text, but its trees are up to 79 times as large as the text, and it gives up on integers
- * beyond 64 bits. So a scan over the raw bytes goes first: it counts depth and values, and finds those integers, which
- * then go to jansson as reals. The scan decides nothing about validity; that stays with jansson.
- *
  * Writing is ours: jansson prints 0.1 as 0.10000000000000001. */
-#include "lang/json.h"
-
 #include <assert.h>
 #include <limits.h>
 #include <math.h>
@@ -17,191 +11,18 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lang/json_inside.h"
 #include "lang/value.h"
 
-/* jansson's names of its types are ours as well, with other values. Nothing below may use jansson's json_is_…() macros,
- * which would take ours. */
-#define JSON_OBJECT JANSSON_OBJECT
-#define JSON_ARRAY JANSSON_ARRAY
-#define JSON_STRING JANSSON_STRING
-#define JSON_REAL JANSSON_REAL
-#define JSON_NULL JANSSON_NULL
-#include <jansson.h>
-#undef JSON_OBJECT
-#undef JSON_ARRAY
-#undef JSON_STRING
-#undef JSON_REAL
-#undef JSON_NULL
-
-#define DEPTH_CEILING 512
 #define MISSES_MAX 2 /* of a cursor */
-
-static json_t *inside(const struct json *value) {
-    return (json_t *)(uintptr_t)value; /* jansson takes no const, but its reading functions write nothing */
-}
-
-static struct json *outside(json_t *value) {
-    return (struct json *)value;
-}
-
-static json_t *must(json_t *value) {
-    if (!value) abort(); /* out of memory: the only way in which jansson's makers fail on what we give them */
-    return value;
-}
-
-static void must_do(int result) {
-    if (result != 0) abort();
-}
 
 static void drop(void *value) {
     json_decref(value);
 }
 
-static struct json *keep(struct arena *arena, json_t *value) {
+struct json *json_keep(struct arena *arena, json_t *value) {
     arena_defer(arena, drop, must(value));
     return outside(value);
-}
-
-/* ---- parsing ---- */
-
-struct scan {
-    struct text source;
-    const struct json_limits *limits;
-    size_t at;
-    size_t depth, items, wide; /* wide: integers beyond 64 bits */
-    struct buf *copy;          /* where to put the text with its wide integers as reals; NULL in the first pass */
-    size_t copied;
-};
-
-static bool at_bare(const struct scan *scan) {
-    return scan->at < scan->source.len && !memchr(" \t\r\n,:[]{}\"", scan->source.at[scan->at], 11);
-}
-
-static void skip_string(struct scan *scan) {
-    for (scan->at++; scan->at < scan->source.len; scan->at++) {
-        char c = scan->source.at[scan->at];
-        if (c == '\\') scan->at++;
-        else if (c == '"') break;
-    }
-    scan->at++;
-}
-
-static bool is_wide(struct text token) {
-    int64_t value;
-    if (token.len < 19 || text_to_int(token, &value)) return false;
-    for (size_t i = token.at[0] == '-'; i < token.len; i++)
-        if (token.at[i] < '0' || token.at[i] > '9') return false;
-    return true;
-}
-
-static void take_bare(struct scan *scan) {
-    size_t start = scan->at;
-    while (at_bare(scan)) scan->at++;
-    if (!is_wide((struct text){scan->source.at + start, scan->at - start})) return;
-    scan->wide++;
-    if (!scan->copy) return;
-    buf_add(scan->copy, scan->source.at + scan->copied, scan->at - scan->copied);
-    buf_adds(scan->copy, "e0");
-    scan->copied = scan->at;
-}
-
-static bool scan_next(struct scan *scan, struct fault *fault) {
-    char c = scan->source.at[scan->at];
-    if (c == '"') skip_string(scan), scan->items++;
-    else if (at_bare(scan)) take_bare(scan), scan->items++;
-    else {
-        scan->at++;
-        if (c == '[' || c == '{') scan->items++, scan->depth++;
-        else if ((c == ']' || c == '}') && scan->depth) scan->depth--;
-        else if (c == ':' && scan->items) scan->items--; /* the string before it was a name */
-    }
-    if (scan->depth > scan->limits->max_depth)
-        return fault_set(fault, FAULT_TOO_LARGE, NULL, "the JSON is nested deeper than %zu levels",
-                         scan->limits->max_depth);
-    if (scan->items > scan->limits->max_items)
-        return fault_set(fault, FAULT_TOO_LARGE, NULL, "the JSON has more than %zu values", scan->limits->max_items);
-    return true;
-}
-
-static bool scan_all(struct scan *scan, struct fault *fault) {
-    while (scan->at < scan->source.len)
-        if (!scan_next(scan, fault)) return false;
-    return true;
-}
-
-/* jansson ends most sentences with the text near the mistake, which may be somebody's secret. */
-static bool say_mistake(const json_error_t *error, struct fault *fault) {
-    const char *near = strstr(error->text, " near ");
-    int length = near ? (int)(near - error->text) : (int)strlen(error->text);
-    const char *what = error->text;
-    switch (json_error_code(error)) {
-    case json_error_premature_end_of_input: what = "the text ends in the middle of a value"; break;
-    case json_error_end_of_input_expected: what = "something follows the end of the value"; break;
-    case json_error_duplicate_key: what = "a name occurs twice in one object"; break;
-    case json_error_numeric_overflow: what = "a number is too large"; break;
-    case json_error_invalid_utf8: what = "the text is not valid UTF-8"; break;
-    case json_error_null_character:
-    case json_error_null_byte_in_key: what = "a string holds the character U+0000"; break;
-    default: break;
-    }
-    if (what != error->text) length = (int)strlen(what);
-    return fault_set(fault, FAULT_SYNTAX, NULL, "not valid JSON: line %d, column %d: %.*s", error->line, error->column,
-                     length, what);
-}
-
-static json_t *load(struct text source, struct fault *fault) {
-    json_error_t error = {0};
-    json_t *root = json_loadb(source.at, source.len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
-    if (!root && json_error_code(&error) == json_error_out_of_memory) abort();
-    if (!root) say_mistake(&error, fault);
-    return root;
-}
-
-static json_t *load_with_wide(struct scan *seen, struct fault *fault) {
-    struct buf copy;
-    buf_init(&copy, seen->source.len + 2 * seen->wide);
-    struct scan scan = {.source = seen->source, .limits = seen->limits, .copy = &copy};
-    scan_all(&scan, NULL);
-    buf_add(&copy, scan.source.at + scan.copied, scan.source.len - scan.copied);
-    json_t *root = load(buf_text(&copy), fault);
-    buf_fini(&copy);
-    return root;
-}
-
-const struct json *json_parse(struct arena *arena, struct text source, const struct json_limits *limits,
-                              struct fault *fault) {
-    assert(limits->max_depth <= DEPTH_CEILING);
-    if (source.len > limits->max_bytes) {
-        fault_set(fault, FAULT_TOO_LARGE, NULL, "the JSON has more than %zu bytes", limits->max_bytes);
-        return NULL;
-    }
-    if (source.len == 0) {
-        fault_set(fault, FAULT_SYNTAX, NULL, "not valid JSON: line 1, column 1: the text is empty");
-        return NULL;
-    }
-    if (text_starts(source, "\xEF\xBB\xBF")) {
-        fault_set(fault, FAULT_SYNTAX, NULL, "not valid JSON: line 1, column 1: a byte order mark");
-        return NULL;
-    }
-    const char *nul = memchr(source.at, 0, source.len);
-    if (nul) { /* behind a number jansson would skip it */
-        int line = 1, column = 1;
-        for (const char *at = source.at; at < nul; at++) column = *at == '\n' ? line++, 1 : column + 1;
-        fault_set(fault, FAULT_SYNTAX, NULL, "not valid JSON: line %d, column %d: a NUL byte", line, column);
-        return NULL;
-    }
-    struct scan scan = {.source = source, .limits = limits};
-    if (!scan_all(&scan, fault)) return NULL;
-    json_t *root = scan.wide ? load_with_wide(&scan, fault) : load(source, fault);
-    return root ? keep(arena, root) : NULL;
-}
-
-bool json_find_twice(struct text source, size_t *ret_end) {
-    json_error_t error = {0};
-    json_t *root = json_loadb(source.at, source.len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
-    json_decref(root);
-    *ret_end = error.position > 0 ? (size_t)error.position : 0;
-    return !root && json_error_code(&error) == json_error_duplicate_key && *ret_end <= source.len;
 }
 
 /* ---- reading ---- */
@@ -392,19 +213,19 @@ bool json_same(const struct json *a, const struct json *b) {
 /* ---- building ---- */
 
 struct json *json_new_null(struct arena *arena) {
-    return keep(arena, json_null());
+    return json_keep(arena, json_null());
 }
 
 struct json *json_new_bool(struct arena *arena, bool value) {
-    return keep(arena, json_boolean(value));
+    return json_keep(arena, json_boolean(value));
 }
 
 struct json *json_new_int(struct arena *arena, int64_t value) {
-    return keep(arena, json_integer(value));
+    return json_keep(arena, json_integer(value));
 }
 
 struct json *json_new_real(struct arena *arena, double value) {
-    return keep(arena, isfinite(value) ? json_real(value) : json_null());
+    return json_keep(arena, isfinite(value) ? json_real(value) : json_null());
 }
 
 static size_t good_character(struct text t) {
@@ -432,8 +253,8 @@ static bool is_clean(struct text t) {
 }
 
 struct json *json_new_text(struct arena *arena, struct text value) {
-    if (!is_clean(value)) return keep(arena, mended_string(value));
-    return keep(arena, json_stringn_nocheck(value.at ? value.at : "", value.len));
+    if (!is_clean(value)) return json_keep(arena, mended_string(value));
+    return json_keep(arena, json_stringn_nocheck(value.at ? value.at : "", value.len));
 }
 
 struct json *json_new_string(struct arena *arena, const char *value) {
@@ -441,11 +262,11 @@ struct json *json_new_string(struct arena *arena, const char *value) {
 }
 
 struct json *json_new_array(struct arena *arena) {
-    return keep(arena, json_array());
+    return json_keep(arena, json_array());
 }
 
 struct json *json_new_object(struct arena *arena) {
-    return keep(arena, json_object());
+    return json_keep(arena, json_object());
 }
 
 static json_t *or_null(const struct json *value) {
@@ -462,12 +283,12 @@ void json_set(struct json *object, const char *name, const struct json *value) {
 
 void json_set_text(struct json *object, struct text name, const struct json *value) {
     assert(is_clean(name));
-    must_do(
-        json_object_setn_new_nocheck(inside(object), name.at ? name.at : "", name.len, json_incref(or_null(value))));
+    if (!name.at) name = TEXT("");
+    must_do(json_object_setn_new_nocheck(inside(object), name.at, name.len, json_incref(or_null(value))));
 }
 
 const struct json *json_share(struct arena *arena, const struct json *value) {
-    return value ? keep(arena, json_incref(inside(value))) : NULL;
+    return value ? json_keep(arena, json_incref(inside(value))) : NULL;
 }
 
 /* ---- writing ---- */

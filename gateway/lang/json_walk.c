@@ -1,9 +1,9 @@
 /* Going over JSON text without making anything of it.
  *
- * jansson makes a tree of a text, with an allocation or two a value; where a hundred thousand records are read to be
- * held as text again, that tree is nine tenths of the time. Here each byte is looked at once, and what comes out are
- * slices. All of a text is checked on the way, the parts that nobody asks for too: RFC 8259, UTF-8, no U+0000 and no
- * lone surrogates, as lang/json has it. Called by run/record and run/journal. */
+ * Where a hundred thousand records are read to be held as text again, a tree of each would be made for nothing. Here
+ * each byte is looked at once, and what comes out are slices. All of a text is checked on the way, the parts that
+ * nobody asks for too: RFC 8259, UTF-8, no U+0000 and no lone surrogates, as lang/json has it. Called by run/record and
+ * run/journal. */
 #include "lang/json_walk.h"
 
 #include <endian.h>

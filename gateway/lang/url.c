@@ -19,54 +19,36 @@ static bool is_digit(char c) {
     return c >= '0' && c <= '9';
 }
 
-/* RFC 3986, 2.2 and 2.3, and %: what a URL may hold, by the byte. Every URL is looked at more than once a call. */
-enum { UNRESERVED = 1, SUB_DELIM = 2, OTHER = 4 };
+/* The characters of RFC 3986, 2.2 and 2.3, and the percent sign. */
+enum { UNRESERVED = 1, SUB_DELIM = 2, GEN_DELIM = 4, PERCENT = 8 };
 
-static const unsigned char kinds[256] = {['0' ... '9'] = UNRESERVED,
-                                         ['A' ... 'Z'] = UNRESERVED,
-                                         ['a' ... 'z'] = UNRESERVED,
-                                         ['-'] = UNRESERVED,
-                                         ['.'] = UNRESERVED,
-                                         ['_'] = UNRESERVED,
-                                         ['~'] = UNRESERVED,
-                                         ['!'] = SUB_DELIM,
-                                         ['$'] = SUB_DELIM,
-                                         ['&'] = SUB_DELIM,
-                                         ['\''] = SUB_DELIM,
-                                         ['('] = SUB_DELIM,
-                                         [')'] = SUB_DELIM,
-                                         ['*'] = SUB_DELIM,
-                                         ['+'] = SUB_DELIM,
-                                         [','] = SUB_DELIM,
-                                         [';'] = SUB_DELIM,
-                                         ['='] = SUB_DELIM,
-                                         ['%'] = OTHER,
-                                         [':'] = OTHER,
-                                         ['/'] = OTHER,
-                                         ['?'] = OTHER,
-                                         ['#'] = OTHER,
-                                         ['['] = OTHER,
-                                         [']'] = OTHER,
-                                         ['@'] = OTHER};
-
-static bool is_kind(char c, int some) {
-    return kinds[(unsigned char)c] & some;
+static bool is_of(char c, unsigned kinds) {
+    static const unsigned char known[256] = {['a' ... 'z'] = UNRESERVED, ['A' ... 'Z'] = UNRESERVED,
+                                             ['0' ... '9'] = UNRESERVED, ['-'] = UNRESERVED,
+                                             ['.'] = UNRESERVED,         ['_'] = UNRESERVED,
+                                             ['~'] = UNRESERVED,         ['!'] = SUB_DELIM,
+                                             ['$'] = SUB_DELIM,          ['&'] = SUB_DELIM,
+                                             ['\''] = SUB_DELIM,         ['('] = SUB_DELIM,
+                                             [')'] = SUB_DELIM,          ['*'] = SUB_DELIM,
+                                             ['+'] = SUB_DELIM,          [','] = SUB_DELIM,
+                                             [';'] = SUB_DELIM,          ['='] = SUB_DELIM,
+                                             [':'] = GEN_DELIM,          ['/'] = GEN_DELIM,
+                                             ['?'] = GEN_DELIM,          ['#'] = GEN_DELIM,
+                                             ['['] = GEN_DELIM,          [']'] = GEN_DELIM,
+                                             ['@'] = GEN_DELIM,          ['%'] = PERCENT};
+    return known[(unsigned char)c] & kinds;
 }
 
 static bool is_unreserved(char c) {
-    return is_kind(c, UNRESERVED);
-}
-
-static bool is_one_of(char c, const char *set) {
-    return c && strchr(set, c);
+    return is_of(c, UNRESERVED);
 }
 
 static struct text slice(struct text t, size_t from, size_t to) {
     return (struct text){t.at + from, to - from};
 }
 
-static size_t find_any(struct text t, size_t from, const char *set) {
-    while (from < t.len && (is_kind(t.at[from], UNRESERVED) || !is_one_of(t.at[from], set))) from++;
+static size_t find_any(struct text t, size_t from, char a, char b, char c) {
+    while (from < t.len && t.at[from] != a && t.at[from] != b && t.at[from] != c) from++;
     return from;
 }
 
@@ -79,7 +61,8 @@ struct parts {
 static size_t scheme_length(struct text t) {
     if (t.len == 0 || !is_alpha(t.at[0])) return 0;
     size_t n = 1;
-    while (n < t.len && (is_alpha(t.at[n]) || is_digit(t.at[n]) || is_one_of(t.at[n], "+-."))) n++;
+    while (n < t.len && (is_alpha(t.at[n]) || is_digit(t.at[n]) || t.at[n] == '+' || t.at[n] == '-' || t.at[n] == '.'))
+        n++;
     return n < t.len && t.at[n] == ':' ? n : 0;
 }
 
@@ -89,15 +72,15 @@ static struct parts split(struct text t) {
     size_t at = 0, end = scheme_length(t);
     if (end) parts.scheme = slice(t, 0, end), at = end + 1;
     if (t.len - at >= 2 && t.at[at] == '/' && t.at[at + 1] == '/') {
-        end = find_any(t, at + 2, "/?#");
+        end = find_any(t, at + 2, '/', '?', '#');
         parts.authority = slice(t, at + 2, end);
         at = end;
     }
-    end = find_any(t, at, "?#");
+    end = find_any(t, at, '?', '#', '#');
     parts.path = slice(t, at, end);
     at = end;
     if (at < t.len && t.at[at] == '?') {
-        end = find_any(t, at, "#");
+        end = find_any(t, at, '#', '#', '#');
         parts.query = slice(t, at + 1, end);
         at = end;
     }
@@ -109,11 +92,10 @@ static struct parts split(struct text t) {
 static bool check_bytes(struct text t, struct fault *fault) {
     for (size_t i = 0; i < t.len; i++) {
         char c = t.at[i];
-        if (is_unreserved(c)) continue;
         if (c == '%' && (t.len - i < 3 || text_hex_value(t.at[i + 1]) < 0 || text_hex_value(t.at[i + 2]) < 0))
             return fault_set(fault, FAULT_INVALID, NULL, "the URL has a %% without two hex digits at column %zu",
                              i + 1);
-        if (!is_kind(c, SUB_DELIM | OTHER))
+        if (!is_of(c, UNRESERVED | SUB_DELIM | GEN_DELIM | PERCENT))
             return fault_set(fault, FAULT_INVALID, NULL, "the URL has a character that is not allowed at column %zu",
                              i + 1);
     }
@@ -123,7 +105,7 @@ static bool check_bytes(struct text t, struct fault *fault) {
 static bool check_brackets(const struct url *url, struct fault *fault) {
     struct text parts[] = {url->path, url->query, url->fragment};
     for (size_t i = 0; i < 3; i++)
-        if (find_any(parts[i], 0, "[]#") < parts[i].len)
+        if (text_holds(parts[i], "[") || text_holds(parts[i], "]") || text_holds(parts[i], "#"))
             return fault_set(fault, FAULT_INVALID, NULL,
                              "the URL has one of the characters []# behind its host; write it as a %% escape");
     return true;
@@ -144,7 +126,7 @@ static bool check_host(struct text host, struct fault *fault) {
     if (host.at[0] == '[')
         return check_ipv6(host) || fault_set(fault, FAULT_INVALID, NULL, "the URL's host is not an IPv6 address");
     for (size_t i = 0; i < host.len; i++)
-        if (!is_kind(host.at[i], UNRESERVED | SUB_DELIM))
+        if (!is_of(host.at[i], UNRESERVED | SUB_DELIM))
             return fault_set(fault, FAULT_INVALID, NULL, "the URL's host has a character that is not allowed");
     return true;
 }
@@ -166,7 +148,7 @@ static bool read_authority(struct text t, struct url *url, struct fault *fault) 
         if (!close) return fault_set(fault, FAULT_INVALID, NULL, "the URL's host lacks its closing bracket");
         end = (size_t)(close - t.at) + 1;
     } else {
-        end = find_any(t, 0, ":");
+        end = find_any(t, 0, ':', ':', ':');
     }
     url->host = slice(t, 0, end);
     if (!check_host(url->host, fault)) return false;
@@ -221,7 +203,7 @@ static void drop_last_segment(struct buf *out, size_t start) {
 static void add_without_dots(struct buf *out, struct text path) {
     size_t start = out->len;
     for (size_t at = 0; at < path.len;) {
-        size_t end = find_any(path, at + 1, "/");
+        size_t end = find_any(path, at + 1, '/', '/', '/');
         struct text segment = slice(path, at + 1, end);
         bool last = end == path.len;
         if (text_is(segment, "..")) drop_last_segment(out, start);

@@ -37,7 +37,8 @@ struct ask {
     const char *stage_name, *key;
     struct stage *stage; /* START: a reference, held by the asker */
     const struct json *parameters, *caller;
-    const char *fingerprint, *traceparent, *caller_name;
+    const char *fingerprint; /* with a key */
+    const char *traceparent, *caller_name;
     const char *base_url; /* of the links in the report */
     int64_t wait_ms;
     int64_t deadline_ms; /* START: wall; 0: none */

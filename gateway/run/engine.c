@@ -20,7 +20,6 @@
 #include "run/turns.h"
 
 #define RECORD_MAX (64 * 1024 * 1024)
-#define ATTEMPT_BYTES 3584 /* what a small call and its small reply take */
 #define STORE_RETRY_MS 1000
 #define SETTLE_LOOK_MS 20 /* how often it is looked whether calls that may not be repeated are under way */
 #define HELD_LOOK_MS 100  /* how often a call that is held back is tried again */
@@ -184,34 +183,17 @@ static void life_unlink(struct life *life) {
     if (life->orphan_timer) loop_timer_clear(life->orphan_timer);
 }
 
-/* Arenas of calls are used again, a few of them: their memory is at hand, and malloc, which keeps blocks of their size
- * in one heap with all that rests, has nothing to join and to split. */
-static struct arena *attempt_new(struct engine *engine) {
-    return engine->spare_count ? engine->spares[--engine->spare_count] : arena_new_for(ATTEMPT_BYTES);
-}
-
-static void attempt_free(struct engine *engine, struct arena *attempt) {
-    if (!attempt || engine->spare_count == ENGINE_SPARES) {
-        arena_free(attempt);
-        return;
-    }
-    arena_clear(attempt);
-    engine->spares[engine->spare_count++] = attempt;
-}
-
 static void end_attempt(struct life *life) {
     life->transfer = NULL;
     secrets_unref(life->secrets);
     life->secrets = NULL;
-    attempt_free(life->engine, life->attempt);
+    arena_free(life->attempt);
     life->attempt = NULL;
     life->request = NULL;
 }
 
 static void life_free(void *arg) {
     struct life *life = arg;
-    arena_free(life->attempt); /* and not back to the engine, which may be gone by now */
-    life->attempt = NULL;
     end_attempt(life);
     run_free(life->run);
     contract_unref(life->contract);
@@ -324,11 +306,11 @@ void life_record(struct life *life) {
     buf_init(&write->body, RECORD_MAX);
     run_record_write(life->run, &world, &write->body);
     write->life = life;
-    write->op = (struct store_op){.kind = life->accepted ? STORE_UPDATE : STORE_INSERT,
-                                  .loop = life->engine->loop,
-                                  .done = on_written,
-                                  .arg = write,
-                                  .definition_source = life->run->stage ? life->run->stage->source : NULL};
+    write->op.kind = life->accepted ? STORE_UPDATE : STORE_INSERT; /* all else of it is zeroed */
+    write->op.loop = life->engine->loop;
+    write->op.done = on_written;
+    write->op.arg = write;
+    write->op.definition_source = life->run->stage ? life->run->stage->source : NULL;
     fill_record(life->run, &write->op.record);
     write->op.record.body = buf_text(&write->body);
     life->write = write;
@@ -366,7 +348,7 @@ static void on_reply(void *arg, const struct reply *reply) {
     struct engine *engine = life->engine;
     turns_called(life, reply);
     drive(life, &(struct run_event){.kind = RUN_EVENT_REPLY, .reply = reply});
-    attempt_free(engine, attempt);
+    arena_free(attempt);
     look_drained(engine);
 }
 
@@ -421,7 +403,7 @@ static bool hold_for_turn(struct life *life, enum run_call call, bool intended) 
  * store has as being sent is not held any more: it would be in doubt. */
 static bool prepare(struct life *life, enum run_call call, bool intended) {
     struct fault fault;
-    life->attempt = attempt_new(life->engine);
+    life->attempt = arena_new();
     if (render(life, call, &fault)) return !(!intended && hold_for_quiet(life)) && !hold_for_turn(life, call, intended);
     end_attempt(life);
     struct log_context ctx = life_context(life->run);
@@ -665,7 +647,6 @@ void engine_free(struct engine *engine) {
     }
     loop_timer_clear(&engine->gate_timer); /* lives that leave the gate set it */
     loop_timer_clear(&engine->settle_timer);
-    while (engine->spare_count) arena_free(engine->spares[--engine->spare_count]);
     index_fini(&engine->by_id);
     index_fini(&engine->by_key);
     pasts_fini(&engine->pasts);

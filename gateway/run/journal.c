@@ -121,9 +121,9 @@ uint64_t journal_calls(const struct journal *journal) {
 
 /* ---- JSON ---- */
 
-static void add_time(struct buf *out, const char *name, int64_t ms, bool for_people) {
-    if (for_people) member_time(out, name, ms);
-    else member_number(out, name, ms);
+static void add_time(struct buf *out, struct text member, int64_t ms, bool for_people) {
+    if (for_people) member_add_time(out, member, ms);
+    else member_add_number(out, member, ms);
 }
 
 static void write(const struct journal *journal, struct buf *out, bool for_people) {
@@ -135,8 +135,8 @@ static void write(const struct journal *journal, struct buf *out, bool for_peopl
         member_number(out, "count", (int64_t)entry->count);
         member_string(out, "step", texts.step);
         member_string(out, "call", texts.call);
-        add_time(out, "first", entry->first_ms, for_people);
-        add_time(out, "last", entry->last_ms, for_people);
+        add_time(out, MEMBER("first"), entry->first_ms, for_people);
+        add_time(out, MEMBER("last"), entry->last_ms, for_people);
         member_number(out, "ms", entry->took_ms);
         member_string(out, "phase", texts.phase);
         member_known(out, "code", entry->code, entry->code || !for_people);

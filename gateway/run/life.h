@@ -32,8 +32,6 @@ struct life {
     struct loop_timer *orphan_timer; /* NULL: its stage has no orphan_after */
 };
 
-#define ENGINE_SPARES 64
-
 struct engine {
     struct loop *loop;
     struct upstream *upstream;
@@ -57,8 +55,6 @@ struct engine {
     void *settled_arg;
     void (*drained)(void *arg); /* until it was called */
     void *drained_arg;
-    struct arena *spares[ENGINE_SPARES]; /* of calls that are over, to be used again */
-    size_t spare_count;
 };
 
 /* ---- of run/engine ---- */

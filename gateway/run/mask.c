@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "back/secrets.h"
+#include "lang/value.h"
 #include "run/callback.h"
 
 #define MASK "***"
@@ -44,37 +45,32 @@ static bool has_secrets(const struct run *run) {
     return false;
 }
 
-/* The run's own secrets first: those of the gateway may be parts of them. False, and nothing copied, where there is
- * nothing to hide, which is nearly always. */
+/* The run's own secrets first: those of the gateway may be parts of them. Most texts hold none, and are not copied. */
 static bool mask_text(const struct run *run, struct text text, struct buf *ret_masked) {
-    struct buf own, known, tokens;
-    struct text masked = text;
+    struct buf own;
     buf_init(&own, TEXT_MAX);
-    buf_init(&known, TEXT_MAX);
-    buf_init(&tokens, TEXT_MAX);
-    bool changed = has_secrets(run) && mask_parameters(run, masked, &own);
-    if (changed) masked = buf_text(&own);
-    if (secrets_mask_text(masked, &known)) changed = true, masked = buf_text(&known);
-    if (text_holds(masked, CALLBACK_PREFIX) && callback_mask_text(masked, &tokens))
-        changed = true, masked = buf_text(&tokens);
-    if (changed) buf_addt(ret_masked, masked);
-    buf_fini(&tokens);
-    buf_fini(&known);
+    buf_init(ret_masked, TEXT_MAX);
+    bool changed = has_secrets(run) && mask_parameters(run, text, &own);
+    if (changed) text = buf_text(&own);
+    if (secrets_mask_text(text, ret_masked)) changed = true;
+    else if (changed) buf_addt(ret_masked, text);
+    if (changed) text = buf_text(ret_masked);
+    if (text_holds(text, CALLBACK_PREFIX)) {
+        if (!changed) buf_addt(ret_masked, text);
+        callback_mask(ret_masked);
+        changed = true;
+    }
     buf_fini(&own);
     return changed;
 }
 
 static const struct json *mask_scalar(const struct run *run, struct arena *arena, const struct json *value) {
-    struct buf text, masked;
-    bool is_text = json_kind(value) == JSON_STRING;
-    buf_init(&text, TEXT_MAX);
-    buf_init(&masked, TEXT_MAX);
-    if (!is_text) json_write_text(&text, value);
+    struct buf masked;
+    char digits[VALUE_DIGITS];
     const struct json *made = value;
-    if (mask_text(run, is_text ? json_text(value) : buf_text(&text), &masked))
+    if (mask_text(run, value_scalar_text(value_of(value), digits), &masked))
         made = json_new_text(arena, buf_text(&masked));
     buf_fini(&masked);
-    buf_fini(&text);
     return made;
 }
 
@@ -93,7 +89,6 @@ const struct json *mask_value(void *arg, struct arena *arena, const struct json 
         struct json *made = json_new_object(arena);
         for (struct json_member m = json_first(value); m.name.at; m = json_next(value, m)) {
             struct buf name;
-            buf_init(&name, TEXT_MAX);
             bool changed = mask_text(run, m.name, &name);
             json_set_text(made, changed ? buf_text(&name) : m.name, mask_value(arg, arena, m.value));
             buf_fini(&name);

@@ -11,35 +11,40 @@
 #include "run/run.h"
 #include "run/run_move.h"
 
+#define RECORD_USUAL 1023 /* bytes */
 #define HEAD "{\"version\":1"
 #define BEGUN ",\"begun\":"
 
 static const struct json_limits inbox_limits = {
     .max_bytes = 64 * 1024 * 1024, .max_depth = JSON_WALK_DEPTH, .max_items = 10 * 1000 * 1000};
 
-static void add_text(struct buf *out, struct arena *arena, const char *name, const char *value) {
-    if (!value) return;
-    member_name(out, name);
-    json_write(out, json_new_string(arena, value)); /* which makes good text of what is not */
+static void put_text(struct buf *out, struct arena *arena, const char *value) {
+    struct text text = text_of(value);
+    if (text_utf8_check(text)) buf_add_json_string(out, text);
+    else json_write(out, json_new_text(arena, text)); /* which makes good text of it */
 }
 
-static void add_value(struct buf *out, const char *name, const struct json *value) {
-    member_name(out, name);
+static void put_value(struct buf *out, struct text member, const struct json *value) {
+    member_begin(out, member);
     json_write(out, value);
 }
 
-static void add_frozen(struct buf *out, const char *name, const struct frozen *value) {
-    member_name(out, name);
-    buf_addt(out, frozen_text(value));
+/* What is neutral is left out: absent, it reads back as that. */
+
+static void add_text(struct buf *out, struct arena *arena, struct text member, const char *value) {
+    if (!value) return;
+    member_begin(out, member);
+    put_text(out, arena, value);
 }
 
-static void add_or(struct buf *out, const char *name, const struct frozen *value, const char *neutral) {
-    if (value) {
-        add_frozen(out, name, value);
-        return;
-    }
-    member_name(out, name);
-    buf_adds(out, neutral);
+static void add_number(struct buf *out, struct text member, int64_t value) {
+    if (value) member_add_number(out, member, value);
+}
+
+static void add_frozen(struct buf *out, struct text member, const struct frozen *value) {
+    if (!value) return;
+    member_begin(out, member);
+    buf_addt(out, frozen_text(value));
 }
 
 static const struct json *masked(const struct run_world *world, struct arena *arena, const struct json *value) {
@@ -64,15 +69,15 @@ static void add_step(struct buf *out, const struct run *run, size_t i, const str
                      struct arena *arena) {
     const struct run_step *step = &run->steps[i];
     buf_adds(out, i ? ",{" : "{");
-    add_text(out, arena, "name", run->stage ? run->stage->steps[i].name : step->name);
-    add_text(out, arena, "status", run_status_word(step->status));
-    member_number(out, "calls", step->calls + is_about_to_call(run, i));
-    member_number(out, "code", step->code);
-    if (step->inbox) add_value(out, "callbacks", inbox_of(run, step->inbox, world, arena));
+    add_text(out, arena, MEMBER("name"), run->stage ? run->stage->steps[i].name : step->name);
+    add_text(out, arena, MEMBER("status"), run_status_word(step->status));
+    add_number(out, MEMBER("calls"), step->calls + is_about_to_call(run, i));
+    add_number(out, MEMBER("code"), step->code);
+    if (step->inbox) put_value(out, MEMBER("callbacks"), inbox_of(run, step->inbox, world, arena));
     if (!run->ended_ms) {
-        add_value(out, "url", masked(world, arena, json_new_string(arena, step->url)));
-        add_text(out, arena, "location", step->location);
-        if (step->value) add_value(out, "value", masked(world, arena, frozen_thaw(arena, step->value)));
+        if (step->url) put_value(out, MEMBER("url"), masked(world, arena, json_new_string(arena, step->url)));
+        add_text(out, arena, MEMBER("location"), step->location);
+        if (step->value) put_value(out, MEMBER("value"), masked(world, arena, frozen_thaw(arena, step->value)));
     }
     buf_addc(out, '}');
 }
@@ -80,56 +85,56 @@ static void add_step(struct buf *out, const struct run *run, size_t i, const str
 /* Calls need them as they are. After the end nobody does; and without the definition nobody knows which are secret. */
 static void add_parameters(struct buf *out, const struct run *run, struct arena *arena) {
     const struct stage *stage = run->stage;
-    bool as_they_are = !run->ended_ms || (!stage && run->state == RUN_ENDED);
-    if (as_they_are || !stage) add_frozen(out, "parameters", as_they_are ? run->parameters : NULL);
-    else
-        add_value(out, "parameters",
+    if (!run->ended_ms || (stage ? !run->secrets : run->state == RUN_ENDED))
+        add_frozen(out, MEMBER("parameters"), run->parameters);
+    else if (stage)
+        put_value(out, MEMBER("parameters"),
                   params_masked(arena, stage->params, stage->param_count, frozen_thaw(arena, run->parameters)));
 }
 
 void run_record_write(const struct run *run, const struct run_world *world, struct buf *out) {
     struct arena *arena = arena_new();
+    buf_expect(out, RECORD_USUAL);
     buf_adds(out, HEAD);
     if (run->begun_ms != run->created_ms) member_number(out, "begun", run->begun_ms);
-    add_text(out, arena, "reason", reason_word(run->reason));
-    add_text(out, arena, "fingerprint", run->fingerprint);
-    add_text(out, arena, "traceparent", run->traceparent);
-    add_text(out, arena, "caller_name", run->caller_name);
-    add_frozen(out, "caller", run->caller);
+    add_text(out, arena, MEMBER("reason"), reason_word(run->reason));
+    add_text(out, arena, MEMBER("fingerprint"), run->fingerprint);
+    add_text(out, arena, MEMBER("traceparent"), run->traceparent);
+    add_text(out, arena, MEMBER("caller_name"), run->caller_name);
+    add_frozen(out, MEMBER("caller"), run->caller);
     add_parameters(out, run, arena);
-    member_number(out, "step", (int64_t)run->step);
-    if (run->queued) member_number(out, "queued", 1);
-    member_number(out, "sending", run->sending);
-    if (run->may_have_acted) member_number(out, "may_have_acted", 1);
-    member_number(out, "awaiting", run->awaiting);
-    member_number(out, "cancel_wanted", run->cancel_wanted);
-    member_number(out, "cancel_since", run->cancel_since_ms);
-    member_number(out, "cancel_told", run->cancel_told);
-    member_number(out, "cancel_fell_back", run->cancel_fell_back);
-    member_number(out, "orphaned", run->orphaned);
-    member_number(out, "timed_out", run->timed_out);
-    if (run->deadline_ms) member_number(out, "deadline", run->deadline_ms);
-    member_number(out, "attempt", run->attempt);
-    if (run->attempt) member_number(out, "failing_since", run->failing_since_ms);
-    member_number(out, "probe_attempt", run->probe_attempt);
-    if (run->probe_attempt) member_number(out, "probe_failing_since", run->probe_failing_since_ms);
-    member_number(out, "step_began", run->step_began_ms);
-    member_number(out, "due", run->due_ms);
+    add_number(out, MEMBER("step"), (int64_t)run->step);
+    add_number(out, MEMBER("queued"), run->queued);
+    add_number(out, MEMBER("sending"), run->sending);
+    add_number(out, MEMBER("may_have_acted"), run->may_have_acted);
+    add_number(out, MEMBER("awaiting"), run->awaiting);
+    add_number(out, MEMBER("cancel_wanted"), run->cancel_wanted);
+    add_number(out, MEMBER("cancel_since"), run->cancel_since_ms);
+    add_number(out, MEMBER("cancel_told"), run->cancel_told);
+    add_number(out, MEMBER("cancel_fell_back"), run->cancel_fell_back);
+    add_number(out, MEMBER("orphaned"), run->orphaned);
+    add_number(out, MEMBER("timed_out"), run->timed_out);
+    add_number(out, MEMBER("deadline"), run->deadline_ms);
+    add_number(out, MEMBER("attempt"), run->attempt);
+    if (run->attempt) add_number(out, MEMBER("failing_since"), run->failing_since_ms);
+    add_number(out, MEMBER("probe_attempt"), run->probe_attempt);
+    if (run->probe_attempt) add_number(out, MEMBER("probe_failing_since"), run->probe_failing_since_ms);
+    add_number(out, MEMBER("step_began"), run->step_began_ms);
+    add_number(out, MEMBER("due"), run->due_ms);
     if (run->steady.since_ms) {
-        member_number(out, "steady_since", run->steady.since_ms);
-        member_number(out, "steady_replies", run->steady.replies);
+        add_number(out, MEMBER("steady_since"), run->steady.since_ms);
+        add_number(out, MEMBER("steady_replies"), run->steady.replies);
     }
-    add_text(out, arena, "progress", run->progress);
-    add_text(out, arena, "error", run->error);
-    add_text(out, arena, "upstream_word", run->upstream_word);
-    member_number(out, "upstream_code", run->upstream_code);
-    member_number(out, "percent", run->percent);
-    add_or(out, "outputs", run->outputs, "{}");
-    add_or(out, "artifacts", run->artifacts, "[]");
-    add_or(out, "warnings", run->warnings, "[]");
-    member_number(out, "journal_left_out", (int64_t)run->journal.left_out);
-    member_name(out, "journal");
-    journal_write(&run->journal, out);
+    add_text(out, arena, MEMBER("progress"), run->progress);
+    add_text(out, arena, MEMBER("error"), run->error);
+    add_text(out, arena, MEMBER("upstream_word"), run->upstream_word);
+    add_number(out, MEMBER("upstream_code"), run->upstream_code);
+    if (run->percent >= 0) member_number(out, "percent", run->percent);
+    add_frozen(out, MEMBER("outputs"), run->outputs);
+    add_frozen(out, MEMBER("artifacts"), run->artifacts);
+    add_frozen(out, MEMBER("warnings"), run->warnings);
+    add_number(out, MEMBER("journal_left_out"), (int64_t)run->journal.left_out);
+    if (run->journal.first) member_name(out, "journal"), journal_write(&run->journal, out);
     member_name(out, "steps");
     buf_addc(out, '[');
     for (size_t i = 0; i < run->step_count; i++) add_step(out, run, i, world, arena);

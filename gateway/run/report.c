@@ -7,9 +7,8 @@
 #include "run/member.h"
 #include "run/run.h"
 
-#define REPORT_MAX (16 * 1024 * 1024)
+#define REPORT_USUAL 1024 /* bytes */
 
-/* "$" and "{" may also meet where an escape stood between them, so the test is on the text that leaves. */
 void run_report_defuse(struct buf *out, struct text json) {
     const char *at = json.at, *end = json.at + json.len, *found;
     while ((found = memmem(at, (size_t)(end - at), "${", 2))) {
@@ -20,9 +19,27 @@ void run_report_defuse(struct buf *out, struct text json) {
     buf_add(out, at, (size_t)(end - at));
 }
 
+static bool holds_expression(struct text t) {
+    const char *end = t.at + t.len, *at = t.at;
+    while ((at = memchr(at, '$', (size_t)(end - at))))
+        if (++at < end && *at == '{') return true;
+    return false;
+}
+
+/* What was written from `from` on. "$" and "{" may also meet where an escape stood between them, so the test is on the
+ * text that leaves; hardly any has them. */
+static void defuse_from(struct buf *out, size_t from) {
+    struct text written = {out->at + from, out->len - from};
+    if (!holds_expression(written)) return;
+    char *copy = mem_strndup(written.at, written.len);
+    out->len = from;
+    run_report_defuse(out, (struct text){copy, written.len});
+    mem_free(copy);
+}
+
 /* The base may come from a client's Host header. */
-static void add_url(struct buf *out, const char *name, const char *base_url, const char *id, const char *rest) {
-    member_name(out, name);
+static void add_url(struct buf *out, struct text member, const char *base_url, const char *id, const char *rest) {
+    member_begin(out, member);
     buf_addc(out, '"');
     if (text_utf8_check(text_of(base_url))) buf_add_json_inner(out, text_of(base_url));
     buf_adds(out, "/runs/");
@@ -31,8 +48,8 @@ static void add_url(struct buf *out, const char *name, const char *base_url, con
     buf_addc(out, '"');
 }
 
-static void add_value(struct buf *out, const char *name, const struct frozen *value, const char *neutral) {
-    member_name(out, name);
+static void add_value(struct buf *out, struct text member, const struct frozen *value, const char *neutral) {
+    member_begin(out, member);
     if (value) buf_addt(out, frozen_text(value));
     else buf_adds(out, neutral);
 }
@@ -68,33 +85,32 @@ static void add_outlook(struct buf *out, const struct run *run, const struct his
 
 void run_report_write(const struct run *run, const struct history *history, int64_t now_ms, const char *base_url,
                       struct buf *out) {
-    struct buf text;
-    buf_init(&text, REPORT_MAX);
+    size_t from = out->len;
+    buf_expect(out, REPORT_USUAL);
     bool over = run->state == RUN_ENDED; /* an end is told only when it is durable */
-    buf_addc(&text, '{');
-    member_string(&text, "id", run->id);
-    member_string(&text, "stage", run->stage_name);
-    member_string(&text, "status", run_status_word(over ? run->status : RUN_RUNNING));
-    member_string(&text, "reason", over ? reason_word(run->reason) : NULL);
-    member_string(&text, "progress", run->progress);
-    add_outlook(&text, run, history, now_ms);
-    add_url(&text, "statusUrl", base_url, run->id, "");
-    add_url(&text, "cancelUrl", base_url, run->id, "/cancel");
-    member_name(&text, "upstream");
-    buf_addc(&text, '{');
-    member_string(&text, "status", run->upstream_word);
-    member_known(&text, "code", run->upstream_code, run->upstream_code != 0);
-    buf_addc(&text, '}');
-    add_value(&text, "outputs", run->outputs, "{}");
-    add_value(&text, "artifacts", run->artifacts, "[]");
-    add_value(&text, "warnings", run->warnings, "[]");
-    member_string(&text, "error", over ? run->error : NULL);
-    member_time(&text, "created", run->created_ms);
-    member_time(&text, "updated", run->updated_ms);
-    member_time(&text, "ended", over ? run->ended_ms : 0);
-    member_string(&text, "key", run->key);
-    add_steps(&text, run);
-    buf_addc(&text, '}');
-    run_report_defuse(out, buf_text(&text));
-    buf_fini(&text);
+    buf_addc(out, '{');
+    member_string(out, "id", run->id);
+    member_string(out, "stage", run->stage_name);
+    member_string(out, "status", run_status_word(over ? run->status : RUN_RUNNING));
+    member_string(out, "reason", over ? reason_word(run->reason) : NULL);
+    member_string(out, "progress", run->progress);
+    add_outlook(out, run, history, now_ms);
+    add_url(out, MEMBER("statusUrl"), base_url, run->id, "");
+    add_url(out, MEMBER("cancelUrl"), base_url, run->id, "/cancel");
+    member_name(out, "upstream");
+    buf_addc(out, '{');
+    member_string(out, "status", run->upstream_word);
+    member_known(out, "code", run->upstream_code, run->upstream_code != 0);
+    buf_addc(out, '}');
+    add_value(out, MEMBER("outputs"), run->outputs, "{}");
+    add_value(out, MEMBER("artifacts"), run->artifacts, "[]");
+    add_value(out, MEMBER("warnings"), run->warnings, "[]");
+    member_string(out, "error", over ? run->error : NULL);
+    member_time(out, "created", run->created_ms);
+    member_time(out, "updated", run->updated_ms);
+    member_time(out, "ended", over ? run->ended_ms : 0);
+    member_string(out, "key", run->key);
+    add_steps(out, run);
+    buf_addc(out, '}');
+    defuse_from(out, from);
 }

@@ -382,7 +382,7 @@ static void failed(struct move *m, const struct verdict *verdict, const struct s
     const char *word = verdict->word, *what = verdict->message ? verdict->message : "";
     bool unknown = verdict->reason == REASON_UNKNOWN_STATUS, by_word = word && (unknown || rule_is(verdict, "failure"));
     if (word || verdict->reason == REASON_UPSTREAM_FAILED)
-        move_outputs(m, said, said_value(scratch, said), move_is_last(m->run), false, scratch);
+        move_outputs(m, said, said_value(scratch, m->run, said), move_is_last(m->run), false, scratch);
     if (by_word)
         what = arena_printf(scratch, "the upstream says \"%.*s\"%s%s%.*s", move_told(word), word,
                             unknown ? ", which no list of the definition names" : "", *what ? " - " : "",
@@ -393,7 +393,7 @@ static void failed(struct move *m, const struct verdict *verdict, const struct s
 static void canceled(struct move *m, const struct verdict *verdict, const struct said *said, struct arena *scratch) {
     struct run *run = m->run;
     const char *word = verdict->word, *what = verdict->message ? verdict->message : "";
-    move_outputs(m, said, said_value(scratch, said), move_is_last(run), false, scratch);
+    move_outputs(m, said, said_value(scratch, run, said), move_is_last(run), false, scratch);
     run->steps[run->step].status = RUN_CANCELED;
     if (word && rule_is(verdict, "canceled"))
         move_say(m, "%s: the upstream says \"%.*s\"", step_of(run)->name, move_told(word), word);
@@ -422,6 +422,7 @@ static void replied(struct move *m) {
     struct said said = {.reply = m->event->reply};
     bool polls = step_of(run)->rules.exist;
     move_judge(m, scratch, &verdict);
+    said.body = verdict.body;
     note_phase(run, m->event->reply);
     bool open = verdict.kind == VERDICT_RUNNING || verdict.kind == VERDICT_AGAIN;
     if (!open) move_capture(m, &said, scratch);

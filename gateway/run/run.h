@@ -176,10 +176,10 @@ struct run {
     struct stage *stage; /* a reference; NULL for a run that was read from the store only to be shown */
     char id[STORE_ID_SIZE];
     const char *stage_name, *key, *definition;
-    const char *fingerprint;    /* SHA-256 of the parameters: does a key come with the same content? */
-    const char *traceparent;    /* W3C; sent upstream */
-    const char *caller_name;    /* who is allowed to see it: the authenticated caller; NULL when open */
-    struct frozen *caller;      /* an object: user, application, pipeline, execution */
+    const char *fingerprint; /* SHA-256 of the parameters: does its key come with the same content? NULL: it has none */
+    const char *traceparent; /* W3C; sent upstream */
+    const char *caller_name; /* who is allowed to see it: the authenticated caller; NULL when open */
+    struct frozen *caller;   /* an object: user, application, pipeline, execution */
     struct frozen *parameters;  /* checked values; those of type secret are masked once the run has ended */
     const char *const *secrets; /* their texts, by the number of the parameter; NULL: its stage has none */
 

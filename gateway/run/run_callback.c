@@ -125,7 +125,7 @@ void run_callback_await(struct move *m, const struct said *said, struct arena *s
     struct run *run = m->run;
     if (move_refuse_large(m, said)) return;
     if (!said->reply || said->reply->phase == REPLY_ANSWERED)
-        move_keep(run, said_value(scratch, said), json_new_object(scratch));
+        move_keep(run, said_value(scratch, run, said), json_new_object(scratch), scratch);
     run->attempt = 0;
     run->awaiting = true;
     run->sending = false;

@@ -72,8 +72,17 @@ static const struct json *with_outputs(const struct json *value, const struct js
 }
 
 const struct json *move_value(struct move *m, const struct said *said, struct arena *scratch) {
-    const struct json *value = said_value(scratch, said);
+    const struct json *value = said_value(scratch, m->run, said);
     return with_outputs(value, own_outputs(m, said, value, scratch), scratch);
+}
+
+/* Those at the top of the definition. */
+static const struct json *outputs_of_all(struct move *m, const struct json *value, const struct json *own,
+                                         struct arena *scratch) {
+    const struct stage *stage = m->run->stage;
+    if (stage->output_count == 0) return NULL;
+    if (stage->names_outputs) value = with_outputs(value, own, scratch);
+    return run_outputs_of(m->run, scratch, stage->outputs, stage->output_count, m->world->now_ms, value);
 }
 
 /* The reply decided the step: take the outputs from it. Gives those of the step itself. */
@@ -81,9 +90,7 @@ const struct json *move_outputs(struct move *m, const struct said *said, const s
                                 bool warned, struct arena *scratch) {
     struct run *run = m->run;
     const struct json *own = own_outputs(m, said, value, scratch);
-    const struct json *whole = last ? run_outputs_of(run, scratch, run->stage->outputs, run->stage->output_count,
-                                                     m->world->now_ms, with_outputs(value, own, scratch))
-                                    : NULL;
+    const struct json *whole = last ? outputs_of_all(m, value, own, scratch) : NULL;
     if (!warned && !run->outputs && !json_size(own) && !json_size(whole)) return own;
     struct json *outputs = json_new_object(scratch);
     const struct json *parts[] = {frozen_thaw(scratch, run->outputs), masked(m, scratch, own),
@@ -92,8 +99,8 @@ const struct json *move_outputs(struct move *m, const struct said *said, const s
         for (struct json_member o = json_first(parts[i]); o.name.at; o = json_next(parts[i], o))
             json_set_text(outputs, o.name, o.value);
     if (warned) json_set(outputs, "result", json_new_string(scratch, "WARN"));
-    run->outputs_left_out = run->outputs_left_out || !is_small(outputs, OUTPUTS_MAX);
-    frozen_put(&run->outputs, run->outputs_left_out ? NULL : outputs);
+    if (run->outputs_left_out || !frozen_put_within(&run->outputs, outputs, OUTPUTS_MAX)) run->outputs_left_out = true;
+    if (run->outputs_left_out) frozen_put(&run->outputs, NULL);
     return own;
 }
 
@@ -113,8 +120,7 @@ static const struct json *named_of(const struct stage_named *named, const struct
     return made;
 }
 
-void move_keep(struct run *run, const struct json *value, const struct json *own_outputs) {
-    struct arena *scratch = arena_new();
+void move_keep(struct run *run, const struct json *value, const struct json *own_outputs, struct arena *scratch) {
     struct json *kept = json_new_object(scratch);
     bool log = step_of(run)->capture.properties; /* which nobody behind it may ask for */
     for (struct json_member v = json_first(value); v.name.at; v = json_next(value, v)) {
@@ -125,7 +131,6 @@ void move_keep(struct run *run, const struct json *value, const struct json *own
     }
     if (run->stage->names_outputs && is_small(own_outputs, OUTPUTS_MAX)) json_set(kept, "outputs", own_outputs);
     frozen_put(&run->steps[run->step].value, kept);
-    arena_free(scratch);
 }
 
 /* The step is done: keep what later templates may ask for. */
@@ -136,11 +141,11 @@ void move_keep_said(struct move *m, const struct verdict *verdict, const struct 
     if (!verdict->warned && last && !run->stage->output_count && !step_of(run)->output_count && !said->captured &&
         !move_makes_artifacts(run, last))
         return; /* nobody will ask */
-    const struct json *value = said_value(scratch, said);
+    const struct json *value = said_value(scratch, m->run, said);
     if (!said->captured) contract_outputs(m->world, run, json_gets(value, "body"));
     const struct json *own = move_outputs(m, said, value, last, verdict->warned, scratch);
     if (move_makes_artifacts(run, last)) move_artifacts(m, with_outputs(value, own, scratch), last, scratch);
-    move_keep(run, value, own);
+    move_keep(run, value, own, scratch);
 }
 
 bool move_refuse_large(struct move *m, const struct said *said) {
@@ -152,5 +157,5 @@ bool move_refuse_large(struct move *m, const struct said *said) {
 
 void move_take_outputs(struct move *m, struct arena *scratch) {
     struct said said = {.reply = m->event->reply};
-    move_outputs(m, &said, said_value(scratch, &said), move_is_last(m->run), false, scratch);
+    move_outputs(m, &said, said_value(scratch, m->run, &said), move_is_last(m->run), false, scratch);
 }

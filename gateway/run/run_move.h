@@ -26,13 +26,19 @@ struct move {
 /* What speaks for the upstream: the reply to a call, or a callback. */
 struct said {
     const struct reply *reply; /* NULL: the message does */
+    const struct json *body;   /* the reply's, where it was parsed before, into the same arena; NULL: it was not */
     struct inbox_message message;
     const struct captured *captured; /* what the reply's log gave, of a step that captures; else NULL */
 };
 
-static inline const struct json *said_value(struct arena *arena, const struct said *said) {
-    if (said->captured) return reply_value_with(arena, said->reply, json_new_text(arena, said->captured->log));
-    return said->reply ? reply_value(arena, said->reply) : said->message.value;
+/* As templates see it; without headers, if none of the stage's reads them. */
+static inline const struct json *said_value(struct arena *arena, const struct run *run, const struct said *said) {
+    bool is_json, headers = run->stage->reads_headers;
+    if (!said->reply) return said->message.value;
+    const struct json *body = said->captured ? json_new_text(arena, said->captured->log)
+                              : said->body   ? said->body
+                                             : reply_body(arena, said->reply, &is_json);
+    return reply_value_with(arena, said->reply, body, headers);
 }
 
 static inline const struct stage_step *step_of(const struct run *run) {
@@ -76,7 +82,7 @@ const struct json *move_value(struct move *m, const struct said *said, struct ar
 void move_take_outputs(struct move *m, struct arena *scratch);
 bool move_refuse_large(struct move *m, const struct said *said); /* more than is kept: the run has failed */
 /* What templates see of the present step from now on. */
-void move_keep(struct run *run, const struct json *value, const struct json *own_outputs);
+void move_keep(struct run *run, const struct json *value, const struct json *own_outputs, struct arena *scratch);
 void move_keep_said(struct move *m, const struct verdict *verdict, const struct said *said, bool last,
                     struct arena *scratch);
 

@@ -6,7 +6,7 @@
 
 #include "run/run_move.h"
 
-#define SCRATCH 256 /* bytes: for a text and what it is made of */
+#define SAID_ROOM 256 /* bytes: for a text as long as most */
 
 /* What is said again stays where it is: a poll mostly says what the one before it said. */
 void move_put_text(char **to, const struct run_world *world, const char *text) {
@@ -15,7 +15,7 @@ void move_put_text(char **to, const struct run_world *world, const char *text) {
         *to = NULL;
         return;
     }
-    struct arena *scratch = arena_new_for(SCRATCH);
+    struct arena *scratch = arena_new();
     const struct json *value = json_new_string(scratch, text);
     if (world->mask) value = world->mask(world->arg, scratch, value);
     struct text said = json_text(value);
@@ -36,7 +36,7 @@ int move_told(const char *text) {
 
 static void begin_text(struct buf *text) {
     buf_init(text, 4 * MOVE_SAID_MAX);
-    buf_room(text, SCRATCH);
+    buf_room(text, SAID_ROOM);
 }
 
 static void add_told(struct buf *text, const char *what) {

@@ -60,13 +60,17 @@ static void put_roots(const struct run *run, struct arena *arena, int64_t now_ms
     if (has_location(run) && named & BIT(ROOT_STEPS + run->step - 1)) put_location(run, arena, roots);
 }
 
-void run_roots(const struct run *run, struct arena *arena, int64_t now_ms, const struct json *reply,
-               const struct json *roots[RUN_ROOTS_MAX]) {
-    put_roots(run, arena, now_ms, ALL, roots);
+static void put_reply(const struct run *run, const struct json *reply, const struct json **roots) {
     roots[ROOT_BODY] = json_gets(reply, "body");
     roots[ROOT_HEADERS] = json_gets(reply, "headers");
     roots[ROOT_CODE] = json_gets(reply, "code");
     if (reply) roots[ROOT_STEPS + run->step] = reply; /* an output may name its own step as well */
+}
+
+void run_roots(const struct run *run, struct arena *arena, int64_t now_ms, const struct json *reply,
+               const struct json *roots[RUN_ROOTS_MAX]) {
+    put_roots(run, arena, now_ms, ALL, roots);
+    put_reply(run, reply, roots);
 }
 
 void run_roots_of_call(const struct run *run, struct arena *arena, int64_t now_ms, const struct stage_call *call,
@@ -114,6 +118,9 @@ const struct json *run_outputs_of(const struct run *run, struct arena *arena, co
                                   size_t count, int64_t now_ms, const struct json *reply) {
     if (count == 0) return json_new_object(arena);
     const struct json *roots[RUN_ROOTS_MAX];
-    run_roots(run, arena, now_ms, reply, roots);
+    uint64_t named = 0;
+    for (size_t i = 0; i < count; i++) named |= template_roots(outputs[i].expression);
+    put_roots(run, arena, now_ms, named, roots);
+    put_reply(run, reply, roots);
     return outputs_make(arena, outputs, count, roots);
 }

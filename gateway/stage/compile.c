@@ -170,11 +170,12 @@ static bool check_names(void *arg, const char *root, const struct text *names, s
     size_t index = 0;
     while (index < c->names.count && strcmp(c->names.roots[index], root) != 0) index++;
     if (index >= ROOT_STEPS) {
-        if (count == 0 || text_is(names[0], "headers")) c->stage->names_headers = true;
+        if (count == 0 || text_is(names[0], "headers")) c->stage->names_headers = c->stage->reads_headers = true;
         if (count == 0) c->stage->names_outputs = true;
         note_body(c, &c->stage->named[index - ROOT_STEPS], names, count);
         return check_step(c, root, names, count, fault);
     }
+    if (index == ROOT_HEADERS) c->stage->reads_headers = true;
     if (index == ROOT_CALLBACK) c->callback_used = true; /* whatever is wrong with it */
     if (!check_root(c, (enum stage_root)index, fault)) return false;
     switch (index) {
@@ -194,6 +195,7 @@ static bool check_used(struct compile *c, const struct template *t, struct fault
     for (size_t root = 0; root < ROOT_STEPS; root++)
         if (template_uses(t, root) && !check_root(c, (enum stage_root)root, fault)) return false;
     if (template_uses(t, ROOT_CALLBACK)) c->callback_used = true;
+    if (template_uses(t, ROOT_HEADERS)) c->stage->reads_headers = true;
     for (size_t step = 0; step + ROOT_STEPS < c->names.count; step++) {
         if (!template_uses(t, ROOT_STEPS + step)) continue;
         if (!check_step(c, c->names.roots[ROOT_STEPS + step], NULL, 0, fault)) return false;

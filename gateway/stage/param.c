@@ -401,18 +401,21 @@ static void refuse_unknown(struct arena *arena, const struct param *params, size
     buf_fini(&where);
 }
 
+static const char *place_of(struct arena *arena, const struct param *p) {
+    return arena_join(arena, "/parameters/", p->name, NULL);
+}
+
 static const struct json *check_one(struct arena *arena, const struct param *p, const struct json *given,
                                     struct faults *faults) {
     const struct json *value = NULL;
     struct fault fault;
-    const char *where = arena_printf(arena, "/parameters/%s", p->name);
     if (holds_expression(given, text_of(p->name), p->type == PARAM_SECRET, faults)) return NULL;
     if (!param_check(arena, p, given, &value, &fault)) {
-        faults_addf(faults, fault.kind, where, "%s", fault.what);
+        faults_addf(faults, fault.kind, place_of(arena, p), "%s", fault.what);
         return NULL;
     }
     bool empty = value && p->type == PARAM_STRING && json_text(value).len == 0;
-    if (p->required && (!value || empty)) faults_addf(faults, FAULT_INVALID, where, "is required");
+    if (p->required && (!value || empty)) faults_addf(faults, FAULT_INVALID, place_of(arena, p), "is required");
     return value ? value : p->preset;
 }
 

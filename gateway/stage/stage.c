@@ -400,6 +400,6 @@ bool stage_header_is_ours(const char *name) {
                                        "Keep-Alive", "Proxy-Authorization", "Proxy-Connection", "TE",
                                        "Trailer",    "Transfer-Encoding",   "Upgrade"};
     for (size_t i = 0; i < sizeof ours / sizeof *ours; i++)
-        if (strcasecmp(name, ours[i]) == 0) return true;
+        if ((*name | 0x20) == (*ours[i] | 0x20) && strcasecmp(name, ours[i]) == 0) return true;
     return false;
 }

@@ -229,6 +229,7 @@ struct stage {
     size_t fallback_needs;                    /* … the fallback, surely */
     int64_t cancel_timeout_ms;                /* the upstream has to have stopped within; 0: it is not asked */
     const struct stage_step *cancel_fallback; /* where the cancel call does not do; or NULL */
+    bool reads_headers;                       /* a template speaks of the headers of a reply, at hand or of a step */
     bool names_headers;                       /* a template speaks of the headers of a step's reply: runs keep them */
     bool names_outputs;                       /* the same of a step's outputs */
     struct stage_named *named;                /* of their bodies; by step */

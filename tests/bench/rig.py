@@ -176,13 +176,13 @@ class Rig(contextlib.ExitStack):
         for name, text in STAGES.items():
             (folder / f"{name}.conf").write_text(text.format(upstream=f"http://127.0.0.1:{self.upstream_port}"))
 
-    def start_gateway(self, core=MEASURED, loops=1, answers="/ready"):
-        """Gives the seconds until it answered well there."""
+    def start_gateway(self, core=MEASURED, loops=1, answers="/ready", under=()):
+        """Gives the seconds until it answered well there. `under` is a command that runs it."""
         self.write_stages()
         self.port = self.port or free_port()
         started = time.monotonic()
         self.gateway = self.start(
-            "stagedoor", [STAGEDOOR, "serve", "--listen", f"127.0.0.1:{self.port}", "--stages", str(self.dir / "stages.d"),
+            "stagedoor", [*under, STAGEDOOR, "serve", "--listen", f"127.0.0.1:{self.port}", "--stages", str(self.dir / "stages.d"),
                           "--templates", str(self.dir / "templates"), "--store", f"sqlite:{self.dir}/stagedoor.db", "--loops",
                           str(loops), "--max-runs", "200000", "--log-level", "warn"], core, self.port, answers)
         return time.monotonic() - started

@@ -5,6 +5,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "lang/json.h"
@@ -37,6 +38,12 @@ static void texts_that_parse(void **state) {
         {"{\"99999999999999999999\":99999999999999999999}", "{\"99999999999999999999\":1e+20}"},
         {"\"\\ud83d\\ude00\\u00e9\\n\\u007f\"", "\"\xF0\x9F\x98\x80\xC3\xA9\\n\\u007f\""},
         {"[[[[[[[[]]]]]]]]", "[[[[[[[[]]]]]]]]"},
+        {"\"\\u0041\\u00df\\uFFFF\\uDBFF\\uDFFF\\/\\b\\f\\r\\t\\\\\"",
+         "\"A\xC3\x9F\xEF\xBF\xBF\xF4\x8F\xBF\xBF/\\b\\f\\r\\t\\\\\""},
+        {"\"1234567\\n1234567\xC3\xA9\"", "\"1234567\\n1234567\xC3\xA9\""},
+        {"[1.50,-0.0,1E2,12345678901234567890123456789012345678901234567890.5,0.1e-2]",
+         "[1.5,-0.0,100.0,1.2345678901234567e+49,0.001]"},
+        {"{\"\":{\"\\u0061\":[ ]}}", "{\"\":{\"a\":[]}}"},
         {"[\"[[[[[[[[[[\\\"[[[[\"]", "[\"[[[[[[[[[[\\\"[[[[\"]"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -77,6 +84,26 @@ static void texts_that_are_refused(void **state) {
         {"01", FAULT_SYNTAX, "invalid token"},
         {"1e400", FAULT_SYNTAX, "a number is too large"},
         {"\"\\ud800\"", FAULT_SYNTAX, "line 1"},
+        {"\"\\ud800\\u0041\"", FAULT_SYNTAX, "half of a surrogate pair"},
+        {"\"\\udc00\\ud800\"", FAULT_SYNTAX, "half of a surrogate pair"},
+        {"\"\\u12g4\"", FAULT_SYNTAX, "four hexadecimal digits"},
+        {"\"\\u123", FAULT_SYNTAX, "ends in the middle"},
+        {"\"\\", FAULT_SYNTAX, "ends in the middle"},
+        {"\"\\x41\"", FAULT_SYNTAX, "an escape that is not known"},
+        {"-", FAULT_SYNTAX, "invalid token"},
+        {"1.", FAULT_SYNTAX, "invalid token"},
+        {"1.e1", FAULT_SYNTAX, "invalid token"},
+        {"1e+", FAULT_SYNTAX, "invalid token"},
+        {".5", FAULT_SYNTAX, "invalid token"},
+        {"+1", FAULT_SYNTAX, "invalid token"},
+        {"1a", FAULT_SYNTAX, "something follows"},
+        {"nul", FAULT_SYNTAX, "invalid token"},
+        {"[", FAULT_SYNTAX, "ends in the middle"},
+        {"[1}", FAULT_SYNTAX, "a comma or ] is expected"},
+        {"{\"a\"}", FAULT_SYNTAX, "a colon is expected"},
+        {"{\"a\":1,}", FAULT_SYNTAX, "a name in quotes is expected"},
+        {"{\"a\":1,\"b\":2,\"c\":3,\"d\":4,\"e\":5,\"f\":6,\"g\":7,\"h\":8,\"i\":9,\"\\u0061\":10}", FAULT_SYNTAX,
+         "column 63: a name occurs twice"},
         {"\"a\\u0000b\"", FAULT_SYNTAX, "U+0000"},
         {"{\"a\\u0000b\":1}", FAULT_SYNTAX, "U+0000"},
         {"\"\xFF\"", FAULT_SYNTAX, "UTF-8"},
@@ -173,6 +200,41 @@ static void members_are_sought_in_any_order(void **state) {
     arena_free(arena);
 }
 
+/* Beyond a few members an object has an index, which has to keep up with what is added and replaced. */
+static void large_objects_are_searched(void **state) {
+    (void)state;
+    enum { MANY = 3000 };
+    struct arena *arena = arena_new(), *other = arena_new();
+    struct json *made = json_new_object(arena);
+    char name[64];
+    for (int i = 0; i < MANY; i++) {
+        snprintf(name, sizeof name, "%s%d", i % 2 ? "a name that is longer " : "", i);
+        json_set(made, name, json_new_int(other, -1));
+        json_set(made, name, json_new_int(other, i));
+        assert_int_equal(json_size(made), i + 1);
+    }
+    struct buf text;
+    buf_init(&text, 1 << 20);
+    json_write(&text, made);
+    struct json_limits limits = {.max_bytes = 1 << 20, .max_depth = 2, .max_items = MANY + 1};
+    const struct json *parsed = json_parse(other, buf_text(&text), &limits, NULL);
+    const struct json *shared = json_share(arena, parsed);
+    arena_free(other);
+    assert_true(json_same(shared, made));
+    struct json_member m = json_first(shared);
+    for (int i = 0; i < MANY; i++, m = json_next(shared, m)) {
+        snprintf(name, sizeof name, "%s%d", i % 2 ? "a name that is longer " : "", i);
+        assert_int_equal(json_int(json_gets(made, name)), i);
+        assert_ptr_equal(json_gets(shared, name), m.value);
+        assert_true(text_is(m.name, name));
+    }
+    assert_null(m.name.at);
+    assert_null(json_gets(made, "3000"));
+    assert_null(json_gets(made, ""));
+    buf_fini(&text);
+    arena_free(arena);
+}
+
 static void numbers_compare_by_value(void **state) {
     (void)state;
     static const struct {
@@ -259,6 +321,7 @@ int main(void) {
         cmocka_unit_test(no_fault_repeats_the_text),
         cmocka_unit_test(values_are_read),
         cmocka_unit_test(members_are_sought_in_any_order),
+        cmocka_unit_test(large_objects_are_searched),
         cmocka_unit_test(numbers_compare_by_value),
         cmocka_unit_test(name_that_is_twice_is_found),
         cmocka_unit_test(built_values_outlive_their_arena_when_shared),
