@@ -20,18 +20,20 @@
 #endif
 
 /* id, type, name without prefix, help */
-#define COUNTS(X)                                                                                       \
-    X(CONNECTIONS, "gauge", "connections", "Client connections that are open")                          \
-    X(CONNECTIONS_ACCEPTED, "counter", "connections_accepted_total", "Client connections accepted")     \
-    X(REQUESTS_REFUSED, "counter", "requests_refused_total",                                            \
-      "Requests refused before routing: malformed, oversized, too slow")                                \
-    X(RUNS_IN_FLIGHT, "gauge", "runs_in_flight", "Runs that are not ended")                             \
-    X(CALLS_IN_FLIGHT, "gauge", "upstream_calls_in_flight", "Calls to upstreams that are under way")    \
-    X(STORE_WRITES, "counter", "store_writes_total", "Records written to the store")                    \
-    X(STORE_COMMITS, "counter", "store_commits_total", "Commits that the store made")                   \
-    X(STORE_FAULTS, "counter", "store_faults_total", "Store operations that failed")                    \
-    X(LOOP_STALLS, "counter", "loop_stalls_total", "Callbacks that held up a loop for more than 50 ms") \
-    X(RELOADS, "counter", "reloads_total", "Times the definitions were read")                           \
+#define COUNTS(X)                                                                                                     \
+    X(CONNECTIONS, "gauge", "connections", "Client connections that are open")                                        \
+    X(CONNECTIONS_ACCEPTED, "counter", "connections_accepted_total", "Client connections accepted")                   \
+    X(REQUESTS_REFUSED, "counter", "requests_refused_total",                                                          \
+      "Requests refused before routing: malformed, oversized, too slow")                                              \
+    X(RUNS_IN_FLIGHT, "gauge", "runs_in_flight", "Runs that are not ended")                                           \
+    X(RUNS_KEPT, "gauge", "runs_kept_in_memory", "Ended runs of stages that are not durable")                         \
+    X(RUNS_FORGOTTEN, "counter", "runs_forgotten_total", "Ended runs that had to make room in memory for newer ones") \
+    X(CALLS_IN_FLIGHT, "gauge", "upstream_calls_in_flight", "Calls to upstreams that are under way")                  \
+    X(STORE_WRITES, "counter", "store_writes_total", "Records written to the store")                                  \
+    X(STORE_COMMITS, "counter", "store_commits_total", "Commits that the store made")                                 \
+    X(STORE_FAULTS, "counter", "store_faults_total", "Store operations that failed")                                  \
+    X(LOOP_STALLS, "counter", "loop_stalls_total", "Callbacks that held up a loop for more than 50 ms")               \
+    X(RELOADS, "counter", "reloads_total", "Times the definitions were read")                                         \
     X(UNMAPPED_WORDS, "counter", "unmapped_words_total", "Upstream status words that no list of their definition names")
 
 enum count {

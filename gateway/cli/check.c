@@ -38,6 +38,7 @@ static const struct args_command command = {"check",
 struct found {
     const char *file, *name; /* name: NULL where it is not known */
     const char *disabled;    /* or NULL */
+    bool in_memory;          /* its runs are not durable */
     const struct fault *mistakes, *warnings;
     size_t mistake_count, warning_count;
 };
@@ -66,6 +67,7 @@ static void check_files(struct check *c, const struct args_words *files) {
         found->mistakes = arena_copy(c->arena, faults.items, faults.count * sizeof *faults.items);
         if (stage) {
             found->disabled = arena_strdup(c->arena, stage->disabled);
+            found->in_memory = !stage->durable;
             found->warning_count = stage->warning_count;
             found->warnings = arena_copy(c->arena, stage->warnings, stage->warning_count * sizeof *stage->warnings);
         }
@@ -90,6 +92,7 @@ static bool check_directory(struct check *c, struct fault *fault) {
         found->mistakes = entry->faults;
         found->mistake_count = entry->fault_count;
         if (!entry->stage) continue;
+        found->in_memory = !entry->stage->durable;
         found->warnings = entry->stage->warnings;
         found->warning_count = entry->stage->warning_count;
     }
@@ -172,6 +175,7 @@ static void print_found(struct check *c) {
         for (size_t j = 0; j < found->mistake_count; j++) print_finding(c, &screen, &found->mistakes[j], true);
         for (size_t j = 0; j < found->warning_count; j++) print_finding(c, &screen, &found->warnings[j], false);
         if (found->disabled) printf("%s: disabled: %s\n", found->file, found->disabled);
+        if (found->in_memory) printf("%s: not durable: its runs are gone after a crash\n", found->file);
         disabled += found->disabled != NULL;
         mistakes += found->mistake_count;
         warnings += found->warning_count;
@@ -208,6 +212,7 @@ static void print_json(const struct check *c, bool ok) {
         json_set(one, "stage", json_new_string(arena, found->name));
         json_set(one, "ok", json_new_bool(arena, found->mistake_count == 0));
         json_set(one, "disabled", json_new_string(arena, found->disabled));
+        json_set(one, "durable", found->mistake_count ? NULL : json_new_bool(arena, !found->in_memory));
         json_set(one, "mistakes", findings_json(arena, found->mistakes, found->mistake_count));
         json_set(one, "warnings", findings_json(arena, found->warnings, found->warning_count));
         json_push(files, one);

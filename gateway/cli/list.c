@@ -174,6 +174,8 @@ static void print_stage(const struct screen *screen, struct arena *arena, const 
     bool broken = json_size(errors) > 0 || text_is(json_text(json_gets(stage, "state")), "broken");
     print_head(screen, stage, broken);
     if (json_kind(json_gets(stage, "disabled")) == JSON_STRING) print_error(screen, json_gets(stage, "disabled"));
+    if (json_kind(json_gets(stage, "durable")) == JSON_BOOL && !json_truth(json_gets(stage, "durable")))
+        fputs("    not durable: its runs are gone after a crash\n", screen->to);
     for (size_t i = 0; json_kind(errors) == JSON_ARRAY && i < json_size(errors); i++)
         print_error(screen, json_at(errors, i));
     if (json_kind(params) == JSON_ARRAY) print_params(screen, arena, params, json_gets(stage, "schema"));

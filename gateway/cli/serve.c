@@ -547,7 +547,10 @@ static bool start(struct server *server, struct fault *fault) {
     faults_fini(&faults);
     if (!good || !supervisor_pid_check(settings->pid_file, fault)) return false;
     inherit_wait_store(&server->inherit);
-    server->store = store_open(&(struct store_settings){.url = settings->store, .max_queue = STORE_QUEUE_MAX}, fault);
+    server->store = store_open(&(struct store_settings){.url = settings->store,
+                                                        .max_queue = STORE_QUEUE_MAX,
+                                                        .max_kept = (size_t)settings->kept_in_memory_bytes},
+                               fault);
     if (!server->store || !read_key(server, fault)) return false;
     make_workers(server);
     return find_runs(server, fault) && supervisor_pid_write(settings->pid_file, fault) && start_workers(server, fault);
@@ -577,7 +580,8 @@ static void stop_workers(struct server *server) {
     recovery_stop(server->recovery);
     for (unsigned i = 0; i < server->engines.count; i++) worker_join(&server->workers[i]);
     for (unsigned i = 0; i < server->engines.count; i++) engine_detach(server->workers[i].engine);
-    store_close(server->store);
+    size_t lost = store_close(server->store);
+    if (lost) log_put(LOG_WARN, "runs_lost", NULL, LOG_INT("runs", lost));
     flush_loops(server);
     for (unsigned i = 0; i < server->engines.count; i++) engine_dismiss(server->workers[i].engine);
     flush_loops(server);

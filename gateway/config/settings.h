@@ -53,6 +53,8 @@
       "Listen on addresses other than loopback without callers: whoever can connect may start every stage.")          \
     X(STORE, store, "sqlite:stagedoor.db", "", RESTART, "Runs", "Where runs are kept: sqlite:PATH.")                  \
     X(DURATION, retention, "30d", "0s..3650d", RELOAD, "Runs", "How long ended runs are kept.")                       \
+    X(SIZE, kept_in_memory, SETTINGS_LIMIT("64MiB", "64KiB"), "0..64GiB", RESTART, "Runs",                            \
+      "Memory for ended runs of stages with durable = false; when it is full the oldest are forgotten.")              \
     X(INTEGER, max_runs, SETTINGS_LIMIT("100000", "20"), "1..10000000", RELOAD, "Runs",                               \
       "Runs in flight; a start beyond that is answered 503.")                                                         \
     X(UPSTREAMS, upstreams, "", "", RELOAD, "Runs",                                                                   \

@@ -419,7 +419,8 @@ void api_runs_start_named(struct api_call *call) {
 
 /* ---- canceling by key ---- */
 
-static void cancel_key(struct api_call *call, const struct json *object, struct faults *faults) {
+static void cancel_key(struct api_call *call, const struct catalog_entry *entry, const struct json *object,
+                       struct faults *faults) {
     const char *header = exchange_header(call->exchange, "Idempotency-Key"), *member = json_gets_text(object, "key");
     if (holds_expression(header) || holds_expression(member)) {
         answer_ignored(call, "the key");
@@ -434,17 +435,19 @@ static void cancel_key(struct api_call *call, const struct json *object, struct 
     }
     struct ask *ask = ask_for(call, ASK_CANCEL_KEY);
     ask->stage_name = call->stage;
+    ask->stage = entry->stage ? stage_ref(entry->stage) : NULL;
     ask->key = key;
     ask_send(call->api->engines, ask);
 }
 
 void api_runs_cancel_named(struct api_call *call) {
     const struct json *object = object_of(call, true);
+    const struct catalog_entry *entry = NULL;
     struct faults faults;
     faults_init(&faults);
     if (object && holds_expression(json_gets_text(object, "stage"))) answer_ignored(call, "the stage");
     else if (object && !take_stage(call, object, &faults)) answer_mistakes(call, &faults);
-    else if (object && api_entry(call, RIGHT_CANCEL)) cancel_key(call, object, &faults);
+    else if (object && (entry = api_entry(call, RIGHT_CANCEL))) cancel_key(call, entry, object, &faults);
     faults_fini(&faults);
 }
 
@@ -453,12 +456,12 @@ void api_runs_cancel_key(struct api_call *call) {
         answer_ignored(call, "the stage");
         return;
     }
-    if (!api_entry(call, RIGHT_CANCEL)) return;
-    const struct json *object = object_of(call, true);
+    const struct catalog_entry *entry = api_entry(call, RIGHT_CANCEL);
+    const struct json *object = entry ? object_of(call, true) : NULL;
     if (!object) return;
     struct faults faults;
     faults_init(&faults);
-    cancel_key(call, object, &faults);
+    cancel_key(call, entry, object, &faults);
     faults_fini(&faults);
 }
 

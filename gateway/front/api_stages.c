@@ -86,6 +86,7 @@ static struct json *summary_of(const struct api_call *call, const struct catalog
     json_set(made, "state", json_new_string(arena, state_of(entry)));
     json_set(made, "file", json_new_string(arena, entry->file));
     json_set(made, "disabled", json_new_string(arena, entry->disabled));
+    json_set(made, "durable", stage ? json_new_bool(arena, stage->durable) : NULL);
     json_set(made, "may", rights_of(call, entry->name));
     json_set(made, "errors", faults_of(arena, entry->faults, entry->fault_count));
     json_set(made, "warnings", faults_of(arena, stage ? stage->warnings : NULL, stage ? stage->warning_count : 0));

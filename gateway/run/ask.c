@@ -22,6 +22,10 @@
     (LIST_MAX / 2)    /* no further run is put into an answer of that size; the cursor tells where to go on */
 #define SLICE_RUNS 16 /* of a list, before the loop does something else */
 #define SLICE_BYTES (256 << 10)
+/* The same for one that the caller may not see. Whoever polled the run has to find out why it is gone. */
+#define NO_SUCH_RUN                                                                                               \
+    "there is no such run; a run of a stage that is not durable is gone after a crash, and once newer runs need " \
+    "its room"
 
 /* ---- questions ---- */
 
@@ -82,7 +86,7 @@ static bool allowed(const struct ask *ask, const char *stage) {
 /* Is the run that was found the one that the question is about? Answers, and says false, where it is not. */
 static bool fits(struct ask *ask, const struct run *run) {
     if (!allowed(ask, run->stage_name)) {
-        answer_fault(ask, FAULT_NOT_FOUND, run->id, "there is no such run");
+        answer_fault(ask, FAULT_NOT_FOUND, run->id, NO_SUCH_RUN);
         return false;
     }
     if (ask->kind == ASK_START && !ask->attached && run->fingerprint &&
@@ -318,6 +322,7 @@ static void on_key_looked_up(struct store_op *op) {
 
 static void begin_life(struct engine *engine, struct run *run, struct turns *turns, struct ask *ask) {
     struct life *life = life_new(engine, run);
+    life->in_memory = engine_forgets(engine, run->stage);
     turns_adopt(life, turns);
     ask->op = life;
     ask->waits_for_record = true;
@@ -407,7 +412,7 @@ static void ask_start(struct engine *engine, struct ask *ask) {
         ask_life(ask, life);
     } else if (engine->draining && !engine->handing_over) {
         answer_fault(ask, FAULT_BUSY, "gateway", "the gateway is being stopped; try again");
-    } else if (!store_ready(engine->store)) {
+    } else if (!store_takes(engine->store, engine_forgets(engine, ask->stage))) {
         answer_fault(ask, FAULT_BUSY, "store", "the store cannot take runs at the moment; try again");
     } else if (start_has_to_wait(engine, ask)) {
         return;
@@ -447,7 +452,7 @@ static void on_found(struct store_op *op) {
     else if (op->outcome == STORE_MISSING && ask->kind == ASK_CANCEL_KEY) cancel_in_advance(engine, ask);
     else if (op->outcome == STORE_MISSING && ask->attached)
         answer_fault(ask, FAULT_BUSY, "store", "the run that did the same work was not recorded; try again");
-    else if (op->outcome == STORE_MISSING) answer_fault(ask, FAULT_NOT_FOUND, ask->id, "there is no such run");
+    else if (op->outcome == STORE_MISSING) answer_fault(ask, FAULT_NOT_FOUND, ask->id, NO_SUCH_RUN);
     else if (!(run = run_load(op->found, NULL, &fault))) answer_fault(ask, FAULT_INTERNAL, ask->id, fault.what);
     else if (fits(ask, run)) answer_report(ask, run, NULL);
     run_free(run);
@@ -505,7 +510,7 @@ static void ask_callback(struct ask *ask, struct life *life) {
     const struct store *store = life->engine->store;
     if (!run->stage || ask->step >= run->step_count || !run->stage->steps[ask->step].callback) {
         callback_too_late(ask, run);
-    } else if (!store || !store_ready(store)) {
+    } else if (!store || !store_takes(store, life->in_memory)) {
         refuse_callback(ask, run, FAULT_BUSY, "the store cannot write at the moment; send it again later", "refused");
     } else if (!callback_verify(run, ask->step, ask->message, loop_wall_ms(life->engine->loop), &fault)) {
         refuse_callback(ask, run, fault.kind, fault.what, "unverified");
@@ -543,8 +548,9 @@ static void on_callback_found(struct store_op *op) {
 /* ---- lists ---- */
 
 /* A list under way: what the store found, and what is known better than there. It goes round the loops that own a run
- * of it which is in flight, since the store is not told of every poll, and comes home to be answered. It works in
- * slices, between which its loop does whatever else there is: a thousand reports take tens of milliseconds. */
+ * of it which is in flight, since the store is not told of every poll, or which is in memory alone; and comes home to
+ * be answered. It works in slices, between which its loop does whatever else there is: a thousand reports take tens of
+ * milliseconds. */
 struct listing {
     struct store_op *op;
     const struct engines *engines;
@@ -575,8 +581,14 @@ static unsigned owner_of(const struct listing *listing, size_t i) {
 
 static void refresh_one(struct ask *ask, struct listing *listing, struct slice *slice) {
     const struct engine *engine = ask->engine;
-    struct life *life = life_find_id(engine, listing->op->found[listing->at].id);
+    struct store_record *record = &listing->op->found[listing->at];
+    struct life *life = life_find_id(engine, record->id);
     if (life) turns_look(life);
+    if (!life && record->in_memory && engine->store) {
+        store_recall(engine->store, listing->op->results, record);
+        slice->runs++;
+        slice->bytes += record->body.len;
+    }
     if (!life || (ask->orphaned && !life_is_orphan(life))) return;
     struct buf report;
     buf_init(&report, REPORT_MAX);
@@ -599,9 +611,10 @@ static bool refresh(struct ask *ask, struct listing *listing) {
     return true;
 }
 
-static bool owns_open(const struct listing *listing, unsigned engine) {
-    for (size_t i = 0; i < listing->op->found_count; i++)
-        if (listing->op->found[i].ended_ms == 0 && owner_of(listing, i) == engine) return true;
+static bool owns_more(const struct listing *listing, unsigned engine) {
+    const struct store_op *op = listing->op;
+    for (size_t i = 0; i < op->found_count; i++)
+        if ((op->found[i].ended_ms == 0 || op->found[i].in_memory) && owner_of(listing, i) == engine) return true;
     return false;
 }
 
@@ -657,7 +670,7 @@ static bool listing_travels(struct ask *ask, struct listing *listing) {
     const struct engines *engines = listing->engines;
     while (++listing->visited < engines->count) {
         unsigned next = (loop_index(ask->from) + listing->visited) % engines->count;
-        if (!owns_open(listing, next)) continue;
+        if (!owns_more(listing, next)) continue;
         loop_post(engines->items[next]->loop, listing_arrives, ask);
         return true;
     }

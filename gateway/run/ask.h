@@ -35,7 +35,7 @@ struct ask {
     /* the question */
     char id[STORE_ID_SIZE];
     const char *stage_name, *key;
-    struct stage *stage; /* START: a reference, held by the asker */
+    struct stage *stage; /* START; CANCEL_KEY, where one is in force, else NULL: a reference, held by the asker */
     const struct json *parameters, *caller;
     const char *fingerprint; /* with a key */
     const char *traceparent, *caller_name;

@@ -17,9 +17,9 @@
 
 #include "base/clock.h"
 #include "base/count.h"
+#include "base/index.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "run/index.h"
 #include "run/run.h"
 
 #define SHELF 3          /* definitions of a stage: the one in force, and those that runs are pinned to */

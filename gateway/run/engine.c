@@ -3,8 +3,9 @@
  * A `life` is a run together with what it needs while it is in flight: its timer, its call, its record being written,
  * and who waits for it. One record of a life is written at a time; what changes meanwhile is written after it, so that
  * STORED means that all of it is durable. A first record that cannot be written ends the life (its start is refused); a
- * later one is written again until the store takes it. Always holds: a life is in the indexes exactly while its run may
- * still change; a question is in one list at a time. */
+ * later one is written again until the store takes it. Where a stage needs no disk all of this is the same, but that
+ * the store keeps the record in memory, and the text of it is not made; an orderly stop moves it to the disk. Always
+ * holds: a life is in the indexes exactly while its run may still change; a question is in one list at a time. */
 #include "run/engine.h"
 
 #include <string.h>
@@ -17,15 +18,25 @@
 #include "run/contract.h"
 #include "run/life.h"
 #include "run/mask.h"
+#include "run/rest.h"
 #include "run/turns.h"
 
 #define RECORD_MAX (64 * 1024 * 1024)
 #define STORE_RETRY_MS 1000
 #define SETTLE_LOOK_MS 20 /* how often it is looked whether calls that may not be repeated are under way */
+#define MOVES_AT_ONCE 256 /* to the disk: each takes memory until it is there */
 #define HELD_LOOK_MS 100  /* how often a call that is held back is tried again */
 #define ORPHAN_AFTER_MS (10 * 60 * 1000) /* in lists, of stages that do not say */
 
+#ifdef MEM_SINGLE
+#define WRITES_SPARE 0 /* each has memory of its own, so that a use behind its end is seen */
+#else
+#define WRITES_SPARE 64
+#endif
+#define WRITE_SPARE_BYTES (16 * 1024)
+
 struct write {
+    struct write *next; /* of those that wait to be used again */
     struct store_op op;
     struct buf body;
     struct life *life;
@@ -170,6 +181,8 @@ struct life *life_new(struct engine *engine, struct run *run) {
 
 static void life_unlink(struct life *life) {
     struct engine *engine = life->engine;
+    engine->moving -= life->moves;
+    if (engine->to_move == life) engine->to_move = life->next;
     turns_free(life);
     index_remove(&engine->by_id, &life->by_id);
     if (life->run->key) index_remove(&engine->by_key, &life->by_key);
@@ -195,7 +208,8 @@ static void end_attempt(struct life *life) {
 static void life_free(void *arg) {
     struct life *life = arg;
     end_attempt(life);
-    run_free(life->run);
+    if (life->rest) store_source_unref(life->rest);
+    else run_free(life->run);
     contract_unref(life->contract);
     mem_free(life->orphan_timer);
     mem_free(life->store_timer);
@@ -203,7 +217,7 @@ static void life_free(void *arg) {
 }
 
 static void look_drained(struct engine *engine) {
-    if (!engine->drained) return;
+    if (!engine->drained || engine->to_move || engine->moving) return;
     for (struct life *life = engine->lives; life; life = life->next)
         if (life->transfer || life_writes(life)) return;
     void (*drained)(void *) = engine->drained;
@@ -231,6 +245,10 @@ static struct run_world world_of(struct life *life) {
                               .arg = life->run};
 }
 
+bool engine_forgets(const struct engine *engine, const struct stage *stage) {
+    return stage && !stage->durable && !engine->draining;
+}
+
 static void fill_record(const struct run *run, struct store_record *record) {
     memcpy(record->id, run->id, sizeof record->id);
     record->stage = run->stage_name;
@@ -242,10 +260,39 @@ static void fill_record(const struct run *run, struct store_record *record) {
     record->ended_ms = run->ended_ms;
 }
 
-static void write_free(struct write *write) {
-    buf_fini(&write->body);
+/* Every run has some, one after the other; each is as large as its record. */
+static struct write *write_new(struct engine *engine) {
+    struct write *write = engine->writes;
+    if (write) {
+        engine->writes = write->next;
+        engine->write_count--;
+        return write;
+    }
+    write = mem_alloc(sizeof *write);
+    buf_init(&write->body, RECORD_MAX);
+    return write;
+}
+
+static void write_free(struct engine *engine, struct write *write) {
     store_op_fini(&write->op);
+    if (engine->write_count + 1 <= WRITES_SPARE && write->body.cap <= WRITE_SPARE_BYTES) {
+        buf_clear(&write->body);
+        write->next = engine->writes;
+        engine->writes = write;
+        engine->write_count++;
+        return;
+    }
+    buf_fini(&write->body);
     mem_free(write);
+}
+
+static void writes_fini(struct engine *engine) {
+    while (engine->writes) {
+        struct write *write = engine->writes;
+        engine->writes = write->next;
+        buf_fini(&write->body);
+        mem_free(write);
+    }
 }
 
 static void unstored(struct life *life, const struct write *write) {
@@ -271,12 +318,33 @@ static void write_again_later(struct life *life, const struct write *write) {
     loop_timer_set(life->store_timer, STORE_RETRY_MS);
 }
 
+/* The process that comes next is to go on with those that are in memory alone. */
+static void move_to_disk(struct engine *engine) {
+    while (engine->to_move && engine->moving < MOVES_AT_ONCE) {
+        struct life *life = engine->to_move;
+        engine->to_move = life->next;
+        if (!life->in_memory) continue;
+        life->in_memory = life->recorded = false;
+        life->moves = true;
+        engine->moving++;
+        life_record(life);
+    }
+}
+
+static void moved(struct life *life) {
+    life->moves = false;
+    life->engine->moving--;
+    move_to_disk(life->engine);
+}
+
 static void on_written(struct store_op *op) {
     struct write *write = op->arg;
     struct life *life = write->life;
     struct engine *engine = life->engine;
     life->write = NULL;
     bool good = op->outcome == STORE_DONE, was_new = !life->accepted;
+    if (good && write->op.record.in_memory == life->in_memory) life->recorded = true;
+    if (life->recorded && life->moves) moved(life);
     if (good && was_new) {
         life->accepted = true;
         if (!life->run->ended_ms) count_add_labelled(COUNT_FAMILY_RUNS_STARTED, life->run->stage_name, NULL, 1);
@@ -292,7 +360,7 @@ static void on_written(struct store_op *op) {
     } else {
         write_again_later(life, write);
     }
-    write_free(write);
+    write_free(engine, write);
     look_drained(engine);
 }
 
@@ -301,17 +369,17 @@ void life_record(struct life *life) {
         life->record_changed = true;
         return;
     }
-    struct write *write = mem_alloc(sizeof *write);
+    struct write *write = write_new(life->engine);
     struct run_world world = world_of(life);
-    buf_init(&write->body, RECORD_MAX);
-    run_record_write(life->run, &world, &write->body);
+    if (!life->in_memory) run_record_write(life->run, &world, &write->body);
     write->life = life;
-    write->op.kind = life->accepted ? STORE_UPDATE : STORE_INSERT; /* all else of it is zeroed */
-    write->op.loop = life->engine->loop;
-    write->op.done = on_written;
-    write->op.arg = write;
-    write->op.definition_source = life->run->stage ? life->run->stage->source : NULL;
+    write->op = (struct store_op){.kind = life->recorded ? STORE_UPDATE : STORE_INSERT,
+                                  .loop = life->engine->loop,
+                                  .done = on_written,
+                                  .arg = write,
+                                  .definition_source = life->run->stage ? life->run->stage->source : NULL};
     fill_record(life->run, &write->op.record);
+    write->op.record.in_memory = life->in_memory;
     write->op.record.body = buf_text(&write->body);
     life->write = write;
     life->record_changed = false;
@@ -434,6 +502,14 @@ static void abort_call(struct life *life) {
 
 /* ---- events and orders ---- */
 
+/* Whoever asks for it from now on asks the store. */
+static void keep(struct life *life) {
+    char id[STORE_ID_SIZE];
+    memcpy(id, life->run->id, sizeof id);
+    life->rest = rest_new(life->run);
+    store_keep(life->engine->store, id, life->rest);
+}
+
 static void let_go(struct life *life) {
     life->dead = true;
     const struct run *run = life->run;
@@ -442,6 +518,7 @@ static void let_go(struct life *life) {
         history_add(life->history, run->ended_ms - run->begun_ms);
     ask_answer_all(life);
     life_unlink(life);
+    if (run->state == RUN_ENDED && life->in_memory && life->engine->store) keep(life);
     loop_later(life->engine->loop, life_free, life);
 }
 
@@ -536,7 +613,7 @@ void engine_resume(struct engine *engine, const struct store_record *record, uin
         reason = REASON_BROKEN_RECORD;
     }
     struct life *life = life_new(engine, run);
-    life->accepted = true;
+    life->accepted = life->recorded = true;
     struct run_world world = world_of(life);
     struct run_orders orders;
     if (stage) run_resume(run, &world, &orders);
@@ -575,6 +652,8 @@ static void begin_no_more(struct engine *engine) {
         if (may_repeat(life)) abort_call(life);
         ask_answer_waiting(life);
     }
+    engine->to_move = engine->lives;
+    move_to_disk(engine);
 }
 
 void engine_drain(struct engine *engine, void (*done)(void *arg), void *arg) {
@@ -623,7 +702,16 @@ void engine_call_back(struct engine *engine, const char *url) {
     engine->settings.callback_url = url;
 }
 
+/* Those that did not get to the disk: for want of room there, or of time. */
+static void tell_lost(const struct engine *engine) {
+    int64_t lost = 0;
+    for (const struct life *life = engine->lives; life; life = life->next)
+        lost += life->accepted && (life->in_memory || !life->recorded);
+    if (lost) log_put(LOG_WARN, "runs_lost", NULL, LOG_INT("runs", lost));
+}
+
 void engine_detach(struct engine *engine) {
+    turns_rise(engine); /* turns that others give back as they end are of no use to it, and may come too late */
     engine->draining = true;
     engine->handing_over = false;
     engine->store = NULL;
@@ -631,6 +719,7 @@ void engine_detach(struct engine *engine) {
 
 void engine_dismiss(struct engine *engine) {
     struct fault fault;
+    tell_lost(engine);
     fault_set(&fault, FAULT_BUSY, "gateway", "the gateway is being stopped; try again");
     for (struct life *life = engine->lives; life; life = life->next) ask_refuse_all(life, &fault);
     ask_refuse_parked(engine, &fault);
@@ -638,7 +727,6 @@ void engine_dismiss(struct engine *engine) {
 
 void engine_free(struct engine *engine) {
     if (!engine) return;
-    turns_rise(engine);
     while (engine->lives) {
         struct life *life = engine->lives;
         abort_call(life);
@@ -650,5 +738,6 @@ void engine_free(struct engine *engine) {
     index_fini(&engine->by_id);
     index_fini(&engine->by_key);
     pasts_fini(&engine->pasts);
+    writes_fini(engine);
     mem_free(engine);
 }

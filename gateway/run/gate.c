@@ -13,9 +13,9 @@
 #include <string.h>
 
 #include "base/count.h"
+#include "base/index.h"
 #include "base/mem.h"
 #include "base/text.h"
-#include "run/index.h"
 
 struct list {
     struct gate_ticket *first, *last;

@@ -40,6 +40,16 @@ static struct texts texts_of(const struct journal_entry *entry) {
     return texts;
 }
 
+size_t journal_bytes(const struct journal *journal) {
+    size_t bytes = 0;
+    for (const struct journal_entry *entry = journal->first; entry; entry = entry->next) {
+        struct texts texts = texts_of(entry);
+        const char *last = texts.rule ? texts.rule : texts.verdict;
+        bytes += (size_t)(behind(last) - (const char *)entry);
+    }
+    return bytes;
+}
+
 /* At most RULE_MAX bytes, between two characters. */
 static size_t length_of(const char *text) {
     size_t n = text ? strnlen(text, RULE_MAX) : 0;

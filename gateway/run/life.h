@@ -3,10 +3,10 @@
 #ifndef RUN_LIFE_H
 #define RUN_LIFE_H
 
+#include "base/index.h"
 #include "base/log.h"
 #include "run/ask.h"
 #include "run/engine.h"
-#include "run/index.h"
 #include "run/past.h"
 
 struct life {
@@ -18,7 +18,11 @@ struct life {
     struct loop_timer *store_timer; /* NULL: the store has taken every record at once, as it does */
     struct write *write;            /* under way */
     bool record_changed;            /* since that write was begun */
-    bool accepted;                  /* its first record is durable */
+    bool accepted;                  /* its first record is durable, or its stage needs none */
+    bool in_memory;                 /* its records are nowhere else */
+    bool recorded;                  /* the store has one, there where they are now */
+    bool moves;                     /* to the disk, and is not there yet */
+    struct store_source *rest;      /* it is over, and was in memory: this has the run. Else NULL */
     bool dead;
     struct transfer *transfer;
     struct arena *attempt;   /* of the call under way */
@@ -40,6 +44,8 @@ struct engine {
     struct index by_id, by_key;
     struct life *lives;
     size_t count;
+    struct write *writes; /* to be used again */
+    size_t write_count;
     struct pasts pasts;
     unsigned seat;                /* at the gate */
     struct loop_timer gate_timer; /* when somebody may go on by time alone */
@@ -47,6 +53,8 @@ struct engine {
     bool expects;                 /* runs from the store are still to come … */
     size_t to_come;               /* … about so many */
     struct ask *parked;           /* questions that wait until all have come */
+    struct life *to_move;         /* the next that may have to move to the disk; NULL: all have begun to */
+    size_t moving;                /* lives that do */
     bool draining;                /* nothing begins any more */
     bool handing_over;            /* but runs, for the process that comes next */
     bool settling;                /* no call begins that may not be repeated */
@@ -59,6 +67,8 @@ struct engine {
 
 /* ---- of run/engine ---- */
 bool engine_limits(const struct engine *engine, const struct stage *stage); /* may its calls have to wait? */
+/* Is a run of it that begins now kept in memory alone? */
+bool engine_forgets(const struct engine *engine, const struct stage *stage);
 struct life *life_new(struct engine *engine,
                       struct run *run); /* TAKES the run; in no list before, in the indexes after */
 void life_record(struct life *life);    /* writes what is known of it, now or behind the write under way */

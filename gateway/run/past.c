@@ -29,6 +29,7 @@ static void on_listed(struct store_op *op) {
     const struct history newer = past->history;
     past->history = (struct history){0};
     for (size_t i = op->outcome == STORE_DONE ? op->found_count : 0; i-- > 0;) {
+        if (op->found[i].in_memory) continue; /* when it began, its record would say, which nobody has made */
         int64_t begun_ms = run_record_begun_ms(&op->found[i]);
         if (begun_ms) history_add(&past->history, op->found[i].ended_ms - begun_ms);
     }

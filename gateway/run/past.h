@@ -2,9 +2,9 @@
 #ifndef RUN_PAST_H
 #define RUN_PAST_H
 
+#include "base/index.h"
 #include "base/loop.h"
 #include "call/history.h"
-#include "run/index.h"
 #include "store/store.h"
 
 struct past;

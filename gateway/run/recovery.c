@@ -14,10 +14,10 @@
 
 #include <string.h>
 
+#include "base/index.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "run/id.h"
-#include "run/index.h"
 
 #define SLICES_AHEAD 2
 #define AGAIN_MS 1000 /* after a slice that could not be read */

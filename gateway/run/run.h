@@ -243,6 +243,8 @@ struct run *
 run_new_canceled(const struct run_new *from,
                  const char *stage_name); /* GIVES; canceled before it began, to be stored; stage may be NULL */
 void run_free(struct run *run);           /* NULL is allowed */
+void run_shed(struct run *run);           /* what the record of an ended run has not */
+size_t run_bytes(const struct run *run);  /* of memory that it takes, nearly */
 
 void run_move(struct run *run, const struct run_event *event, const struct run_world *world,
               struct run_orders *ret_orders);

@@ -86,17 +86,40 @@ struct run *run_new_canceled(const struct run_new *from, const char *stage_name)
     return run;
 }
 
+void run_shed(struct run *run) {
+    for (size_t i = 0; i < run->step_count; i++) {
+        struct run_step *step = &run->steps[i];
+        mem_free(step->url);
+        mem_free(step->location);
+        frozen_free(step->value);
+        step->url = step->location = NULL;
+        step->value = NULL;
+        if (step->inbox) step->inbox->kept_count = 0; /* what they hold is in the arena */
+    }
+}
+
+static size_t text_bytes(const char *text) {
+    return text ? strlen(text) + 1 : 0;
+}
+
+size_t run_bytes(const struct run *run) {
+    const struct frozen *values[] = {run->caller, run->parameters, run->outputs, run->artifacts, run->warnings};
+    size_t bytes = arena_bytes(run->arena) + journal_bytes(&run->journal) + text_bytes(run->progress) +
+                   text_bytes(run->error) + text_bytes(run->upstream_word);
+    for (size_t i = 0; i < sizeof values / sizeof *values; i++) bytes += frozen_text(values[i]).len;
+    for (size_t i = 0; i < run->step_count; i++)
+        bytes += text_bytes(run->steps[i].url) + text_bytes(run->steps[i].location) +
+                 frozen_text(run->steps[i].value).len;
+    return bytes;
+}
+
 void run_free(struct run *run) {
     if (!run) return;
     stage_unref(run->stage);
     mem_free(run->progress);
     mem_free(run->error);
     mem_free(run->upstream_word);
-    for (size_t i = 0; i < run->step_count; i++) {
-        mem_free(run->steps[i].url);
-        mem_free(run->steps[i].location);
-        frozen_free(run->steps[i].value);
-    }
+    run_shed(run);
     struct frozen *values[] = {run->caller, run->parameters, run->outputs, run->artifacts, run->warnings};
     for (size_t i = 0; i < sizeof values / sizeof *values; i++) frozen_free(values[i]);
     journal_fini(&run->journal);

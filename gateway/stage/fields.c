@@ -43,6 +43,8 @@ static const struct field stage_fields[] = {
     ROW(DURATION, timeout, IN(stage, timeout_ms), "0s..365d", "none", "Of the whole run."),
     ROW(DURATION, orphan_after, IN(stage, orphan_after_ms), "0s..365d", "0s, never",
         "A run whose status nobody has read for so long is canceled. A paused pipeline reads none either."),
+    ROW(BOOL, durable, IN(stage, durable), "", "true",
+        "With `false` its runs are kept in memory alone: no start waits for a disk, and after a crash they are gone."),
     ROW(GROUP, limits, HAND, "", "none", "How many runs go on at once, and how fast; see below."),
     ROW(GROUP, breaker, HAND, "", "none",
         "Holds the stage's calls while its upstream fails; `breaker = { };` has the defaults."),

@@ -347,6 +347,7 @@ static struct stage *compile_source(struct compile *c) {
     size_t before = compile_fault_count(c), first = c->faults->count;
     c->stage = arena_new_of(c->arena, struct stage);
     c->stage->arena = c->arena;
+    c->stage->durable = true;
     buf_init(&c->warnings, FAULTS_MAX * sizeof(struct fault));
     const struct conf *top = conf_file_read(c->arena, c->source.file, &reader, c->faults);
     if (top) compile_top(c, top);

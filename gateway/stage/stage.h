@@ -240,6 +240,7 @@ struct stage {
     const char *const *hosts; /* further origins or hosts that URLs from replies may lead to */
     size_t host_count;
     int64_t timeout_ms;               /* of the whole run; 0: none */
+    bool durable;                     /* its runs are on disk before they are acknowledged */
     int64_t orphan_after_ms;          /* canceled when nobody has looked at it for so long; 0: never */
     const struct limits *limits;      /* of its runs: concurrency, rate, queue; NULL: none */
     const struct limits *call_limits; /* of its calls: gap, breaker; NULL: none */

@@ -287,6 +287,15 @@ static bool sqlite_places(void *state, int64_t **ret_places, size_t *ret_count, 
     return rc == SQLITE_OK;
 }
 
+static bool sqlite_each_stage(void *state, void (*fn)(void *arg, const char *stage), void *arg, struct fault *fault) {
+    struct sqlite *store = state;
+    pthread_mutex_lock(&store->reading);
+    int rc = sqlite_op_each_stage(&store->file.reader, fn, arg);
+    if (rc != SQLITE_OK) sqlite_op_fault(fault, store->file.path, store->file.reader.db, rc);
+    pthread_mutex_unlock(&store->reading);
+    return rc == SQLITE_OK;
+}
+
 static char *sqlite_definition(void *state, const char *hash, struct fault *fault) {
     struct sqlite *store = state;
     char *source;
@@ -377,6 +386,7 @@ const struct store_driver sqlite_driver = {
     .submit = sqlite_submit,
     .ready = sqlite_ready,
     .places = sqlite_places,
+    .each_stage = sqlite_each_stage,
     .definition = sqlite_definition,
     .key = sqlite_key,
 };

@@ -403,10 +403,12 @@ static int head_move(struct sqlite_connection *c, const struct store_filter *fil
     return settle(s, rc);
 }
 
-/* Sets the place that the filter's cursor names; `ended` when its run is not there. */
-static int find_cursor(struct sqlite_connection *c, const char *id, struct head *ret) {
+/* Sets the place that the op's cursor names; `ended` when its run is not there. */
+static int find_cursor(struct sqlite_connection *c, struct store_op *op, struct head *ret) {
+    const char *id = op->filter.before_id;
     *ret = (struct head){.seq = INT64_MAX};
-    if (!id) return SQLITE_OK;
+    if (op->cursor.created_ms) ret->seq = first_place(op->cursor.created_ms + 1);
+    if (!id || op->cursor.created_ms) return SQLITE_OK;
     sqlite3_stmt *s;
     int rc = prepare(c, STATEMENT_PLACE, &s);
     if (rc != SQLITE_OK) return rc;
@@ -414,6 +416,7 @@ static int find_cursor(struct sqlite_connection *c, const char *id, struct head 
     rc = sqlite3_step(s);
     ret->ended = rc != SQLITE_ROW;
     ret->seq = sqlite3_column_int64(s, 0);
+    op->cursor.created_ms = ret->seq >> PLACE_BITS;
     return settle(s, rc);
 }
 
@@ -507,7 +510,7 @@ static int list(struct sqlite_connection *c, struct store_op *op) {
     assert(filter->limit >= 1 && filter->limit <= 1000);
     op->found = arena_array_of(op->results, struct store_record, filter->limit);
     struct head from;
-    int rc = find_cursor(c, filter->before_id, &from);
+    int rc = find_cursor(c, op, &from);
     op->outcome = from.ended ? STORE_MISSING : STORE_DONE;
     if (from.ended || rc != SQLITE_OK) return rc;
     rc = add_heads(c, filter, from, &heads);
@@ -548,6 +551,14 @@ int sqlite_op_places(struct sqlite_connection *c, int64_t **ret_places, size_t *
     *ret_count = rc == SQLITE_OK ? count : 0;
     if (rc != SQLITE_OK) mem_free(places);
     return rc;
+}
+
+int sqlite_op_each_stage(struct sqlite_connection *c, void (*fn)(void *arg, const char *stage), void *arg) {
+    sqlite3_stmt *s;
+    int rc = prepare(c, STATEMENT_GROUPS, &s);
+    if (rc != SQLITE_OK) return rc;
+    while ((rc = sqlite3_step(s)) == SQLITE_ROW) fn(arg, column_cstr(s, 1));
+    return settle(s, rc);
 }
 
 int sqlite_op_definition(struct sqlite_connection *c, const char *hash, char **ret_source) {

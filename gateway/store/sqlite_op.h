@@ -33,6 +33,8 @@ int sqlite_op_read(struct sqlite_connection *c, struct store_op *op);
 bool sqlite_op_fails_alone(int rc); /* of sqlite_op_write: the transaction is as it was, and may go on */
 
 int sqlite_op_places(struct sqlite_connection *c, int64_t **ret_places, size_t *ret_count); /* GIVES */
+int sqlite_op_each_stage(struct sqlite_connection *c, void (*fn)(void *arg, const char *stage),
+                         void *arg); /* of which there are runs */
 int sqlite_op_definition(struct sqlite_connection *c, const char *hash, char **ret_source); /* GIVES; NULL: none */
 
 int sqlite_op_add_key(struct sqlite_connection *c, const char *key); /* where there is none yet */

@@ -3,10 +3,14 @@
  * An operation is a struct that the caller fills (zeroed first) and hands over; the store owns it until `done` is
  * called, exactly once, on the loop that asked and never inside store_submit, after the operation is durable (writes)
  * or answered (reads). Writes are carried out in the order in which they were handed over, and a read sees every write
- * that was handed over before it, done or not. The store does not look into records. */
+ * that was handed over before it, done or not. The store does not look into records.
+ *
+ * A record may be kept in memory alone (`in_memory`): no disk is waited for, and a crash forgets it. Questions find
+ * records in both places, and are answered as if there were one. */
 #ifndef STORE_STORE_H
 #define STORE_STORE_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -20,6 +24,8 @@
 
 struct store_record {
     char id[STORE_ID_SIZE];
+    bool in_memory; /* alone. It has no body: while the run is in flight its engine knows more, and store_keep says
+                       where it comes from afterwards */
     const char *stage;
     const char *key;                /* the caller's, or NULL; (stage, key) is unique */
     const char *status;             /* orca's word; what GET /runs?status= compares */
@@ -42,14 +48,15 @@ struct store_filter {
 };
 
 enum store_kind {
-    STORE_INSERT,   /* record (+ definition_source, kept once by its hash). EXISTS gives the record that has the (stage,
-                       key) */
-    STORE_UPDATE,   /* record: status, updated_ms, ended_ms and body of an id; its stage and its definition have to be
-                       those of the INSERT */
-    STORE_GET,      /* by record.id */
+    STORE_INSERT, /* record (+ definition_source, kept once by its hash). EXISTS gives the record that has the (stage,
+                     key). An id that was in memory alone has moved to the disk then */
+    STORE_UPDATE, /* record: status, updated_ms, ended_ms and body of an id, in the place where it is; its stage and its
+                     definition have to be those of the INSERT */
+    STORE_GET,    /* by record.id */
     STORE_FIND_KEY, /* by record.stage and record.key */
     STORE_LIST, /* by filter: newest first, by created_ms and then by the order of insertion. MISSING: there is no run
-                   before_id. Stops short of the limit, with `more`, once it holds 32 MiB */
+                   before_id. Stops short of the limit, with `more`, once it holds 32 MiB. Those in memory come without
+                   a body: see store_recall */
     STORE_AT,   /* by places: the records there, in that order. Stops short once it holds 1 MiB; `passed` says how many
                    places it has gone over. One without a record is passed over */
     STORE_PRUNE /* deletes runs that ended before `before_ms`, at most 1,000 an operation, and definitions that no
@@ -81,8 +88,14 @@ struct store_op {
     size_t passed;              /* AT */
     bool more;                  /* LIST: older ones exist; PRUNE: there may be more to delete */
     struct arena *results;
-    struct store_op *next; /* private */
-    uint64_t turn;         /* private */
+    /* private */
+    struct store_op *next;
+    uint64_t turn;
+    struct store *store;
+    struct store_place {
+        int64_t created_ms;
+        uint64_t turn; /* of a record in memory; 0: of the driver's, which come behind those of their millisecond */
+    } cursor;          /* LIST: where before_id is; created_ms 0: there is none */
 };
 
 struct store;
@@ -90,6 +103,7 @@ struct store;
 struct store_settings {
     const char *url;  /* "sqlite:stagedoor.db", "sqlite::memory:" is refused */
     size_t max_queue; /* writes that wait, and reads that wait; past it store_ready is false and a submit fails, BUSY */
+    size_t max_kept;  /* bytes of runs that are over and kept in memory alone; the oldest make room for the newer */
 };
 
 /* Makes the file (mode 0600; its folder must exist) and its tables, brings an older file up to date, and keeps it from
@@ -97,14 +111,33 @@ struct store_settings {
 struct store *store_open(const struct store_settings *settings, struct fault *fault);
 
 /* Carries out what waits and answers it by messages to the loops, which must still exist: loops are freed after the
- * store, and nothing is submitted from here on, by a `done` neither. NULL is allowed. */
-void store_close(struct store *store);
-void store_submit(struct store *store, struct store_op *op); /* any thread */
-void store_op_fini(struct store_op *op);                     /* frees the results; the op may be used again */
+ * store, and nothing is submitted from here on, by a `done` neither. What is over and was kept in memory alone goes to
+ * the disk, for whoever asks after the restart; gives how many could not. NULL is allowed. */
+size_t store_close(struct store *store);
+/* Any thread; where records may be in memory, the op's loop's own. */
+void store_submit(struct store *store, struct store_op *op);
+void store_op_fini(struct store_op *op); /* frees the results; the op may be used again */
 
 /* The last commit went well and the queue has room. After one that failed the store tries again by itself, every
  * second. Any thread. */
 bool store_ready(const struct store *store);
+bool store_takes(const struct store *store, bool in_memory); /* would a record be taken there now? Any thread */
+
+/* A run that is over, and kept in memory alone: its record is written when somebody reads it. */
+struct store_source {
+    void (*write)(const struct store_source *source, struct buf *out); /* any thread, several at a time */
+    void (*end)(struct store_source *source);                          /* any thread, behind the last reference */
+    const char *definition;                                            /* its source; as long as it lives */
+    size_t bytes;                                                      /* that it takes */
+    atomic_uint references;                                            /* 1 for whoever makes it */
+};
+
+void store_source_unref(struct store_source *source); /* NULL is allowed */
+/* Of a record in memory that has ended: from here on it is read from `source`, of which a reference is taken. */
+void store_keep(struct store *store, const char *id, struct store_source *source);
+/* A record in memory that a list has found, as it is now, with its body. In `arena`; false: it is not kept (any more).
+ */
+bool store_recall(struct store *store, struct arena *arena, struct store_record *record);
 
 /* At start: where the runs are that have not ended, oldest first. A place stays its run's for as long as that is in the
  * store, and is nobody else's while the run is in flight. Blocking, and quick: no record is read. GIVES the places. */

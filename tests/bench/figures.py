@@ -51,6 +51,8 @@ def compare(rig, say, title, contenders, results):
     taken = take_turns(rig, contenders)
     ours, *rivals = taken
     result = {name: {key: spread([one[key] for one in took]) for key in took[0]} for name, took in taken.items()}
+    for name, took in taken.items():
+        result[name]["rounds"] = [one["ended_per_s"] for one in took]  # for ratios of any two
     say(title, "")
     for name, figures in result.items():
         say(f"    {name}: requests/s", shown(figures["per_s"], "{:,.0f}"))

@@ -58,7 +58,8 @@ def bench_calls(say):
         node_port, node = start_node(rig, "gateway.js", "/ready")
         proxy_port, proxy = start_nginx_proxy(rig)
         haproxy_port, haproxy = start_haproxy(rig)
-        working = {"stagedoor, durable": Contender(rig.gateway, rig.port, "POST", "/stages/fire", body, prefer="wait=10"),
+        working = {"stagedoor, not durable": Contender(rig.gateway, rig.port, "POST", "/stages/quick", body, prefer="wait=10"),
+                   "stagedoor, durable": Contender(rig.gateway, rig.port, "POST", "/stages/fire", body, prefer="wait=10"),
                    "nginx with Lua": Contender(lua, lua_port, "POST", "/stages/fire", body),
                    "Node.js, fastify and undici": Contender(node, node_port, "POST", "/stages/fire", body)}
         check_answers(working)

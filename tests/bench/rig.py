@@ -61,6 +61,8 @@ status = {{ url = "{upstream}/slow"; every = "10s"; timeout = "2h"; value = "$.s
 """,
 }
 
+STAGES["quick"] = STAGES["fire"].replace('name = "fire";', 'name = "quick";\ndurable = false;')
+
 TEMPLATES = {
     "fire.json": """{ "target": {{ parameters.target }}, "users": {{ parameters.users }}, "by": {{ caller.user }},
   "of": {{ caller.application }}, "kind": "load" }

@@ -49,7 +49,7 @@ def test_json(place):
     done = check(place, "--json")
     assert done.returncode == 1
     assert json.loads(done.stdout) == {"ok": False, "definitions": [{
-        "file": "stages.d/bad.conf", "stage": "bad", "ok": False, "disabled": None, "warnings": [], "mistakes": [{
+        "file": "stages.d/bad.conf", "stage": "bad", "ok": False, "disabled": None, "durable": None, "warnings": [], "mistakes": [{
             "file": "stages.d/bad.conf", "line": 4, "kind": "undefined",
             "message": 'unknown setting "metod" in request; did you mean "method"?'}]}]}
 

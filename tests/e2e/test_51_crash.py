@@ -153,6 +153,29 @@ def test_disk_that_fails_altogether(gateway, upstream, jobs, disk, number):
     assert ends == {"SUCCEEDED": len(result["acknowledged"])}, "nothing is in doubt, since nothing was killed"
 
 
+def test_disk_that_fails_does_not_stop_what_needs_none(gateway, upstream, jobs, disk):
+    """A stage with durable = false goes on. At the end nothing can be saved, and the log says how much that was."""
+    gw = gateway(
+        stages={"job": job_stage(upstream.url), "quick": job_stage(upstream.url, "quick", durable=False)},
+        env=disk.env,
+        options={"drain_timeout": "1s"},
+    )
+    client = gw.client()
+    client.run("job", {"n": 1})
+    disk.fail(errno.ENOSPC, 100)
+    wait_until(lambda: refused_for_want_of_a_disk(client), "starts to be refused")
+    for n in range(10, 20):
+        assert client.run("quick", {"n": n}, key=str(n))["status"] == "SUCCEEDED"
+    assert client.start("quick", {"n": 10}, key="10").status == 200
+    jobs.hold = True
+    for n in range(20, 23):
+        client.started("quick", {"n": n})
+    upstream.wait_for(1, "GET", "/jobs/22")
+    gw.stop()
+    assert sum(int(line["runs"]) for line in gw.log(event="runs_lost")) == 10 + 3
+    assert {n: count for n, count in jobs.posts.items() if 10 <= n < 23} == {n: 1 for n in range(10, 23)}
+
+
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO], ids=["ENOSPC", "EIO"])
 def test_disk_that_fails_now_and_then_and_kills(gateway, upstream, jobs, disk, number):
     gw = gateway(stages={"job": job_stage(upstream.url, status={"every": "50ms"})}, env=disk.env)

@@ -445,6 +445,10 @@ void check_commit(struct image *image, const struct store_record *record) {
     int64_t step = json_int(json_gets(body, "step")), before = image ? image->step : 0;
     bool wanted = json_int(json_gets(body, "cancel_wanted")), late = json_int(json_gets(body, "timed_out"));
     check_texts(record->body, record->ended_ms, "a record");
+    bool was_in_memory = image ? image->record.in_memory : seen->stage && !seen->stage->durable;
+    if (seen->stage)
+        check(CHECK_MEMORY, record->in_memory == was_in_memory || (was_in_memory && world.stopping),
+              "the record of %s is %s memory alone", seen->id, record->in_memory ? "in" : "not in");
     if (image && image->record.ended_ms)
         check(CHECK_END_IS_END,
               image->record.ended_ms == record->ended_ms && strcmp(image->record.status, record->status) == 0,

@@ -6,6 +6,8 @@
 
 #define CHECKS(X)                                                                                                     \
     X(DURABLE, "1: a start, a cancel and a callback are acknowledged only once they are durable")                     \
+    X(MEMORY, "1: a run is in memory alone exactly where its definition says so, until the gateway is stopped")       \
+    X(FORGOTTEN, "1: what was in memory alone is wholly gone after a crash")                                          \
     X(NOT_LOST, "1: what was acknowledged has an end, and it is in the store")                                        \
     X(ONE_A_KEY, "1: one run a key, whoever asks for it how often")                                                   \
     X(INTENT, "2: a call that is not idempotent leaves only after its intent is durable")                             \

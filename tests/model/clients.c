@@ -42,6 +42,10 @@ static void answered_callback(struct client *client) {
     const struct stage_callback *callback = hook->seen->stage->steps[hook->step].callback;
     TRACE("callback %s %s step %zu %s: %s", client->word, hook->seen->id + 20, hook->step,
           client->forged ? "forged" : "", ask->failed ? ask->fault.what : "taken");
+    if (hook->seen->forgotten) {
+        check(CHECK_FORGOTTEN, ask->failed && ask->fault.kind == FAULT_GONE, "%s was called back", hook->seen->id);
+        return;
+    }
     if (client->forged) {
         check(CHECK_CALLBACK_FORGED, ask->failed, "a forged callback was taken");
         return;
@@ -88,9 +92,18 @@ static void answered_cancel(const struct client *client) {
     if (!image->record.ended_ms && !image->timed_out) seen->cancel_acknowledged_in_time = true;
 }
 
+/* True: the question was about a run that the gateway cannot know any more. */
+static bool answered_forgotten(const struct client *client) {
+    const struct ask *ask = client->ask;
+    const struct seen *seen = client->id[0] ? seen_find(client->id) : NULL;
+    if (!seen || !seen->forgotten) return false;
+    check(CHECK_FORGOTTEN, ask->failed && ask->fault.kind == FAULT_NOT_FOUND, "%s is known", client->id);
+    return true;
+}
+
 static void on_answer(struct ask *ask) {
     struct client *client = ask->arg;
-    if (!world.dying) {
+    if (!world.dying && !answered_forgotten(client)) {
         TRACE("answer %d %s: %s", client->kind, ask->id[0] ? ask->id + 20 : "",
               ask->failed       ? ask->fault.what
               : ask->report.len ? buf_cstr(&ask->report)
@@ -153,7 +166,7 @@ void client_start(void) {
 static struct seen *pick(void) {
     if (!world.seen_count) return NULL;
     struct seen *seen = &world.seen[below((uint32_t)world.seen_count)];
-    return seen->acknowledged ? seen : NULL;
+    return seen->acknowledged || seen->forgotten ? seen : NULL;
 }
 
 void client_look(void) {
@@ -161,6 +174,7 @@ void client_look(void) {
     struct client *client = seen ? client_new(one_in(4) ? ASK_EXPLAIN : ASK_GET) : NULL;
     if (!client) return;
     memcpy(client->ask->id, seen->id, sizeof seen->id);
+    memcpy(client->id, seen->id, sizeof seen->id);
     if (client->kind == ASK_GET && one_in(4)) client->ask->wait_ms = 1 + below(10000);
     look(seen);
     seen->read_ms = world.mono_ms + client->ask->wait_ms;
@@ -176,7 +190,7 @@ void client_cancel(void) {
     if (!client) return;
     client->ask->stage_name = "model";
     if (by_key) client->ask->key = keys[below(3)];
-    else memcpy(client->ask->id, seen->id, sizeof seen->id);
+    else memcpy(client->ask->id, seen->id, sizeof seen->id), memcpy(client->id, seen->id, sizeof seen->id);
     TRACE("cancel %s", by_key ? client->ask->key : seen->id + 20);
     ask_send(&world.engines, client->ask);
 }

@@ -1,5 +1,5 @@
 /* Random definitions: any steps that the language allows, each written as an operator might, in two versions that
- * differ in one header.
+ * differ in one header, and sometimes in whether runs are durable.
  *
  * Every call says in headers whose it is, so that the upstream and the checks need not guess. Steps are chosen so that
  * a definition always compiles; what they then meet is the upstream's affair. */
@@ -142,7 +142,13 @@ static void add_cancel(struct buf *out, unsigned version) {
     buf_adds(out, "};\n");
 }
 
-static void add_top(struct buf *out) {
+/* In both versions, or in one: runs in flight keep to theirs. */
+static void add_durable(struct buf *out, unsigned version) {
+    uint32_t draw = below(9);
+    if (draw < 2 || draw == 2 + version) buf_adds(out, "durable = false;\n");
+}
+
+static void add_top(struct buf *out, unsigned version) {
     static const char *const on[] = {"attach", "reject", "queue", "supersede"};
     buf_adds(out, "name = \"model\";\nparameters = ( { name = \"app\"; type = \"string\"; default = \"a\"; }, { name = "
                   "\"pw\"; type = \"secret\"; } );\n");
@@ -157,6 +163,7 @@ static void add_top(struct buf *out) {
         buf_adds(out, " };\n");
     }
     if (one_in(10)) buf_adds(out, "breaker = { window = \"20s\"; minimum = 3; pause = \"5s\"; };\n");
+    add_durable(out, version);
     if (one_in(5)) buf_addf(out, "dedup = { key = \"{{ parameters.app }}\"; on_duplicate = \"%s\"; };\n", on[below(4)]);
 }
 
@@ -205,7 +212,7 @@ void definition_pick(void) {
 void definition_make(unsigned version, struct buf *out) {
     uint64_t random = world.random;
     world.random = shape_random;
-    add_top(out);
+    add_top(out, version);
     buf_adds(out, "steps = (\n");
     for (uint32_t i = 0; i < shape_count; i++) add_step(out, i, version);
     buf_adds(out, "\n);\n");

@@ -15,6 +15,8 @@
 #include "base/loop.h"
 #include "checks.h"
 #include "run/id.h"
+#include "run/life.h"
+#include "run/mask.h"
 #include "store/store.h"
 
 #define SEEDS_A_DEFINITION 4
@@ -162,6 +164,10 @@ bool store_ready(const struct store *store) {
     return world.mono_ms >= world.broken_until_ms;
 }
 
+bool store_takes(const struct store *store, bool in_memory) {
+    return in_memory || store_ready(store);
+}
+
 void store_op_fini(struct store_op *op) {
     arena_free(op->results);
     op->results = NULL;
@@ -255,7 +261,13 @@ static void give_past(struct store_op *op) {
 }
 
 static void insert(struct store_op *op) {
-    struct image *taken = image_of_key(op->record.stage, op->record.key);
+    struct image *image = world_image(op->record.id), *taken = image_of_key(op->record.stage, op->record.key);
+    if (image && image->record.in_memory) { /* the gateway is being stopped */
+        check_commit(image, &op->record);
+        pin(op);
+        image_put(image, &op->record);
+        return;
+    }
     if (taken) {
         give(op, taken);
         op->outcome = STORE_EXISTS;
@@ -269,7 +281,7 @@ static void insert(struct store_op *op) {
 
 static void update(struct store_op *op) {
     struct image *image = world_image(op->record.id);
-    if (!image) {
+    if (!image || image->record.in_memory != op->record.in_memory) {
         op->outcome = STORE_MISSING;
         return;
     }
@@ -330,12 +342,80 @@ static void run_op(bool works) {
     op->done(op);
 }
 
+/* ---- records in memory: as their engines have them ---- */
+
+static void call_done(void *arg) {
+    struct store_op *op = arg;
+    op->done(op);
+}
+
+static void write_in_memory(struct store_op *op) {
+    const struct engine *engine = world.items[id_owner(text_of(op->record.id)) % world.engines_count];
+    struct run *run = life_find_id(engine, op->record.id)->run;
+    struct run_world now = {.now_ms = world_wall_ms(), .mono_ms = world.mono_ms, .mask = mask_value, .arg = run};
+    struct buf body;
+    check(CHECK_MEMORY, op->record.body.len == 0, "the record of %s was made, and nobody reads it", run->id);
+    buf_init(&body, 64 << 20);
+    run_record_write(run, &now, &body);
+    op->record.body = buf_text(&body);
+    carry_out(op, true);
+    buf_fini(&body);
+    op->record.body = (struct text){0};
+    loop_post(op->loop, call_done, op);
+}
+
+void store_source_unref(struct store_source *source) {
+    if (source && atomic_fetch_sub(&source->references, 1) == 1) source->end(source);
+}
+
+void store_keep(struct store *store, const char *id, struct store_source *source) {
+    (void)store;
+    struct image *image = world_image(id);
+    struct store_record record = image->record;
+    struct buf body;
+    buf_init(&body, 64 << 20);
+    source->write(source, &body);
+    record.body = buf_text(&body);
+    check_commit(image, &record);
+    image_put(image, &record);
+    buf_fini(&body);
+}
+
+bool store_recall(struct store *store, struct arena *arena, struct store_record *record) {
+    (void)store, (void)arena, (void)record;
+    return false; /* nobody here asks for lists */
+}
+
+/* The process is gone. After an orderly stop the store has what was over on the disk, if that works. */
+static void forget(bool saved) {
+    size_t left = 0;
+    for (size_t i = 0; i < world.image_count; i++) {
+        struct image *image = &world.images[i];
+        if (saved && image->record.ended_ms) image->record.in_memory = false;
+        if (!image->record.in_memory) {
+            world.images[left++] = *image;
+            continue;
+        }
+        struct seen *seen = seen_find(image->record.id);
+        TRACE("forgotten: %s", seen->id + 20);
+        seen->forgotten = true;
+        seen->acknowledged = false;
+        record_drop(&image->record);
+    }
+    for (size_t i = left; i < world.image_count; i++) world.images[i] = (struct image){0};
+    world.image_count = left;
+}
+
 void store_submit(struct store *store, struct store_op *op) {
     (void)store;
     op->outcome = STORE_FAILED;
     op->found = NULL;
     op->found_count = 0;
     op->results = NULL;
+    if (op->record.in_memory) {
+        write_in_memory(op);
+        return;
+    }
     assert(world.op_count < WORLD_OPS);
     int64_t due_ms = world.mono_ms + 1 + below(one_in(8) ? 200 : 12);
     if (world.op_count && world.op_due_ms[world.op_count - 1] > due_ms) due_ms = world.op_due_ms[world.op_count - 1];
@@ -636,6 +716,7 @@ void world_kill(void) {
         store_op_fini(op);
     }
     bury();
+    forget(false);
     check_kill();
 }
 
@@ -650,8 +731,14 @@ void world_stop(void) {
     recovery_stop(world.recovery);
     for (unsigned i = 0; i < world.engines_count; i++) engine_drain(world.items[i], on_drained, &drained);
     while (drained < world.engines_count && patience-- && world_next()) {}
+    bool works = world.mono_ms >= world.broken_until_ms;
+    for (size_t i = 0; works && i < world.image_count; i++) {
+        const struct store_record *record = &world.images[i].record;
+        check(CHECK_NOT_LOST, !record->in_memory || record->ended_ms, "%s is not on the disk after a stop", record->id);
+    }
     bury();
     world.stopping = false;
+    forget(works);
     check_kill();
 }
 

@@ -73,6 +73,7 @@ struct seen {
     char id[STORE_ID_SIZE], key[24], app[8];
     struct stage *stage;        /* a reference: the definition that it began with; NULL until it is known */
     bool acknowledged, advance; /* advance: canceled before it was started */
+    bool forgotten;             /* it was in memory alone, and that is gone */
     bool cancel_acknowledged, cancel_acknowledged_in_time;
     bool told_end;
     char end_word[16];

@@ -130,6 +130,7 @@ static void test_two_steps(void **state) {
     assert_true(status->call.idempotent && status->rules.exist);
     assert_int_equal(status->every_ms, 5000);
     assert_int_equal(status->timeout_ms, 3600 * 1000);
+    assert_true(s->durable);
     assert_true(template_is_whole_url(status->call.url, &root) && root == ROOT_STEPS);
     assert_string_equal(jsonpath_source(status->rules.value), "$.state");
     assert_int_equal(status->rules.failure.count, 2);
@@ -243,6 +244,7 @@ static void check_everything(const struct stage *s) {
     assert_string_equal(s->name, "everything.1_x");
     assert_null(s->disabled); /* its secrets are known */
     assert_int_equal(s->timeout_ms, 2 * 3600 * 1000);
+    assert_false(s->durable);
     assert_int_equal(s->permissions.read.count, 2);
     assert_string_equal(s->permissions.write.items[0], "ops");
     assert_int_equal(s->host_count, 3);

@@ -1,5 +1,6 @@
 /* Engines on real stores, real loops (each a thread of its own) and a scripted upstream: questions and their answers,
- * keys, cancels, draining, restarts, and questions that travel between loops. */
+ * keys, cancels, draining, restarts, and questions that travel between loops. All but the crashes is the same where a
+ * stage keeps its runs in memory alone, so it is done with such a stage as well. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,6 +9,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <sqlite3.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -41,6 +43,7 @@ struct gateway {
     atomic_bool holds; /* it answers nothing while this is so */
 };
 
+static const char *durable = ""; /* of the definition */
 static const char *const words[] = {"busy", "passed", "failed"};
 enum { BUSY, PASSED, FAILED };
 
@@ -119,7 +122,7 @@ static void on_resumed(void *arg, size_t count) {
 
 static void open_gateway(struct gateway *gw, size_t max_runs) {
     struct fault fault;
-    gw->store = store_open(&(struct store_settings){.url = gw->url, .max_queue = 10000}, &fault);
+    gw->store = store_open(&(struct store_settings){.url = gw->url, .max_queue = 10000, .max_kept = 16 << 20}, &fault);
     if (!gw->store) fail_msg("%s", fault.what);
     gw->engines = (struct engines){gw->items, gw->count};
     for (unsigned i = 0; i < gw->count; i++) {
@@ -177,11 +180,11 @@ static void begin(struct gateway *gw, unsigned loops) {
     snprintf(gw->url, sizeof gw->url, "sqlite:%s/s.db", gw->folder);
     char definition[1024];
     snprintf(definition, sizeof definition,
-             "name = \"job\"; request = { url = \"http://127.0.0.1:%d/jobs\"; }; status = { url = "
+             "%sname = \"job\"; request = { url = \"http://127.0.0.1:%d/jobs\"; }; status = { url = "
              "\"http://127.0.0.1:%d/jobs/{{ request.body.id }}\"; every = \"20ms\"; value = \"$.state\"; success = [ "
              "\"passed\" ]; failure = [ \"failed\" ]; running = [ \"busy\" ]; }; cancel = { method = \"DELETE\"; url = "
              "\"http://127.0.0.1:%d/jobs/{{ request.body.id }}\"; }; outputs = { id = \"{{ request.body.id }}\"; };",
-             gw->script.port, gw->script.port, gw->script.port);
+             durable, gw->script.port, gw->script.port, gw->script.port);
     gw->stage = rig_stage(definition);
     open_gateway(gw, 1000);
 }
@@ -232,10 +235,8 @@ static struct question question(struct gateway *gw, unsigned from, enum ask_kind
     ask->key = key;
     ask->base_url = "http://gw.test";
     ask->fingerprint = "f1";
-    if (kind == ASK_START) {
-        ask->stage = stage_ref(gw->stage);
-        ask->parameters = json_new_object(ask->arena);
-    }
+    if (kind == ASK_START || kind == ASK_CANCEL_KEY) ask->stage = stage_ref(gw->stage);
+    if (kind == ASK_START) ask->parameters = json_new_object(ask->arena);
     return (struct question){.gw = gw, .ask = ask};
 }
 
@@ -815,6 +816,86 @@ static void test_questions_travel(void **state) {
     end(&gw);
 }
 
+/* ---- runs that need no disk ---- */
+
+/* The stage's runs as the file has them. */
+static unsigned on_disk(struct gateway *gw) {
+    sqlite3 *db;
+    sqlite3_stmt *s;
+    assert_int_equal(sqlite3_open_v2(gw->url + strlen("sqlite:"), &db, SQLITE_OPEN_READONLY, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_prepare_v2(db, "SELECT count(*) FROM runs", -1, &s, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_step(s), SQLITE_ROW);
+    unsigned count = (unsigned)sqlite3_column_int(s, 0);
+    sqlite3_finalize(s);
+    sqlite3_close(db);
+    return count;
+}
+
+/* What was in flight is gone with the process, and all that is known of it. */
+static void test_crash_forgets(void **state) {
+    (void)state;
+    struct gateway gw;
+    begin(&gw, 2);
+    atomic_store(&gw.word, BUSY);
+    char id[STORE_ID_SIZE], other[STORE_ID_SIZE];
+    start(&gw, "k", id);
+    await_requests(&gw, 3);
+    assert_int_equal(on_disk(&gw), 0);
+    restart(&gw);
+    struct question lost = get(&gw, 0, id, 0);
+    ask(&lost);
+    assert_refused(&lost, FAULT_NOT_FOUND);
+    assert_non_null(strstr(lost.ask->fault.what, "not durable"));
+    ask_free(lost.ask);
+    atomic_store(&gw.word, PASSED);
+    start(&gw, "k", other); /* a new run: the key is not known any more */
+    assert_string_not_equal(id, other);
+    assert_end(&gw, other, "\"status\":\"SUCCEEDED\"");
+    assert_int_equal(sent(&gw, "POST /jobs "), 2);
+    end(&gw);
+}
+
+struct drain_of {
+    struct engine *engine;
+    bool *drained;
+};
+
+static void drain_one(void *arg) {
+    const struct drain_of *one = arg;
+    engine_drain(one->engine, raise_flag, one->drained);
+}
+
+static void test_stop_forgets_nothing(void **state) {
+    (void)state;
+    struct gateway gw;
+    begin(&gw, 2);
+    char over[STORE_ID_SIZE], flies[STORE_ID_SIZE];
+    start(&gw, "over", over);
+    assert_end(&gw, over, "\"status\":\"SUCCEEDED\"");
+    atomic_store(&gw.word, BUSY);
+    start(&gw, "flies", flies);
+    await_requests(&gw, atomic_load(&gw.script.requests) + 3);
+    assert_int_equal(on_disk(&gw), 0);
+    bool drained[2] = {false, false};
+    for (unsigned i = 0; i < 2; i++) {
+        loop_post(gw.loops[i], drain_one, &(struct drain_of){gw.items[i], &drained[i]});
+        await(&drained[i], "the drain");
+    }
+    assert_int_equal(on_disk(&gw), 1);
+    restart(&gw);
+    assert_int_equal(on_disk(&gw), 2);
+    assert_end(&gw, over, "\"status\":\"SUCCEEDED\"");
+    atomic_store(&gw.word, PASSED);
+    assert_end(&gw, flies, "\"status\":\"SUCCEEDED\"");
+    struct question again = question(&gw, 0, ASK_START, "flies");
+    ask(&again);
+    assert_false(again.ask->created);
+    assert_string_equal(again.ask->id, flies);
+    ask_free(again.ask);
+    assert_int_equal(sent(&gw, "POST /jobs "), 2);
+    end(&gw);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_start_and_wait),
@@ -829,12 +910,22 @@ int main(void) {
         cmocka_unit_test(test_a_long_list_is_made_in_slices),
         cmocka_unit_test(test_drain_during_a_submit_call),
         cmocka_unit_test(test_drain_during_the_first_record),
+        cmocka_unit_test(test_questions_travel),
+    };
+    const struct CMUnitTest crashes[] = {
         cmocka_unit_test(test_restart_while_polling),
         cmocka_unit_test(test_restart_in_a_submit_call),
         cmocka_unit_test(test_questions_before_the_runs_are_back),
         cmocka_unit_test(test_drain_before_the_runs_are_back),
         cmocka_unit_test(test_as_many_as_allowed_before_the_runs_are_back),
-        cmocka_unit_test(test_questions_travel),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    const struct CMUnitTest memory[] = {
+        cmocka_unit_test(test_crash_forgets),
+        cmocka_unit_test(test_stop_forgets_nothing),
+    };
+    int failed = cmocka_run_group_tests_name("durable", tests, NULL, NULL);
+    failed += cmocka_run_group_tests_name("durable, killed", crashes, NULL, NULL);
+    durable = "durable = false; ";
+    failed += cmocka_run_group_tests_name("in memory", tests, NULL, NULL);
+    return failed + cmocka_run_group_tests_name("in memory, killed", memory, NULL, NULL);
 }

@@ -7,8 +7,8 @@
 
 #include <cmocka.h>
 
+#include "base/index.h"
 #include "base/mem.h"
-#include "run/index.h"
 
 struct entry {
     struct index_link link;

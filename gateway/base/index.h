@@ -1,6 +1,6 @@
-/* An index of runs by text: id, or stage and key. Chained hashing; links are embedded in the entries. */
-#ifndef RUN_INDEX_H
-#define RUN_INDEX_H
+/* An index by text: of runs by id, or by stage and key. Chained hashing; links are embedded in the entries. */
+#ifndef BASE_INDEX_H
+#define BASE_INDEX_H
 
 #include <stddef.h>
 #include <stdint.h>

@@ -3,7 +3,7 @@
  * Chained, so that removing is cheap and an entry never moves. Keys are ids and what callers send: the hash is not
  * keyed, but a loop holds no more runs than `max_runs`, and a caller who collides on purpose slows down nobody but the
  * loop it was given. */
-#include "run/index.h"
+#include "base/index.h"
 
 #include "base/mem.h"
 
