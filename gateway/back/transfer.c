@@ -13,12 +13,13 @@
 #include "back/transfer.h"
 
 #include <curl/curl.h>
-#include <openssl/evp.h>
 #include <string.h>
 #include <strings.h>
 
 #include "back/failure.h"
+#include "back/handle.h"
 #include "back/lookup.h"
+#include "back/origin.h"
 #include "back/reader.h"
 #include "back/redirect.h"
 #include "back/trust.h"
@@ -56,14 +57,15 @@ struct transfer {
     struct arena *arena;
     void (*done)(void *, const struct reply *);
     void *arg;
-    CURL *easy;
-    struct curl_slist *headers;
+    struct handle handle;
     char detail[CURL_ERROR_SIZE];
     struct hop hop;
+    const struct origin *origin; /* of the hop */
     unsigned redirects;
     bool sent;           /* in this hop: the request was handed to a connection */
     bool sent_before;    /* in an earlier hop */
     bool refused_resend; /* curl wanted to send twice */
+    bool worn;           /* an exchange did not go plainly: the handle is reset before the next one */
     bool too_large;
     bool too_many_headers;
     bool head_ended; /* what comes now are trailers */
@@ -84,7 +86,8 @@ struct upstream {
     struct wire *wire;
     struct lookups *lookups;
     struct reader *reader;
-    char *user_agent;
+    struct origins *origins;
+    char *user_agent; /* a line of the head */
     struct transfer *pool;
     size_t pool_count;
 };
@@ -113,6 +116,7 @@ static int before_sending(void *arg, char *address, char *local, int port, int l
     (void)address, (void)local, (void)port, (void)local_port;
     struct transfer *transfer = arg;
     address_found(transfer);
+    transfer->worn |= transfer->sent;
     if (transfer->sent && !may_repeat(transfer)) {
         transfer->refused_resend = true;
         return CURL_PREREQFUNC_ABORT;
@@ -160,44 +164,47 @@ static size_t on_body(char *at, size_t size, size_t count, void *arg) {
 
 /* ---- a request as curl's options ---- */
 
-static void add_header(struct transfer *transfer, const char *name, const char *value) {
+/* The lines of a head, as curl takes them. In the transfer's arena: they end with the call. */
+struct lines {
+    struct arena *arena;
+    struct curl_slist *first, **last;
+};
+
+static void add_line(struct lines *lines, char *line) {
+    struct curl_slist *one = arena_new_of(lines->arena, struct curl_slist);
+    one->data = line;
+    *lines->last = one;
+    lines->last = &one->next;
+}
+
+static void add_header(struct lines *lines, const char *name, const char *value) {
+    size_t name_len = strlen(name), value_len = strlen(value);
+    char *line = arena_alloc(lines->arena, name_len + value_len + sizeof ": ");
+    memcpy(line, name, name_len);
     /* "Name:" would mean to curl that the header is not wanted; an empty one is written "Name;". */
-    struct buf line;
-    buf_init(&line, REQUEST_MAX_BYTES);
-    buf_addf(&line, value[0] ? "%s: %s" : "%s;%s", name, value);
-    transfer->headers = curl_slist_append(transfer->headers, buf_cstr(&line));
-    buf_fini(&line);
+    memcpy(line + name_len, value_len ? ": " : ";", value_len ? 2 : 1);
+    memcpy(line + name_len + 2, value, value_len);
+    add_line(lines, line);
 }
 
-static void add_line(struct transfer *transfer, const char *line) {
-    transfer->headers = curl_slist_append(transfer->headers, line);
-}
-
-static void add_basic(struct transfer *transfer, const char *user, const char *password) {
-    struct buf plain, value;
-    buf_init(&plain, REQUEST_MAX_BYTES);
+static void add_basic(struct lines *lines, const char *user, const char *password) {
+    const char *plain = arena_printf(lines->arena, "%s:%s", user ? user : "", password ? password : "");
+    struct buf value;
     buf_init(&value, REQUEST_MAX_BYTES * 2);
-    buf_addf(&plain, "%s:%s", user ? user : "", password ? password : "");
     buf_adds(&value, "Basic ");
-    char *room = buf_room(&value, (plain.len + 2) / 3 * 4 + 1);
-    if (room) buf_grew(&value, (size_t)EVP_EncodeBlock((unsigned char *)room, (void *)plain.at, (int)plain.len));
-    add_header(transfer, "Authorization", buf_cstr(&value));
-    buf_fini(&plain);
+    buf_add_base64(&value, text_of(plain));
+    add_header(lines, "Authorization", buf_cstr(&value));
     buf_fini(&value);
 }
 
-static void add_credentials(struct transfer *transfer) {
+static void add_credentials(const struct transfer *transfer, struct lines *lines) {
     const struct request *request = transfer->request;
     if (!transfer->hop.own_origin) return;
-    if (request->auth == AUTH_BASIC) add_basic(transfer, request->user, request->password);
+    if (request->auth == AUTH_BASIC) add_basic(lines, request->user, request->password);
     if (request->auth == AUTH_BEARER) {
-        char *value = arena_printf(transfer->arena, "Bearer %s", request->token ? request->token : "");
-        add_header(transfer, "Authorization", value);
+        const char *value = arena_printf(lines->arena, "Bearer %s", request->token ? request->token : "");
+        add_header(lines, "Authorization", value);
     }
-}
-
-static bool sends_body(const struct transfer *transfer) {
-    return transfer->request->has_body && !transfer->hop.rewritten;
 }
 
 static bool header_goes_along(const struct transfer *transfer, const char *name) {
@@ -207,36 +214,22 @@ static bool header_goes_along(const struct transfer *transfer, const char *name)
     return request->auth == AUTH_NONE || strcasecmp(name, "Authorization") != 0;
 }
 
-static void set_headers(struct transfer *transfer) {
+static struct curl_slist *write_head(const struct transfer *transfer) {
     const struct request *request = transfer->request;
-    bool has_type = false;
+    struct lines lines = {.arena = transfer->arena, .last = &lines.first};
+    bool has_type = false, has_agent = false;
     for (size_t i = 0; i < request->header_count; i++) {
         const struct request_header *header = &request->headers[i];
         if (!header_goes_along(transfer, header->name)) continue;
         has_type = has_type || strcasecmp(header->name, "Content-Type") == 0;
-        add_header(transfer, header->name, header->value);
+        has_agent = has_agent || strcasecmp(header->name, "User-Agent") == 0;
+        add_header(&lines, header->name, header->value);
     }
-    add_credentials(transfer);
-    if (!has_type) add_line(transfer, "Content-Type:"); /* curl's own would be that of a form */
-    add_line(transfer, "Expect:"); /* else curl waits a second before it sends what is over 1 MiB */
-    curl_easy_setopt(transfer->easy, CURLOPT_HTTPHEADER, transfer->headers);
-}
-
-static void set_method(struct transfer *transfer) {
-    CURL *easy = transfer->easy;
-    const char *method = transfer->hop.method;
-    bool expects_body = strcmp(method, "POST") == 0 || strcmp(method, "PUT") == 0 || strcmp(method, "PATCH") == 0;
-    if (strcmp(method, "HEAD") == 0) {
-        curl_easy_setopt(easy, CURLOPT_NOBODY, 1L);
-    } else if (sends_body(transfer) || expects_body) { /* RFC 9110, 8.6: then Content-Length: 0 is sent too */
-        struct text body = sends_body(transfer) ? transfer->request->body : (struct text){"", 0};
-        curl_easy_setopt(easy, CURLOPT_POSTFIELDS, body.at ? body.at : ""); /* not copied by curl */
-        curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)body.len);
-        curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, method);
-    } else {
-        curl_easy_setopt(easy, CURLOPT_HTTPGET, 1L);
-        if (strcmp(method, "GET") != 0) curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, method);
-    }
+    add_credentials(transfer, &lines);
+    if (!has_agent) add_line(&lines, transfer->upstream->user_agent);
+    if (!has_type) add_line(&lines, "Content-Type:"); /* curl's own would be that of a form */
+    add_line(&lines, "Expect:");                      /* else curl waits a second before it sends what is over 1 MiB */
+    return lines.first;
 }
 
 static int64_t time_left_ms(const struct transfer *transfer) {
@@ -246,20 +239,9 @@ static int64_t time_left_ms(const struct transfer *transfer) {
     return left > 1 ? left : 1;
 }
 
-static void set_limits(struct transfer *transfer) {
-    const struct stage_call *call = transfer->request->call;
-    CURL *easy = transfer->easy;
-    curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)time_left_ms(transfer));
-    curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)call->connect_timeout_ms);
-    curl_easy_setopt(easy, CURLOPT_MAXAGE_CONN, may_repeat(transfer) ? KEPT_OPEN_S : KEPT_OPEN_CAREFUL_S);
-    /* Stops at a Content-Length that is too large; chunked ones are counted in on_body. HEAD announces what it does not
-     * send. */
-    if (strcmp(transfer->hop.method, "HEAD") != 0)
-        curl_easy_setopt(easy, CURLOPT_MAXFILESIZE_LARGE, (curl_off_t)call->max_reply_bytes);
-}
-
-static void set_fixed(struct transfer *transfer) {
-    CURL *easy = transfer->easy;
+/* What all exchanges have in common. */
+static void equip(struct transfer *transfer) {
+    CURL *easy = transfer->handle.easy;
     wire_equip(transfer->upstream->wire, easy);
     curl_easy_setopt(easy, CURLOPT_PRIVATE, transfer);
     curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, transfer->detail);
@@ -274,82 +256,10 @@ static void set_fixed(struct transfer *transfer) {
     curl_easy_setopt(easy, CURLOPT_PROXY, "");      /* nothing from http_proxy and its like */
     curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
-    curl_easy_setopt(easy, CURLOPT_DISALLOW_USERNAME_IN_URL, 1L);
-    curl_easy_setopt(easy, CURLOPT_PATH_AS_IS, 1L);
     curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
-    curl_easy_setopt(easy, CURLOPT_USERAGENT, transfer->upstream->user_agent);
 }
 
-/* ---- an exchange ---- */
-
-static void drop_headers(struct transfer *transfer) {
-    curl_slist_free_all(transfer->headers);
-    transfer->headers = NULL;
-}
-
-static void hop_send(struct transfer *transfer) {
-    set_fixed(transfer);
-    set_limits(transfer);
-    set_method(transfer);
-    set_headers(transfer);
-    trust_equip(transfer->easy, &transfer->request->call->tls, transfer->hop.own_origin);
-    curl_easy_setopt(transfer->easy, CURLOPT_URL, transfer->hop.url);
-    if (transfer->request->unix_socket)
-        curl_easy_setopt(transfer->easy, CURLOPT_UNIX_SOCKET_PATH, transfer->request->unix_socket);
-    transfer->state = SENDING;
-    wire_start(transfer->upstream->wire, transfer->easy);
-}
-
-static int64_t patience_ms(const struct transfer *transfer) {
-    int64_t connect = transfer->request->call->connect_timeout_ms, left = time_left_ms(transfer);
-    if (connect <= 0) connect = 60000;
-    return left > 0 && left < connect ? left : connect;
-}
-
-static void hop_begin(struct transfer *transfer) {
-    struct url url = {0};
-    transfer->sent = false;
-    transfer->head_ended = false;
-    transfer->detail[0] = 0;
-    buf_clear(&transfer->head);
-    buf_clear(&transfer->body);
-    drop_headers(transfer);
-    curl_easy_reset(transfer->easy); /* keeps connections, sessions and the DNS cache, which are the multi's */
-    url_parse(text_of(transfer->hop.url), &url, NULL);
-    transfer->seat.owner = transfer;
-    if (transfer->request->unix_socket ||
-        lookups_enter(transfer->upstream->lookups, url.host, &transfer->seat, loop_mono_ms(transfer->upstream->loop))) {
-        hop_send(transfer);
-        return;
-    }
-    transfer->state = WAITING;
-    loop_timer_set(&transfer->timer, patience_ms(transfer));
-}
-
-/* ---- a reply from what came ---- */
-
-/* What templates and reports get is UTF-8 without control characters, whatever was sent. */
-static const char *clean(struct arena *arena, struct text value) {
-    bool good = text_utf8_check(value) && !memchr(value.at, 0, value.len);
-    struct text text = good ? value : json_text(json_new_text(arena, value));
-    char *copy = arena_strndup(arena, text.at, text.len);
-    for (char *c = copy; *c; c++)
-        if ((unsigned char)*c < 0x20 || *c == 0x7F) *c = ' ';
-    return copy;
-}
-
-static void read_headers(struct transfer *transfer, struct reply *reply) {
-    struct text head = buf_text(&transfer->head), line, name;
-    struct reply_header *headers = arena_array_of(transfer->arena, struct reply_header, transfer->head_lines + 1);
-    text_cut(&head, '\n', &line); /* the status line */
-    while (text_cut(&head, '\n', &line)) {
-        if (line.len == 0 || !memchr(line.at, ':', line.len)) continue;
-        text_cut(&line, ':', &name);
-        headers[reply->header_count++] = (struct reply_header){clean(transfer->arena, text_trim(name)),
-                                                               clean(transfer->arena, text_trim(line))};
-    }
-    reply->headers = headers;
-}
+/* ---- a failure in words ---- */
 
 struct peer {
     char name[320], origin[320]; /* "host:port" or "the socket /…", "https://host:port" */
@@ -387,14 +297,109 @@ static void explain(struct transfer *transfer, CURLcode result) {
                               .connect_timeout_ms = call->connect_timeout_ms,
                               .call_timeout_ms = call->call_timeout_ms,
                               .max_reply_bytes = call->max_reply_bytes};
-    transfer->timed_out = failure_explain(transfer->easy, &failure, &transfer->fault);
+    transfer->timed_out = failure_explain(transfer->handle.easy, &failure, &transfer->fault);
+}
+
+/* ---- an exchange ---- */
+
+static void renew(struct transfer *transfer) {
+    handle_reset(&transfer->handle);
+    equip(transfer);
+    transfer->worn = false;
+}
+
+static void fail_soon(struct transfer *transfer) {
+    transfer->state = FAILING;
+    loop_timer_set(&transfer->timer, 0);
+}
+
+static void hop_send(struct transfer *transfer) {
+    const struct request *request = transfer->request;
+    const struct stage_call *call = request->call;
+    const struct hop *hop = &transfer->hop;
+    const struct exchange_options options = {.origin = transfer->origin,
+                                             .target = origin_target(transfer->arena, hop->url),
+                                             .method = hop->method,
+                                             .has_body = request->has_body && !hop->rewritten,
+                                             .body = request->body,
+                                             .headers = write_head(transfer),
+                                             .unix_socket = request->unix_socket,
+                                             .timeout_ms = time_left_ms(transfer),
+                                             .connect_timeout_ms = call->connect_timeout_ms,
+                                             .max_idle_s = may_repeat(transfer) ? KEPT_OPEN_S : KEPT_OPEN_CAREFUL_S,
+                                             /* Stops at a Content-Length that is too large; chunked ones are counted in
+                                              * on_body. HEAD announces what it does not send. */
+                                             .max_bytes = strcmp(hop->method, "HEAD") == 0 ? 0 : call->max_reply_bytes,
+                                             .tls = &call->tls,
+                                             .own_origin = hop->own_origin};
+    handle_fill(&transfer->handle, &options);
+    transfer->state = SENDING;
+    wire_start(transfer->upstream->wire, transfer->handle.easy);
+}
+
+static int64_t patience_ms(const struct transfer *transfer) {
+    int64_t connect = transfer->request->call->connect_timeout_ms, left = time_left_ms(transfer);
+    if (connect <= 0) connect = 60000;
+    return left > 0 && left < connect ? left : connect;
+}
+
+static void hop_begin(struct transfer *transfer) {
+    transfer->sent = false;
+    transfer->head_ended = false;
+    transfer->detail[0] = 0;
+    buf_clear(&transfer->head);
+    buf_clear(&transfer->body);
+    if (transfer->worn) renew(transfer);
+    transfer->origin = origins_find(transfer->upstream->origins, transfer->hop.url);
+    if (!transfer->origin) {
+        explain(transfer, CURLE_URL_MALFORMAT);
+        fail_soon(transfer);
+        return;
+    }
+    transfer->seat.owner = transfer;
+    if (transfer->request->unix_socket || lookups_enter(transfer->upstream->lookups, transfer->origin->host,
+                                                        &transfer->seat, loop_mono_ms(transfer->upstream->loop))) {
+        hop_send(transfer);
+        return;
+    }
+    transfer->state = WAITING;
+    loop_timer_set(&transfer->timer, patience_ms(transfer));
+}
+
+/* ---- a reply from what came ---- */
+
+/* What templates and reports get is UTF-8 without control characters, whatever was sent. In place, but for what is not
+ * UTF-8; there is room for a NUL behind the text. */
+static const char *clean(struct arena *arena, struct text text) {
+    char *at = (char *)(uintptr_t)text.at, all = 0;
+    for (size_t i = 0; i < text.len; i++) {
+        if ((unsigned char)at[i] < 0x20 || at[i] == 0x7F) at[i] = ' ';
+        all |= at[i];
+    }
+    at[text.len] = 0;
+    bool is_ascii = !(all & 0x80);
+    return is_ascii || text_utf8_check(text) ? at : json_text(json_new_text(arena, text)).at;
+}
+
+static void read_headers(struct transfer *transfer, struct reply *reply) {
+    struct arena *arena = transfer->arena;
+    struct text head = {arena_copy(arena, buf_cstr(&transfer->head), transfer->head.len + 1), transfer->head.len};
+    struct text line, name;
+    struct reply_header *headers = arena_array_of(arena, struct reply_header, transfer->head_lines + 1);
+    text_cut(&head, '\n', &line); /* the status line */
+    while (text_cut(&head, '\n', &line)) {
+        if (line.len == 0 || !memchr(line.at, ':', line.len)) continue;
+        text_cut(&line, ':', &name);
+        headers[reply->header_count++] = (struct reply_header){clean(arena, text_trim(name)),
+                                                               clean(arena, text_trim(line))};
+    }
+    reply->headers = headers;
 }
 
 /* ---- the end ---- */
 
 static void transfer_free(struct transfer *transfer) {
-    drop_headers(transfer);
-    curl_easy_cleanup(transfer->easy);
+    handle_fini(&transfer->handle);
     buf_fini(&transfer->head);
     buf_fini(&transfer->body);
     mem_free(transfer);
@@ -406,7 +411,8 @@ static void pool_put(struct transfer *transfer) {
         transfer_free(transfer);
         return;
     }
-    drop_headers(transfer);
+    if (transfer->worn) renew(transfer);
+    else handle_empty(&transfer->handle);
     if (transfer->body.cap > POOL_BODY_MAX) buf_fini(&transfer->body);
     transfer->next = upstream->pool;
     upstream->pool = transfer;
@@ -454,8 +460,7 @@ static void settle_lookup(struct transfer *transfer, CURLcode result) {
         next = seat->next;
         struct transfer *other = seat->owner;
         explain(other, result);
-        other->state = FAILING;
-        loop_timer_set(&other->timer, 0);
+        fail_soon(other);
     }
 }
 
@@ -503,7 +508,7 @@ static void follow(struct transfer *transfer, const struct hop *next) {
 static struct reply *read_reply(struct transfer *transfer) {
     struct reply *reply = arena_new_of(transfer->arena, struct reply);
     long code = 0;
-    curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &code);
+    curl_easy_getinfo(transfer->handle.easy, CURLINFO_RESPONSE_CODE, &code);
     reply->phase = REPLY_ANSWERED;
     reply->code = (int)code;
     read_headers(transfer, reply);
@@ -521,6 +526,7 @@ static void on_ended(void *owner, CURLcode result) {
     struct transfer *transfer = owner;
     settle_lookup(transfer, result);
     if (result != CURLE_OK) {
+        transfer->worn = true;
         explain(transfer, result);
         finish_failed(transfer);
         return;
@@ -581,16 +587,29 @@ static bool check(const struct request *request, struct fault *fault) {
     return false;
 }
 
-static struct transfer *transfer_new(struct upstream *upstream) {
-    struct transfer *transfer = upstream->pool;
+/* One that called the same origin before, since it has the TLS session of that origin (curl keeps five a handle); else
+ * the one that has rested longest, once there are many. */
+static struct transfer *pool_take(struct upstream *upstream, const struct origin *origin) {
+    struct transfer **at = &upstream->pool;
+    while (*at && (*at)->next && (*at)->handle.origin != origin) at = &(*at)->next;
+    struct transfer *transfer = *at;
+    if (!transfer || (transfer->handle.origin != origin && upstream->pool_count + 1 <= POOL_MAX)) return NULL;
+    *at = transfer->next;
+    upstream->pool_count--;
+    return transfer;
+}
+
+static struct transfer *transfer_new(struct upstream *upstream, const struct origin *origin) {
+    struct transfer *transfer = pool_take(upstream, origin);
     if (!transfer) {
         transfer = mem_alloc(sizeof *transfer);
-        transfer->easy = curl_easy_init();
+        transfer->upstream = upstream;
+        handle_init(&transfer->handle);
+        equip(transfer);
         return transfer;
     }
-    upstream->pool = transfer->next;
-    upstream->pool_count--;
-    *transfer = (struct transfer){.easy = transfer->easy, .head = transfer->head, .body = transfer->body};
+    *transfer = (struct transfer){
+        .upstream = upstream, .handle = transfer->handle, .head = transfer->head, .body = transfer->body};
     return transfer;
 }
 
@@ -601,8 +620,10 @@ static size_t body_max(const struct request *request) {
 
 struct transfer *transfer_begin(struct upstream *upstream, const struct request *request, struct arena *arena,
                                 void (*done)(void *arg, const struct reply *reply), void *arg) {
-    struct transfer *transfer = transfer_new(upstream);
-    transfer->upstream = upstream;
+    struct fault fault;
+    bool good = check(request, &fault);
+    const struct origin *origin = good ? origins_find(upstream->origins, request->url) : NULL;
+    struct transfer *transfer = transfer_new(upstream, origin);
     transfer->request = request;
     transfer->arena = arena;
     transfer->done = done;
@@ -613,19 +634,22 @@ struct transfer *transfer_begin(struct upstream *upstream, const struct request 
     transfer->body.max = body_max(request);
     count_add(COUNT_CALLS_IN_FLIGHT, 1);
     loop_timer_init(&transfer->timer, upstream->loop, "transfer", on_timer, transfer);
-    if (check(request, &transfer->fault)) {
+    if (good) {
         hop_begin(transfer);
-        return transfer;
+    } else {
+        transfer->fault = fault;
+        fail_soon(transfer);
     }
-    transfer->state = FAILING;
-    loop_timer_set(&transfer->timer, 0);
     return transfer;
 }
 
 void transfer_cancel(struct transfer *transfer) {
     count_add(COUNT_CALLS_IN_FLIGHT, -1);
     loop_timer_clear(&transfer->timer);
-    if (transfer->state == SENDING) wire_stop(transfer->upstream->wire, transfer->easy);
+    if (transfer->state == SENDING) {
+        wire_stop(transfer->upstream->wire, transfer->handle.easy);
+        transfer->worn = true;
+    }
     if (transfer->state == READING) reader_cancel(transfer->reading);
     leave_lookup(transfer);
     pool_put(transfer);
@@ -636,13 +660,22 @@ void upstream_global_init(void) {
     trust_global_init();
 }
 
+static char *user_agent_line(const char *user_agent) {
+    struct buf line;
+    buf_init(&line, REQUEST_MAX_BYTES);
+    buf_adds(&line, "User-Agent: ");
+    buf_adds(&line, user_agent);
+    return buf_take(&line);
+}
+
 struct upstream *upstream_new(struct loop *loop, const struct upstream_settings *settings) {
     struct upstream *upstream = mem_alloc(sizeof *upstream);
     upstream->loop = loop;
     upstream->wire = wire_new(loop, settings->max_connections, on_ended);
     upstream->lookups = lookups_new();
     upstream->reader = reader_new(loop);
-    upstream->user_agent = mem_strdup(settings->user_agent);
+    upstream->origins = origins_new();
+    upstream->user_agent = user_agent_line(settings->user_agent);
     return upstream;
 }
 
@@ -656,6 +689,7 @@ void upstream_free(struct upstream *upstream) {
     wire_free(upstream->wire);
     lookups_free(upstream->lookups);
     reader_free(upstream->reader);
+    origins_free(upstream->origins);
     mem_free(upstream->user_agent);
     mem_free(upstream);
 }

@@ -12,6 +12,9 @@
 
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
+#include <string.h>
+
+#include "base/mem.h"
 
 static X509_STORE *system_store; /* written once before threads; counted and locked by OpenSSL itself */
 
@@ -28,8 +31,28 @@ static CURLcode install_system_store(CURL *easy, void *context, void *unused) {
     return CURLE_OK;
 }
 
-void trust_equip(CURL *easy, const struct stage_tls *tls, bool own_origin) {
-    const char *certificate = own_origin ? tls->certificate : NULL;
+void trust_forget(struct trust *trust) {
+    mem_free(trust->ca);
+    mem_free(trust->certificate);
+    mem_free(trust->key);
+    *trust = (struct trust){0};
+}
+
+static bool same(const char *a, const char *b) {
+    return a && b ? strcmp(a, b) == 0 : a == b;
+}
+
+void trust_equip(struct trust *trust, CURL *easy, const struct stage_tls *tls, bool own_origin) {
+    const char *certificate = own_origin ? tls->certificate : NULL, *key = certificate ? tls->key : NULL;
+    if (trust->known && trust->insecure == tls->insecure && same(trust->ca, tls->ca) &&
+        same(trust->certificate, certificate) && same(trust->key, key))
+        return;
+    trust_forget(trust);
+    *trust = (struct trust){.known = true,
+                            .insecure = tls->insecure,
+                            .ca = mem_strdup(tls->ca),
+                            .certificate = mem_strdup(certificate),
+                            .key = mem_strdup(key)};
     curl_easy_setopt(easy, CURLOPT_CAPATH, NULL);
     curl_easy_setopt(easy, CURLOPT_CAINFO, tls->ca);
     curl_easy_setopt(easy, CURLOPT_CA_CACHE_TIMEOUT, tls->ca ? 60L : 0L);
@@ -37,6 +60,6 @@ void trust_equip(CURL *easy, const struct stage_tls *tls, bool own_origin) {
     curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, tls->insecure ? 0L : 1L);
     curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, tls->insecure ? 0L : 2L);
     curl_easy_setopt(easy, CURLOPT_SSLCERT, certificate);
-    curl_easy_setopt(easy, CURLOPT_SSLKEY, certificate ? tls->key : NULL);
+    curl_easy_setopt(easy, CURLOPT_SSLKEY, key);
     curl_easy_setopt(easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
 }

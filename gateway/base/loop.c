@@ -1,9 +1,9 @@
-/* The loop on libevent: one event_base, a heap of timers behind one libevent timer, and a mailbox behind an eventfd.
+/* The loop on libevent: one event_base, a wheel of timers behind one libevent timer, and a mailbox behind an eventfd.
  *
  * libevent is used from the loop's own thread only, so no locks are needed in it: another thread puts a message into
- * the mailbox and writes to the eventfd. Timers live in a heap of ours, embedded in their owners, because arming one of
- * 100,000 in libevent's own costs microseconds and an allocation-sized event each.
- * Always holds: heap[timer->slot - 1] == timer for every waiting timer; the libevent timer is armed for heap[0]. */
+ * the mailbox and writes to the eventfd. Timers live in a wheel of ours, embedded in their owners, because arming one
+ * of 100,000 in libevent's own costs microseconds and an allocation-sized event each. Always holds: the libevent timer
+ * is armed for no later than the first timer that waits. */
 #include "base/loop.h"
 
 #include <errno.h>
@@ -18,6 +18,7 @@
 #include "base/count.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/wheel.h"
 
 #define SPARES_MAX 256                /* messages to itself that a loop keeps for the next ones */
 #define PASS_BUDGET_MS LOOP_BEHIND_MS /* of messages, or of timers, before the others get their turn */
@@ -41,8 +42,8 @@ struct loop {
     struct event *soon;  /* for loop_later */
     int wake_fd;
     int64_t mono_ms, wall_ms;
-    struct loop_timer **heap;
-    size_t heap_count, heap_cap;
+    int64_t alarm_ms; /* what the alarm is armed for; WHEEL_NEVER: it is not */
+    struct wheel wheel;
     pthread_mutex_t lock; /* guards mailbox */
     struct queue mailbox;
     struct queue inbox; /* taken out of the mailbox, not yet run; the loop's own */
@@ -184,72 +185,37 @@ static void on_soon(evutil_socket_t fd, short events, void *arg) {
     loop_leave(loop, "later", entered);
 }
 
-/* ---- timers: a binary heap by due time ---- */
-
-static void heap_place(struct loop *loop, size_t i, struct loop_timer *timer) {
-    loop->heap[i] = timer;
-    timer->slot = i + 1;
-}
-
-static void heap_up(struct loop *loop, size_t i, struct loop_timer *timer) {
-    while (i > 0 && loop->heap[(i - 1) / 2]->due_ms > timer->due_ms) {
-        heap_place(loop, i, loop->heap[(i - 1) / 2]);
-        i = (i - 1) / 2;
-    }
-    heap_place(loop, i, timer);
-}
-
-static void heap_down(struct loop *loop, size_t i, struct loop_timer *timer) {
-    for (;;) {
-        size_t child = 2 * i + 1;
-        if (child >= loop->heap_count) break;
-        if (child + 1 < loop->heap_count && loop->heap[child + 1]->due_ms < loop->heap[child]->due_ms) child++;
-        if (loop->heap[child]->due_ms >= timer->due_ms) break;
-        heap_place(loop, i, loop->heap[child]);
-        i = child;
-    }
-    heap_place(loop, i, timer);
-}
+/* ---- timers ---- */
 
 static void alarm_set(struct loop *loop) {
-    if (loop->heap_count == 0) {
-        event_del(loop->alarm);
-        return;
-    }
-    int64_t left = loop->heap[0]->due_ms - clock_mono_ms();
+    int64_t next = wheel_next(&loop->wheel);
+    if (next >= loop->alarm_ms) return; /* one that comes too early finds nothing due, and is set anew */
+    loop->alarm_ms = next;
+    int64_t left = next - clock_mono_ms();
     if (left < 0) left = 0;
     struct timeval wait = {.tv_sec = left / 1000, .tv_usec = left % 1000 * 1000};
     event_add(loop->alarm, &wait);
-}
-
-static void heap_remove(struct loop *loop, struct loop_timer *timer) {
-    size_t i = timer->slot - 1;
-    timer->slot = 0;
-    struct loop_timer *last = loop->heap[--loop->heap_count];
-    if (last == timer) return;
-    if (i > 0 && loop->heap[(i - 1) / 2]->due_ms > last->due_ms) heap_up(loop, i, last);
-    else heap_down(loop, i, last);
 }
 
 static void on_alarm(evutil_socket_t fd, short events, void *arg) {
     (void)fd, (void)events;
     struct loop *loop = arg;
     read_clocks(loop);
-    int64_t now =
-        loop->mono_ms; /* a timer set to "at once" from a timer waits for the next pass: descriptors get a turn */
+    int64_t now = loop->mono_ms;
     int64_t most_ms = budget_ms(loop->timers_left, loop->timers_ended_ms, now);
-    size_t most = loop->heap_count;
-    while (most-- > 0 && loop->heap_count && loop->heap[0]->due_ms <= now) {
-        struct loop_timer *timer = loop->heap[0];
+    loop->alarm_ms = 0; /* it is set at the end, not by each callback */
+    /* A timer set to "at once" from a timer waits for the next pass: descriptors get a turn. */
+    wheel_turn(&loop->wheel, now);
+    for (struct loop_timer *timer; (timer = wheel_take(&loop->wheel));) {
         const char *name = timer->name;
-        heap_remove(loop, timer);
         int64_t entered = loop_enter(loop);
         timer->fn(timer->arg);
         loop_leave(loop, name, entered);
         if (entered - now >= most_ms) break; /* the alarm goes off again at once */
     }
     loop->timers_ended_ms = loop->mono_ms;
-    loop->timers_left = loop->mono_ms - now >= most_ms && loop->heap_count && loop->heap[0]->due_ms <= now;
+    loop->timers_left = loop->mono_ms - now >= most_ms && wheel_next(&loop->wheel) <= now;
+    loop->alarm_ms = WHEEL_NEVER;
     alarm_set(loop);
 }
 
@@ -259,22 +225,18 @@ void loop_timer_init(struct loop_timer *timer, struct loop *loop, const char *na
 
 void loop_timer_set(struct loop_timer *timer, int64_t delay_ms) {
     struct loop *loop = timer->loop;
-    if (timer->slot) heap_remove(loop, timer);
+    loop_timer_clear(timer);
     timer->due_ms = loop->mono_ms + (delay_ms > 0 ? delay_ms : 0);
-    if (loop->heap_count == loop->heap_cap) {
-        loop->heap_cap = loop->heap_cap ? loop->heap_cap * 2 : 64;
-        loop->heap = mem_resize(loop->heap, loop->heap_cap * sizeof(struct loop_timer *));
-    }
-    heap_up(loop, loop->heap_count++, timer);
-    if (timer->slot == 1) alarm_set(loop);
+    wheel_add(&loop->wheel, timer, loop->mono_ms);
+    alarm_set(loop);
 }
 
 void loop_timer_clear(struct loop_timer *timer) {
-    if (timer->slot) heap_remove(timer->loop, timer); /* an alarm too early finds nothing due and is set anew */
+    if (loop_timer_waits(timer)) wheel_remove(&timer->loop->wheel, timer);
 }
 
 bool loop_timer_waits(const struct loop_timer *timer) {
-    return timer->slot != 0;
+    return timer->link.next != NULL;
 }
 
 /* ---- descriptors ---- */
@@ -333,6 +295,8 @@ struct loop *loop_new(unsigned index) {
     loop->alarm = evtimer_new(loop->base, on_alarm, loop);
     loop->soon = evtimer_new(loop->base, on_soon, loop);
     read_clocks(loop);
+    loop->alarm_ms = WHEEL_NEVER;
+    wheel_init(&loop->wheel, loop->mono_ms);
     return loop;
 }
 
@@ -361,7 +325,6 @@ void loop_free(struct loop *loop) {
         loop->spares = message->next;
         mem_free(message);
     }
-    mem_free(loop->heap);
     mem_free(loop);
 }
 

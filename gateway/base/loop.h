@@ -38,15 +38,19 @@ bool loop_has_left_over(const struct loop *loop);
 /* Or this pass has lasted for longer than LOOP_BEHIND_MS. */
 bool loop_is_behind(const struct loop *loop);
 
+struct loop_link {
+    struct loop_link *next, *previous; /* both NULL while in no list */
+};
+
 /* A timer is embedded where it is used; it must be cleared before its memory goes. Clearing an idle timer is allowed.
  */
 struct loop_timer {
+    struct loop_link link; /* in the loop's wheel */
     struct loop *loop;
     const char *name;
     void (*fn)(void *);
     void *arg;
     int64_t due_ms; /* loop_mono_ms */
-    size_t slot;    /* 1 + place in the loop's heap; 0 when idle */
 };
 
 void loop_timer_init(struct loop_timer *timer, struct loop *loop, const char *name, void (*fn)(void *), void *arg);

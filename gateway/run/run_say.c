@@ -6,17 +6,24 @@
 
 #include "run/run_move.h"
 
+#define SAID_ROOM 256 /* bytes: for a text as long as most */
+
+/* What is said again stays where it is: a poll mostly says what the one before it said. */
 void move_put_text(char **to, const struct run_world *world, const char *text) {
-    char *made = NULL;
-    if (text) {
-        struct arena *scratch = arena_new();
-        const struct json *value = json_new_string(scratch, text);
-        if (world->mask) value = world->mask(world->arg, scratch, value);
-        made = mem_strndup(json_text(value).at, json_text(value).len);
-        arena_free(scratch);
+    if (!text) {
+        mem_free(*to);
+        *to = NULL;
+        return;
     }
-    mem_free(*to);
-    *to = made;
+    struct arena *scratch = arena_new();
+    const struct json *value = json_new_string(scratch, text);
+    if (world->mask) value = world->mask(world->arg, scratch, value);
+    struct text said = json_text(value);
+    if (!*to || !text_is(said, *to)) {
+        mem_free(*to);
+        *to = mem_strndup(said.at, said.len);
+    }
+    arena_free(scratch);
 }
 
 /* What came from outside may be of any length; only its beginning is told. */
@@ -27,38 +34,64 @@ int move_told(const char *text) {
     return (int)n;
 }
 
+static void begin_text(struct buf *text) {
+    buf_init(text, 4 * MOVE_SAID_MAX);
+    buf_room(text, SAID_ROOM);
+}
+
+static void add_told(struct buf *text, const char *what) {
+    buf_add(text, what, (size_t)move_told(what));
+}
+
+static void say(struct move *m, struct buf *text) {
+    move_put_text(&m->run->progress, m->world, buf_cstr(text));
+    buf_fini(text);
+}
+
 void move_say(struct move *m, const char *format, ...) {
     struct buf text;
-    buf_init(&text, 4 * MOVE_SAID_MAX);
+    begin_text(&text);
     va_list args;
     va_start(args, format);
     buf_addv(&text, format, args);
     va_end(args);
-    move_put_text(&m->run->progress, m->world, buf_cstr(&text));
-    buf_fini(&text);
+    say(m, &text);
 }
 
+/* Of each poll, so it is put together by hand. */
 void move_say_running(struct move *m, const struct verdict *verdict) {
     struct run *run = m->run;
-    const char *word = verdict->word ? verdict->word : "running";
-    const char *message = verdict->message ? verdict->message : "";
-    const char *between = *message ? " - " : "";
-    if (run->percent >= 0)
-        move_say(m, "%s: %.*s (%d %%)%s%.*s", step_of(run)->name, move_told(word), word, run->percent, between,
-                 move_told(message), message);
-    else move_say(m, "%s: %.*s%s%.*s", step_of(run)->name, move_told(word), word, between, move_told(message), message);
+    struct buf text;
+    begin_text(&text);
+    buf_adds(&text, step_of(run)->name);
+    buf_adds(&text, ": ");
+    add_told(&text, verdict->word ? verdict->word : "running");
+    if (run->percent >= 0) {
+        buf_adds(&text, " (");
+        buf_addi(&text, run->percent);
+        buf_adds(&text, " %)");
+    }
+    if (verdict->message && *verdict->message) {
+        buf_adds(&text, " - ");
+        add_told(&text, verdict->message);
+    }
+    say(m, &text);
+}
+
+static void judged(struct move *m, const char *verdict, struct buf *why) {
+    m->judged = verdict;
+    move_put_text(&m->why, m->world, why->len ? buf_cstr(why) : NULL);
+    buf_fini(why);
 }
 
 void move_judged(struct move *m, const char *verdict, const char *format, ...) {
-    struct buf text;
-    buf_init(&text, 4 * MOVE_SAID_MAX);
+    struct buf why;
+    begin_text(&why);
     va_list args;
     va_start(args, format);
-    buf_addv(&text, format, args);
+    buf_addv(&why, format, args);
     va_end(args);
-    m->judged = verdict;
-    move_put_text(&m->why, m->world, text.len ? buf_cstr(&text) : NULL);
-    buf_fini(&text);
+    judged(m, verdict, &why);
 }
 
 void move_judged_by(struct move *m, const struct stage_rules *rules, const struct verdict *verdict) {
@@ -67,14 +100,23 @@ void move_judged_by(struct move *m, const struct stage_rules *rules, const struc
                                         [VERDICT_FAILED] = "failed",
                                         [VERDICT_CANCELED] = "canceled",
                                         [VERDICT_AGAIN] = "again"};
-    const char *word = words[verdict->kind], *what = verdict->message ? verdict->message : "";
-    const struct jsonpath *value = rules->value;
+    const char *what = verdict->message ? verdict->message : "";
     bool by_condition = verdict->rule && strstr(verdict->rule, "_when") && !strstr(what, verdict->rule);
-    if (by_condition) move_judged(m, word, "%s holds%s%.*s", verdict->rule, *what ? ": " : "", move_told(what), what);
-    else if (value && verdict->word)
-        move_judged(m, word, "%s is \"%.*s\"%s", jsonpath_source(value), move_told(verdict->word), verdict->word,
-                    verdict->unknown_word ? ", which no list names" : "");
-    else move_judged(m, word, "%.*s", move_told(what), what);
+    struct buf why;
+    begin_text(&why);
+    if (by_condition) {
+        buf_adds(&why, verdict->rule);
+        buf_adds(&why, *what ? " holds: " : " holds");
+        add_told(&why, what);
+    } else if (rules->value && verdict->word) {
+        buf_adds(&why, jsonpath_source(rules->value));
+        buf_adds(&why, " is \"");
+        add_told(&why, verdict->word);
+        buf_adds(&why, verdict->unknown_word ? "\", which no list names" : "\"");
+    } else {
+        add_told(&why, what);
+    }
+    judged(m, words[verdict->kind], &why);
 }
 
 /* The call that ended. Written before what follows from it, so that the journal is in the order of time. */

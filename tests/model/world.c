@@ -123,23 +123,23 @@ void loop_timer_init(struct loop_timer *timer, struct loop *loop, const char *na
 }
 
 void loop_timer_clear(struct loop_timer *timer) {
-    if (!timer->slot) return;
-    struct loop_timer *last = world.timers[--world.timer_count];
-    world.timers[timer->slot - 1] = last;
-    last->slot = timer->slot;
-    timer->slot = 0;
+    if (!timer->link.next) return;
+    size_t i = 0;
+    while (world.timers[i] != timer) i++;
+    world.timers[i] = world.timers[--world.timer_count];
+    timer->link.next = NULL;
 }
 
 void loop_timer_set(struct loop_timer *timer, int64_t delay_ms) {
     timer->due_ms = world.mono_ms + (delay_ms > 0 ? delay_ms : 0);
-    if (timer->slot) return;
+    if (timer->link.next) return;
     assert(world.timer_count < WORLD_TIMERS);
     world.timers[world.timer_count++] = timer;
-    timer->slot = world.timer_count;
+    timer->link.next = &timer->link; /* in no list: it waits */
 }
 
 bool loop_timer_waits(const struct loop_timer *timer) {
-    return timer->slot;
+    return timer->link.next;
 }
 
 static bool run_post(void) {

@@ -618,6 +618,122 @@ static void test_wire(void **state) {
     }
 }
 
+static const struct kind {
+    const char *method, *path;
+    struct text body;
+    bool has_body;
+    enum stage_auth_kind auth;
+    struct request_header header;
+} kinds[] = {
+    {"GET", "/plain", {NULL, 0}, false, AUTH_NONE, {"Accept", "a/b"}},
+    {"GET", "?q=sesame", {"in a GET", 8}, true, AUTH_BEARER, {"User-Agent", "mine"}},
+    {"HEAD", "/head", {NULL, 0}, false, AUTH_NONE, {"X-A", "sesame"}},
+    {"POST", "/made", {"{\"a\": 1}", 8}, true, AUTH_BASIC, {"Content-Type", "a/b"}},
+    {"POST", "", {"", 0}, true, AUTH_NONE, {"X-Empty", ""}},
+    {"PUT", "/put", {NULL, 0}, false, AUTH_NONE, {"X-A", "b"}},
+    {"DELETE", "/gone?a=b", {NULL, 0}, false, AUTH_BEARER, {"X-A", "b"}},
+    {"PURGE", "/own/../method", {NULL, 0}, false, AUTH_NONE, {"X-A", "b"}},
+};
+
+#define KINDS (sizeof kinds / sizeof *kinds)
+
+static void add_kind(struct world *world, const struct script *script, const struct kind *kind) {
+    struct request *request = &world->requests[world_add_to(world, kind->method, script, kind->path)];
+    request->headers = &kind->header;
+    request->header_count = 1;
+    request->has_body = kind->has_body;
+    request->body = kind->body;
+    request->auth = kind->auth;
+    request->user = "Aladdin";
+    request->password = request->token = "sesame";
+}
+
+/* What the upstream gets of these kinds, one after the other in one world. In `arena`. */
+static const char *sent_of(struct arena *arena, struct script *script, const struct kind *const *some, size_t count) {
+    struct world world;
+    world_init(&world);
+    pthread_mutex_lock(&script->lock);
+    size_t before = script->got.len;
+    pthread_mutex_unlock(&script->lock);
+    for (size_t i = 0; i < count; i++) add_kind(&world, script, some[i]);
+    world_run(&world);
+    for (size_t i = 0; i < count; i++) assert_int_equal(world.replies[i]->code, 204);
+    world_fini(&world);
+    pthread_mutex_lock(&script->lock);
+    const char *sent = arena_strndup(arena, script->got.at + before, script->got.len - before);
+    pthread_mutex_unlock(&script->lock);
+    return sent;
+}
+
+/* A call is the same after any other one, on the handle and the connection that the other one has used. */
+static void test_nothing_is_left_over(void **state) {
+    (void)state;
+    struct script script = {.reply = "HTTP/1.1 204 No Content\r\n\r\n"};
+    struct arena *arena = arena_new();
+    const char *alone[KINDS];
+    script_start(&script);
+    for (size_t i = 0; i < KINDS; i++) alone[i] = sent_of(arena, &script, &(const struct kind *){&kinds[i]}, 1);
+    assert_true(text_starts(text_of(alone[1]), "GET /?q=sesame HTTP/1.1\r\n"));
+    assert_true(text_starts(text_of(alone[4]), "POST / HTTP/1.1\r\n"));
+    for (size_t i = 0; i < KINDS * KINDS; i++) {
+        const struct kind *both[] = {&kinds[i / KINDS], &kinds[i % KINDS]};
+        const char *expected = arena_printf(arena, "%s%s", alone[i / KINDS], alone[i % KINDS]);
+        assert_string_equal(sent_of(arena, &script, both, 2), expected);
+    }
+    script_stop(&script);
+    script_fini(&script);
+    arena_free(arena);
+}
+
+/* Stalls at odd requests. */
+static enum script_after odd_ones_stall(struct script_end *end, unsigned index) {
+    if (index % 2) return AFTER_STALL;
+    script_puts(end, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nmany");
+    return AFTER_KEEP;
+}
+
+/* Nor are limits: each call has its own, whichever way they differ from those of the call before. */
+static void test_limits_are_of_one_call(void **state) {
+    (void)state;
+    struct script script = {.answer = odd_ones_stall};
+    struct world world;
+    script_start(&script);
+    world_init(&world);
+    for (size_t i = 0; i < 6; i++) {
+        size_t call = world_add_to(&world, "POST", &script, "/");
+        world.calls[call].call_timeout_ms = i % 2 ? 400 : 20000;
+        world.calls[call].max_reply_bytes = i == 2 ? 3 : 4;
+    }
+    world_run(&world);
+    for (size_t i = 0; i < 6; i++) {
+        if (i == 2) assert_failed(world.replies[i], REPLY_MAYBE_ACTED_ON, FAULT_TOO_LARGE, "max_reply (3");
+        else if (i % 2) assert_failed(world.replies[i], REPLY_MAYBE_ACTED_ON, FAULT_UPSTREAM, "within 400ms");
+        else assert_phase(world.replies[i], REPLY_ANSWERED);
+    }
+    script_stop(&script);
+    world_fini(&world);
+    script_fini(&script);
+}
+
+/* RFC 3986 allows such a host; libcurl does not. */
+static void test_host_that_curl_refuses(void **state) {
+    (void)state;
+    struct script script = {.reply = "HTTP/1.1 204 No Content\r\n\r\n"};
+    struct world world;
+    script_start(&script);
+    world_init(&world);
+    world_add(&world, "POST", "http://a(b.test/?k=sesame");
+    world_add_to(&world, "POST", &script, "/");
+    world_add(&world, "POST", "http://a(b.test/?k=sesame");
+    world_run(&world);
+    assert_failed(world.replies[0], REPLY_NEVER_SENT, FAULT_UPSTREAM, "the call to a(b.test:80 failed");
+    assert_phase(world.replies[1], REPLY_ANSWERED);
+    assert_failed(world.replies[2], REPLY_NEVER_SENT, FAULT_UPSTREAM, "the call to a(b.test:80 failed");
+    script_stop(&script);
+    world_fini(&world);
+    script_fini(&script);
+}
+
 static void test_large_body(void **state) {
     (void)state;
     struct script script = {.reply = "HTTP/1.1 204 No Content\r\n\r\n"};
@@ -783,6 +899,12 @@ static enum script_after dies_on_second(struct script_end *end, unsigned index) 
     return AFTER_KEEP;
 }
 
+static unsigned count_of(const char *text, const char *part) {
+    unsigned count = 0;
+    while ((text = strstr(text, part))) count++, text++;
+    return count;
+}
+
 static void test_reused_connection_dies(void **state) {
     (void)state;
     static const struct {
@@ -805,11 +927,35 @@ static void test_reused_connection_dies(void **state) {
         world_run(&world);
         script_stop(&script);
         assert_int_equal(atomic_load(&script.requests), cases[i].requests);
+        assert_int_equal(count_of(buf_cstr(&script.got), "/?k=sesame HTTP/1.1\r\n"), cases[i].requests - 1);
         if (cases[i].idempotent) assert_phase(world.replies[1], REPLY_ANSWERED);
         else assert_failed(world.replies[1], REPLY_MAYBE_ACTED_ON, FAULT_UPSTREAM, "not sent again");
         world_fini(&world);
         script_fini(&script);
     }
+}
+
+/* Each request on a connection that was used before is taken, and the connection dies. */
+static enum script_after dies_when_used_again(struct script_end *end, unsigned index) {
+    if (index % 2) return AFTER_CLOSE;
+    script_puts(end, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi");
+    return AFTER_KEEP;
+}
+
+/* libcurl gives up at the sixth time that it had to send again, counted over all that a handle did. */
+static void test_reused_connections_die_again_and_again(void **state) {
+    (void)state;
+    struct script script = {.answer = dies_when_used_again};
+    struct world world;
+    script_start(&script);
+    world_init(&world);
+    for (int i = 0; i < CALLS_MAX; i++) world_add_to(&world, "GET", &script, "/");
+    world_run(&world);
+    for (int i = 0; i < CALLS_MAX; i++) assert_phase(world.replies[i], REPLY_ANSWERED);
+    script_stop(&script);
+    assert_int_equal(atomic_load(&script.requests), 2 * CALLS_MAX - 1);
+    world_fini(&world);
+    script_fini(&script);
 }
 
 struct gap {
@@ -1321,6 +1467,58 @@ static void test_tls(void **state) {
     script_fini(&script);
 }
 
+static atomic_uint resumed; /* a bit a request: its connection went on with an earlier one's TLS session */
+
+static enum script_after tells_whether_resumed(struct script_end *end, unsigned index) {
+    if (SSL_session_reused(end->ssl)) atomic_fetch_or(&resumed, 1u << index);
+    script_puts(end, "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nhi");
+    return AFTER_CLOSE;
+}
+
+static void assert_resumed(struct world *world, struct script *script, unsigned expected) {
+    size_t count = world->count;
+    world_run(world);
+    for (size_t i = 0; i < count; i++) assert_phase(world->replies[i], REPLY_ANSWERED);
+    script_stop(script);
+    assert_int_equal(atomic_load(&script->connections), count);
+#ifdef MEM_SINGLE
+    expected = 0; /* handles end with their calls, and sessions with handles */
+#endif
+    assert_int_equal(atomic_load(&resumed), expected);
+    SSL_CTX_free(script->tls);
+    world_fini(world);
+    script_fini(script);
+}
+
+/* A new connection goes on with the TLS session of an earlier one, but only where whom to trust is the same. */
+static void test_tls_sessions(void **state) {
+    (void)state;
+    struct script script = {.answer = tells_whether_resumed, .tls = server_context(0, NULL)};
+    struct world world;
+    struct stage_tls trusting = {.ca = tls_cert[0]}, blind = {.insecure = true};
+    const struct stage_tls *order[] = {&trusting, &trusting, &blind, &blind, &trusting};
+    atomic_store(&resumed, 0);
+    script_start(&script);
+    world_init(&world);
+    for (size_t i = 0; i < 5; i++) add_tls(&world, &script, "127.0.0.1", *order[i]);
+    assert_resumed(&world, &script, 1 << 1 | 1 << 3 | 1 << 4);
+}
+
+/* That of a host outlives calls to others, more of them than libcurl remembers for a handle. */
+static void test_tls_sessions_of_many_hosts(void **state) {
+    (void)state;
+    struct script script = {.answer = tells_whether_resumed, .tls = server_context(0, NULL)};
+    struct world world;
+    atomic_store(&resumed, 0);
+    script_start(&script);
+    world_init(&world);
+    for (unsigned i = 0; i < 16; i++) {
+        const char *host = arena_printf(world.arena, "host%u.test", i % 8);
+        add_tls(&world, &script, host, (struct stage_tls){.insecure = true});
+    }
+    assert_resumed(&world, &script, 0xFF00);
+}
+
 static void test_tls_client_certificate(void **state) {
     (void)state;
     struct script script = {.reply = "HTTP/1.1 204 No Content\r\n\r\n", .tls = server_context(0, tls_cert[1])};
@@ -1357,6 +1555,9 @@ int main(void) {
         cmocka_unit_test(test_nobody_accepts),
         cmocka_unit_test(test_unsafe),
         cmocka_unit_test(test_wire),
+        cmocka_unit_test(test_nothing_is_left_over),
+        cmocka_unit_test(test_limits_are_of_one_call),
+        cmocka_unit_test(test_host_that_curl_refuses),
         cmocka_unit_test(test_large_body),
         cmocka_unit_test(test_auth),
         cmocka_unit_test(test_proxies_of_the_environment),
@@ -1364,6 +1565,7 @@ int main(void) {
         cmocka_unit_test(test_unix_sockets),
         cmocka_unit_test(test_unix_socket_without_a_server),
         cmocka_unit_test(test_reused_connection_dies),
+        cmocka_unit_test(test_reused_connections_die_again_and_again),
         cmocka_unit_test(test_closed_between_calls),
         cmocka_unit_test(test_redirect_elsewhere),
         cmocka_unit_test(test_redirect_here),
@@ -1376,6 +1578,8 @@ int main(void) {
         cmocka_unit_test(test_many_lookups),
         cmocka_unit_test(test_lookup_without_its_leader),
         cmocka_unit_test(test_tls),
+        cmocka_unit_test(test_tls_sessions),
+        cmocka_unit_test(test_tls_sessions_of_many_hosts),
         cmocka_unit_test(test_tls_client_certificate),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
