@@ -582,6 +582,7 @@ static void stop_workers(struct server *server) {
     for (unsigned i = 0; i < server->engines.count; i++) {
         engine_detach(server->workers[i].engine);
         admission_dismiss(server->workers[i].api.admission);
+        admission_dismiss(server->workers[i].api.admission_in_memory);
     }
     size_t lost = store_close(server->store);
     if (lost) log_put(LOG_WARN, "runs_lost", NULL, LOG_INT("runs", lost));

@@ -46,6 +46,7 @@ void worker_init(struct worker *worker, unsigned index, const struct settings *s
                                .public_url = settings->public_url,
                                .callback_key = callbacks->key,
                                .admission = admission_new(worker->loop, store, settings->queue_timeout_ms),
+                               .admission_in_memory = admission_new(worker->loop, NULL, settings->queue_timeout_ms),
                                .open = settings->open,
                                .json = {.max_bytes = (size_t)settings->max_body_size_bytes,
                                         .max_depth = (size_t)settings->max_json_depth,
@@ -101,6 +102,7 @@ void worker_fini(struct worker *worker) {
     loop_flush(worker->loop);
     upstream_free(worker->upstream);
     admission_free(worker->api.admission);
+    admission_free(worker->api.admission_in_memory);
     catalog_unref(worker->api.catalog);
     callers_unref(worker->api.callers);
     loop_free(worker->loop);
@@ -120,6 +122,7 @@ static void take(void *arg) {
     if (message->settings) {
         api->public_url = message->settings->public_url;
         admission_tune(api->admission, message->settings->queue_timeout_ms);
+        admission_tune(api->admission_in_memory, message->settings->queue_timeout_ms);
         engine_limit(message->worker->engine, share_of(message->settings->max_runs, api->engines->count));
         engine_call_back(message->worker->engine, message->callback_url);
     }

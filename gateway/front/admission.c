@@ -48,7 +48,7 @@ static int64_t waited_ms(const struct admission *admission) {
 }
 
 static bool disk_is_behind(const struct admission *admission) {
-    return store_is_behind(admission->store, loop_mono_ms(admission->loop));
+    return admission->store && store_is_behind(admission->store, loop_mono_ms(admission->loop));
 }
 
 /* ---- refusing ---- */

@@ -1,4 +1,5 @@
-/* Admission: when a start may begin. One a loop, on its thread.
+/* Admission: when a start may begin. A loop has two, on its thread: of starts that need the disk, and of those that
+ * need none.
  *
  * Starts come last. While the loop or the disk has more to do than it can, a start waits until there is nothing else to
  * do; one that would wait for longer than `patience_ms` is refused. What else clients ask never comes here. */
@@ -23,7 +24,8 @@ struct admission_seat {
     size_t bytes;
 };
 
-struct admission *admission_new(struct loop *loop, const struct store *store, int64_t patience_ms); /* GIVES */
+struct admission *admission_new(struct loop *loop, const struct store *store,
+                                int64_t patience_ms); /* GIVES; without a store no disk is waited for */
 void admission_tune(struct admission *admission, int64_t patience_ms);
 /* `decided` is called exactly once, at once or later. `bytes`: what is held in memory for as long as it waits. */
 void admission_enter(struct admission *admission, struct admission_seat *seat, size_t bytes,

@@ -23,7 +23,8 @@ struct api {
     struct callers *callers;     /* a reference; NULL: whoever can connect may do everything */
     const char *public_url;   /* without a slash at its end; "": links begin with the scheme and Host of the request */
     const char *callback_key; /* store_key's; NULL: no callback is known */
-    struct admission *admission; /* of this loop; NULL: every start begins at once */
+    struct admission *admission;           /* of this loop; NULL: every start begins at once */
+    struct admission *admission_in_memory; /* the same, of starts that need no disk: they wait for none */
     struct json_limits json;
     bool open;     /* any address may be listened on without callers: reached by whatever name */
     bool draining; /* /ready says no; new starts are refused by the engine */

@@ -205,8 +205,14 @@ static void on_admission(void *arg, bool goes) {
     api_fault(call, &fault);
 }
 
+/* A start that names its stage in its body is not looked at before it is admitted, so it counts as one that does. */
+static bool needs_disk(const struct api_call *call) {
+    const struct catalog_entry *entry = call->stage ? catalog_find(call->api->catalog, text_of(call->stage)) : NULL;
+    return !entry || !entry->stage || entry->stage->durable;
+}
+
 static void handle(struct api_call *call, const struct route *route) {
-    struct admission *admission = call->api->admission;
+    struct admission *admission = needs_disk(call) ? call->api->admission : call->api->admission_in_memory;
     call->handle = route->handle;
     if (admission && route->flags & STARTS)
         admission_enter(admission, &call->seat, call->exchange->body.len, on_admission, call);

@@ -84,6 +84,20 @@ def test_stalled_disk_sheds_starts_and_serves_runs(gateway, upstream, disk):
     assert not [n for n in jobs.posts if n >= 2000], "what was refused was not started"
 
 
+def test_stage_that_needs_no_disk_waits_for_none(gateway, upstream, disk):
+    jobs = Jobs(upstream, polls=0)
+    memory = job_stage(upstream.url, name="memory", durable=False)
+    gw = gateway(stages={"job": job_stage(upstream.url), "memory": memory}, env=disk.env, options={"loops": 1})
+    client = gw.client()
+    disk.stall()
+    _, begun = starts_until_one_is_refused(gw)
+    report = client.started("memory", {"n": 1})
+    assert client.wait_end(report["id"])["status"] == "SUCCEEDED"
+    assert jobs.posts[1] == 1
+    disk.stall(False)
+    assert {one.results()[0].status for one in begun} == {202, 503}
+
+
 def test_who_waits_begins_when_the_disk_goes_on(gateway, upstream, disk):
     jobs = Jobs(upstream, polls=0)
     options = {"loops": 1, "queue_timeout": "1m"}

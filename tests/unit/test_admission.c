@@ -45,7 +45,7 @@ static struct bench bench;
 static int set_up(void **state) {
     (void)state;
     bench = (struct bench){.loop = loop_new(0)};
-    bench.admission = admission_new(bench.loop, NULL, PATIENCE_MS);
+    bench.admission = admission_new(bench.loop, (const struct store *)&bench, PATIENCE_MS);
     disk_is_behind = false;
     return 0;
 }
