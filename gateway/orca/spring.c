@@ -18,6 +18,7 @@ static const char *past_dashes(const char *at, const char *end) {
 
 /* What is left of `key` behind `name`; NULL: it does not begin so. */
 static const char *behind(struct text key, const char *name) {
+    if (key.len == 0) return NULL;
     const char *at = key.at, *end = key.at + key.len;
     for (; *name; name++) {
         if (*name == '-') continue;

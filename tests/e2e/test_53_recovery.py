@@ -40,13 +40,13 @@ def multiply(gw, id, count=COPIES):
     """While the gateway is dead."""
     chance = random.Random(7)
     with sqlite3.connect(gw.store_file) as store:
-        columns = "stage, status, definition, updated_ms, ended_ms, body"
+        columns = "stage, in_group, updated_ms, ended_ms, body"
         created, *rest, body = store.execute(f"SELECT created_ms, {columns} FROM runs WHERE id = ?", (id,)).fetchone()
         began = re.search(rb'"step_began":(\d+)', body).group(1)  # long ago, or all would be polled at once
         body = body.replace(began, b"%d" % (int(began) - 3 * 3600 * 1000))
         store.executemany(
-            f"INSERT INTO runs (id, created_ms, {columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            [(id[:10] + "".join(chance.choices(LETTERS, k=16)), created - 100_000 + i // 10, *rest, body) for i in range(count)],
+            f"INSERT INTO runs (seq, id, created_ms, {columns}) VALUES (?1 << 20 | ?2, ?3, ?1, ?, ?, ?, ?, ?)",
+            [(created - 100_000 + i // 10, i % 10, id[:10] + "".join(chance.choices(LETTERS, k=16)), *rest, body) for i in range(count)],
         )
     store.close()
 
