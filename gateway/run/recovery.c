@@ -246,12 +246,12 @@ struct recovery *recovery_new(const struct recovery_settings *settings, struct f
     }
     for (unsigned i = 0; i < engines->count && recovery->place_count; i++)
         engine_expect(engines->items[i], recovery->place_count / engines->count + 1);
+    if (!recovery->place_count) open_gate(recovery); /* before anybody is let in */
     return recovery;
 }
 
 void recovery_begin(struct recovery *recovery) {
-    if (recovery->place_count) go_on(recovery);
-    else open_gate(recovery);
+    if (!recovery->over) go_on(recovery);
 }
 
 bool recovery_is_over(const struct recovery *recovery) {

@@ -30,7 +30,7 @@ struct recovery_settings {
 struct recovery;
 
 /* Before the loops run: finds out which runs there are, and has the engines expect them. Blocking. GIVES; NULL with a
- * fault where the store cannot be read. */
+ * fault where the store cannot be read. Where there are none, it is over at once: `done` is called in here. */
 struct recovery *recovery_new(const struct recovery_settings *settings, struct fault *fault);
 void recovery_begin(struct recovery *recovery);         /* on the loop, or before it runs; once */
 bool recovery_is_over(const struct recovery *recovery); /* on the loop; NULL is over */
