@@ -26,6 +26,7 @@
 #define NO_SUCH_RUN                                                                                               \
     "there is no such run; a run of a stage that is not durable is gone after a crash, and once newer runs need " \
     "its room"
+#define STOPPING "the gateway is being stopped; try again"
 
 /* ---- questions ---- */
 
@@ -59,7 +60,45 @@ static void answer(struct ask *ask) {
     else loop_post(ask->from, deliver, ask);
 }
 
+static void answer_fault(struct ask *ask, enum fault_kind kind, const char *where, const char *what) {
+    ask->failed = true;
+    fault_set(&ask->fault, kind, where, "%s", what);
+    answer(ask);
+}
+
+static bool begins_nothing(const struct engine *engine) {
+    return engine->draining && !engine->handing_over;
+}
+
+/* It is attached to a run, and nobody else knows yet that its key leads there. */
+static bool has_to_keep_key(const struct ask *ask) {
+    return ask->attached && ask->key && !ask->key_kept;
+}
+
+static bool waits_for_end(const struct ask *ask, const struct engine *engine) {
+    return ask->wait_ms > 0 && !engine->draining && !has_to_keep_key(ask);
+}
+
+static void attached_leaves(void *arg);
+static void key_leaves(void *arg);
+
+/* True: the answer comes from elsewhere. A key leads to another run, or has to be made to first. */
+static bool goes_on(struct ask *ask, const struct run *run) {
+    bool keeps = has_to_keep_key(ask);
+    if (!run->attached_to && !keeps) return false;
+    if (keeps && begins_nothing(ask->engine)) {
+        answer_fault(ask, FAULT_BUSY, "gateway", STOPPING);
+        return true;
+    }
+    loop_timer_clear(&ask->timer);
+    snprintf(ask->taken, sizeof ask->taken, "%s", run->attached_to ? run->attached_to : run->id);
+    ask->attached = ask->key_kept = !keeps;
+    loop_post(ask->from, keeps ? key_leaves : attached_leaves, ask);
+    return true;
+}
+
 static void answer_report(struct ask *ask, const struct run *run, const struct history *history) {
+    if (goes_on(ask, run)) return;
     if (ask->kind == ASK_EXPLAIN) {
         run_explain_write(run, &ask->report);
         answer(ask);
@@ -73,19 +112,14 @@ static void answer_report(struct ask *ask, const struct run *run, const struct h
     answer(ask);
 }
 
-static void answer_fault(struct ask *ask, enum fault_kind kind, const char *where, const char *what) {
-    ask->failed = true;
-    fault_set(&ask->fault, kind, where, "%s", what);
-    answer(ask);
-}
-
 static bool allowed(const struct ask *ask, const char *stage) {
     return !ask->allowed || ask->allowed(ask, stage);
 }
 
 /* Is the run that was found the one that the question is about? Answers, and says false, where it is not. */
 static bool fits(struct ask *ask, const struct run *run) {
-    if (!allowed(ask, run->stage_name)) {
+    bool by_key = ask->kind == ASK_START || ask->kind == ASK_CANCEL_KEY;
+    if (!allowed(ask, run->stage_name) || (run->attached_to && !by_key)) {
         answer_fault(ask, FAULT_NOT_FOUND, run->id, NO_SUCH_RUN);
         return false;
     }
@@ -93,7 +127,8 @@ static bool fits(struct ask *ask, const struct run *run) {
         strcmp(run->fingerprint, ask->fingerprint) != 0) {
         char what[160];
         snprintf(what, sizeof what,
-                 "the run %s has this key, with other parameters; a new piece of work needs a new key", run->id);
+                 "the run %s has this key, with other parameters; a new piece of work needs a new key",
+                 run->attached_to ? run->attached_to : run->id);
         answer_fault(ask, FAULT_CONFLICT, "/key", what);
         return false;
     }
@@ -123,7 +158,7 @@ static void ask_life(struct ask *ask, struct life *life) {
     life_read(life);
     ask->waits_for_record = cancel || !life->accepted;
     ask->op = life;
-    if (!ask->waits_for_record && (ask->wait_ms <= 0 || life->engine->draining)) {
+    if (!ask->waits_for_record && !waits_for_end(ask, life->engine)) {
         answer_report(ask, life->run, life->history);
         return;
     }
@@ -149,9 +184,7 @@ void ask_recorded(struct life *life) {
     while (waiting) {
         struct ask *ask = waiting;
         waiting = ask->next;
-        bool goes_on = !ask->waits_for_record ||
-                       (ask->kind == ASK_START && ask->wait_ms > 0 && !life->engine->draining);
-        if (!goes_on) {
+        if (ask->waits_for_record && !(ask->kind == ASK_START && waits_for_end(ask, life->engine))) {
             answer_report(ask, life->run, life->history);
             continue;
         }
@@ -216,7 +249,7 @@ static void op_free(struct store_op *op) {
 
 static void submit(struct engine *engine, struct ask *ask, enum store_kind kind, void (*done)(struct store_op *op)) {
     if (!engine->store) {
-        answer_fault(ask, FAULT_BUSY, "store", "the gateway is being stopped; try again");
+        answer_fault(ask, FAULT_BUSY, "store", STOPPING);
         return;
     }
     struct store_op *op = mem_alloc(sizeof *op);
@@ -235,7 +268,7 @@ static void submit(struct engine *engine, struct ask *ask, enum store_kind kind,
 
 static void park(struct engine *engine, struct ask *ask) {
     if (engine->draining) {
-        answer_fault(ask, FAULT_BUSY, "gateway", "the gateway is being stopped; try again");
+        answer_fault(ask, FAULT_BUSY, "gateway", STOPPING);
         return;
     }
     ask->next = engine->parked;
@@ -274,51 +307,7 @@ void ask_refuse_parked(struct engine *engine, const struct fault *fault) {
     }
 }
 
-/* ---- the same work ---- */
-
-static void on_found(struct store_op *op);
-
-/* On the loop of the run that does the same work. */
-static void attached_arrives(void *arg) {
-    struct ask *ask = arg;
-    struct life *life = life_find_id(ask->engine, ask->id);
-    if (life) ask_life(ask, life);
-    else submit(ask->engine, ask, STORE_GET, on_found); /* it has ended meanwhile */
-}
-
-/* On the loop that asked, which has to know where it may be hurried. */
-static void attached_leaves(void *arg) {
-    struct ask *ask = arg;
-    const struct engines *engines = ask->engine->settings.engines;
-    if (ask->hurried) ask->wait_ms = 0;
-    memcpy(ask->id, ask->taken, sizeof ask->id);
-    memcpy(ask->asked_id, ask->taken, sizeof ask->asked_id);
-    ask->engine = ask->asked = engines->items[id_owner(text_of(ask->id)) % engines->count];
-    loop_post(ask->engine->loop, attached_arrives, ask);
-}
-
-static void give_nothing(struct ask *ask) {
-    if (ask->attached) {
-        loop_post(ask->from, attached_leaves, ask);
-        return;
-    }
-    ask->failed = true;
-    answer(ask);
-}
-
-/* A key that was used before gives its run, whatever else is in flight. */
-static void on_key_looked_up(struct store_op *op) {
-    struct ask *ask = op->arg;
-    struct fault fault;
-    struct run *run = op->outcome == STORE_DONE ? run_load(op->found, NULL, &fault) : NULL;
-    if (run) ask->attached = false;
-    if (run && fits(ask, run)) answer_report(ask, run, NULL);
-    else if (!run) give_nothing(ask);
-    run_free(run);
-    op_free(op);
-}
-
-/* ---- starting ---- */
+/* ---- beginning ---- */
 
 static void begin_life(struct engine *engine, struct run *run, struct turns *turns, struct ask *ask) {
     struct life *life = life_new(engine, run);
@@ -327,6 +316,7 @@ static void begin_life(struct engine *engine, struct run *run, struct turns *tur
     ask->op = life;
     ask->waits_for_record = true;
     loop_timer_init(&ask->timer, engine->loop, "wait", ask_time_is_up, ask);
+    ask->next = NULL; /* it may have waited for another life before */
     life->asks = ask;
     life_record(life);
 }
@@ -355,6 +345,74 @@ static void make_id(struct ask *ask, unsigned loops) {
     }
     id_make(loop_wall_ms(ask->from), owner, ask->id);
 }
+
+/* ---- the same work ---- */
+
+static void on_found(struct store_op *op);
+
+/* On the loop of the run that does the same work. */
+static void attached_arrives(void *arg) {
+    struct ask *ask = arg;
+    struct life *life = life_find_id(ask->engine, ask->id);
+    if (life) ask_life(ask, life);
+    else submit(ask->engine, ask, STORE_GET, on_found); /* it has ended meanwhile */
+}
+
+/* On the loop that asked, which has to know where it may be hurried. */
+static void attached_leaves(void *arg) {
+    struct ask *ask = arg;
+    const struct engines *engines = ask->engine->settings.engines;
+    if (ask->hurried) ask->wait_ms = 0;
+    memcpy(ask->id, ask->taken, sizeof ask->id);
+    memcpy(ask->asked_id, ask->taken, sizeof ask->asked_id);
+    ask->engine = ask->asked = engines->items[id_owner(text_of(ask->id)) % engines->count];
+    loop_post(ask->engine->loop, attached_arrives, ask);
+}
+
+/* A start that is attached keeps its key as a run does, in a record of its own. It comes behind that of the run, which
+ * so is never missing where the key is there. */
+static void key_arrives(void *arg) {
+    struct ask *ask = arg;
+    struct engine *engine = ask->engine;
+    struct life *life = life_find_key(engine, ask->stage_name, ask->key);
+    struct run_new from = new_of(ask, loop_wall_ms(engine->loop));
+    if (life) ask_life(ask, life);
+    else if (begins_nothing(engine)) answer_fault(ask, FAULT_BUSY, "gateway", STOPPING);
+    else begin_life(engine, run_new_attached(&from, ask->taken), NULL, ask);
+}
+
+/* On the loop that asked. */
+static void key_leaves(void *arg) {
+    struct ask *ask = arg;
+    const struct engines *engines = ask->engine->settings.engines;
+    make_id(ask, engines->count);
+    memcpy(ask->asked_id, ask->id, sizeof ask->asked_id);
+    ask->engine = ask->asked = engines->items[id_owner(text_of(ask->id)) % engines->count];
+    loop_post(ask->engine->loop, key_arrives, ask);
+}
+
+static void give_nothing(struct ask *ask) {
+    if (ask->attached) {
+        loop_post(ask->from, attached_leaves, ask);
+        return;
+    }
+    ask->failed = true;
+    answer(ask);
+}
+
+/* A key that was used before gives its run, whatever else is in flight. */
+static void on_key_looked_up(struct store_op *op) {
+    struct ask *ask = op->arg;
+    struct fault fault;
+    struct run *run = op->outcome == STORE_DONE ? run_load(op->found, NULL, &fault) : NULL;
+    if (run) ask->attached = false;
+    if (run && fits(ask, run)) answer_report(ask, run, NULL);
+    else if (!run) give_nothing(ask);
+    run_free(run);
+    op_free(op);
+}
+
+/* ---- starting ---- */
 
 static void make_run(struct engine *engine, struct ask *ask, struct turns *turns, bool queued) {
     struct run_new from = new_of(ask, loop_wall_ms(engine->loop));
@@ -410,8 +468,8 @@ static void ask_start(struct engine *engine, struct ask *ask) {
     struct life *life = ask->key ? life_find_key(engine, ask->stage_name, ask->key) : NULL;
     if (life) {
         ask_life(ask, life);
-    } else if (engine->draining && !engine->handing_over) {
-        answer_fault(ask, FAULT_BUSY, "gateway", "the gateway is being stopped; try again");
+    } else if (begins_nothing(engine)) {
+        answer_fault(ask, FAULT_BUSY, "gateway", STOPPING);
     } else if (!store_takes(engine->store, engine_forgets(engine, ask->stage))) {
         answer_fault(ask, FAULT_BUSY, "store", "the store cannot take runs at the moment; try again");
     } else if (start_has_to_wait(engine, ask)) {
@@ -441,15 +499,19 @@ static void on_found(struct store_op *op) {
     struct ask *ask = op->arg;
     struct engine *engine = ask->engine;
     bool starts = ask->kind == ASK_START && !ask->attached;
-    struct life *life = starts || ask->kind == ASK_CANCEL_KEY ? life_find_key(engine, ask->stage_name, ask->key)
-                                                              : life_find_id(engine, ask->id);
+    bool cancels_key = ask->kind == ASK_CANCEL_KEY && !ask->attached;
+    struct life *life = starts || cancels_key ? life_find_key(engine, ask->stage_name, ask->key)
+                                              : life_find_id(engine, ask->id);
     struct fault fault;
     struct run *run = NULL;
     if (life) ask_life(ask, life); /* it came meanwhile */
     else if (is_to_come(engine, op)) park(engine, ask);
     else if (op->outcome == STORE_MISSING && starts) ask->looked_up = true, ask_start(engine, ask);
     else if (op->outcome == STORE_FAILED) answer_fault(ask, FAULT_BUSY, "store", op->fault.what);
-    else if (op->outcome == STORE_MISSING && ask->kind == ASK_CANCEL_KEY) cancel_in_advance(engine, ask);
+    else if (op->outcome == STORE_MISSING && cancels_key) cancel_in_advance(engine, ask);
+    else if (op->outcome == STORE_MISSING && ask->key_kept)
+        answer_fault(ask, FAULT_GONE, "/key",
+                     "the run that this key led to is gone; a new piece of work needs a new key");
     else if (op->outcome == STORE_MISSING && ask->attached)
         answer_fault(ask, FAULT_BUSY, "store", "the run that did the same work was not recorded; try again");
     else if (op->outcome == STORE_MISSING) answer_fault(ask, FAULT_NOT_FOUND, ask->id, NO_SUCH_RUN);
@@ -710,6 +772,10 @@ static void ask_arrives(void *arg) {
     struct ask *ask = arg;
     struct engine *engine = ask->engine;
     struct life *life = NULL;
+    if (ask->attached) {
+        attached_arrives(ask);
+        return;
+    }
     switch (ask->kind) {
     case ASK_START: ask_start(engine, ask); return;
     case ASK_LIST: submit(engine, ask, STORE_LIST, on_listed); return;

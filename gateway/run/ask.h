@@ -57,8 +57,9 @@ struct ask {
     struct buf report;      /* JSON: the run's report; LIST: {"runs": […], "cursor": …} */
     /* private to the engine */
     struct engine *engine;
-    char taken[STORE_ID_SIZE]; /* START: the run that does the same work */
+    char taken[STORE_ID_SIZE]; /* START: the run that does the same work; START, CANCEL_KEY: that the key leads to */
     bool attached;             /* it is answered with that run */
+    bool key_kept;             /* its key leads to that run, durably */
     /* of ask->from's thread alone, for ask_hurry: where the answer is waited for */
     struct engine *asked;
     char asked_id[STORE_ID_SIZE];

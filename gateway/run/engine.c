@@ -253,7 +253,7 @@ static void fill_record(const struct run *run, struct store_record *record) {
     memcpy(record->id, run->id, sizeof record->id);
     record->stage = run->stage_name;
     record->key = run->key;
-    record->status = run_status_word(run->status);
+    record->status = run->attached_to ? STORE_ATTACHED : run_status_word(run->status);
     record->definition = run->definition;
     record->created_ms = run->created_ms;
     record->updated_ms = run->updated_ms;
@@ -297,6 +297,7 @@ static void writes_fini(struct engine *engine) {
 
 static void unstored(struct life *life, const struct write *write) {
     struct log_context ctx = life_context(life->run);
+    turns_free(life); /* before anybody is answered: who asks next does not find it at work */
     if (write->op.outcome == STORE_EXISTS) {
         ask_found_instead(life, write->op.found);
     } else {
@@ -513,7 +514,7 @@ static void keep(struct life *life) {
 static void let_go(struct life *life) {
     life->dead = true;
     const struct run *run = life->run;
-    if (run->state == RUN_ENDED) log_end(run);
+    if (run->state == RUN_ENDED && !run->attached_to) log_end(run);
     if (run->state == RUN_ENDED && run->status == RUN_SUCCEEDED && run->begun_ms && life->history)
         history_add(life->history, run->ended_ms - run->begun_ms);
     ask_answer_all(life);

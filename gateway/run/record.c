@@ -99,6 +99,7 @@ void run_record_write(const struct run *run, const struct run_world *world, stru
     if (run->begun_ms != run->created_ms) member_number(out, "begun", run->begun_ms);
     add_text(out, arena, MEMBER("reason"), reason_word(run->reason));
     add_text(out, arena, MEMBER("fingerprint"), run->fingerprint);
+    add_text(out, arena, MEMBER("attached_to"), run->attached_to);
     add_text(out, arena, MEMBER("traceparent"), run->traceparent);
     add_text(out, arena, MEMBER("caller_name"), run->caller_name);
     add_frozen(out, MEMBER("caller"), run->caller);
@@ -162,6 +163,7 @@ int64_t run_record_begun_ms(const struct store_record *record) {
 #define RECORD_MEMBERS(X)  \
     X(reason)              \
     X(fingerprint)         \
+    X(attached_to)         \
     X(traceparent)         \
     X(caller_name)         \
     X(caller)              \
@@ -328,6 +330,7 @@ static struct run *make_run(const struct store_record *record, struct stage *sta
     arena_free(scratch);
     run->caller = frozen_of_text(from[RECORD_caller]);
     run->parameters = frozen_of_text(from[RECORD_parameters]);
+    run->attached_to = json_walk_string_in(run->arena, from[RECORD_attached_to]);
     run_find_secrets(run, NULL);
     return run;
 }

@@ -177,6 +177,7 @@ struct run {
     char id[STORE_ID_SIZE];
     const char *stage_name, *key, *definition;
     const char *fingerprint; /* SHA-256 of the parameters: does its key come with the same content? NULL: it has none */
+    const char *attached_to; /* the id of the run that its key leads to: it is none itself. NULL: it is one */
     const char *traceparent; /* W3C; sent upstream */
     const char *caller_name; /* who is allowed to see it: the authenticated caller; NULL when open */
     struct frozen *caller;   /* an object: user, application, pipeline, execution */
@@ -242,9 +243,11 @@ struct run *run_new(const struct run_new *from); /* GIVES; in ACCEPTING: store i
 struct run *
 run_new_canceled(const struct run_new *from,
                  const char *stage_name); /* GIVES; canceled before it began, to be stored; stage may be NULL */
-void run_free(struct run *run);           /* NULL is allowed */
-void run_shed(struct run *run);           /* what the record of an ended run has not */
-size_t run_bytes(const struct run *run);  /* of memory that it takes, nearly */
+/* GIVES; over, to be stored: it keeps the key of a start that was attached to the run `id`. */
+struct run *run_new_attached(const struct run_new *from, const char *id);
+void run_free(struct run *run);          /* NULL is allowed */
+void run_shed(struct run *run);          /* what the record of an ended run has not */
+size_t run_bytes(const struct run *run); /* of memory that it takes, nearly */
 
 void run_move(struct run *run, const struct run_event *event, const struct run_world *world,
               struct run_orders *ret_orders);

@@ -86,6 +86,15 @@ struct run *run_new_canceled(const struct run_new *from, const char *stage_name)
     return run;
 }
 
+struct run *run_new_attached(const struct run_new *from, const char *id) {
+    struct run *run = run_make(from, NULL, NULL, 0);
+    run->attached_to = arena_strdup(run->arena, id);
+    run->state = RUN_ENDING;
+    run->ended_ms = from->now_ms;
+    run->progress = mem_strdup("");
+    return run;
+}
+
 void run_shed(struct run *run) {
     for (size_t i = 0; i < run->step_count; i++) {
         struct run_step *step = &run->steps[i];

@@ -352,6 +352,7 @@ bool memory_place(struct memory *memory, const char *id, struct store_place *ret
 }
 
 static bool is_wanted(const struct store_record *record, const struct store_filter *filter) {
+    if (strcmp(record->status, STORE_ATTACHED) == 0) return false;
     if (filter->since_ms && record->created_ms < filter->since_ms) return false;
     if (filter->status && strcmp(record->status, filter->status) != 0) return false;
     for (size_t i = 0; filter->stages && i < filter->stage_count; i++)

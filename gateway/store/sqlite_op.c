@@ -52,7 +52,8 @@
     X(FIND_KEY, RECORDS "runs.stage = ? AND key = ?")                                                                  \
     X(PLACE, "SELECT seq FROM runs WHERE id = ?")                                                                      \
     X(PLACE_BEFORE, "SELECT seq FROM runs WHERE seq < ? ORDER BY seq DESC LIMIT 1")                                    \
-    X(HEAD, "SELECT seq FROM runs WHERE " NEWEST)                                                                      \
+    X(HEAD, "SELECT seq FROM runs CROSS JOIN run_groups ON number = in_group"                                          \
+            " WHERE status <> '" STORE_ATTACHED "' AND " NEWEST)                                                       \
     X(HEAD_OF_GROUP, "SELECT seq FROM runs WHERE in_group = ?3 AND " NEWEST)                                           \
     X(GROUPS, "SELECT number, stage, status FROM run_groups")                                                          \
     X(GROUPS_OF_STAGE, "SELECT number, stage, status FROM run_groups WHERE stage = ?")                                 \
@@ -476,6 +477,7 @@ static int heads_add(struct sqlite_connection *c, const struct store_filter *fil
 }
 
 static bool group_fits(const struct store_filter *filter, sqlite3_stmt *s) {
+    if (strcmp(STORE_ATTACHED, column_cstr(s, 2)) == 0) return false;
     if (filter->status && strcmp(filter->status, column_cstr(s, 2)) != 0) return false;
     return filter->stages || !filter->sees || filter->sees(filter->rights, column_cstr(s, 1));
 }

@@ -21,7 +21,8 @@
 #include "base/text.h"
 
 #define STORE_BEHIND_MS 100
-#define STORE_ID_SIZE 27 /* a ULID and NUL; ids sort by the time of their making */
+#define STORE_ID_SIZE 27          /* a ULID and NUL; ids sort by the time of their making */
+#define STORE_ATTACHED "ATTACHED" /* the status of a record that only keeps its key: no list has it */
 
 struct store_record {
     char id[STORE_ID_SIZE];

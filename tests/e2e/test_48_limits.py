@@ -6,6 +6,8 @@ import socket
 import threading
 import time
 
+import pytest
+
 from helpers.client import RawConnection, check_problem, check_report, metric
 from helpers.jobs import Jobs, call_stage, job_stage
 from helpers.upstream import Gate, Reset, reply
@@ -396,6 +398,60 @@ def test_attach(gateway, upstream):
     assert client.started("job", {"n": 52, "text": "app/1"})["id"] != ids[0]
     upstream.wait_for(3, "POST", "/jobs")
     assert len(jobs.posts) == 3 and set(jobs.posts.values()) == {1}
+
+
+@pytest.mark.parametrize("durable", [True, False])
+def test_attached_key(gateway, upstream, durable):
+    """The key of an attached start leads to its run, as the run's own does: while it goes on, after its end, and over a
+    restart, or a crash where the stage is durable; nothing is called again. No list has more of it."""
+    jobs = Jobs(upstream, hold=True)
+    gw = gateway(stages={"job": dedup_stage(upstream, "attach", durable=durable)}, options={"loops": 3})
+    client = gw.client()
+    first = client.started("job", {"n": 1, "text": "x"}, key="one")["id"]
+    keys = [f"two{i}" for i in range(6)]
+
+    def again():
+        for key in keys:
+            report = client.started("job", {"n": 2, "text": "x"}, key=key)
+            assert report["id"] == first, report
+        assert client.started("job", {"n": 1, "text": "x"}, key="one")["id"] == first
+        problem = check_problem(client.start("job", {"n": 3, "text": "x"}, key="two3"), 409)
+        assert first in problem["detail"], problem
+
+    again()
+    jobs.hold = False
+    client.wait_end(first)
+    again()
+    last = client.started("job", {"n": 4, "text": "x"}, key="other")["id"]
+    assert last != first
+    client.wait_end(last)
+    again()
+    assert client.start("job", {"n": 2, "text": "x"}, key="two4", wait=20).json()["status"] == "SUCCEEDED"
+    if durable:
+        gw.kill9()
+        gw.start()
+    else:
+        gw.stop()
+        gw.start()
+    client = gw.client()
+    again()
+    for query in ("", "?stage=job", "?status=SUCCEEDED", "?limit=2"):
+        listed = client.get("/runs" + query).json()
+        assert [run["id"] for run in listed["runs"]] == [last, first], query
+        assert listed["cursor"] is None, query
+    assert jobs.posts == {1: 1, 4: 1}
+
+
+def test_attached_key_that_is_canceled(gateway, upstream):
+    """A cancel by the key of an attached start is one of the run, as by its id."""
+    Jobs(upstream, hold=True)
+    client = gateway(stages={"job": dedup_stage(upstream, "attach")}, options={"loops": 3}).client()
+    first = client.started("job", {"n": 1, "text": "x"})["id"]
+    assert client.started("job", {"n": 2, "text": "x"}, key="two")["id"] == first
+    answer = client.cancel_key("job", "two")
+    assert answer.json()["id"] == first, answer.json()
+    assert client.wait_end(first)["status"] == "CANCELED"
+    assert client.cancel_key("job", "two").json()["id"] == first
 
 
 def test_attach_waits_for_the_end(gateway, upstream):

@@ -437,6 +437,12 @@ static void check_turns(const struct image *image, const struct store_record *re
               "%s goes before %s, which came earlier", record->id, other->record.id);
 }
 
+/* No run, but a key that leads to one. */
+static void check_attached(const struct store_record *record, const struct json *body) {
+    const char *to = json_gets_text(body, "attached_to");
+    check(CHECK_DURABLE, to && world_image(to), "the key %s leads to %s, which is not on disk", record->key, to);
+}
+
 void check_commit(struct image *image, const struct store_record *record) {
     struct arena *arena = arena_new();
     const struct json *body = parse(arena, record->body, CHECK_FORWARD);
@@ -468,7 +474,8 @@ void check_commit(struct image *image, const struct store_record *record) {
     if (late && !(image && image->timed_out) && seen->stage) check_not_early(seen, record, world_wall_ms());
     bool orphaned = json_int(json_gets(body, "orphaned"));
     if (orphaned && image && !record_int(image->record.body, "orphaned") && calm()) check_orphan(seen);
-    if (record->ended_ms && !(image && image->record.ended_ms)) check_ended(seen, record, body);
+    if (strcmp(record->status, STORE_ATTACHED) == 0) check_attached(record, body);
+    else if (record->ended_ms && !(image && image->record.ended_ms)) check_ended(seen, record, body);
     if (!wanted && !record->ended_ms && image) check_time(seen, record, step);
     if (seen->stage && seen->stage->orphan_after_ms && !wanted && !record->ended_ms && calm())
         check(CHECK_ORPHANS, world.mono_ms - seen->read_ms <= seen->stage->orphan_after_ms + SLACK_MS,

@@ -63,21 +63,32 @@ static void answered_callback(struct client *client) {
     if (!callback->hint && !stopped && (!callback->rules.exist || !unknown)) step->callback_owed = true;
 }
 
+/* A key is its run's, or has a record of its own that names the run. */
+static bool leads_to(const struct store_record *record, const char *id) {
+    char named[64];
+    int n = snprintf(named, sizeof named, "\"attached_to\":\"%s\"", id);
+    return strcmp(record->id, id) == 0 || memmem(record->body.at, record->body.len, named, (size_t)n);
+}
+
+static void check_key(const char *key, const char *id) {
+    unsigned kept = 0;
+    for (size_t i = 0; i < world.image_count; i++) {
+        const struct store_record *record = &world.images[i].record;
+        if (!record->key || strcmp(record->key, key) != 0) continue;
+        check(CHECK_ONE_A_KEY, leads_to(record, id), "the answer to key %s is %s, and it is that of %s", key, id,
+              record->id);
+        kept++;
+    }
+    check(CHECK_ONE_A_KEY, kept == 1, "%u records keep the key %s, which was answered with %s", kept, key, id);
+}
+
 static void answered_start(struct client *client) {
     const struct ask *ask = client->ask;
     if (ask->failed) return;
     struct seen *seen = seen_find(ask->id);
     check(CHECK_DURABLE, world_image(ask->id) && seen, "run %s is acknowledged, and not on disk", ask->id);
     seen->acknowledged = true;
-    const struct image *image = world_image(ask->id);
-    if (client->key[0] && !world.stages[0]->dedup)
-        check(CHECK_ONE_A_KEY, image->record.key && strcmp(image->record.key, client->key) == 0,
-              "the answer to key %s is the run %s with another one", client->key, ask->id);
-    for (size_t i = 0; client->key[0] && !world.stages[0]->dedup && i < world.image_count; i++) {
-        const struct store_record *other = &world.images[i].record;
-        if (other->key && strcmp(other->key, client->key) == 0)
-            check(CHECK_ONE_A_KEY, strcmp(other->id, ask->id) == 0, "key %s has two runs", client->key);
-    }
+    if (client->key[0]) check_key(client->key, ask->id);
 }
 
 static void answered_cancel(const struct client *client) {

@@ -32,6 +32,7 @@ struct gateway {
     struct upstream *upstreams[LOOPS_MAX];
     struct engine *items[LOOPS_MAX];
     struct engines engines;
+    struct gate *gate;
     struct store *store;
     struct stage *stage;
     struct recovery *recovery;
@@ -125,15 +126,18 @@ static void open_gateway(struct gateway *gw, size_t max_runs) {
     gw->store = store_open(&(struct store_settings){.url = gw->url, .max_queue = 10000, .max_kept = 16 << 20}, &fault);
     if (!gw->store) fail_msg("%s", fault.what);
     gw->engines = (struct engines){gw->items, gw->count};
+    gw->gate = gate_new(gw->count);
     for (unsigned i = 0; i < gw->count; i++) {
         gw->loops[i] = loop_new(i);
         gw->upstreams[i] = upstream_new(
             gw->loops[i], &(struct upstream_settings){.user_agent = "stagedoor/test", .max_connections = 8});
-        gw->items[i] = engine_new(gw->loops[i], gw->upstreams[i], gw->store,
-                                  &(struct engine_settings){.max_runs = max_runs});
+        gw->items[i] = engine_new(
+            gw->loops[i], gw->upstreams[i], gw->store,
+            &(struct engine_settings){.max_runs = max_runs, .gate = gw->gate, .engines = &gw->engines});
     }
     struct recovery_settings settings = {.engines = &gw->engines,
                                          .store = gw->store,
+                                         .gate = gw->gate,
                                          .loop = gw->loops[0],
                                          .slice = 2,
                                          .find_stage = find_stage,
@@ -166,9 +170,10 @@ static void close_gateway(struct gateway *gw) {
         upstream_free(gw->upstreams[i]);
         loop_free(gw->loops[i]);
     }
+    gate_free(gw->gate);
 }
 
-static void begin(struct gateway *gw, unsigned loops) {
+static void begin_with(struct gateway *gw, unsigned loops, const char *more) {
     upstream_global_init();
     *gw = (struct gateway){.count = loops};
     gw->script.answer = answer_all;
@@ -180,13 +185,17 @@ static void begin(struct gateway *gw, unsigned loops) {
     snprintf(gw->url, sizeof gw->url, "sqlite:%s/s.db", gw->folder);
     char definition[1024];
     snprintf(definition, sizeof definition,
-             "%sname = \"job\"; request = { url = \"http://127.0.0.1:%d/jobs\"; }; status = { url = "
+             "%s%sname = \"job\"; request = { url = \"http://127.0.0.1:%d/jobs\"; }; status = { url = "
              "\"http://127.0.0.1:%d/jobs/{{ request.body.id }}\"; every = \"20ms\"; value = \"$.state\"; success = [ "
              "\"passed\" ]; failure = [ \"failed\" ]; running = [ \"busy\" ]; }; cancel = { method = \"DELETE\"; url = "
              "\"http://127.0.0.1:%d/jobs/{{ request.body.id }}\"; }; outputs = { id = \"{{ request.body.id }}\"; };",
-             durable, gw->script.port, gw->script.port, gw->script.port);
+             durable, more, gw->script.port, gw->script.port, gw->script.port);
     gw->stage = rig_stage(definition);
     open_gateway(gw, 1000);
+}
+
+static void begin(struct gateway *gw, unsigned loops) {
+    begin_with(gw, loops, "");
 }
 
 static void end(struct gateway *gw) {
@@ -281,6 +290,30 @@ static void assert_end(struct gateway *gw, const char *id, const char *part) {
     assert_true(q.ask->ended);
     assert_told(&q, part);
     ask_free(q.ask);
+}
+
+static void on_key_found(struct store_op *op) {
+    raise_flag(op->arg);
+}
+
+static void submit(void *op) {
+    struct store_op *of = op;
+    store_submit(of->store, of);
+}
+
+static void id_of_key(struct gateway *gw, const char *key, char id[STORE_ID_SIZE]) {
+    bool found = false;
+    struct store_op op = {.kind = STORE_FIND_KEY,
+                          .loop = gw->loops[0],
+                          .done = on_key_found,
+                          .arg = &found,
+                          .store = gw->store,
+                          .record = {.stage = "job", .key = key}};
+    loop_post(gw->loops[0], submit, &op);
+    await(&found, "the store");
+    assert_int_equal(op.outcome, STORE_DONE);
+    memcpy(id, op.found->id, STORE_ID_SIZE);
+    store_op_fini(&op);
 }
 
 /* Starts, and gives the id. */
@@ -419,6 +452,135 @@ static void test_cancel_in_advance(void **state) {
     assert_int_equal(atomic_load(&gw.script.requests), 0);
     ask_free(cancel.ask);
     ask_free(late.ask);
+    end(&gw);
+}
+
+/* ---- keys of starts that were attached ---- */
+
+#define ATTACHES "dedup = { key = \"same\"; on_duplicate = \"attach\"; }; "
+#define OTHERS 8
+
+static void start_again(struct gateway *gw, unsigned from, const char *key, const char *id) {
+    struct question q = question(gw, from, ASK_START, key);
+    ask(&q);
+    if (q.ask->failed) fail_msg("%s is refused: %s", key, q.ask->fault.what);
+    assert_false(q.ask->created);
+    assert_string_equal(q.ask->id, id);
+    ask_free(q.ask);
+}
+
+/* All at once, each key from both loops; then one by one, and with other parameters. */
+static void start_others(struct gateway *gw, const char *id) {
+    static const char *const keys[OTHERS] = {"o0", "o1", "o2", "o3", "o4", "o5", "o6", "o7"};
+    struct question qs[2 * OTHERS];
+    for (unsigned i = 0; i < 2 * OTHERS; i++) {
+        qs[i] = question(gw, i % 2, ASK_START, keys[i / 2]);
+        put(&qs[i]);
+    }
+    for (unsigned i = 0; i < 2 * OTHERS; i++) {
+        answered(&qs[i]);
+        assert_told(&qs[i], id);
+        assert_string_equal(qs[i].ask->id, id);
+        ask_free(qs[i].ask);
+    }
+    for (unsigned i = 0; i < OTHERS; i++) {
+        start_again(gw, i % 2, keys[i], id);
+        struct question q = question(gw, i % 2, ASK_START, keys[i]);
+        q.ask->fingerprint = "f2";
+        ask(&q);
+        assert_refused(&q, FAULT_CONFLICT);
+        assert_non_null(strstr(q.ask->fault.what, id));
+        ask_free(q.ask);
+    }
+}
+
+static void test_attached_keys(void **state) {
+    (void)state;
+    struct gateway gw;
+    begin_with(&gw, 2, ATTACHES);
+    atomic_store(&gw.word, BUSY);
+    char id[STORE_ID_SIZE];
+    start(&gw, "k", id);
+    start_others(&gw, id);
+    atomic_store(&gw.word, PASSED);
+    assert_end(&gw, id, "SUCCEEDED");
+    start_others(&gw, id); /* the run is in the store only */
+    struct question waits = question(&gw, 0, ASK_START, "o3");
+    waits.ask->wait_ms = PATIENCE_S * 1000;
+    ask(&waits);
+    assert_told(&waits, "\"status\":\"SUCCEEDED\"");
+    ask_free(waits.ask);
+    assert_int_equal(sent(&gw, "POST /jobs "), 1);
+    struct question list = question(&gw, 0, ASK_LIST, NULL);
+    list.ask->filter.limit = 1;
+    ask(&list);
+    assert_told(&list, id);
+    assert_told(&list, "],\"cursor\":null}");
+    ask_free(list.ask);
+    end(&gw);
+}
+
+static void test_attached_start_waits(void **state) {
+    (void)state;
+    struct gateway gw;
+    begin_with(&gw, 2, ATTACHES);
+    atomic_store(&gw.word, BUSY);
+    char id[STORE_ID_SIZE];
+    start(&gw, NULL, id);
+    struct question q = question(&gw, 1, ASK_START, "o");
+    q.ask->wait_ms = PATIENCE_S * 1000;
+    put(&q);
+    await_requests(&gw, atomic_load(&gw.script.requests) + 5);
+    atomic_store(&gw.word, PASSED);
+    answered(&q);
+    assert_string_equal(q.ask->id, id);
+    assert_told(&q, "\"status\":\"SUCCEEDED\"");
+    ask_free(q.ask);
+    end(&gw);
+}
+
+static void test_cancel_by_attached_key(void **state) {
+    (void)state;
+    struct gateway gw;
+    begin_with(&gw, 2, ATTACHES);
+    atomic_store(&gw.word, BUSY);
+    char id[STORE_ID_SIZE];
+    start(&gw, "k", id);
+    await_requests(&gw, 2);
+    start_again(&gw, 1, "o", id);
+    for (int over = 0; over <= 1; over++) {
+        struct question q = question(&gw, 0, ASK_CANCEL_KEY, "o");
+        ask(&q);
+        assert_false(q.ask->failed);
+        assert_string_equal(q.ask->id, id);
+        ask_free(q.ask);
+        atomic_store(&gw.word, FAILED); /* what the upstream calls it when it has stopped */
+        assert_end(&gw, id, "\"status\":\"CANCELED\",\"reason\":\"canceled\"");
+    }
+    start_again(&gw, 1, "o", id);
+    assert_int_equal(sent(&gw, "DELETE /jobs/7 "), 1);
+    end(&gw);
+}
+
+/* What keeps the key is no run. */
+static void test_attached_key_is_no_run(void **state) {
+    (void)state;
+    struct gateway gw;
+    begin_with(&gw, 1, ATTACHES);
+    atomic_store(&gw.word, BUSY);
+    char id[STORE_ID_SIZE], kept[STORE_ID_SIZE];
+    start(&gw, "k", id);
+    start_again(&gw, 0, "o", id);
+    id_of_key(&gw, "o", kept);
+    assert_string_not_equal(kept, id);
+    enum ask_kind kinds[] = {ASK_GET, ASK_EXPLAIN, ASK_CANCEL};
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        struct question q = question(&gw, 0, kinds[i], NULL);
+        memcpy(q.ask->id, kept, sizeof kept);
+        ask(&q);
+        assert_refused(&q, FAULT_NOT_FOUND);
+        ask_free(q.ask);
+    }
     end(&gw);
 }
 
@@ -661,6 +823,43 @@ static void test_restart_in_a_submit_call(void **state) {
     end(&gw);
 }
 
+static void delete_run(struct gateway *gw, const char *id) {
+    sqlite3 *db;
+    char sql[80];
+    snprintf(sql, sizeof sql, "DELETE FROM runs WHERE id = '%s'", id);
+    assert_int_equal(sqlite3_open_v2(gw->url + strlen("sqlite:"), &db, SQLITE_OPEN_READWRITE, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_changes(db), 1);
+    sqlite3_close(db);
+}
+
+static void test_attached_keys_outlive_the_process(void **state) {
+    (void)state;
+    struct gateway gw;
+    begin_with(&gw, 2, ATTACHES);
+    atomic_store(&gw.word, BUSY);
+    char id[STORE_ID_SIZE];
+    start(&gw, "k", id);
+    await_requests(&gw, 3); /* its call is in no doubt */
+    start_others(&gw, id);
+    restart(&gw);
+    start_others(&gw, id);
+    atomic_store(&gw.word, PASSED);
+    assert_end(&gw, id, "SUCCEEDED");
+    restart(&gw);
+    start_others(&gw, id);
+    assert_int_equal(sent(&gw, "POST /jobs "), 1);
+    close_gateway(&gw);
+    delete_run(&gw, id);
+    open_gateway(&gw, 1000);
+    struct question gone = question(&gw, 0, ASK_START, "o1");
+    ask(&gone);
+    assert_refused(&gone, FAULT_GONE);
+    assert_int_equal(sent(&gw, "POST /jobs "), 1);
+    ask_free(gone.ask);
+    end(&gw);
+}
+
 /* ---- while runs are still to come back ---- */
 
 static void begin_recovery(void *recovery) {
@@ -735,6 +934,36 @@ static void test_questions_before_the_runs_are_back(void **state) {
     assert_end(&gw, keyless, "\"status\":\"SUCCEEDED\"");
     assert_end(&gw, keyed, "\"status\":\"SUCCEEDED\"");
     for (int i = 0; i < WAITING; i++) ask_free(waiting[i].ask);
+    end(&gw);
+}
+
+/* The key's record is over, that of its run is still to come back. */
+static void test_attached_keys_before_the_run_is_back(void **state) {
+    (void)state;
+    struct gateway gw;
+    begin_with(&gw, 2, ATTACHES);
+    char id[STORE_ID_SIZE];
+    atomic_store(&gw.word, BUSY);
+    start(&gw, "k", id);
+    await_requests(&gw, 3);
+    start_others(&gw, id);
+    gw.keeps_runs_back = true;
+    restart(&gw);
+    struct question again = question(&gw, 0, ASK_START, "o5"), cancel = question(&gw, 1, ASK_CANCEL_KEY, "o6");
+    put(&again);
+    put(&cancel);
+    let_store_answer(&gw);
+    let_store_answer(&gw);
+    assert_false(again.done || cancel.done);
+    atomic_store(&gw.word, FAILED);
+    bring_back(&gw);
+    answered(&again);
+    answered(&cancel);
+    assert_string_equal(again.ask->id, id);
+    assert_string_equal(cancel.ask->id, id);
+    assert_int_equal(sent(&gw, "POST /jobs "), 1);
+    ask_free(again.ask);
+    ask_free(cancel.ask);
     end(&gw);
 }
 
@@ -904,6 +1133,10 @@ int main(void) {
         cmocka_unit_test(test_one_key_with_other_parameters),
         cmocka_unit_test(test_cancel),
         cmocka_unit_test(test_cancel_in_advance),
+        cmocka_unit_test(test_attached_keys),
+        cmocka_unit_test(test_attached_start_waits),
+        cmocka_unit_test(test_cancel_by_attached_key),
+        cmocka_unit_test(test_attached_key_is_no_run),
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_as_many_as_allowed),
         cmocka_unit_test(test_list),
@@ -915,7 +1148,9 @@ int main(void) {
     const struct CMUnitTest crashes[] = {
         cmocka_unit_test(test_restart_while_polling),
         cmocka_unit_test(test_restart_in_a_submit_call),
+        cmocka_unit_test(test_attached_keys_outlive_the_process),
         cmocka_unit_test(test_questions_before_the_runs_are_back),
+        cmocka_unit_test(test_attached_keys_before_the_run_is_back),
         cmocka_unit_test(test_drain_before_the_runs_are_back),
         cmocka_unit_test(test_as_many_as_allowed_before_the_runs_are_back),
     };

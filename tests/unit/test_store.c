@@ -292,12 +292,14 @@ static void lists_by_every_filter(void **state) {
     struct rig *rig = *state;
     static const char *const xs[] = {"x"}, *const xy[] = {"x", "y"}, *const xxz[] = {"x", "x", "z"},
                              *const none[] = {"q"};
-    /* h is older than g though it came later; c and d are of the same moment */
+    /* h is older than g though it came later; c and d are of the same moment; s, t and u only keep their keys */
     struct store_record rows[] = {
-        make("a", "x", NULL, "RUNNING", 10, 0),   make("b", "y", NULL, "SUCCEEDED", 20, 1),
-        make("c", "z", NULL, "RUNNING", 30, 0),   make("d", "x", NULL, "SUCCEEDED", 30, 1),
-        make("e", "y", NULL, "RUNNING", 50, 0),   make("f", "x", NULL, "RUNNING", 60, 0),
-        make("g", "z", NULL, "SUCCEEDED", 90, 1), make("h", "x", NULL, "TERMINAL", 80, 1),
+        make("a", "x", NULL, "RUNNING", 10, 0),      make("b", "y", NULL, "SUCCEEDED", 20, 1),
+        make("c", "z", NULL, "RUNNING", 30, 0),      make("d", "x", NULL, "SUCCEEDED", 30, 1),
+        make("e", "y", NULL, "RUNNING", 50, 0),      make("f", "x", NULL, "RUNNING", 60, 0),
+        make("g", "z", NULL, "SUCCEEDED", 90, 1),    make("h", "x", NULL, "TERMINAL", 80, 1),
+        make("s", "x", "k1", STORE_ATTACHED, 5, 1),  make("t", "x", "k2", STORE_ATTACHED, 70, 1),
+        make("u", "q", "k1", STORE_ATTACHED, 95, 1),
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) assert_int_equal(insert(rig, rows[i]), STORE_DONE);
     struct {
@@ -318,6 +320,7 @@ static void lists_by_every_filter(void **state) {
         {{.limit = 9, .status = "RUNNING"}, "feca", false},
         {{.limit = 2, .status = "RUNNING", .before_id = "f"}, "ec", true},
         {{.limit = 9, .status = "running"}, "", false},
+        {{.limit = 9, .status = STORE_ATTACHED}, "", false},
         {{.limit = 9, .stages = xs, .stage_count = 1}, "hfda", false},
         {{.limit = 9, .stages = xy, .stage_count = 2}, "hfedba", false},
         {{.limit = 3, .stages = xy, .stage_count = 2, .before_id = "h"}, "fed", true},
