@@ -15,6 +15,7 @@ With `again`, requests are sent again, with the same key, until they are answere
 import asyncio
 import itertools
 import json
+import os
 import pathlib
 import ssl
 import subprocess
@@ -22,6 +23,7 @@ import sys
 import time
 
 KEPT = 25  # connections
+PATIENCE_S = 120  # of who waits for the result
 
 
 class Load:
@@ -37,7 +39,7 @@ class Load:
         assert self.process.stdout.readline() == "running\n"
 
     def stop(self):
-        out, _ = self.process.communicate(timeout=120)
+        out, _ = self.process.communicate(timeout=PATIENCE_S)
         return json.loads(out)
 
 
@@ -146,10 +148,17 @@ class Generator:
             tasks.add(task)
             task.add_done_callback(tasks.discard)
 
+    def end(self):
+        """Told to stop, or left alone by a test that failed: with `again` it would ask for ever then."""
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(sys.stdin)
+        loop.call_later(PATIENCE_S, os._exit, 1)
+        self.over.set()
+
     async def run(self):
         tasks, self.kept = set(), [Connection(self) for _ in range(KEPT)]
         self.began = time.monotonic()
-        asyncio.get_running_loop().add_reader(sys.stdin, self.over.set)
+        asyncio.get_running_loop().add_reader(sys.stdin, self.end)
         print("running", flush=True)
         await asyncio.gather(self.spawn(tasks), *(self.keep(which) for which in range(KEPT)))
         await asyncio.gather(*list(tasks))
