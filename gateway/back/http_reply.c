@@ -92,10 +92,12 @@ static int head_line_take(struct http_reply *reply, struct text *input, struct t
     reply->head_bytes += ret_line->len;
     ret_line->len--;
     if (ret_line->len && ret_line->at[ret_line->len - 1] == '\r') ret_line->len--;
-    bool has_controls = !text_field_check(*ret_line);
-    if (has_controls && (memchr(ret_line->at, 0, ret_line->len) || memchr(ret_line->at, '\r', ret_line->len)))
-        return broken(reply, HTTP_REPLY_BAD_HEAD);
     return GO;
+}
+
+/* RFC 9112, 2.2, and 9110, 5.5. Other control characters are made blanks later. */
+static bool is_poisoned(struct text line) {
+    return !text_field_check(line) && (memchr(line.at, 0, line.len) || memchr(line.at, '\r', line.len));
 }
 
 /* The line stays in the head. */
@@ -172,10 +174,9 @@ static int on_name(http_parser *parser, const char *at, size_t len) {
 static int on_value(http_parser *parser, const char *at, size_t len) {
     struct http_reply *reply = parser->data;
     parser->flags = (uint8_t)(parser->flags & ~F_CONTENTLENGTH); /* else the same length twice would be refused */
-    struct text value = text_trim((struct text){at, len});
     for (size_t i = 0; i < sizeof framing / sizeof framing[0]; i++)
         if (reply->name.len == framing[i].name.len && text_is_nocase(reply->name, framing[i].name.at))
-            return !framing[i].take(reply, value);
+            return !framing[i].take(reply, text_trim((struct text){at, len}));
     return 0;
 }
 
@@ -189,10 +190,11 @@ static bool head_parse(struct http_reply *reply) {
         .on_header_field = on_name, .on_header_value = on_value, .on_headers_complete = on_head};
     http_parser parser = {.data = reply};
     http_parser_init(&parser, HTTP_RESPONSE);
-    parser.lenient_http_headers = 1; /* control characters in values are made blanks later */
+    parser.lenient_http_headers = 1; /* control characters in values are made blanks later, but for NUL */
     parser.allow_chunked_length = 1;
-    size_t len = reply->head->len;
-    return http_parser_execute(&parser, &settings, reply->head->at, len) == len && parser.http_errno == HPE_OK;
+    struct text head = buf_text(reply->head);
+    if (memchr(head.at, 0, head.len)) return false;
+    return http_parser_execute(&parser, &settings, head.at, head.len) == head.len && parser.http_errno == HPE_OK;
 }
 
 static int whole(struct http_reply *reply) {
@@ -269,6 +271,7 @@ static int step_status_line(struct http_reply *reply, struct text *input) {
     int said = head_line_take(reply, input, &line);
     if (said != GO) return said;
     if (!status_line_read(reply, line)) return broken(reply, HTTP_REPLY_NOT_HTTP);
+    if (is_poisoned(line)) return broken(reply, HTTP_REPLY_BAD_HEAD);
     line_keep(reply, line);
     reply->step = STEP_FIELD;
     return GO;
@@ -278,6 +281,8 @@ static int step_field(struct http_reply *reply, struct text *input) {
     struct text line;
     int said = head_line_take(reply, input, &line);
     if (said != GO) return said;
+    if (line.len && line.at[0] == '\r')
+        return broken(reply, HTTP_REPLY_BAD_HEAD); /* an end of the head to http-parser */
     if (is_folded(line)) {
         if (reply->header_count == 0) return broken(reply, HTTP_REPLY_BAD_HEAD);
         line_join(reply, line);
@@ -363,6 +368,7 @@ static int step_trailer(struct http_reply *reply, struct text *input) {
     if (said != GO) return said;
     line_drop(reply);
     if (line.len == 0) return whole(reply);
+    if (is_poisoned(line)) return broken(reply, HTTP_REPLY_BAD_HEAD);
     if (is_folded(line)) return reply->trailer_count ? GO : broken(reply, HTTP_REPLY_BAD_HEAD);
     if (++reply->trailer_count > HTTP_REPLY_HEADERS_MAX) return broken(reply, HTTP_REPLY_TOO_MANY_HEADERS);
     if (!text_cut(&line, ':', &name) || !line.at || !text_token_check(name)) return broken(reply, HTTP_REPLY_BAD_HEAD);
