@@ -81,10 +81,8 @@ static size_t character_at(struct text t, size_t at) {
 }
 
 static int64_t length_of(struct value value) {
-    int64_t length = 0;
-    if (value.kind != JSON_STRING) return value.kind == JSON_ARRAY ? (int64_t)json_size(value.json) : 0;
-    for (size_t i = 0; i < value.text.len; i++) length += ((unsigned char)value.text.at[i] & 0xC0) != 0x80;
-    return length;
+    if (value.kind == JSON_STRING) return (int64_t)text_characters(value.text);
+    return value.kind == JSON_ARRAY ? (int64_t)json_size(value.json) : 0;
 }
 
 static size_t offset_of(struct text t, int64_t character) {
