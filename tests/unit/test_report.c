@@ -94,7 +94,11 @@ static void test_every_field_in_every_state(void **state) {
 static void test_values(void **state) {
     (void)state;
     struct rig rig;
-    rig_begin_polling(&rig);
+    rig_begin(&rig, rig_two_steps, 1);
+    rig_start_with(&rig, NULL);
+    rig_stored(&rig);
+    rig_answer(&rig, 201, "{\"id\": 5}");
+    rig_stored(&rig);
     rig_answer(&rig, 200, "{\"state\": \"failed\", \"percent\": 12.7}");
     struct arena *arena = arena_new();
     const struct json *report = report_of(arena, rig.run, "https://gw.test/x");
@@ -168,7 +172,11 @@ static void test_hostile_base_url(void **state) {
 static void test_huge_outputs(void **state) {
     (void)state;
     struct rig rig;
-    rig_begin_polling(&rig);
+    rig_begin(&rig, rig_two_steps, 1);
+    rig_start_with(&rig, NULL);
+    rig_stored(&rig);
+    rig_answer(&rig, 201, "{\"id\": 5}");
+    rig_stored(&rig);
     struct buf body;
     buf_init(&body, 64 << 20);
     buf_adds(&body, "{\"state\": \"passed\", \"report\": \"");
