@@ -179,9 +179,14 @@ struct life *life_new(struct engine *engine, struct run *run) {
     return life;
 }
 
+static void move_ends(struct life *life) {
+    life->engine->moving -= life->moves;
+    life->moves = false;
+}
+
 static void life_unlink(struct life *life) {
     struct engine *engine = life->engine;
-    engine->moving -= life->moves;
+    move_ends(life);
     if (engine->to_move == life) engine->to_move = life->next;
     turns_free(life);
     index_remove(&engine->by_id, &life->by_id);
@@ -332,12 +337,6 @@ static void move_to_disk(struct engine *engine) {
     }
 }
 
-static void moved(struct life *life) {
-    life->moves = false;
-    life->engine->moving--;
-    move_to_disk(life->engine);
-}
-
 static void on_written(struct store_op *op) {
     struct write *write = op->arg;
     struct life *life = write->life;
@@ -345,7 +344,7 @@ static void on_written(struct store_op *op) {
     life->write = NULL;
     bool good = op->outcome == STORE_DONE, was_new = !life->accepted;
     if (good && write->op.record.in_memory == life->in_memory) life->recorded = true;
-    if (life->recorded && life->moves) moved(life);
+    if (life->recorded) move_ends(life);
     if (good && was_new) {
         life->accepted = true;
         if (!life->run->ended_ms) count_add_labelled(COUNT_FAMILY_RUNS_STARTED, life->run->stage_name, NULL, 1);
@@ -362,6 +361,7 @@ static void on_written(struct store_op *op) {
         write_again_later(life, write);
     }
     write_free(engine, write);
+    move_to_disk(engine); /* one that moved is there, or was no run after all */
     look_drained(engine);
 }
 
