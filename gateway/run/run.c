@@ -469,7 +469,7 @@ static void call_held(struct move *m) {
 
 /* ---- time ---- */
 
-bool move_time_is_up(const struct move *m) {
+static bool time_is_up(const struct move *m) {
     int64_t deadline = run_deadline_ms(m->run);
     return deadline && m->world->now_ms >= deadline;
 }
@@ -486,15 +486,15 @@ void move_time_out(struct move *m) {
 
 /* The next poll or try; or the time of the step or the run is up. */
 static void due(struct move *m) {
-    if (move_time_is_up(m) && run_callback_at_last(m)) return;
-    if (move_time_is_up(m) || run_callback_overdue(m)) move_time_out(m);
+    if (time_is_up(m) && run_callback_at_last(m)) return;
+    if (time_is_up(m) || run_callback_overdue(m)) move_time_out(m);
     else if (m->run->awaiting) run_callback_wait_on(m);
     else move_call(m); /* also where the clock was set back meanwhile: the timer knows better */
 }
 
 /* The time is up: the call is given up, and the upstream told to stop. */
 static void due_in_call(struct move *m) {
-    if (!move_time_is_up(m)) {
+    if (!time_is_up(m)) {
         m->orders->wait_until = run_deadline_ms(m->run);
         return;
     }
@@ -506,7 +506,7 @@ static void due_in_call(struct move *m) {
 
 /* Its turn has not come; its time may be up all the same. */
 static void due_in_queue(struct move *m) {
-    if (move_time_is_up(m)) move_time_out(m);
+    if (time_is_up(m)) move_time_out(m);
     else m->orders->wait_until = run_deadline_ms(m->run);
 }
 
@@ -518,7 +518,7 @@ static void recorded(struct move *m) {
     if (m->run->cancel_wanted) {
         m->run->sending = false;
         run_cancel_begin(m);
-    } else if (move_time_is_up(m)) {
+    } else if (time_is_up(m)) {
         m->run->sending = false;
         if (m->run->state != RUN_INTENDING || !run_callback_at_last(m)) move_time_out(m);
     } else if (m->run->queued) {
@@ -566,12 +566,11 @@ static void came_late(struct move *m) { /* a timer of the state before */
 }
 
 static void (*const moves[RUN_STATE_END][RUN_EVENT_END])(struct move *) = {
-    /*                       STORED        UNSTORED    REPLY           REFUSED    HELD     DUE           CANCEL CALLBACK
-       ADMITTED */
+    /* STORED, UNSTORED, REPLY, REFUSED, HELD, DUE, CANCEL, CALLBACK, TURN */
     [RUN_ACCEPTING] = {recorded, dropped, cannot_be, cannot_be, cannot_be, came_late, run_cancel_want, cannot_be,
-                       run_queue_admitted_early},
+                       run_queue_turn_early},
     [RUN_QUEUED] = {is_durable, cannot_be, cannot_be, cannot_be, cannot_be, due_in_queue, run_cancel_stop,
-                    run_queue_called_back, run_queue_admitted},
+                    run_queue_called_back, run_queue_turn},
     [RUN_INTENDING] = {recorded, cannot_be, cannot_be, call_refused, call_held, came_late, run_cancel_want,
                        run_callback_early, cannot_be},
     [RUN_CALLING] = {is_durable, cannot_be, replied, call_refused, call_held, due_in_call, run_cancel_stop_call,

@@ -109,8 +109,7 @@ void move_fail(struct move *m, enum reason reason, const char *what); /* TERMINA
 void move_note(struct move *m, const struct verdict *verdict); /* the upstream's word, and what goes with it */
 void move_decide(struct move *m, const struct verdict *verdict, const struct said *said,
                  struct arena *scratch); /* a verdict that ends the step */
-bool move_time_is_up(const struct move *m);
-void move_time_out(struct move *m); /* the upstream is told to stop */
+void move_time_out(struct move *m);      /* the upstream is told to stop */
 /* Judges the reply at hand as one to the present step, and notes what it says. */
 void move_judge(struct move *m, struct arena *scratch, struct verdict *ret_verdict);
 /* Judges it as one to another call than the step's: a probe or a cancel call. It changes nothing. */
@@ -181,8 +180,6 @@ void run_callback_late(struct move *m);
 
 /* ---- of run/run_cancel ---- */
 
-/* Ends it as canceled, or as timed out where nobody asked. */
-void run_cancel_end(struct move *m, enum reason reason, const char *what);
 /* The cancel call needs the reply that the present step polls for, so polling goes on until the cancel's time is up. */
 bool run_cancel_needs_step(const struct run *run);
 int64_t run_cancel_limit_ms(const struct run *run); /* when the upstream has to have stopped */
@@ -219,8 +216,8 @@ void run_find_secrets(struct run *run, const struct json *parameters);
 
 /* ---- of run/run_queue: answers of the table ---- */
 void run_queue_held(struct move *m);
-void run_queue_admitted(struct move *m);
-void run_queue_admitted_early(struct move *m);
+void run_queue_turn(struct move *m);
+void run_queue_turn_early(struct move *m);
 void run_queue_called_back(struct move *m);
 
 #endif

@@ -45,7 +45,7 @@ struct rig {
     int64_t timer_ms; /* 0: none */
     bool over, accepted, hold_calls;
     bool queued;                   /* it is made as one whose turn has not come */
-    bool held, admitted;           /* a call waits for its turn; has got it */
+    bool held, has_turn;           /* a call waits for its turn; has got it */
     bool (*busy)(struct rig *rig); /* whether the next call has to wait; NULL: it never has */
     unsigned unknown_words, undone;
     const struct history *history; /* of the stage's runs; the test's own. NULL: none */
@@ -203,7 +203,7 @@ static inline void rig_move(struct rig *rig, const struct run_event *event) {
 /* Its turn has not come. Nobody is in doubt about a call that was not sent: a restart would be. */
 static inline bool rig_holds(struct rig *rig) {
     const struct run *run = rig->run;
-    if (rig->admitted || !rig->busy || !rig->busy(rig)) return false;
+    if (rig->has_turn || !rig->busy || !rig->busy(rig)) return false;
     if (!rig->may_have_acted[run->step]) assert_int_equal(rig_durable_int(rig, "sending"), 0);
     rig->held = true;
     rig_move(rig, &(struct run_event){.kind = RUN_EVENT_HELD, .turn = "held: 1st of 1"});
@@ -219,7 +219,7 @@ static inline void rig_begin_call(struct rig *rig, enum run_call call, bool inte
         return;
     }
     if (call == RUN_CALL_STEP && !intended && rig_holds(rig)) return;
-    rig->admitted = false;
+    rig->has_turn = false;
     rig->under_way = call;
     rig->under_way_step = run->step;
     if (call == RUN_CALL_PROBE) {
@@ -414,10 +414,10 @@ static inline void rig_cancel(struct rig *rig) {
 }
 
 /* Its turn has come. */
-static inline void rig_admit(struct rig *rig) {
+static inline void rig_give_turn(struct rig *rig) {
     rig->held = false;
-    if (!rig->run->queued) rig->admitted = true;
-    rig_move(rig, &(struct run_event){.kind = RUN_EVENT_ADMITTED});
+    if (!rig->run->queued) rig->has_turn = true;
+    rig_move(rig, &(struct run_event){.kind = RUN_EVENT_TURN});
 }
 
 static inline void rig_due(struct rig *rig) {
@@ -515,7 +515,7 @@ static inline void rig_crash(struct rig *rig, bool write_made_it) {
         rig->writing = (struct rig_image){0};
     }
     rig_image_drop(&rig->writing);
-    rig->changed = rig->hold_calls = rig->held = rig->admitted = false;
+    rig->changed = rig->hold_calls = rig->held = rig->has_turn = false;
     unsigned kept = 0;
     for (unsigned i = 0; i < rig->sent_count; i++)
         if (rig->sent[i].answered) rig->sent[kept++] = rig->sent[i];

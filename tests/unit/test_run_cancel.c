@@ -741,7 +741,7 @@ static void test_needed_look_is_held(void **state) {
     assert_int_equal(rig.run->state, RUN_QUEUED);
     assert_int_equal(rig.timer_ms, rig.now_ms + 40 * S);
     rig_stored(&rig);
-    rig_admit(&rig);
+    rig_give_turn(&rig);
     assert_int_equal(rig.under_way, RUN_CALL_STEP);
     rig_answer(&rig, 200, "{\"state\": \"found\", \"id\": 8}");
     rig_stored(&rig);

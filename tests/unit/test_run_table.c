@@ -65,7 +65,7 @@ static void reach(struct rig *rig, enum run_state state) {
 static void test_every_state_with_every_event(void **state) {
     (void)state;
     static const char *const table[RUN_STATE_END][RUN_EVENT_END] = {
-        /* STORED, UNSTORED, REPLY (200), REFUSED, HELD, DUE, CANCEL, CALLBACK, ADMITTED */
+        /* STORED, UNSTORED, REPLY (200), REFUSED, HELD, DUE, CANCEL, CALLBACK, TURN */
         [RUN_ACCEPTING] = {"calling c", "dropped e", "-", "-", "-", "-", "accepting s", "-", "-"},
         [RUN_QUEUED] = {"-", "-", "-", "-", "-", "-", "stopping s", "queued s", "intending s"},
         [RUN_INTENDING] = {"calling c", "-", "-", "ending s", "waiting sw", "-", "intending s", "intending s", "-"},
