@@ -1,5 +1,5 @@
-/* A life: a run in flight, with what it needs meanwhile. Private to run/engine, which leads it, and run/ask, which
- * answers for it. */
+/* A life: a run in flight, with what it needs meanwhile. Private to run/engine, which leads it, and to run/ask and the
+ * files beside that, which answer for it. */
 #ifndef RUN_LIFE_H
 #define RUN_LIFE_H
 
@@ -83,7 +83,7 @@ struct life *life_find_id(const struct engine *engine, const char *id);
 struct life *life_find_key(const struct engine *engine, const char *stage, const char *key);
 struct log_context life_context(const struct run *run);
 
-/* ---- of run/ask: the questions that wait for a life ---- */
+/* ---- of run/ask_answer: the questions that wait for a life ---- */
 void ask_recorded(
     struct life *life); /* all of it is durable: who waited for that is answered, or waits on for the end */
 void ask_answer_all(struct life *life);
