@@ -2,7 +2,7 @@
  *
  * A question may wait: for a record to be durable (a start, a cancel, a callback), for the end of a run (Prefer: wait),
  * or, after a restart, for the run to come back from the store. It is in one list at a time: that of the life that it
- * waits for, whose engine says when that has come (run/engine), or that of its engine's parked ones. Whoever asked may
+ * waits for, which says when that has come (run/life), or that of its engine's parked ones. Whoever asked may
  * lose patience meanwhile. */
 #include <stdio.h>
 #include <string.h>

@@ -1,5 +1,4 @@
-/* Turns: what a life has at the gate. Private to run/engine and the files of run/ask, as life.h is; on the engine's own
- * loop.
+/* Turns: what a life has at the gate. Private to those that run/life.h is for; on the engine's own loop.
  *
  * A life whose stage and hosts have no limits has none (NULL), and costs nothing. */
 #ifndef RUN_TURNS_H
