@@ -163,11 +163,11 @@ void life_record(struct life *life) {
     struct run_world world = life_world(life);
     if (!life->in_memory) run_record_write(life->run, &world, &write->body);
     write->life = life;
-    write->op = (struct store_op){.kind = life->recorded ? STORE_UPDATE : STORE_INSERT,
-                                  .loop = life->engine->loop,
-                                  .done = on_written,
-                                  .arg = write,
-                                  .definition_source = life->run->stage ? life->run->stage->source : NULL};
+    write->op.kind = life->recorded ? STORE_UPDATE : STORE_INSERT;
+    write->op.loop = life->engine->loop;
+    write->op.done = on_written;
+    write->op.arg = write;
+    write->op.definition_source = life->run->stage ? life->run->stage->source : NULL;
     fill_record(life->run, &write->op.record);
     write->op.record.in_memory = life->in_memory;
     write->op.record.body = buf_text(&write->body);

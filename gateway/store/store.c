@@ -268,7 +268,7 @@ static bool carry_out(struct store *store, struct store_op *op) {
 void store_submit(struct store *store, struct store_op *op) {
     assert(op->loop && op->done);
     op->outcome = STORE_FAILED;
-    op->fault = (struct fault){0};
+    fault_clear(&op->fault);
     op->found = NULL;
     op->found_count = 0;
     op->passed = 0;
