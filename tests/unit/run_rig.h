@@ -323,6 +323,12 @@ static inline void rig_start_with(struct rig *rig, const struct json *parameters
     rig_check(rig);
 }
 
+/* A run of it is made: its first record is being written. */
+static inline void rig_start(struct rig *rig, const char *definition) {
+    rig_begin(rig, definition, 1);
+    rig_start_with(rig, NULL);
+}
+
 /* The record that is being written is durable; what changed meanwhile is written next. */
 static inline void rig_written(struct rig *rig) {
     assert_true(rig->writing.exists);
@@ -341,6 +347,12 @@ static inline void rig_written(struct rig *rig) {
 
 static inline void rig_stored(struct rig *rig) {
     while (rig->writing.exists) rig_written(rig);
+}
+
+/* … and is durable: its first call is under way. */
+static inline void rig_accept(struct rig *rig, const char *definition) {
+    rig_start(rig, definition);
+    rig_stored(rig);
 }
 
 static inline void rig_unstored(struct rig *rig) {
@@ -400,9 +412,7 @@ static inline void rig_refuse(struct rig *rig, enum fault_kind kind) {
 
 /* … accepted, submitted, answered, and the first poll of rig_two_steps under way. */
 static inline void rig_begin_polling(struct rig *rig) {
-    rig_begin(rig, rig_two_steps, 1);
-    rig_start_with(rig, NULL);
-    rig_stored(rig);
+    rig_accept(rig, rig_two_steps);
     rig_answer(rig, 201, "{\"id\": 5}");
     rig_stored(rig);
     assert_int_equal(rig->run->state, RUN_CALLING);

@@ -137,9 +137,7 @@ static void test_polls_count_from_it(void **state) {
 static void test_the_record_tells(void **state) {
     (void)state;
     struct rig rig;
-    rig_begin(&rig, adaptive, 1);
-    rig_start_with(&rig, NULL);
-    rig_stored(&rig);
+    rig_accept(&rig, adaptive);
     struct store_record record = rig_record(&rig, &rig.durable);
     assert_int_equal(run_record_begun_ms(&record), RIG_BEGAN);
     rig_end(&rig);
