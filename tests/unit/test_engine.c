@@ -1136,7 +1136,7 @@ static void test_stop_among_repeated_starts(void **state) {
     struct stop stop = {.gw = &gw, .starts = starts, .count = REPEATS};
     loop_post(gw.loops[0], ask_and_drain, &stop);
     await(&stop.drained, "the drain");
-    assert_int_equal(on_disk(&gw), 1);
+    assert_int_equal(store_rows(gw.url), 1);
     for (unsigned i = 0; i < REPEATS; i++) {
         answered(&starts[i]);
         assert_told(&starts[i], "\"reason\":\"canceled_before_start\"");

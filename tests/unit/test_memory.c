@@ -357,16 +357,11 @@ static bool wanted(const struct store_record *record, const struct store_filter 
 /* The disk is asked first whether it has the key; the answer comes when there is no store any more. */
 static void close_answers_who_waits_for_the_disk(void **state) {
     struct rig *rig = *state;
-    size_t left = 2;
+    size_t left = 0;
     assert_int_equal(insert(rig, make("a", "s", "disk", 1), NULL), STORE_DONE);
     struct store_op ops[] = {{.kind = STORE_INSERT, .record = in_memory("b", "s", "none", 2)},
                              {.kind = STORE_INSERT, .record = in_memory("c", "s", "disk", 3)}};
-    for (size_t i = 0; i < 2; i++) {
-        ops[i].loop = rig->loop;
-        ops[i].done = count_down;
-        ops[i].arg = &left;
-        store_submit(rig->store, &ops[i]);
-    }
+    for (size_t i = 0; i < 2; i++) store_hand_over(rig->store, rig->loop, &ops[i], &left);
     store_close(rig->store);
     loop_flush(rig->loop);
     assert_int_equal(left, 0);
