@@ -72,6 +72,10 @@ struct json_cursor {
 };
 const struct json *json_seek(struct json_cursor *cursor, const struct json *object, struct text name);
 
+/* Before there are threads: values take their memory from base/mem from then on. A program that has few of them may do
+ * without. */
+void json_use_mem(void);
+
 /* ---- building ---- */
 struct json *json_new_null(struct arena *arena);
 struct json *json_new_bool(struct arena *arena, bool value);
