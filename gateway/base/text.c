@@ -8,30 +8,8 @@
 #include <endian.h>
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
 
 #include "base/mem.h"
-
-struct text text_of(const char *s) {
-    return (struct text){s, s ? strlen(s) : 0};
-}
-
-bool text_same(struct text a, struct text b) {
-    return a.len == b.len && (a.len == 0 || memcmp(a.at, b.at, a.len) == 0);
-}
-
-bool text_is(struct text a, const char *s) {
-    return text_same(a, text_of(s));
-}
-
-bool text_is_nocase(struct text a, const char *s) {
-    return a.len == strlen(s) && (a.len == 0 || strncasecmp(a.at, s, a.len) == 0);
-}
-
-bool text_starts(struct text a, const char *prefix) {
-    size_t n = strlen(prefix);
-    return a.len >= n && (n == 0 || memcmp(a.at, prefix, n) == 0);
-}
 
 bool text_ends(struct text a, const char *suffix) {
     size_t n = strlen(suffix);

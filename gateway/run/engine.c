@@ -17,7 +17,6 @@
 #include "run/callback.h"
 #include "run/contract.h"
 #include "run/life.h"
-#include "run/mask.h"
 #include "run/rest.h"
 #include "run/turns.h"
 
@@ -240,9 +239,7 @@ static struct run_world world_of(struct life *life) {
                               .random = engine->random,
                               .limited = life->run->stage && engine_limits(engine, life->run->stage),
                               .history = life->history,
-                              .contract = life->contract,
-                              .mask = mask_value,
-                              .arg = life->run};
+                              .contract = life->contract};
 }
 
 bool engine_forgets(const struct engine *engine, const struct stage *stage) {
@@ -371,8 +368,7 @@ void life_record(struct life *life) {
         return;
     }
     struct write *write = write_new(life->engine);
-    struct run_world world = world_of(life);
-    if (!life->in_memory) run_record_write(life->run, &world, &write->body);
+    if (!life->in_memory) run_record_write(life->run, &write->body);
     write->life = life;
     write->op = (struct store_op){.kind = life->recorded ? STORE_UPDATE : STORE_INSERT,
                                   .loop = life->engine->loop,

@@ -149,9 +149,6 @@ struct run_world {
     bool limited;                  /* calls may be HELD: none is recorded as being sent before it may go */
     const struct history *history; /* of the stage's runs; NULL: none */
     struct contract *contract;     /* of its definition: told what replies had, and never asked. NULL: nobody watches */
-    /* Secrets out of what callers get to see. In `arena`; may give the same value back. */
-    const struct json *(*mask)(void *arg, struct arena *arena, const struct json *value);
-    void *arg;
 };
 
 /* What the replies to the present step had, those of this life of the process; for the contract watch. */
@@ -291,7 +288,7 @@ const struct json *run_outputs_of(const struct run *run, struct arena *arena, co
                                   size_t count, int64_t now_ms, const struct json *reply);
 
 /* ---- run/record: what the store keeps ---- */
-void run_record_write(const struct run *run, const struct run_world *world, struct buf *out);
+void run_record_write(const struct run *run, struct buf *out);
 /* GIVES a run as it was written; NULL with a fault for a record that is none. `stage` (may be NULL) gets a reference
  * taken. */
 struct run *run_load(const struct store_record *record, struct stage *stage, struct fault *fault);

@@ -73,7 +73,7 @@ static const struct json *parsed(struct arena *arena, const char *text) {
 }
 
 static void move(struct run *run, int64_t now_ms, const struct run_event *event) {
-    struct run_world world = {.now_ms = now_ms, .random = 7, .mask = mask_value, .arg = run};
+    struct run_world world = {.now_ms = now_ms, .random = 7};
     struct run_orders orders;
     run_move(run, event, &world, &orders);
 }
