@@ -224,6 +224,13 @@ struct run {
     struct frozen *artifacts; /* an array; NULL: none */
     struct frozen *warnings;  /* an array of sentences; NULL: none */
     struct journal journal;   /* its calls, for explain */
+    struct run_fresh *fresh;  /* NULL once the first call was rendered, and where that may be long from now */
+};
+
+/* Of a run that begins at once: its values as they came, so that its first call need not thaw them. */
+struct run_fresh {
+    struct arena *arena;
+    const struct json *caller, *parameters;
 };
 
 struct run_new {
@@ -244,6 +251,7 @@ run_new_canceled(const struct run_new *from,
 struct run *run_new_attached(const struct run_new *from, const char *id);
 void run_free(struct run *run);          /* NULL is allowed */
 void run_shed(struct run *run);          /* what the record of an ended run has not */
+void run_take_fresh(struct run *run);    /* its first call is rendered */
 size_t run_bytes(const struct run *run); /* of memory that it takes, nearly */
 
 void run_move(struct run *run, const struct run_event *event, const struct run_world *world,
