@@ -79,16 +79,17 @@ bool text_utf8_check(struct text a) {
     return true;
 }
 
-/* A bit for each character: 32 to a word, those of RFC 9110. */
+static const bool token_chars[256] = {
+    ['!'] = true,         ['#' ... '\''] = true, ['*'] = true,         ['+'] = true, ['-'] = true, ['.'] = true,
+    ['0' ... '9'] = true, ['A' ... 'Z'] = true,  ['^' ... 'z'] = true, ['|'] = true, ['~'] = true};
+
 bool text_token_char(char c) {
-    static const uint32_t set[4] = {0, 0x03FF6CFA, 0xC7FFFFFE, 0x57FFFFFF};
-    unsigned char byte = (unsigned char)c;
-    return byte < 128 && set[byte >> 5] >> (byte & 31) & 1;
+    return token_chars[(unsigned char)c];
 }
 
 bool text_token_check(struct text a) {
     for (size_t i = 0; i < a.len; i++)
-        if (!text_token_char(a.at[i])) return false;
+        if (!token_chars[(unsigned char)a.at[i]]) return false;
     return a.len > 0;
 }
 
