@@ -69,16 +69,15 @@ struct block {
 static _Thread_local struct {
     struct block *first;
     size_t count;
-} blocks[BLOCK_KINDS]; /* of kind k, from 1, hold 16 * k + 8 bytes at least, as malloc's do */
+} blocks[BLOCK_KINDS]; /* of kind k, from 1, hold 16 * k + 8 bytes at least, as glibc's do */
 
 static size_t kind_for(size_t size) {
     return size < BLOCK_STEP + 8 ? 1 : (size + 7) / BLOCK_STEP;
 }
 
 /* BLOCK_KINDS and more: none that is kept. */
-static size_t kind_of(void *at) {
-    size_t size = malloc_usable_size(at);
-    return size < BLOCK_STEP + 8 ? BLOCK_KINDS : (size - 8) / BLOCK_STEP;
+static size_t kind_of(size_t room) {
+    return room < BLOCK_STEP + 8 ? BLOCK_KINDS : (room - 8) / BLOCK_STEP;
 }
 
 static void *take_block(size_t size) {
@@ -107,7 +106,7 @@ void *mem_alloc(size_t size) {
 
 void mem_free(void *at) {
     if (!at) return;
-    size_t kind = kind_of(at);
+    size_t kind = kind_of(malloc_usable_size(at));
     if (kind >= BLOCK_KINDS || blocks[kind].count * kind >= BLOCKS_MAX_BYTES / BLOCK_STEP) {
         free(at);
         return;
@@ -120,11 +119,11 @@ void mem_free(void *at) {
 
 void *mem_resize(void *at, size_t size) {
     if (!at) return mem_take(size);
-    size_t kind = kind_for(size), before = kind_of(at);
+    size_t room = malloc_usable_size(at), kind = kind_for(size), before = kind_of(room);
     if (kind < BLOCK_KINDS && before < BLOCK_KINDS) {
-        if (kind == before) return at;
+        if (size <= room && kind >= before) return at;
         void *to = mem_take(size);
-        memcpy(to, at, (kind < before ? kind : before) * BLOCK_STEP + 8);
+        memcpy(to, at, size < room ? size : room);
         mem_free(at);
         return to;
     }
