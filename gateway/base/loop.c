@@ -4,7 +4,7 @@
  * the mailbox and writes to the eventfd. Timers live in a wheel of ours, embedded in their owners, because arming one
  * of 100,000 in libevent's own costs microseconds and an allocation-sized event each. Always holds: the libevent timer
  * is armed for no later than the first timer that waits; libevent counts from the beginning of a pass, so it may go off
- * early, and finds nothing due then. A pass is one call of event_base_loop. */
+ * early, and finds nothing due then. */
 #include "base/loop.h"
 
 #include <errno.h>
@@ -23,6 +23,7 @@
 
 #define PASS_BUDGET_MS LOOP_BEHIND_MS /* of messages, or of timers, before the others get their turn */
 #define PASS_BUDGET_MOST_MS 40        /* where the others take as much */
+#define BOTH_READ_MS 10               /* as long as there is more to do at once, event_base_loop makes several passes */
 
 struct message {
     struct message *next;
@@ -42,7 +43,7 @@ struct loop {
     struct event *soon;  /* for loop_later */
     int wake_fd;
     int64_t mono_ms, wall_ms;
-    int64_t pass_began_ms;
+    int64_t both_read_ms;
     bool has_read;    /* the clocks, in this pass */
     int64_t alarm_ms; /* what the alarm is armed for; WHEEL_NEVER: it is not */
     struct wheel wheel;
@@ -65,12 +66,12 @@ struct loop_watch {
 };
 
 static void read_clocks(struct loop *loop) {
-    loop->pass_began_ms = loop->mono_ms = clock_mono_ms();
+    loop->both_read_ms = loop->mono_ms = clock_mono_ms();
     loop->wall_ms = clock_wall_ms();
     loop->has_read = true;
 }
 
-/* The other clock is not set back or forward within a pass. */
+/* The other clock is not set back or forward meanwhile. */
 static void read_again(struct loop *loop) {
     int64_t mono_ms = clock_mono_ms();
     loop->wall_ms += mono_ms - loop->mono_ms;
@@ -78,7 +79,7 @@ static void read_again(struct loop *loop) {
 }
 
 int64_t loop_enter(struct loop *loop) {
-    if (!loop->has_read) read_clocks(loop);
+    if (!loop->has_read || loop->mono_ms - loop->both_read_ms >= BOTH_READ_MS) read_clocks(loop);
     return loop->mono_ms;
 }
 
@@ -341,12 +342,21 @@ void loop_later(struct loop *loop, void (*fn)(void *), void *arg) {
     if (was_empty) event_add(loop->soon, &now);
 }
 
+/* libevent reads the clock once a pass, when it has collected what there is to do. */
+static int64_t pass_age_ms(const struct loop *loop) {
+    struct timeval began, now, age;
+    event_base_gettimeofday_cached(loop->base, &began);
+    gettimeofday(&now, NULL);
+    timersub(&now, &began, &age);
+    return (int64_t)age.tv_sec * 1000 + age.tv_usec / 1000;
+}
+
 bool loop_has_left_over(const struct loop *loop) {
     return loop->inbox.first || loop->timers_left;
 }
 
 bool loop_is_behind(const struct loop *loop) {
-    return loop_has_left_over(loop) || clock_mono_ms() - loop->pass_began_ms > LOOP_BEHIND_MS;
+    return loop_has_left_over(loop) || pass_age_ms(loop) > LOOP_BEHIND_MS;
 }
 
 int64_t loop_mono_ms(const struct loop *loop) {
