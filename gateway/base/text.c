@@ -7,31 +7,9 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
 
 #include "base/mem.h"
 #include "base/word.h"
-
-struct text text_of(const char *s) {
-    return (struct text){s, s ? strlen(s) : 0};
-}
-
-bool text_same(struct text a, struct text b) {
-    return a.len == b.len && (a.len == 0 || memcmp(a.at, b.at, a.len) == 0);
-}
-
-bool text_is(struct text a, const char *s) {
-    return text_same(a, text_of(s));
-}
-
-bool text_is_nocase(struct text a, const char *s) {
-    return a.len == strlen(s) && (a.len == 0 || strncasecmp(a.at, s, a.len) == 0);
-}
-
-bool text_starts(struct text a, const char *prefix) {
-    size_t n = strlen(prefix);
-    return a.len >= n && (n == 0 || memcmp(a.at, prefix, n) == 0);
-}
 
 bool text_ends(struct text a, const char *suffix) {
     size_t n = strlen(suffix);
@@ -98,16 +76,17 @@ bool text_utf8_check(struct text a) {
     return true;
 }
 
-/* A bit for each character: 32 to a word, those of RFC 9110. */
+static const bool token_chars[256] = {
+    ['!'] = true,         ['#' ... '\''] = true, ['*'] = true,         ['+'] = true, ['-'] = true, ['.'] = true,
+    ['0' ... '9'] = true, ['A' ... 'Z'] = true,  ['^' ... 'z'] = true, ['|'] = true, ['~'] = true};
+
 bool text_token_char(char c) {
-    static const uint32_t set[4] = {0, 0x03FF6CFA, 0xC7FFFFFE, 0x57FFFFFF};
-    unsigned char byte = (unsigned char)c;
-    return byte < 128 && set[byte >> 5] >> (byte & 31) & 1;
+    return token_chars[(unsigned char)c];
 }
 
 bool text_token_check(struct text a) {
     for (size_t i = 0; i < a.len; i++)
-        if (!text_token_char(a.at[i])) return false;
+        if (!token_chars[(unsigned char)a.at[i]]) return false;
     return a.len > 0;
 }
 

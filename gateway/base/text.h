@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/mem.h"
 
@@ -19,11 +20,23 @@ struct text {
 #define TEXT(literal) ((struct text){"" literal, sizeof(literal) - 1})
 #define TEXT_ARG(t) (int)(t).len, (t).at ? (t).at : "" /* for "%.*s" */
 
-struct text text_of(const char *s); /* NULL gives an empty slice */
-bool text_same(struct text a, struct text b);
-bool text_is(struct text a, const char *s);
-bool text_is_nocase(struct text a, const char *s); /* ASCII */
-bool text_starts(struct text a, const char *prefix);
+/* Of a literal, the compiler knows the length. */
+static inline struct text text_of(const char *s) { /* NULL gives an empty slice */
+    return (struct text){s, s ? strlen(s) : 0};
+}
+static inline bool text_same(struct text a, struct text b) {
+    return a.len == b.len && (a.len == 0 || memcmp(a.at, b.at, a.len) == 0);
+}
+static inline bool text_is(struct text a, const char *s) {
+    return text_same(a, text_of(s));
+}
+static inline bool text_is_nocase(struct text a, const char *s) { /* ASCII */
+    return a.len == strlen(s) && (a.len == 0 || strncasecmp(a.at, s, a.len) == 0);
+}
+static inline bool text_starts(struct text a, const char *prefix) {
+    size_t n = strlen(prefix);
+    return a.len >= n && (n == 0 || memcmp(a.at, prefix, n) == 0);
+}
 bool text_ends(struct text a, const char *suffix);
 bool text_holds(struct text a, const char *needle);
 struct text text_trim(struct text a); /* spaces, tabs, CR, LF off both ends */
@@ -74,7 +87,7 @@ static inline void buf_addt(struct buf *buf, struct text t) {
 static inline void buf_addc(struct buf *buf, char c) {
     buf_add(buf, &c, 1);
 }
-static inline void buf_adds(struct buf *buf, const char *s) { /* of a literal, the compiler knows the length */
+static inline void buf_adds(struct buf *buf, const char *s) {
     buf_add(buf, s, strlen(s));
 }
 void buf_addi(struct buf *buf, int64_t value); /* decimal */

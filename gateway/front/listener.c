@@ -586,6 +586,10 @@ static void on_rested(void *arg) {
 
 static void on_retire_look(void *arg);
 
+void listener_use_mem(void) {
+    evhtp_set_mem_functions(mem_take, mem_resize, mem_free); /* libevent's as well */
+}
+
 struct listener *listener_new(struct loop *loop, const struct listener_settings *settings) {
     struct listener *listener = mem_alloc(sizeof *listener);
     listener->loop = loop;

@@ -353,11 +353,10 @@ static void call_done(void *arg) {
 static void write_in_memory(struct store_op *op) {
     const struct engine *engine = world.items[id_owner(text_of(op->record.id)) % world.engines_count];
     struct run *run = life_find_id(engine, op->record.id)->run;
-    struct run_world now = {.now_ms = world_wall_ms(), .mono_ms = world.mono_ms, .mask = mask_value, .arg = run};
     struct buf body;
     check(CHECK_MEMORY, op->record.body.len == 0, "the record of %s was made, and nobody reads it", run->id);
     buf_init(&body, 64 << 20);
-    run_record_write(run, &now, &body);
+    run_record_write(run, &body);
     op->record.body = buf_text(&body);
     carry_out(op, true);
     buf_fini(&body);

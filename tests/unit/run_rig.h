@@ -88,9 +88,7 @@ static inline struct run_world rig_world(struct rig *rig) {
                               .random = rig_chance(rig),
                               .limited = rig->busy,
                               .history = rig->history,
-                              .contract = rig->contract,
-                              .mask = mask_value,
-                              .arg = rig->run};
+                              .contract = rig->contract};
 }
 
 static inline struct run_new rig_new(struct rig *rig, const struct json *parameters) {
@@ -109,10 +107,9 @@ static inline struct run_new rig_new(struct rig *rig, const struct json *paramet
 /* ---- the store ---- */
 
 static inline void rig_image_take(struct rig *rig, struct rig_image *image) {
-    struct run_world world = rig_world(rig);
     struct buf text;
     buf_init(&text, 64 << 20);
-    run_record_write(rig->run, &world, &text);
+    run_record_write(rig->run, &text);
     assert_false(text.full);
     const struct run *run = rig->run;
     *image = (struct rig_image){true, buf_take(&text), run->status, run->created_ms, run->updated_ms, run->ended_ms};
