@@ -207,19 +207,19 @@ static void connection_linger(struct connection *connection) {
 
 /* ---- answers ---- */
 
-/* Most answers fit into the socket, which saves arming and disarming it in epoll. What does not fit, and what went
- * wrong, is libevent's, as everything over TLS is. on_write is told in every case, and never from in here. */
-static void send_bytes(struct connection *connection, struct text bytes) {
+/* Most answers fit into the socket, which saves arming and disarming it in epoll: true. What does not fit, and what
+ * went wrong, is libevent's, as everything over TLS is: false, and on_write is told, never from in here. */
+static bool send_bytes(struct connection *connection, struct text bytes) {
     struct bufferevent *bev = connection->evhtp->bev;
     bool direct = !connection->evhtp->ssl && evbuffer_get_length(output_of(connection)) == 0;
     ssize_t sent = direct ? send(connection->evhtp->sock, bytes.at, bytes.len, MSG_NOSIGNAL | MSG_DONTWAIT) : -1;
     size_t gone = sent > 0 ? (size_t)sent : 0;
     if (gone < bytes.len) bufferevent_write(bev, bytes.at + gone, bytes.len - gone);
-    else bufferevent_trigger(bev, EV_WRITE, BEV_TRIG_IGNORE_WATERMARKS | BEV_TRIG_DEFER_CALLBACKS);
     connection->unwritten = evbuffer_get_length(output_of(connection)) + gone;
+    return gone == bytes.len;
 }
 
-static void write_answer(struct connection *connection, const struct answer *answer) {
+static bool write_answer(struct connection *connection, const struct answer *answer) {
     struct listener *listener = connection->listener;
     int64_t now = loop_wall_ms(listener->loop);
     if (now / 1000 != listener->date_second) {
@@ -237,20 +237,49 @@ static void write_answer(struct connection *connection, const struct answer *ans
         buf_clear(&listener->scratch);
         answer_write(&listener->scratch, &(struct answer){.status = 500}, &wire);
     }
-    send_bytes(connection, buf_text(&listener->scratch));
-    if (listener->scratch.cap <= SCRATCH_KEEP_BYTES) return;
-    buf_fini(&listener->scratch);
-    buf_init(&listener->scratch, ANSWER_MAX);
+    bool sent = send_bytes(connection, buf_text(&listener->scratch));
+    if (listener->scratch.cap > SCRATCH_KEEP_BYTES) {
+        buf_fini(&listener->scratch);
+        buf_init(&listener->scratch, ANSWER_MAX);
+    }
+    return sent;
+}
+
+/* on_write comes in every case, later. */
+static void write_and_wait(struct connection *connection, const struct answer *answer) {
+    if (write_answer(connection, answer))
+        bufferevent_trigger(connection->evhtp->bev, EV_WRITE, BEV_TRIG_IGNORE_WATERMARKS | BEV_TRIG_DEFER_CALLBACKS);
+    connection_enter(connection, WRITING);
+}
+
+static void answer_begins(struct connection *connection, const struct answer *answer) {
+    const struct listener *listener = connection->listener;
+    connection->close_after = answer->close || !connection->keep_alive || listener->draining || listener->leaving;
+    connection->served = true;
+}
+
+static void answer_written(struct connection *connection) {
+    if (connection->request) connection->evhtp_write(connection->evhtp->bev, connection->evhtp);
+    connection->request = NULL;
+    connection->head_only = false;
+    if (connection->dead) return;
+    if (connection->close_after || connection->listener->draining) connection_linger(connection);
+    else connection_enter(connection, IDLE);
 }
 
 static void connection_answer(struct connection *connection, const struct answer *answer) {
     connection->exchange = NULL;
-    const struct listener *listener = connection->listener;
-    connection->close_after = answer->close || !connection->keep_alive || listener->draining || listener->leaving;
-    connection->served = true;
-    write_answer(connection, answer);
+    answer_begins(connection, answer);
+    write_and_wait(connection, answer);
     evhtp_send_reply_end(connection->request);
+}
+
+/* Where there is too much to do, saying so has to be cheap: libevhtp hears nothing of it. */
+static void connection_turn_away(struct connection *connection, const struct answer *answer) {
+    answer_begins(connection, answer);
+    bool sent = write_answer(connection, answer);
     connection_enter(connection, WRITING);
+    if (sent) answer_written(connection);
 }
 
 static void exchange_end(void *arg) {
@@ -276,8 +305,7 @@ static void connection_refuse(struct connection *connection, int status, const c
             LOG_STR("what", what));
     connection->close_after = true;
     if (connection->guard.request) connection->head_only = connection->guard.request->method == HTTP_HEAD;
-    write_answer(connection, &answer);
-    connection_enter(connection, WRITING);
+    write_and_wait(connection, &answer);
     buf_fini(&body);
 }
 
@@ -335,6 +363,13 @@ static void connection_begin(struct connection *connection) {
     if (!exchange_split_path(request->arena, request->path, &exchange->segments, &exchange->segment_count, &what) ||
         !exchange_check_query(request->arena, request->query, &what)) {
         connection_refuse(connection, 400, what);
+        arena_free(request->arena);
+        return;
+    }
+    const struct listener_settings *settings = &connection->listener->settings;
+    const struct answer *refusal = settings->turn_away ? settings->turn_away(exchange) : NULL;
+    if (refusal) {
+        connection_turn_away(connection, refusal);
         arena_free(request->arena);
         return;
     }
@@ -408,25 +443,15 @@ static void on_read(struct bufferevent *bev, void *arg) {
     loop_leave(loop, "client_read", entered);
 }
 
-static void answer_written(struct connection *connection) {
-    if (connection->request) connection->evhtp_write(connection->evhtp->bev, connection->evhtp);
-    connection->request = NULL;
-    connection->head_only = false;
-    if (connection->dead) return;
-    if (connection->close_after || connection->listener->draining) {
-        connection_linger(connection);
-        return;
-    }
-    connection_enter(connection, IDLE);
-    connection_pump(connection);
-}
-
 static void on_write(struct bufferevent *bev, void *arg) {
     (void)bev;
     struct connection *connection = arg;
     struct loop *loop = connection->listener->loop;
     int64_t entered = loop_enter(loop);
-    if (connection->phase == WRITING && evbuffer_get_length(output_of(connection)) == 0) answer_written(connection);
+    if (connection->phase == WRITING && evbuffer_get_length(output_of(connection)) == 0) {
+        answer_written(connection);
+        if (connection->phase == IDLE) connection_pump(connection);
+    }
     loop_leave(loop, "client_written", entered);
 }
 
