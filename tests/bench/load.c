@@ -432,9 +432,16 @@ static int wait_ms(void) {
     return left < 0 ? 0 : (int)left;
 }
 
+static double cpu_s(void) {
+    struct rusage used;
+    getrusage(RUSAGE_SELF, &used);
+    return (double)(used.ru_utime.tv_sec + used.ru_stime.tv_sec) +
+           (double)(used.ru_utime.tv_usec + used.ru_stime.tv_usec) / 1e6;
+}
+
 static void print_beat(bool final) {
-    printf("{\"seconds\": %.1f, \"sent\": %lld, \"answered\": %lld, \"lost\": %lld, ",
-           (double)(load.now_us - load.began_us) / 1e6, (long long)load.sent, (long long)load.answered,
+    printf("{\"seconds\": %.1f, \"cpu_s\": %.2f, \"sent\": %lld, \"answered\": %lld, \"lost\": %lld, ",
+           (double)(load.now_us - load.began_us) / 1e6, cpu_s(), (long long)load.sent, (long long)load.answered,
            (long long)load.lost);
     print_codes(final ? load.codes : load.codes_now);
     print_times("starts", final ? &load.starts : &load.starts_now);
