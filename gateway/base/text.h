@@ -39,6 +39,9 @@ bool text_to_int(struct text a, int64_t *ret_value); /* decimal with an optional
 #define TEXT_INT_MAX 20                              /* bytes of the longest int64_t */
 struct text text_of_int(int64_t value, char room[TEXT_INT_MAX]); /* decimal; from the first byte of `room` on */
 int text_hex_value(char c);                                      /* 0…15; -1 for what is no hexadecimal digit */
+#define TEXT_CHARACTER_MAX 4                                     /* bytes of UTF-8 */
+char *text_put_character(char *to, uint32_t character);          /* writes it as UTF-8 and returns where that ends */
+size_t text_characters(struct text a);                           /* how many, of valid UTF-8 */
 const char *text_nearest(const char *word, const char *const *names, size_t count); /* "did you mean"; NULL if none is
                                                                                        near */
 unsigned text_distance(struct text a, struct text b); /* edit distance, transpositions count one; capped at 64 */

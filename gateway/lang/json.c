@@ -366,17 +366,3 @@ void json_write_text(struct buf *out, const struct json *value) {
 void json_write_indented(struct buf *out, const struct json *value, unsigned spaces) {
     write_value(out, value, (struct style){.spaces = spaces});
 }
-
-size_t json_depth(const struct json *value) {
-    size_t deepest = 0;
-    for (size_t i = 0; i < json_size(value) && json_kind(value) == JSON_ARRAY; i++) {
-        size_t depth = json_depth(json_at(value, i));
-        if (depth > deepest) deepest = depth;
-    }
-    for (struct json_member m = json_first(value); m.name.at; m = json_next(value, m)) {
-        size_t depth = json_depth(m.value);
-        if (depth > deepest) deepest = depth;
-    }
-    enum json_kind kind = json_kind(value);
-    return kind == JSON_ARRAY || kind == JSON_OBJECT ? deepest + 1 : 0;
-}

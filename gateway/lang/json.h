@@ -93,6 +93,5 @@ void json_write(struct buf *out, const struct json *value); /* compact; doubles 
 void json_write_text(struct buf *out, const struct json *value); /* as text in a template: a string bare, null as "" */
 void json_write_indented(struct buf *out, const struct json *value, unsigned spaces);
 void json_write_real(struct buf *out, double value); /* as json_write writes a finite number */
-size_t json_depth(const struct json *value);
 
 #endif

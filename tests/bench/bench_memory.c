@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "../helpers/definition.h"
 #include "run/life.h"
 #include "run/mask.h"
 #include "run/run.h"
@@ -42,27 +43,6 @@ static const struct bench_case {
      " \"log\": \"/api/runs/4711/log\", \"report\": \"/api/runs/4711/report\"}, \"tags\": [\"load\", \"nightly\"]}",
      "{\"state\": \"running\", \"percent\": 40, \"message\": \"ramping up\"}"},
 };
-
-static struct stage *stage_of(const char *definition) {
-    struct arena *arena = arena_new();
-    struct json *source = json_new_object(arena);
-    struct stage_context context = {.templates = "templates"};
-    struct faults faults;
-    struct buf text;
-    json_set(source, "file", json_new_string(arena, "stages.d/bench.conf"));
-    json_set(source, "text", json_new_string(arena, definition));
-    json_set(source, "templates", json_new_object(arena));
-    buf_init(&text, 1 << 20);
-    json_write(&text, source);
-    faults_init(&faults);
-    struct stage *stage = stage_load_source(buf_cstr(&text), &context, &faults);
-    for (size_t i = 0; i < faults.count; i++) fprintf(stderr, "%s: %s\n", faults.items[i].where, faults.items[i].what);
-    faults_fini(&faults);
-    buf_fini(&text);
-    arena_free(arena);
-    if (!stage) exit(1);
-    return stage;
-}
 
 static const struct json *parsed(struct arena *arena, const char *text) {
     static const struct json_limits limits = {.max_bytes = 65536, .max_depth = 64, .max_items = 10000};
@@ -117,7 +97,7 @@ static double held(void) {
 }
 
 static void measure(const struct bench_case *c, unsigned count) {
-    struct stage *stage = stage_of(c->stage);
+    struct stage *stage = definition_must("stages.d/bench.conf", c->stage);
     struct run **runs = malloc(count * sizeof *runs);
     run_free(run_at_rest(c, stage, 0)); /* what is made once for all is made now */
     double before = held();

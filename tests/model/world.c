@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../helpers/definition.h"
 #include "back/transfer.h"
 #include "base/digest.h"
 #include "base/log.h"
@@ -622,25 +623,7 @@ static struct stage *find_stage(void *arg, const char *hash, struct fault *fault
 }
 
 static struct stage *load(const char *definition) {
-    struct arena *arena = arena_new();
-    struct json *source = json_new_object(arena);
-    json_set(source, "file", json_new_string(arena, "stages.d/model.conf"));
-    json_set(source, "text", json_new_string(arena, definition));
-    json_set(source, "templates", json_new_object(arena));
-    struct buf text;
-    struct faults faults;
-    buf_init(&text, 1 << 20);
-    json_write(&text, source);
-    faults_init(&faults);
-    struct stage_context context = {.templates = "templates"};
-    struct stage *stage = stage_load_source(buf_cstr(&text), &context, &faults);
-    for (size_t i = 0; i < faults.count; i++)
-        printf("%s: %s\n%s\n", faults.items[i].where, faults.items[i].what, definition);
-    if (!stage) abort();
-    faults_fini(&faults);
-    buf_fini(&text);
-    arena_free(arena);
-    return stage;
+    return definition_must("stages.d/model.conf", definition);
 }
 
 void world_replace_definition(void) {

@@ -8,11 +8,9 @@
 
 #include <dirent.h>
 #include <errno.h>
-#include <event2/event.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
-#include <sqlite3.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,7 +22,7 @@
 
 #include "base/clock.h"
 #include "base/count.h"
-#include "store/store.h"
+#include "store_ask.h"
 
 struct rig {
     char folder[64];
@@ -79,28 +77,12 @@ static int tear_down(void **state) {
     return 0;
 }
 
-static void count_down(struct store_op *op) {
-    --*(size_t *)op->arg;
-}
-
-static void pump_until_zero(struct loop *loop, const size_t *left) {
-    while (*left) event_base_loop(loop_base(loop), EVLOOP_ONCE);
-}
-
 static void hand_over(struct rig *rig, struct store_op *op, size_t *left) {
-    op->loop = rig->loop;
-    op->done = count_down;
-    op->arg = left;
-    ++*left;
-    store_submit(rig->store, op);
+    store_hand_over(rig->store, rig->loop, op, left);
 }
 
 static enum store_outcome carry_out(struct rig *rig, struct store_op *op) {
-    size_t left = 0;
-    hand_over(rig, op, &left);
-    assert_int_equal(left, 1); /* never answered before submit has returned */
-    pump_until_zero(rig->loop, &left);
-    return op->outcome;
+    return store_carry_out(rig->store, rig->loop, op);
 }
 
 static struct store_record make(const char *id, const char *stage, const char *key, const char *status, int64_t created,
@@ -243,7 +225,7 @@ static void order_is_that_of_handing_over(void **state) {
         {.kind = STORE_FIND_KEY, .record = make("", "s", "k", NULL, 0, 0)},
     };
     for (size_t i = 0; i < 5; i++) hand_over(rig, &ops[i], &left);
-    pump_until_zero(rig->loop, &left);
+    store_wait(rig->loop, &left);
     for (size_t i = 0; i < 5; i++) assert_int_equal(ops[i].outcome, STORE_DONE);
     assert_string_equal(ops[1].found->id, "a");
     assert_string_equal(ops[4].found->status, "SUCCEEDED");
@@ -259,7 +241,7 @@ static void one_bad_record_fails_alone(void **state) {
                               {.kind = STORE_INSERT, .record = make("taken", "s", "k", "RUNNING", 1, 0)},
                               {.kind = STORE_INSERT, .record = make("c", "s", NULL, "RUNNING", 1, 0)}};
     for (size_t i = 0; i < 4; i++) hand_over(rig, &ops[i], &left);
-    pump_until_zero(rig->loop, &left);
+    store_wait(rig->loop, &left);
     assert_int_equal(ops[0].outcome, STORE_DONE);
     assert_int_equal(ops[1].outcome, STORE_FAILED);
     assert_non_null(strstr(ops[1].fault.what, "run_groups.status"));
@@ -399,7 +381,7 @@ static void prunes_in_slices(void **state) {
         ops[i].definition_source = i < OLD ? "old source" : "kept source";
         hand_over(rig, &ops[i], &left);
     }
-    pump_until_zero(rig->loop, &left);
+    store_wait(rig->loop, &left);
     assert_int_equal(prune(rig, 101), 1000);
     assert_true(knows(rig, "old"));
     assert_int_equal(prune(rig, 101), 1000);
@@ -554,12 +536,12 @@ static void *feed(void *arg) {
         snprintf(fed->key, sizeof fed->key, "k%zu-%u", i, i % 10 ? feeder->index : 0); /* a tenth is shared */
         fed->op = (struct store_op){.kind = STORE_INSERT,
                                     .loop = loop,
-                                    .done = count_down,
+                                    .done = store_ask_done,
                                     .arg = &left,
                                     .record = make(id, "s", fed->key, "RUNNING", (int64_t)i, 0)};
         store_submit(feeder->store, &fed->op);
     }
-    pump_until_zero(loop, &left);
+    store_wait(loop, &left);
     for (size_t i = 0; i < EACH; i++) {
         feeder->done += all[i].op.outcome == STORE_DONE;
         feeder->exists += all[i].op.outcome == STORE_EXISTS;
@@ -624,7 +606,7 @@ static void reads_hold_up_no_write(void **state) {
     }
     assert_int_equal(left, 2);
     atomic_store(&let_reader_go, true);
-    pump_until_zero(rig->loop, &left);
+    store_wait(rig->loop, &left);
     assert_int_equal(list.found_count, 1);
     assert_int_equal(read.outcome, STORE_DONE);
     store_op_fini(&list);
@@ -655,7 +637,7 @@ static void full_queue_says_busy(void **state) {
     assert_int_equal(left, 20);
     assert_false(store_ready(rig->store));
     assert_int_equal(sqlite3_exec(other, "ROLLBACK", NULL, NULL, NULL), SQLITE_OK);
-    pump_until_zero(rig->loop, &left);
+    store_wait(rig->loop, &left);
     for (size_t i = 0; i < 20; i++) {
         busy += ops[i].outcome == STORE_FAILED && ops[i].fault.kind == FAULT_BUSY;
         done += ops[i].outcome == STORE_DONE;
@@ -989,7 +971,7 @@ static void log_is_moved_to_the_file(void **state) {
         hand_over(rig, &ops[i], &left);
         while (left > 8) event_base_loop(loop_base(rig->loop), EVLOOP_ONCE);
     }
-    pump_until_zero(rig->loop, &left);
+    store_wait(rig->loop, &left);
     assert_in_range(size_of(rig, "-wal"), 1, MOST);
     int64_t until = clock_mono_ms() + 10000; /* idle: the rest follows */
     while (rows_in_file(rig) < N && clock_mono_ms() < until) usleep(10000);
