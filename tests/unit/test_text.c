@@ -115,6 +115,32 @@ static void checks_utf8(void **state) {
     for (size_t i = 0; i < COUNT(rows); i++) assert_int_equal(text_utf8_check(text_of(rows[i].bytes)), rows[i].good);
 }
 
+static void writes_characters(void **state) {
+    (void)state;
+    static const struct {
+        uint32_t character;
+        const char *written;
+    } rows[] = {{'a', "a"},
+                {0x7F, "\x7F"},
+                {0x80, "\xC2\x80"},
+                {0xE9, "\xC3\xA9"},
+                {0x7FF, "\xDF\xBF"},
+                {0x800, "\xE0\xA0\x80"},
+                {0xFFFF, "\xEF\xBF\xBF"},
+                {0x10000, "\xF0\x90\x80\x80"},
+                {0x10FFFF, "\xF4\x8F\xBF\xBF"}};
+    char room[TEXT_CHARACTER_MAX * COUNT(rows)], *to = room;
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        char *end = text_put_character(to, rows[i].character);
+        assert_true(text_is((struct text){to, (size_t)(end - to)}, rows[i].written));
+        to = end;
+    }
+    struct text all = {room, (size_t)(to - room)};
+    assert_true(text_utf8_check(all));
+    assert_int_equal(text_characters(all), COUNT(rows));
+    assert_int_equal(text_characters(text_of(NULL)), 0);
+}
+
 static void measures_distance(void **state) {
     (void)state;
     static const struct {
@@ -184,13 +210,11 @@ static void full_buffer_takes_nothing_more(void **state) {
     buf_fini(&buf);
 }
 
-static void buffer_is_cut_and_taken(void **state) {
+static void buffer_is_filled_in_place_and_taken(void **state) {
     (void)state;
     struct buf buf;
     buf_init(&buf, 100);
-    buf_take_front(&buf, 0);
-    buf_adds(&buf, "hello world");
-    buf_take_front(&buf, 6);
+    buf_adds(&buf, "world");
     assert_string_equal(buf_cstr(&buf), "world");
     char *room = buf_room(&buf, 3);
     memcpy(room, "!??", 3);
@@ -343,11 +367,12 @@ int main(void) {
         cmocka_unit_test(cuts_into_parts),
         cmocka_unit_test(reads_integers),
         cmocka_unit_test(checks_utf8),
+        cmocka_unit_test(writes_characters),
         cmocka_unit_test(measures_distance),
         cmocka_unit_test(finds_the_nearest_name),
         cmocka_unit_test(buffer_grows_to_its_ceiling),
         cmocka_unit_test(full_buffer_takes_nothing_more),
-        cmocka_unit_test(buffer_is_cut_and_taken),
+        cmocka_unit_test(buffer_is_filled_in_place_and_taken),
         cmocka_unit_test(writes_json_strings),
         cmocka_unit_test(escapes_at_every_offset),
         cmocka_unit_test(writes_integers),
