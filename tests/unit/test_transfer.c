@@ -1481,9 +1481,6 @@ static void assert_resumed(struct world *world, struct script *script, unsigned 
     for (size_t i = 0; i < count; i++) assert_phase(world->replies[i], REPLY_ANSWERED);
     script_stop(script);
     assert_int_equal(atomic_load(&script->connections), count);
-#ifdef MEM_SINGLE
-    expected = 0; /* handles end with their calls, and sessions with handles */
-#endif
     assert_int_equal(atomic_load(&resumed), expected);
     SSL_CTX_free(script->tls);
     world_fini(world);
@@ -1504,7 +1501,7 @@ static void test_tls_sessions(void **state) {
     assert_resumed(&world, &script, 1 << 1 | 1 << 3 | 1 << 4);
 }
 
-/* That of a host outlives calls to others, more of them than libcurl remembers for a handle. */
+/* That of a host outlives calls to others. */
 static void test_tls_sessions_of_many_hosts(void **state) {
     (void)state;
     struct script script = {.answer = tells_whether_resumed, .tls = server_context(0, NULL)};
