@@ -82,8 +82,8 @@ enum talk_state talk_go_on(struct talk *talk, struct stream *stream, char *room,
     bool silent = false;
     if (talk->sending) go_on_sending(talk, stream);
     do state = hear(talk, stream, room, size, &silent);
-    while (state == TALK_GOES_ON && !silent && stream_has_more(stream));
-    return state;
+    while (state == TALK_GOES_ON && !silent && (stream_has_more(stream) || stream->is_lost));
+    return state == TALK_GOES_ON && stream->is_lost ? TALK_LOST : state;
 }
 
 bool talk_wants_write(const struct talk *talk, const struct stream *stream) {

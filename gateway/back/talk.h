@@ -26,8 +26,8 @@ void talk_init(struct talk *talk);
 void talk_fini(struct talk *talk);
 void talk_rest(struct talk *talk); /* its buffers are kept for another one, unless they have grown large */
 
-/* Begins to send. The body is borrowed until the talk has ended, the head is not; `body_max` is of the reply's. What
- * fails here is told by talk_go_on, after what the peer has said before. */
+/* Begins to send. The body is borrowed until the talk has ended, the head is not; `body_max` is of the reply's. Where
+ * this loses the stream, talk_go_on is due at once: it tells so, after what the peer has said before. */
 void talk_begin(struct talk *talk, struct stream *stream, struct text head, struct text body, size_t body_max,
                 bool is_head);
 

@@ -285,6 +285,7 @@ static void hop_send(struct transfer *transfer) {
     talk_begin(&transfer->talk, &connection->stream, buf_text(out), head_body(request, hop), body_max(request),
                strcmp(hop->method, "HEAD") == 0);
     connection_want(connection, talk_wants_write(&transfer->talk, &connection->stream));
+    if (connection->stream.is_lost) loop_timer_set(&transfer->timer, 0);
     if (out->cap > OUT_KEPT) buf_fini(out);
 }
 
@@ -382,8 +383,11 @@ static void on_timer(void *arg) {
     case FAILING: finish_failed(transfer); break;
     case WAITING:
     case DIALING:
-    case SHAKING:
-    case TALKING: run_out_of_time(transfer); break;
+    case SHAKING: run_out_of_time(transfer); break;
+    case TALKING:
+        if (transfer->connection->stream.is_lost) on_ready(transfer, 0);
+        else run_out_of_time(transfer);
+        break;
     case READING: break;
     }
 }
