@@ -106,12 +106,13 @@ struct connection *connection_take(struct connection_place *place, int64_t max_r
     int64_t now_ms = loop_mono_ms(place->connections->loop);
     for (struct connection *connection = place->resting, *next; connection; connection = next) {
         next = connection->next;
-        if (now_ms - connection->rested_ms >= max_rest_ms) return NULL; /* so have all behind it */
-        if (stream_is_quiet(&connection->stream)) {
+        bool is_old = now_ms - connection->rested_ms >= max_rest_ms;
+        if (!is_old && stream_is_quiet(&connection->stream)) {
             leave_rest(connection);
             return connection;
         }
         dismiss(connection);
+        if (is_old) return NULL; /* so are all behind it; a new one takes its place */
     }
     return NULL;
 }

@@ -41,7 +41,8 @@ void connections_free(struct connections *connections);                     /* n
 struct connection_place *connections_place(struct connections *connections, struct origin *origin,
                                            const char *unix_socket, const struct stage_tls *tls, bool own_origin);
 
-/* One that has rested for less than `max_rest_ms`, is open, and has nothing to say; or NULL. */
+/* One that has rested for less than `max_rest_ms`, is open, and has nothing to say; or NULL, when the caller makes one.
+ * What is passed over is closed. */
 struct connection *connection_take(struct connection_place *place, int64_t max_rest_ms);
 
 /* TAKES the socket and the client (NULL: plain). In use. */

@@ -46,6 +46,7 @@ void talk_begin(struct talk *talk, struct stream *stream, struct text head, stru
     talk->head.max = HTTP_REPLY_HEAD_ROOM;
     talk->body.max = body_max;
     http_reply_begin(&talk->reply, &talk->head, &talk->body, is_head);
+    buf_fini(&talk->unsent_head); /* of a talk that was broken off */
     if (send_some(talk, stream, &head) != STREAM_AGAIN) return;
     buf_init(&talk->unsent_head, head.len);
     buf_addt(&talk->unsent_head, head);

@@ -9,6 +9,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/tcp.h>
+#include <sys/syscall.h>
+#include <time.h>
 
 #include "base/clock.h"
 #include "transfer_world.h"
@@ -47,18 +49,31 @@ ssize_t sendmsg(int fd, const struct msghdr *message, int flags) {
     return real(fd, &less, flags);
 }
 
+/* Time that has passed for this process alone. */
+static atomic_llong skipped_ms;
+
+int clock_gettime(clockid_t id, struct timespec *ret) {
+    long failed = syscall(SYS_clock_gettime, id, ret);
+    if (id == CLOCK_MONOTONIC || id == CLOCK_MONOTONIC_COARSE) {
+        long long ms = atomic_load(&skipped_ms) + ret->tv_nsec / 1000000;
+        ret->tv_sec += ms / 1000;
+        ret->tv_nsec = (long)(ms % 1000) * 1000000 + ret->tv_nsec % 1000000;
+    }
+    return (int)failed;
+}
+
 /* ---- ways to reach an upstream ---- */
 
-enum way { BY_TCP, BY_UNIX, BY_TLS_13, BY_TLS_12, WAYS };
+enum way { BY_TCP, BY_UNIX, BY_TLS_13, BY_TLS_12, BY_UNIX_TLS, WAYS };
 
-static const char *const way_names[] = {"TCP", "a unix socket", "TLS 1.3", "TLS 1.2"};
+static const char *const way_names[] = {"TCP", "a unix socket", "TLS 1.3", "TLS 1.2", "TLS over a unix socket"};
 static char socket_dir[] = "/tmp/test_connection.XXXXXX";
 
 static void script_open(struct script *script, enum way way) {
     static char path[64];
     snprintf(path, sizeof path, "%s/socket", socket_dir);
-    if (way == BY_UNIX) script->path = path;
-    if (way == BY_TLS_13 || way == BY_TLS_12) script->tls = server_context(0, NULL);
+    if (way == BY_UNIX || way == BY_UNIX_TLS) script->path = path;
+    if (way >= BY_TLS_13) script->tls = server_context(0, NULL);
     if (way == BY_TLS_12) SSL_CTX_set_max_proto_version(script->tls, TLS1_2_VERSION);
     script_start(script);
 }
@@ -73,6 +88,7 @@ static struct request *add_by(struct world *world, enum way way, const char *met
     const char *scheme = script->tls ? "https" : "http";
     size_t call = world_add(world, method, arena_printf(world->arena, "%s://127.0.0.1:%d/x", scheme, script->port));
     if (way == BY_UNIX) world->requests[call].url = "http://socket.test/x";
+    if (way == BY_UNIX_TLS) world->requests[call].url = "https://127.0.0.1/x";
     world->requests[call].unix_socket = script->path;
     world->calls[call].tls = (struct stage_tls){.ca = tls_cert[0]};
     return &world->requests[call];
@@ -385,6 +401,57 @@ static void test_none_kept(void **state) {
     script_stop(&script);
     assert_int_equal(atomic_load(&script.connections), 3);
     script_fini(&script);
+}
+
+static const struct rest_case {
+    const char *method;
+    int rested_ms;
+    unsigned connections; /* by then */
+} rest_cases[] = {
+    {"GET", 0, 1}, {"POST", 2500, 1}, {"POST", 3000, 2}, {"GET", 50000, 2}, {"GET", 60000, 3}, {"GET", 3000, 3},
+};
+
+struct rest {
+    struct world world;
+    struct script *script;
+    struct loop_timer timer;
+};
+
+static void begin_rested(void *arg);
+
+static void on_rested_done(void *arg, const struct reply *reply) {
+    struct rest *rest = arg;
+    assert_phase(reply, REPLY_ANSWERED);
+    assert_int_equal(atomic_load(&rest->script->connections), rest_cases[rest->world.next++].connections);
+    if (rest->world.next == rest->world.count) {
+        loop_stop(rest->world.loop);
+        return;
+    }
+    atomic_fetch_add(&skipped_ms, rest_cases[rest->world.next].rested_ms);
+    loop_timer_set(&rest->timer, 0);
+}
+
+static void begin_rested(void *arg) {
+    struct rest *rest = arg;
+    transfer_begin(rest->world.upstream, &rest->world.requests[rest->world.next], rest->world.arena, on_rested_done,
+                   rest);
+}
+
+/* What may be sent once does not go over a connection that has rested for long; nothing does after a minute. */
+static void test_rested(void **state) {
+    (void)state;
+    struct script script = {.reply = "HTTP/1.1 204 No Content\r\n\r\n"};
+    struct rest rest = {.script = &script};
+    script_start(&script);
+    world_init(&rest.world);
+    loop_timer_set(&rest.world.alarm, HOUR_MS);
+    loop_timer_init(&rest.timer, rest.world.loop, "rest", begin_rested, &rest);
+    for (size_t i = 0; i < sizeof rest_cases / sizeof *rest_cases; i++)
+        world_add_to(&rest.world, rest_cases[i].method, &script, "/");
+    begin_rested(&rest);
+    loop_run(rest.world.loop);
+    world_fini(&rest.world);
+    script_close(&script);
 }
 
 static atomic_bool misbehaved;
@@ -724,21 +791,14 @@ static int connection_tear_down(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_socket),
-        cmocka_unit_test(test_second_address),
-        cmocka_unit_test(test_host_header),
-        cmocka_unit_test(test_pieces),
-        cmocka_unit_test(test_cut_short),
-        cmocka_unit_test(test_said_goodbye),
-        cmocka_unit_test(test_sent_in_pieces),
-        cmocka_unit_test(test_large_both_ways),
-        cmocka_unit_test(test_kept),
-        cmocka_unit_test(test_kept_are_counted),
-        cmocka_unit_test(test_none_kept),
-        cmocka_unit_test(test_speaks_unasked),
-        cmocka_unit_test(test_nothing_was_sent),
-        cmocka_unit_test(test_refused_early),
-        cmocka_unit_test(test_cancel_in_each_state),
+        cmocka_unit_test(test_socket),         cmocka_unit_test(test_second_address),
+        cmocka_unit_test(test_host_header),    cmocka_unit_test(test_pieces),
+        cmocka_unit_test(test_cut_short),      cmocka_unit_test(test_said_goodbye),
+        cmocka_unit_test(test_sent_in_pieces), cmocka_unit_test(test_large_both_ways),
+        cmocka_unit_test(test_kept),           cmocka_unit_test(test_kept_are_counted),
+        cmocka_unit_test(test_none_kept),      cmocka_unit_test(test_rested),
+        cmocka_unit_test(test_speaks_unasked), cmocka_unit_test(test_nothing_was_sent),
+        cmocka_unit_test(test_refused_early),  cmocka_unit_test(test_cancel_in_each_state),
         cmocka_unit_test(test_chaos),
     };
     return cmocka_run_group_tests(tests, connection_set_up, connection_tear_down);
