@@ -9,9 +9,7 @@
  *
  * curl tells which descriptors and which one timer it waits for; we tell it what happened, and then collect the handles
  * that have ended. No function of a user but `found` ever runs inside a callback of curl.
- *
- * A socket that failed is closed by curl 7.88 in silence, and the next one often gets its number: curl, which then
- * believes to be watching it already, says nothing of it either. So open_socket watches a number anew that was. */
+ */
 #include "back/dial.h"
 
 #include <sys/socket.h>
@@ -24,11 +22,6 @@
 #else
 #define REST_MAX 16
 #endif
-
-struct seat { /* one a descriptor */
-    struct loop_watch *watch;
-    int events;
-};
 
 struct dial {
     struct dial *next; /* at rest */
@@ -43,40 +36,12 @@ struct dialer {
     CURLM *multi;
     struct loop_timer timer; /* curl's */
     struct loop_timer soon;  /* collects what has ended in dial_begin */
-    struct seat *seats;      /* by descriptor */
-    size_t seat_count;
-    int added;  /* handles in the multi */
-    int taking; /* the socket that curl closes and we keep; -1: none */
+    int added;               /* handles in the multi */
+    int taking;              /* the socket that curl closes and we keep; -1: none */
     struct dial *resting;
     size_t rest_count;
     bool collecting;
 };
-
-/* ---- descriptors ---- */
-
-static struct seat *seat_of(struct dialer *dialer, int fd) {
-    size_t index = (size_t)fd;
-    if (index >= dialer->seat_count) {
-        size_t count = index + 64;
-        dialer->seats = mem_resize(dialer->seats, count * sizeof *dialer->seats);
-        for (size_t i = dialer->seat_count; i < count; i++) dialer->seats[i] = (struct seat){0};
-        dialer->seat_count = count;
-    }
-    return &dialer->seats[index];
-}
-
-static void seat_clear(struct seat *seat) {
-    loop_watch_free(seat->watch);
-    *seat = (struct seat){0};
-}
-
-static void on_watch(void *arg, int fd, int events);
-
-static void seat_watch(struct dialer *dialer, int fd, int events) {
-    struct seat *seat = seat_of(dialer, fd);
-    seat->watch = loop_watch_new(dialer->loop, fd, events, "upstream_dial", on_watch, dialer);
-    seat->events = events;
-}
 
 /* ---- ends ---- */
 
@@ -170,21 +135,22 @@ static int want_timer(CURLM *multi, long delay_ms, void *arg) {
     return 0;
 }
 
-static int want_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *unused) {
-    (void)easy, (void)unused;
+/* curl keeps the watch of each descriptor for us. It gives one up before it closes the descriptor. */
+static int want_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *kept) {
+    (void)easy;
     struct dialer *dialer = arg;
-    struct seat *seat = seat_of(dialer, fd);
+    struct loop_watch *watch = kept;
     int events = what == CURL_POLL_IN      ? LOOP_READ
                  : what == CURL_POLL_OUT   ? LOOP_WRITE
                  : what == CURL_POLL_INOUT ? LOOP_READ | LOOP_WRITE
                                            : 0;
     if (what == CURL_POLL_REMOVE) {
-        seat_clear(seat);
-    } else if (!seat->watch) {
-        seat_watch(dialer, fd, events);
+        loop_watch_free(watch);
+    } else if (watch) {
+        loop_watch_change(watch, events);
     } else {
-        loop_watch_change(seat->watch, events);
-        seat->events = events;
+        watch = loop_watch_new(dialer->loop, fd, events, "upstream_dial", on_watch, dialer);
+        curl_multi_assign(dialer->multi, fd, watch);
     }
     return 0;
 }
@@ -199,19 +165,11 @@ static curl_socket_t open_socket(void *arg, curlsocktype purpose, struct curl_so
         dial->order.found(dial->order.arg);
     }
     int fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
-    if (fd < 0) return CURL_SOCKET_BAD;
-    struct seat *seat = seat_of(dial->dialer, fd);
-    if (seat->watch) {
-        int events = seat->events;
-        seat_clear(seat);
-        seat_watch(dial->dialer, fd, events);
-    }
-    return fd;
+    return fd < 0 ? CURL_SOCKET_BAD : fd;
 }
 
 static int close_socket(void *arg, curl_socket_t fd) {
     struct dial *dial = arg;
-    seat_clear(seat_of(dial->dialer, fd));
     return fd == dial->dialer->taking ? 0 : close(fd);
 }
 
@@ -240,8 +198,6 @@ void dialer_free(struct dialer *dialer) {
     curl_multi_cleanup(dialer->multi);
     loop_timer_clear(&dialer->timer);
     loop_timer_clear(&dialer->soon);
-    for (size_t i = 0; i < dialer->seat_count; i++) seat_clear(&dialer->seats[i]);
-    mem_free(dialer->seats);
     mem_free(dialer);
 }
 
