@@ -421,17 +421,20 @@ static void break_off(struct transfer *transfer, enum talk_state state) {
 
 /* ---- a reply from what came ---- */
 
-/* What templates and reports get is UTF-8 without control characters, whatever was sent. In place, but for what is not
- * UTF-8; there is room for a NUL behind the text. */
-static const char *clean(struct arena *arena, struct text text) {
-    char *at = (char *)(uintptr_t)text.at, all = 0;
-    for (size_t i = 0; i < text.len; i++) {
-        if ((unsigned char)at[i] < 0x20 || at[i] == 0x7F) at[i] = ' ';
-        all |= at[i];
-    }
+static char *end_text(struct text text) { /* there is room for a NUL behind it */
+    char *at = (char *)(uintptr_t)text.at;
     at[text.len] = 0;
-    bool is_ascii = !(all & 0x80);
-    return is_ascii || text_utf8_check(text) ? at : json_text(json_new_text(arena, text)).at;
+    return at;
+}
+
+/* What templates and reports get is UTF-8 without control characters, whatever was sent. In place, but for what is not
+ * UTF-8. */
+static const char *clean(struct arena *arena, struct text text) {
+    char *at = end_text(text);
+    if (!text_field_check(text) || memchr(at, '\t', text.len))
+        for (size_t i = 0; i < text.len; i++)
+            if ((unsigned char)at[i] < 0x20 || at[i] == 0x7F) at[i] = ' ';
+    return text_utf8_check(text) ? at : json_text(json_new_text(arena, text)).at;
 }
 
 static void read_headers(struct transfer *transfer, struct reply *reply) {
@@ -441,11 +444,9 @@ static void read_headers(struct transfer *transfer, struct reply *reply) {
     struct text line, name;
     struct reply_header *headers = arena_array_of(arena, struct reply_header, transfer->talk.reply.header_count + 1);
     text_cut(&head, '\n', &line); /* the status line */
-    while (text_cut(&head, '\n', &line)) {
-        if (line.len == 0 || !memchr(line.at, ':', line.len)) continue;
+    while (text_cut(&head, '\n', &line) && line.len > 1) {
         text_cut(&line, ':', &name);
-        headers[reply->header_count++] = (struct reply_header){clean(arena, text_trim(name)),
-                                                               clean(arena, text_trim(line))};
+        headers[reply->header_count++] = (struct reply_header){end_text(name), clean(arena, text_trim(line))};
     }
     reply->headers = headers;
 }
