@@ -11,22 +11,18 @@
 #define YEAR_0_MS (-62167219200000)
 #define YEAR_9999_END_MS 253402300799999
 
-static int64_t read_us(clockid_t id) {
+static int64_t read_ms(clockid_t id) {
     struct timespec at;
     clock_gettime(id, &at);
-    return (int64_t)at.tv_sec * 1000000 + at.tv_nsec / 1000;
+    return (int64_t)at.tv_sec * 1000 + at.tv_nsec / 1000000;
 }
 
 int64_t clock_wall_ms(void) {
-    return read_us(CLOCK_REALTIME) / 1000;
+    return read_ms(CLOCK_REALTIME);
 }
 
 int64_t clock_mono_ms(void) {
-    return read_us(CLOCK_MONOTONIC) / 1000;
-}
-
-int64_t clock_mono_us(void) {
-    return read_us(CLOCK_MONOTONIC);
+    return read_ms(CLOCK_MONOTONIC);
 }
 
 static void put(char *out, size_t count, int value) {

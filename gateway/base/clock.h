@@ -9,7 +9,6 @@
 
 int64_t clock_wall_ms(void); /* milliseconds since 1970-01-01T00:00:00Z; may jump */
 int64_t clock_mono_ms(void); /* monotonic; for durations and timers */
-int64_t clock_mono_us(void);
 
 #define CLOCK_TEXT_SIZE 25 /* "2026-11-23T06:47:00.123Z" and NUL */
 void clock_format(int64_t wall_ms,

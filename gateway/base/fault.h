@@ -46,6 +46,12 @@ struct fault {
 bool fault_set(struct fault *fault, enum fault_kind kind, const char *where, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 
+/* As if nothing had failed. It is more than a kilobyte, so it is not zeroed where calls are many. */
+static inline void fault_clear(struct fault *fault) {
+    fault->kind = FAULT_NONE;
+    fault->where[0] = fault->what[0] = fault->lines[0] = 0;
+}
+
 /* Sets `where` if the fault has none yet; for callers that know the file when the callee did not. */
 void fault_place(struct fault *fault, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

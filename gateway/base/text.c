@@ -299,12 +299,6 @@ void buf_addf(struct buf *buf, const char *format, ...) {
     va_end(args);
 }
 
-void buf_take_front(struct buf *buf, size_t len) {
-    if (len == 0) return;
-    buf->len -= len;
-    memmove(buf->at, buf->at + len, buf->len + 1);
-}
-
 struct text buf_text(const struct buf *buf) {
     return (struct text){buf->at ? buf->at : "", buf->len};
 }

@@ -80,8 +80,7 @@ void buf_addv(struct buf *buf, const char *format, va_list args);
 char *buf_room(struct buf *buf, size_t len); /* len bytes to be written in place behind the end, or NULL if the ceiling
                                                 forbids it; then buf_grew(len written) */
 void buf_grew(struct buf *buf, size_t len);
-void buf_expect(struct buf *buf, size_t len);     /* so much is likely to come: the memory for it is taken at once */
-void buf_take_front(struct buf *buf, size_t len); /* drops the first len bytes */
+void buf_expect(struct buf *buf, size_t len); /* so much is likely to come: the memory for it is taken at once */
 struct text buf_text(const struct buf *buf);
 const char *buf_cstr(const struct buf *buf); /* "" when empty */
 char *buf_take(struct buf *buf);             /* GIVES the bytes, NUL-terminated; the buffer is empty again */

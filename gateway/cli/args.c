@@ -35,7 +35,7 @@ int args_wrong(const char *command, const char *format, ...) {
     return EXIT_USAGE;
 }
 
-void args_help(const struct args_command *command) {
+static void print_help(const struct args_command *command) {
     printf("usage: stagedoor %s%s%s [options]\n\n%s\noptions:\n", command->name, command->synopsis[0] ? " " : "",
            command->synopsis, command->about);
     for (size_t i = 0; i < command->option_count; i++) {
@@ -184,7 +184,7 @@ bool args_parse(const struct args_command *command, int argc, char **argv, void 
         else if (!(argument[1] == '-' ? parse_long(&p, ret_exit) : parse_letters(&p, ret_exit))) return false;
     }
     if (p.help) {
-        args_help(command);
+        print_help(command);
         *ret_exit = EXIT_DONE;
         return false;
     }

@@ -45,8 +45,6 @@ struct args_words {
 bool args_parse(const struct args_command *command, int argc, char **argv, void *into, struct args_words *ret_words,
                 int *ret_exit);
 
-void args_help(const struct args_command *command); /* to stdout */
-
 /* "stagedoor run: …", and where to read on; gives EXIT_USAGE. */
 int args_wrong(const char *command, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

@@ -64,7 +64,7 @@ int report_exit(const struct json *report) {
     return end < 0 ? EXIT_FAILED : ends[end].exit;
 }
 
-enum screen_colour report_colour(const char *status) {
+static enum screen_colour colour_of(const char *status) {
     int end = find_end(status);
     return end < 0 ? COLOUR_NONE : ends[end].colour;
 }
@@ -101,7 +101,7 @@ static void print_head(const struct screen *screen, const struct json *report, i
     struct buf clean;
     buf_init(&clean, TEXT_MAX_BYTES);
     screen_clean(&clean, screen, text_of(status));
-    screen_paint(&line, screen, report_colour(status), buf_cstr(&clean));
+    screen_paint(&line, screen, colour_of(status), buf_cstr(&clean));
     buf_addc(&line, ' ');
     screen_clean(&line, screen, text_of(report_stage(report)));
     buf_addc(&line, ' ');

@@ -18,8 +18,6 @@ bool report_ended(const struct json *report);
 int report_exit(const struct json *report); /* of a run that has ended: its exit status */
 int64_t report_elapsed_ms(const struct json *report, int64_t now_wall_ms); /* from its start to its end, or to now */
 
-enum screen_colour report_colour(const char *status);
-
 /* "RUNNING  40 %  polling: running": what a line a change consists of; clean. */
 void report_line(struct buf *out, const struct screen *screen, const struct json *report);
 /* How it ended: status, reason and error, outputs. */

@@ -123,12 +123,6 @@ void journal_fini(struct journal *journal) {
     *journal = (struct journal){0};
 }
 
-uint64_t journal_calls(const struct journal *journal) {
-    uint64_t calls = journal->left_out;
-    for (const struct journal_entry *entry = journal->first; entry; entry = entry->next) calls += entry->count;
-    return calls;
-}
-
 /* ---- JSON ---- */
 
 static void add_time(struct buf *out, struct text member, int64_t ms, bool for_people) {

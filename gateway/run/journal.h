@@ -34,7 +34,6 @@ struct journal {
 void journal_add(struct journal *journal, const struct journal_note *note); /* copies all of it */
 void journal_fini(struct journal *journal);
 size_t journal_bytes(const struct journal *journal); /* of memory that it takes */
-uint64_t journal_calls(const struct journal *journal);
 
 /* As JSON, for records: [entries]; and back. What cannot be read is left out. */
 void journal_write(const struct journal *journal, struct buf *out);

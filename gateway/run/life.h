@@ -1,5 +1,5 @@
-/* A life: a run in flight, with what it needs meanwhile. Private to run/engine, which leads it, and run/ask, which
- * answers for it. */
+/* A life: a run in flight, with what it needs meanwhile. Private to run/engine, which has them, to run/life and the
+ * files beside that, to run/turns, and to the files of run/ask, which answer for it. */
 #ifndef RUN_LIFE_H
 #define RUN_LIFE_H
 
@@ -66,24 +66,48 @@ struct engine {
 };
 
 /* ---- of run/engine ---- */
+
 bool engine_limits(const struct engine *engine, const struct stage *stage); /* may its calls have to wait? */
 /* Is a run of it that begins now kept in memory alone? */
 bool engine_forgets(const struct engine *engine, const struct stage *stage);
-struct life *life_new(struct engine *engine,
-                      struct run *run); /* TAKES the run; in no list before, in the indexes after */
-void life_record(struct life *life);    /* writes what is known of it, now or behind the write under way */
-void life_cancel(struct life *life);
-void life_drive(struct life *life, const struct run_event *event);
-void life_say_turn(struct life *life, const char *text); /* where it stands; see run_say_turn */
-enum run_taken life_callback(struct life *life, const struct run_callback *callback);
-void life_read(struct life *life);            /* somebody looks at it */
-bool life_is_orphan(const struct life *life); /* nobody has for its stage's orphan_after, or 10 minutes */
-bool life_writes(const struct life *life);    /* something of it is not durable yet */
+void engine_look_drained(struct engine *engine); /* something is over that a stop may have waited for */
+
+/* ---- of run/life ---- */
+
+/* TAKES the run; in no list before, in the indexes after. */
+struct life *life_new(struct engine *engine, struct run *run);
+void life_drop(struct life *life); /* as it is, once no loop runs any more */
 struct life *life_find_id(const struct engine *engine, const char *id);
 struct life *life_find_key(const struct engine *engine, const char *stage, const char *key);
+void life_drive(struct life *life, const struct run_event *event);
+void life_carry_out(struct life *life, const struct run_orders *orders);
+void life_cancel(struct life *life);
+enum run_taken life_callback(struct life *life, const struct run_callback *callback);
+void life_say_turn(struct life *life, const char *text); /* where it stands; see run_say_turn */
+void life_read(struct life *life);                       /* somebody looks at it */
+bool life_is_orphan(const struct life *life);            /* nobody has for its stage's orphan_after, or 10 minutes */
+/* The call that it makes, or waits to make, may be ended at any moment, and begun again by whoever resumes the run. */
+bool life_may_repeat(const struct life *life);
+struct run_world life_world(struct life *life);
 struct log_context life_context(const struct run *run);
 
-/* ---- of run/ask: the questions that wait for a life ---- */
+/* ---- of run/life_record ---- */
+
+void life_record(struct life *life);          /* writes what is known of it, now or behind the write under way */
+bool life_writes(const struct life *life);    /* something of it is not durable yet */
+void life_record_move(struct engine *engine); /* more of engine->to_move, as many as may move at once */
+void life_record_moved(struct life *life);    /* it does not move any more: it is there, or over */
+void life_record_fini(struct engine *engine);
+
+/* ---- of run/life_call ---- */
+
+void life_call_begin(struct life *life, enum run_call call, bool intended);
+/* May the step's call be recorded as being sent? It has its turn then, and keeps it; else the run was told. */
+bool life_call_may_go(struct life *life);
+void life_call_abort(struct life *life); /* none may be under way */
+void life_call_end(struct life *life);   /* frees what the call took */
+
+/* ---- of run/ask_answer: the questions that wait for a life ---- */
 void ask_recorded(
     struct life *life); /* all of it is durable: who waited for that is answered, or waits on for the end */
 void ask_answer_all(struct life *life);

@@ -8,8 +8,8 @@
  *       none left ─▶ each engine: engine_supersede ─▶ the gate opens ─▶ each engine: engine_expect_none
  *
  * Until then the gate lets nobody go on by and by, and what a run that is still to come may decide waits: questions
- * about it, starts with its key, starts of stages with limits or dedup (run/ask). Always holds: at most one slice is
- * being read, and at most SLICES_AHEAD are with the engines. */
+ * about it, starts with its key, starts of stages with limits or dedup (run/ask_answer). Always holds: at most one
+ * slice is being read, and at most SLICES_AHEAD are with the engines. */
 #include "run/recovery.h"
 
 #include <string.h>

@@ -2,7 +2,7 @@
  *
  * Most of them are read once, or never, so nothing is written in advance: the run itself is kept, without the replies
  * and callbacks that only its calls needed. It may be read on any thread, which is why nothing changes it any more.
- * Called by run/engine when a run has ended, and by the store. */
+ * Called by run/life when a run has ended, and by the store. */
 #include "run/rest.h"
 
 #include <string.h>

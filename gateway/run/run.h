@@ -9,7 +9,7 @@
  *                           ▼  │
  *                         WAITING                    any verdict that ends it ─▶ ENDING ─stored─▶ ENDED
  *
- * Where limits hold the run, or its call, it is QUEUED in between, until it is admitted.
+ * Where limits hold the run, or its call, it is QUEUED in between, until its turn comes.
  *
  * Invariants
  *  1. No byte of a call that is not idempotent is sent before a record with `sending` is durable. That record is not
@@ -88,7 +88,7 @@ enum run_state {
     X(DUE)      /* the time that was ordered has come */                                    \
     X(CANCEL)   /* somebody wants it stopped */                                             \
     X(CALLBACK) /* a verified callback has come for one of its steps */                     \
-    X(ADMITTED) /* its turn has come */
+    X(TURN)     /* its turn has come */
 
 enum run_event_kind {
 #define X(id) RUN_EVENT_##id,
@@ -235,7 +235,7 @@ struct run_new {
     const struct json *caller, *parameters; /* borrowed */
     int64_t now_ms;
     int64_t deadline_ms; /* wall; the caller's. 0: none */
-    bool queued;         /* its turn has not come: it is QUEUED once it is durable, until ADMITTED */
+    bool queued;         /* its turn has not come: it is QUEUED once it is durable, until TURN */
     bool limited;        /* as in run_world */
 };
 

@@ -10,7 +10,8 @@
 #include "run/contract.h"
 #include "run/run_move.h"
 
-void run_cancel_end(struct move *m, enum reason reason, const char *what) {
+/* Ends it as canceled, or as timed out where nobody asked. */
+static void end(struct move *m, enum reason reason, const char *what) {
     struct run *run = m->run;
     if (run->timed_out) {
         run->steps[run->step].status = RUN_TERMINAL;
@@ -137,7 +138,7 @@ void run_cancel_untold(struct move *m, const char *what) {
     const struct run *run = m->run;
     bool may = run->stage->cancel_fallback && !run->cancel_fell_back;
     if (may && replies(run) >= run->stage->fallback_needs) fall_back(m);
-    else run_cancel_end(m, REASON_CANCEL_UNCONFIRMED, what);
+    else end(m, REASON_CANCEL_UNCONFIRMED, what);
 }
 
 void run_cancel_instead(struct move *m) {
@@ -161,11 +162,11 @@ static void tell(struct move *m) {
 void run_cancel_begin(struct move *m) {
     struct run *run = m->run;
     if (nothing_was_sent(run)) {
-        run_cancel_end(m, REASON_CANCELED_BEFORE_START, "no call had been made");
+        end(m, REASON_CANCELED_BEFORE_START, "no call had been made");
     } else if (nothing_began(run)) {
-        run_cancel_end(m, REASON_CANCELED_BEFORE_START, "nothing had begun at the upstream");
+        end(m, REASON_CANCELED_BEFORE_START, "nothing had begun at the upstream");
     } else if (!run->stage->cancel) {
-        run_cancel_end(m, REASON_CANCEL_UNCONFIRMED, "the definition has no cancel call, so the upstream was not told");
+        end(m, REASON_CANCEL_UNCONFIRMED, "the definition has no cancel call, so the upstream was not told");
     } else if (run_doubt_helps_cancel(run)) {
         run_doubt_look(m);
     } else if (run_cancel_needs_step(run) && m->world->now_ms < run_cancel_limit_ms(run)) {
@@ -187,7 +188,7 @@ static void told(struct move *m, bool over) {
     run->cancel_told = true;
     run->cancel_checked = false; /* it is asked once after it was told, however late that was */
     if (!can_check(run)) {
-        run_cancel_end(m, REASON_CANCELED, what);
+        end(m, REASON_CANCELED, what);
         return;
     }
     run->attempt = 0;
@@ -205,7 +206,7 @@ static void not_told(struct move *m, const char *what) {
         move_say(m, "canceling: %.*s", move_told(what), what);
         check_later(m, m->world->now_ms);
     } else {
-        run_cancel_end(m, REASON_CANCEL_UNCONFIRMED, what);
+        end(m, REASON_CANCEL_UNCONFIRMED, what);
     }
 }
 
@@ -313,7 +314,7 @@ static void unconfirmed(struct move *m) {
     if (word) buf_addf(&text, "the upstream was told to stop, and still says \"%.*s\"", move_told(word), word);
     else buf_adds(&text, "the upstream was told to stop, and does not say that it has");
     what = buf_take(&text);
-    run_cancel_end(m, REASON_CANCEL_UNCONFIRMED, what);
+    end(m, REASON_CANCEL_UNCONFIRMED, what);
     mem_free(what);
 }
 
@@ -348,7 +349,7 @@ static void has_stopped(struct move *m, const struct verdict *verdict, struct ar
                             move_told(word), word);
     else if (good) what = "the work was done already";
     move_take_outputs(m, scratch);
-    run_cancel_end(m, REASON_CANCELED, what);
+    end(m, REASON_CANCELED, what);
 }
 
 /* Nothing can be learned from the poll; the upstream may still be told by the fallback. */
@@ -386,7 +387,7 @@ void run_cancel_checked(struct move *m) {
     run->cancel_checked = true;
     move_judge(m, scratch, &verdict);
     bool gone = verdict.kind == VERDICT_FAILED && (reply->code == 404 || reply->code == 410);
-    if (reply->phase == REPLY_ANSWERED && gone) run_cancel_end(m, REASON_CANCELED, "the upstream has it no more");
+    if (reply->phase == REPLY_ANSWERED && gone) end(m, REASON_CANCELED, "the upstream has it no more");
     else if (is_over(m, &verdict)) has_stopped(m, &verdict, scratch);
     else if (m->world->now_ms >= run_cancel_limit_ms(run)) unconfirmed(m);
     else ask_again(m, &verdict, scratch);
@@ -397,7 +398,7 @@ void run_cancel_checked(struct move *m) {
 void run_cancel_check_refused(struct move *m) {
     move_judged(m, "failed", "%s", m->event->fault->what);
     m->run->steps[m->run->step].calls--;
-    run_cancel_end(m, REASON_CANCEL_UNCONFIRMED, m->event->fault->what);
+    end(m, REASON_CANCEL_UNCONFIRMED, m->event->fault->what);
 }
 
 /* It is asked when the run is resumed, or the upstream takes calls again; but not for longer than its time, and not

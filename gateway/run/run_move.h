@@ -1,6 +1,6 @@
 /* A move: one event that a run answers, while it is being answered. Private to run/run and the files beside it that
- * have parts of its table (run/run_cancel, run/run_doubt, run/run_callback, run/run_queue), or help them: run/run_say,
- * run/run_keep, run/run_artifacts, run/run_make. Nobody else writes a run's state. */
+ * have parts of its table (run/run_step, run/run_cancel, run/run_doubt, run/run_callback, run/run_queue), or help them:
+ * run/run_say, run/run_keep, run/run_artifacts, run/run_make. Nobody else writes a run's state. */
 #ifndef RUN_RUN_MOVE_H
 #define RUN_RUN_MOVE_H
 
@@ -105,12 +105,13 @@ void move_wait(struct move *m, int64_t due_ms); /* WAITING, until then or the de
 void move_queue(struct move *m);                /* QUEUED, until its turn or the deadline comes */
 void move_end(struct move *m, enum run_status status, enum reason reason, const char *error);
 void move_fail(struct move *m, enum reason reason, const char *what); /* TERMINAL, in the name of the present step */
+void move_time_out(struct move *m);                                   /* the upstream is told to stop */
+
+/* ---- of run/run_step ---- */
 
 void move_note(struct move *m, const struct verdict *verdict); /* the upstream's word, and what goes with it */
 void move_decide(struct move *m, const struct verdict *verdict, const struct said *said,
                  struct arena *scratch); /* a verdict that ends the step */
-bool move_time_is_up(const struct move *m);
-void move_time_out(struct move *m); /* the upstream is told to stop */
 /* Judges the reply at hand as one to the present step, and notes what it says. */
 void move_judge(struct move *m, struct arena *scratch, struct verdict *ret_verdict);
 /* Judges it as one to another call than the step's: a probe or a cancel call. It changes nothing. */
@@ -134,6 +135,12 @@ struct move_try {
 int64_t move_retry_ms(struct move *m, const struct move_try *one, struct arena *scratch, const char **ret_why);
 /* The same of the present step's own call. */
 int64_t move_retry_step_ms(struct move *m, int64_t wait_ms, struct arena *scratch, const char **ret_why);
+
+/* Answers of the table. */
+void run_step_replied(struct move *m);
+void run_step_refused(struct move *m);
+void run_step_held(struct move *m);
+
 /* ---- of run/run_doubt ---- */
 
 /* The present call may have been acted on, and nobody knows: what the definition says. */
@@ -181,8 +188,6 @@ void run_callback_late(struct move *m);
 
 /* ---- of run/run_cancel ---- */
 
-/* Ends it as canceled, or as timed out where nobody asked. */
-void run_cancel_end(struct move *m, enum reason reason, const char *what);
 /* The cancel call needs the reply that the present step polls for, so polling goes on until the cancel's time is up. */
 bool run_cancel_needs_step(const struct run *run);
 int64_t run_cancel_limit_ms(const struct run *run); /* when the upstream has to have stopped */
@@ -219,8 +224,8 @@ void run_find_secrets(struct run *run, const struct json *parameters);
 
 /* ---- of run/run_queue: answers of the table ---- */
 void run_queue_held(struct move *m);
-void run_queue_admitted(struct move *m);
-void run_queue_admitted_early(struct move *m);
+void run_queue_turn(struct move *m);
+void run_queue_turn_early(struct move *m);
 void run_queue_called_back(struct move *m);
 
 #endif

@@ -23,7 +23,7 @@ static void leave_queue(struct move *m) {
 }
 
 /* The run begins, once that is durable; or the call that was held does. */
-void run_queue_admitted(struct move *m) {
+void run_queue_turn(struct move *m) {
     if (m->run->queued) {
         leave_queue(m);
         m->run->state = RUN_INTENDING;
@@ -33,7 +33,7 @@ void run_queue_admitted(struct move *m) {
 }
 
 /* Before its first record was durable: it never has to wait. */
-void run_queue_admitted_early(struct move *m) {
+void run_queue_turn_early(struct move *m) {
     if (m->run->queued) leave_queue(m);
 }
 

@@ -52,7 +52,7 @@ static void on_turns(void *arg) {
         struct turns *turns = ticket->owner;
         if (ticket == &turns->run) turns->run_turn = TURN_GOES;
         else turns->call_turn = TURN_GOES;
-        life_drive(turns->life, &(struct run_event){.kind = RUN_EVENT_ADMITTED});
+        life_drive(turns->life, &(struct run_event){.kind = RUN_EVENT_TURN});
     }
     set_timer(engine);
 }

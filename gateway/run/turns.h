@@ -1,4 +1,4 @@
-/* Turns: what a life has at the gate. Private to run/engine and run/ask, as life.h is; on the engine's own loop.
+/* Turns: what a life has at the gate. Private to those that run/life.h is for; on the engine's own loop.
  *
  * A life whose stage and hosts have no limits has none (NULL), and costs nothing. */
 #ifndef RUN_TURNS_H
@@ -27,7 +27,7 @@ void turns_resume(struct life *life, uint64_t number);    /* a run that came fro
 
 bool turns_limit(const struct engine *engine, const struct stage *stage); /* may calls of it have to wait? */
 
-/* A call is to begin. False: it has to wait, and `text` says where it stands; the life is told by ADMITTED. What is
+/* A call is to begin. False: it has to wait, and `text` says where it stands; the life is told by TURN. What is
  * forced goes at once, and is counted. */
 #define TURNS_TEXT_SIZE 320
 bool turns_call(struct life *life, enum run_call call, bool force, char text[TURNS_TEXT_SIZE]);

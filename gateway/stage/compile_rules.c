@@ -180,7 +180,7 @@ void compile_errors(struct compile *c, const struct conf *group, struct stage_ru
     r->use_roots = r->error || r->error_path || r->error_when.holds;
 }
 
-void compile_judging(struct compile *c, const struct conf *group, struct stage_rules *r) {
+static void read_judging(struct compile *c, const struct conf *group, struct stage_rules *r) {
     const struct conf *unknown = conf_find(group, "unknown");
     c->scope.secrets = false;
     c->scope.reply = c->scope.judging = true;
@@ -220,7 +220,7 @@ void compile_rules_outputs(struct stage_rules *r, const struct stage_output *out
 
 /* The values were read into *step by the fields' tables before. */
 void compile_rules(struct compile *c, const struct conf *group, const char *of, bool must, struct stage_step *step) {
-    compile_judging(c, group, &step->rules);
+    read_judging(c, group, &step->rules);
     check_complete(c, group, of, must);
     read_pace(c, group, step);
 }

@@ -190,14 +190,14 @@ static bool answer_soon(struct store_op *op) {
     return true;
 }
 
-static bool insert_in_memory(struct store *store, struct store_op *op) {
+static void insert_in_memory(struct store *store, struct store_op *op) {
     if (memory_insert(store->memory, &op->record)) op->outcome = STORE_DONE;
     else if (op->record.key && memory_find_key(store->memory, op)) op->outcome = STORE_EXISTS;
     else fault_set(&op->fault, FAULT_CONFLICT, NULL, "a run with the id %s exists already", op->record.id);
-    return answer_soon(op);
 }
 
-struct inquiry { /* has the disk a run with the key? */
+/* Has the disk a run with the key? Answered on a thread of the store, so that none is left when that is closed. */
+struct inquiry {
     struct store_op op;
     struct store_op *for_it;
 };
@@ -213,27 +213,26 @@ static void on_inquired(struct store_op *op) {
         for_it->found = op->found;
         for_it->found_count = op->found_count;
         for_it->results = op->results;
-        for_it->done(for_it);
     }
     mem_free(inquiry);
+    store_answer(for_it);
 }
 
 static bool inquire(struct store *store, struct store_op *op) {
     struct inquiry *inquiry = mem_alloc(sizeof *inquiry);
     inquiry->for_it = op;
-    inquiry->op = (struct store_op){.kind = STORE_FIND_KEY,
-                                    .loop = op->loop,
-                                    .done = on_inquired,
-                                    .arg = inquiry,
-                                    .store = store,
-                                    .record = op->record};
+    inquiry->op = (struct store_op){
+        .kind = STORE_FIND_KEY, .done = on_inquired, .arg = inquiry, .store = store, .record = op->record};
     store->driver->submit(store->state, &inquiry->op);
     return true;
 }
 
 static bool insert(struct store *store, struct store_op *op) {
-    if (op->record.in_memory)
-        return may_be_on_disk(store, &op->record) ? inquire(store, op) : insert_in_memory(store, op);
+    if (op->record.in_memory) {
+        if (may_be_on_disk(store, &op->record)) return inquire(store, op);
+        insert_in_memory(store, op);
+        return answer_soon(op);
+    }
     memory_drop(store->memory, op->record.id);
     if (op->record.key && memory_find_key(store->memory, op)) {
         op->outcome = STORE_EXISTS;
@@ -268,7 +267,7 @@ static bool carry_out(struct store *store, struct store_op *op) {
 void store_submit(struct store *store, struct store_op *op) {
     assert(op->loop && op->done);
     op->outcome = STORE_FAILED;
-    op->fault = (struct fault){0};
+    fault_clear(&op->fault);
     op->found = NULL;
     op->found_count = 0;
     op->passed = 0;

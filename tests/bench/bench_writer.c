@@ -144,13 +144,13 @@ int main(int argc, char **argv) {
     bench.loop = loop_new(0);
     long long syncs = disk.syncs, log = disk.bytes[1], file = disk.bytes[0];
     double cpu = cpu_s();
-    int64_t began = clock_mono_us();
+    int64_t began_ms = clock_mono_ms();
     run_for((size_t)strtoul(argv[3], NULL, 10), strtod(argv[4], NULL));
     double n = (double)bench.records;
     printf("{\"records\": %.0f, \"records_per_s\": %.1f, \"cpu_us\": %.2f, \"records_a_commit\": %.2f, \"log_bytes\": "
            "%.0f,"
            " \"file_bytes\": %.0f, \"syncs\": %.4f}\n",
-           n, n / ((double)(clock_mono_us() - began) / 1e6), (cpu_s() - cpu) / n * 1e6,
+           n, n / ((double)(clock_mono_ms() - began_ms) / 1e3), (cpu_s() - cpu) / n * 1e6,
            n / (double)count_read(COUNT_STORE_COMMITS), (double)(disk.bytes[1] - log) / n,
            (double)(disk.bytes[0] - file) / n, (double)(disk.syncs - syncs) / n);
     store_close(bench.store);

@@ -45,7 +45,7 @@ struct rig {
     int64_t timer_ms; /* 0: none */
     bool over, accepted, hold_calls;
     bool queued;                   /* it is made as one whose turn has not come */
-    bool held, admitted;           /* a call waits for its turn; has got it */
+    bool held, has_turn;           /* a call waits for its turn; has got it */
     bool (*busy)(struct rig *rig); /* whether the next call has to wait; NULL: it never has */
     unsigned unknown_words, undone;
     const struct history *history; /* of the stage's runs; the test's own. NULL: none */
@@ -203,7 +203,7 @@ static inline void rig_move(struct rig *rig, const struct run_event *event) {
 /* Its turn has not come. Nobody is in doubt about a call that was not sent: a restart would be. */
 static inline bool rig_holds(struct rig *rig) {
     const struct run *run = rig->run;
-    if (rig->admitted || !rig->busy || !rig->busy(rig)) return false;
+    if (rig->has_turn || !rig->busy || !rig->busy(rig)) return false;
     if (!rig->may_have_acted[run->step]) assert_int_equal(rig_durable_int(rig, "sending"), 0);
     rig->held = true;
     rig_move(rig, &(struct run_event){.kind = RUN_EVENT_HELD, .turn = "held: 1st of 1"});
@@ -219,7 +219,7 @@ static inline void rig_begin_call(struct rig *rig, enum run_call call, bool inte
         return;
     }
     if (call == RUN_CALL_STEP && !intended && rig_holds(rig)) return;
-    rig->admitted = false;
+    rig->has_turn = false;
     rig->under_way = call;
     rig->under_way_step = run->step;
     if (call == RUN_CALL_PROBE) {
@@ -323,6 +323,12 @@ static inline void rig_start_with(struct rig *rig, const struct json *parameters
     rig_check(rig);
 }
 
+/* A run of it is made: its first record is being written. */
+static inline void rig_start(struct rig *rig, const char *definition) {
+    rig_begin(rig, definition, 1);
+    rig_start_with(rig, NULL);
+}
+
 /* The record that is being written is durable; what changed meanwhile is written next. */
 static inline void rig_written(struct rig *rig) {
     assert_true(rig->writing.exists);
@@ -341,6 +347,12 @@ static inline void rig_written(struct rig *rig) {
 
 static inline void rig_stored(struct rig *rig) {
     while (rig->writing.exists) rig_written(rig);
+}
+
+/* … and is durable: its first call is under way. */
+static inline void rig_accept(struct rig *rig, const char *definition) {
+    rig_start(rig, definition);
+    rig_stored(rig);
 }
 
 static inline void rig_unstored(struct rig *rig) {
@@ -400,9 +412,7 @@ static inline void rig_refuse(struct rig *rig, enum fault_kind kind) {
 
 /* … accepted, submitted, answered, and the first poll of rig_two_steps under way. */
 static inline void rig_begin_polling(struct rig *rig) {
-    rig_begin(rig, rig_two_steps, 1);
-    rig_start_with(rig, NULL);
-    rig_stored(rig);
+    rig_accept(rig, rig_two_steps);
     rig_answer(rig, 201, "{\"id\": 5}");
     rig_stored(rig);
     assert_int_equal(rig->run->state, RUN_CALLING);
@@ -414,10 +424,10 @@ static inline void rig_cancel(struct rig *rig) {
 }
 
 /* Its turn has come. */
-static inline void rig_admit(struct rig *rig) {
+static inline void rig_give_turn(struct rig *rig) {
     rig->held = false;
-    if (!rig->run->queued) rig->admitted = true;
-    rig_move(rig, &(struct run_event){.kind = RUN_EVENT_ADMITTED});
+    if (!rig->run->queued) rig->has_turn = true;
+    rig_move(rig, &(struct run_event){.kind = RUN_EVENT_TURN});
 }
 
 static inline void rig_due(struct rig *rig) {
@@ -515,7 +525,7 @@ static inline void rig_crash(struct rig *rig, bool write_made_it) {
         rig->writing = (struct rig_image){0};
     }
     rig_image_drop(&rig->writing);
-    rig->changed = rig->hold_calls = rig->held = rig->admitted = false;
+    rig->changed = rig->hold_calls = rig->held = rig->has_turn = false;
     unsigned kept = 0;
     for (unsigned i = 0; i < rig->sent_count; i++)
         if (rig->sent[i].answered) rig->sent[kept++] = rig->sent[i];

@@ -53,8 +53,7 @@ static void test_root(void **state) {
     struct rig rig;
     struct arena *arena = arena_new();
     struct callback_place place;
-    rig_begin(&rig, rig_two_steps, 1);
-    rig_start_with(&rig, NULL);
+    rig_start(&rig, rig_two_steps);
     const char *url = json_gets_text(callback_root(arena, rig.run, KEY, "https://gw.test/base"), "url");
     assert_int_equal(strncmp(url, "https://gw.test/base/callbacks/sdcb-", 36), 0);
     assert_true(reads(strrchr(url, '/') + 1, &place));

@@ -92,9 +92,9 @@ static void shows_the_nearest_outside_its_range(void **state) {
 
 static void monotonic_time_never_goes_back(void **state) {
     (void)state;
-    int64_t last = clock_mono_us();
+    int64_t last = clock_mono_ms();
     for (int i = 0; i < 10000; i++) {
-        int64_t now = clock_mono_us();
+        int64_t now = clock_mono_ms();
         assert_true(now >= last);
         last = now;
     }

@@ -48,7 +48,6 @@ static void test_the_same_again_is_one_entry(void **state) {
     add(&journal, "status", 200, NULL, 200004);
     add(&journal, "status", 200, "", 200005); /* nothing to say is nothing, however it is said */
     assert_int_equal(journal.count, 4);
-    assert_int_equal(journal_calls(&journal), 100004);
     buf_init(&text, 1 << 20);
     journal_print(&journal, &text);
     assert_string_equal(
@@ -78,7 +77,6 @@ static void test_the_middle_is_left_out(void **state) {
     for (int i = 0; i < 1000; i++) add(&journal, "status", i % 2 ? 200 : 503, NULL, i);
     assert_int_equal(journal.count, JOURNAL_MAX);
     assert_int_equal(journal.left_out, 1000 - JOURNAL_MAX);
-    assert_int_equal(journal_calls(&journal), 1000);
     buf_init(&text, 1 << 20);
     journal_write(&journal, &text);
     const struct json *entries = parse(arena, &text);
@@ -92,7 +90,7 @@ static void test_the_middle_is_left_out(void **state) {
     buf_init(&again, 1 << 20);
     journal_write(&loaded, &again);
     assert_string_equal(buf_cstr(&again), buf_cstr(&text));
-    assert_int_equal(journal_calls(&loaded), 1000);
+    assert_int_equal(loaded.left_out, journal.left_out);
     buf_fini(&again);
     buf_fini(&text);
     journal_fini(&loaded);

@@ -377,6 +377,29 @@ static bool wanted(const struct store_record *record, const struct store_filter 
            (!filter->stages || strcmp(filter->stages[0], record->stage) == 0);
 }
 
+/* The disk is asked first whether it has the key; the answer comes when there is no store any more. */
+static void close_answers_who_waits_for_the_disk(void **state) {
+    struct rig *rig = *state;
+    size_t left = 2;
+    assert_int_equal(insert(rig, make("a", "s", "disk", 1), NULL), STORE_DONE);
+    struct store_op ops[] = {{.kind = STORE_INSERT, .record = in_memory("b", "s", "none", 2)},
+                             {.kind = STORE_INSERT, .record = in_memory("c", "s", "disk", 3)}};
+    for (size_t i = 0; i < 2; i++) {
+        ops[i].loop = rig->loop;
+        ops[i].done = count_down;
+        ops[i].arg = &left;
+        store_submit(rig->store, &ops[i]);
+    }
+    store_close(rig->store);
+    loop_flush(rig->loop);
+    assert_int_equal(left, 0);
+    assert_int_equal(ops[0].outcome, STORE_DONE);
+    assert_int_equal(ops[1].outcome, STORE_EXISTS);
+    assert_string_equal(ops[1].found->id, "a");
+    store_op_fini(&ops[1]);
+    rig_open(rig);
+}
+
 static void lists_are_merged(void **state) {
     struct rig *rig = *state;
     static struct row rows[ROWS];
@@ -497,6 +520,7 @@ int main(void) {
         T(retention_holds),
         T(who_reads_has_it_to_the_end),
         T(orderly_end_loses_nothing_that_is_over),
+        T(close_answers_who_waits_for_the_disk),
         T(lists_are_merged),
         T(lists_know_rights_and_cursors),
         T(several_loops_have_it_in_common),

@@ -67,8 +67,7 @@ static void check_fields(const struct run *run) {
 static void test_every_field_in_every_state(void **state) {
     (void)state;
     struct rig rig;
-    rig_begin(&rig, rig_two_steps, 1);
-    rig_start_with(&rig, NULL);
+    rig_start(&rig, rig_two_steps);
     check_fields(rig.run);
     rig_stored(&rig);
     check_fields(rig.run);
@@ -94,9 +93,7 @@ static void test_every_field_in_every_state(void **state) {
 static void test_values(void **state) {
     (void)state;
     struct rig rig;
-    rig_begin(&rig, rig_two_steps, 1);
-    rig_start_with(&rig, NULL);
-    rig_stored(&rig);
+    rig_accept(&rig, rig_two_steps);
     rig_answer(&rig, 201, "{\"id\": 5}");
     rig_stored(&rig);
     rig_answer(&rig, 200, "{\"state\": \"failed\", \"percent\": 12.7}");
@@ -139,9 +136,7 @@ static void test_hostile_values(void **state) {
     };
     for (size_t i = 0; i < sizeof bodies / sizeof *bodies; i++) {
         struct rig rig;
-        rig_begin(&rig, rig_two_steps, 1);
-        rig_start_with(&rig, NULL);
-        rig_stored(&rig);
+        rig_accept(&rig, rig_two_steps);
         rig_answer(&rig, 201, "{\"id\": 5}");
         rig_stored(&rig);
         rig_answer(&rig, 200, bodies[i]);
@@ -157,8 +152,7 @@ static void test_hostile_base_url(void **state) {
     static const char *const hosts[] = {"http://a\"b",    "http://a\\b",     "http://${x}",
                                         "http://a\x01\n", "http://\xFF\x80", "http://[::1]:80"};
     struct rig rig;
-    rig_begin(&rig, rig_two_steps, 1);
-    rig_start_with(&rig, NULL);
+    rig_start(&rig, rig_two_steps);
     for (size_t i = 0; i < sizeof hosts / sizeof *hosts; i++) {
         struct arena *arena = arena_new();
         const struct json *report = report_of(arena, rig.run, hosts[i]);
@@ -172,9 +166,7 @@ static void test_hostile_base_url(void **state) {
 static void test_huge_outputs(void **state) {
     (void)state;
     struct rig rig;
-    rig_begin(&rig, rig_two_steps, 1);
-    rig_start_with(&rig, NULL);
-    rig_stored(&rig);
+    rig_accept(&rig, rig_two_steps);
     rig_answer(&rig, 201, "{\"id\": 5}");
     rig_stored(&rig);
     struct buf body;

@@ -10,11 +10,6 @@
 
 #define S 1000
 
-static void begin(struct rig *rig, const char *definition) {
-    rig_begin(rig, definition, 1);
-    rig_start_with(rig, NULL);
-}
-
 static const char *output(const struct rig *rig, const char *name) {
     return json_gets_text(rig_value(rig, rig->run->outputs), name);
 }
@@ -52,9 +47,7 @@ static void test_what_no_template_names_is_not_held(void **state) {
             "\"http://up.test/a\"; method = \"GET\"; }, { name = \"b\"; url = \"http://up.test/%s\"; method = "
             "\"GET\"; } );",
             held_cases[i].named);
-        rig_begin(&rig, buf_cstr(&definition), 1);
-        rig_start_with(&rig, NULL);
-        rig_stored(&rig);
+        rig_accept(&rig, buf_cstr(&definition));
         rig_answer(&rig, 200, held_cases[i].body);
         struct text held = frozen_text(rig.run->steps[0].value);
         if (!text_is(held, held_cases[i].held)) fail_msg("%s: %.*s", held_cases[i].named, TEXT_ARG(held));
@@ -68,7 +61,7 @@ static void test_what_no_template_names_is_not_held(void **state) {
 static void test_two_steps_succeed(void **state) {
     (void)state;
     struct rig rig;
-    begin(&rig, rig_two_steps);
+    rig_start(&rig, rig_two_steps);
     assert_int_equal(rig.run->state, RUN_ACCEPTING);
     assert_int_equal(rig.sends[0], 0); /* nothing before the record */
     rig_stored(&rig);
@@ -154,9 +147,9 @@ static void test_unknown_word_is_told_once(void **state) {
 static void test_unknown_word_may_fail(void **state) {
     (void)state;
     struct rig rig;
-    begin(&rig,
-          "name = \"s\"; request = { url = \"http://up.test/\"; }; status = { url = \"http://up.test/1\"; value = "
-          "\"$.state\"; success = [ \"ok\" ]; unknown = \"fail\"; };");
+    rig_start(&rig,
+              "name = \"s\"; request = { url = \"http://up.test/\"; }; status = { url = \"http://up.test/1\"; value = "
+              "\"$.state\"; success = [ \"ok\" ]; unknown = \"fail\"; };");
     rig_stored(&rig);
     rig_answer(&rig, 200, "");
     rig_stored(&rig);
@@ -220,11 +213,11 @@ static void test_threshold_that_is_no_number(void **state) {
 static void test_outputs(void **state) {
     (void)state;
     struct rig rig;
-    begin(&rig,
-          "name = \"s\"; steps = ( { name = \"a\"; method = \"POST\"; url = \"http://up.test/\"; outputs = { "
-          "first = \"$.id\"; shared = \"$.id\"; }; }, { name = \"b\"; url = \"http://up.test/\"; outputs = { "
-          "shared = \"$.x\"; }; } ); outputs = { all = \"$.list[*]\"; missing = \"$.none\"; code = \"{{ code }}\"; "
-          "from_a = \"{{ a.body.id }}-{{ b.code }}\"; };");
+    rig_start(&rig,
+              "name = \"s\"; steps = ( { name = \"a\"; method = \"POST\"; url = \"http://up.test/\"; outputs = { "
+              "first = \"$.id\"; shared = \"$.id\"; }; }, { name = \"b\"; url = \"http://up.test/\"; outputs = { "
+              "shared = \"$.x\"; }; } ); outputs = { all = \"$.list[*]\"; missing = \"$.none\"; code = \"{{ code }}\"; "
+              "from_a = \"{{ a.body.id }}-{{ b.code }}\"; };");
     rig_stored(&rig);
     rig_answer(&rig, 200, "{\"id\": 7}");
     rig_stored(&rig);
@@ -260,11 +253,12 @@ static void assert_url(const struct rig *rig, const char *wanted) {
 static void test_outputs_in_templates(void **state) {
     (void)state;
     struct rig rig;
-    begin(&rig,
-          "name = \"s\"; steps = ( { name = \"a\"; method = \"POST\"; url = \"http://up.test/\"; outputs = { "
-          "id = \"$.list[?@.mine].id\"; none = \"$.none\"; }; }, { name = \"b\"; url = \"http://up.test/{{ "
-          "a.outputs.id | first }}\"; outputs = { twice = \"{{ a.outputs.id + body.list }}\"; }; } ); "
-          "outputs = { of_b = \"{{ b.outputs.twice | length }}\"; none = \"{{ a.outputs.none | default('n') }}\"; };");
+    rig_start(
+        &rig,
+        "name = \"s\"; steps = ( { name = \"a\"; method = \"POST\"; url = \"http://up.test/\"; outputs = { "
+        "id = \"$.list[?@.mine].id\"; none = \"$.none\"; }; }, { name = \"b\"; url = \"http://up.test/{{ "
+        "a.outputs.id | first }}\"; outputs = { twice = \"{{ a.outputs.id + body.list }}\"; }; } ); "
+        "outputs = { of_b = \"{{ b.outputs.twice | length }}\"; none = \"{{ a.outputs.none | default('n') }}\"; };");
     rig_stored(&rig);
     rig_answer(&rig, 200, "{\"list\": [{\"id\": 1}, {\"id\": \"x y\", \"mine\": true}]}");
     rig_stored(&rig);
@@ -282,9 +276,9 @@ static void test_outputs_in_templates(void **state) {
 static void test_outputs_that_are_missing(void **state) {
     (void)state;
     struct rig rig;
-    begin(&rig, "name = \"s\"; steps = ( { name = \"a\"; method = \"POST\"; url = \"http://up.test/\"; outputs = { "
-                "id = \"$.id\"; }; }, { name = \"b\"; url = \"http://up.test/{{ a.outputs.id }}\"; } );");
-    rig_stored(&rig);
+    rig_accept(&rig,
+               "name = \"s\"; steps = ( { name = \"a\"; method = \"POST\"; url = \"http://up.test/\"; outputs = { "
+               "id = \"$.id\"; }; }, { name = \"b\"; url = \"http://up.test/{{ a.outputs.id }}\"; } );");
     rig_answer(&rig, 200, "{}");
     rig_stored(&rig);
     assert_url(&rig, NULL);
@@ -368,8 +362,7 @@ static void test_log_without_lines(void **state) {
                  "name = \"s\"; request = { method = \"GET\"; url = \"http://up.test/\"; capture = { format = "
                  "\"properties\"; missing = \"%s\"; }; };",
                  missing[i]);
-        begin(&rig, definition);
-        rig_stored(&rig);
+        rig_accept(&rig, definition);
         rig_answer(&rig, 200, "done\n");
         rig_assert_ends(&rig, RUN_SUCCEEDED, REASON_NONE);
         assert_int_equal(json_size(rig_value(&rig, rig.run->warnings)), 1 - i);
@@ -399,8 +392,8 @@ static void test_outputs_of_a_run_without_success(void **state) {
 static void test_one_record_between_two_calls(void **state) {
     (void)state;
     struct rig rig;
-    begin(&rig, "name = \"s\"; steps = ( { name = \"a\"; method = \"POST\"; url = \"http://up.test/\"; }, { name = "
-                "\"b\"; method = \"POST\"; url = \"http://up.test/\"; } );");
+    rig_start(&rig, "name = \"s\"; steps = ( { name = \"a\"; method = \"POST\"; url = \"http://up.test/\"; }, { name = "
+                    "\"b\"; method = \"POST\"; url = \"http://up.test/\"; } );");
     rig_written(&rig);
     assert_int_equal(rig.sends[0], 1);
     rig_answer(&rig, 200, "");

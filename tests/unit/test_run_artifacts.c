@@ -85,9 +85,7 @@ static void test_steps(void **state) {
     (void)state;
     for (int good = 0; good < 2; good++) {
         struct rig rig;
-        rig_begin(&rig, two, 1);
-        rig_start_with(&rig, NULL);
-        rig_stored(&rig);
+        rig_accept(&rig, two);
         rig_answer(&rig, 200, "{\"n\": 1}");
         rig_stored(&rig);
         rig_restart(&rig);
@@ -112,9 +110,7 @@ static void test_too_many(void **state) {
     buf_adds(&body, "{\"made\": [{\"type\": \"x\", \"name\": \"");
     for (int i = 0; i < 2 << 20; i++) buf_addc(&body, 'n');
     buf_adds(&body, "\"}]}");
-    rig_begin(&rig, HEAD " max_reply = \"8MiB\"; }; artifacts = \"$.made\";", 1);
-    rig_start_with(&rig, NULL);
-    rig_stored(&rig);
+    rig_accept(&rig, HEAD " max_reply = \"8MiB\"; }; artifacts = \"$.made\";");
     rig_answer(&rig, 200, buf_cstr(&body));
     rig_assert_ends(&rig, RUN_SUCCEEDED, REASON_NONE);
     assert_null(rig.run->artifacts);

@@ -23,9 +23,7 @@ static const char posted[] =
     "\"http://up.test/c\"; } );";
 
 static void begin(struct rig *rig, const char *definition) {
-    rig_begin(rig, definition, 1);
-    rig_start_with(rig, NULL);
-    rig_stored(rig);
+    rig_accept(rig, definition);
     rig_answer(rig, 200, "{\"wait\": 7}");
     rig_stored(rig);
     assert_int_equal(rig->run->state, RUN_WAITING);
@@ -88,9 +86,7 @@ static void test_canceled_meanwhile(void **state) {
 static void test_bounds(void **state) {
     (void)state;
     struct rig rig;
-    rig_begin(&rig, polled, 1);
-    rig_start_with(&rig, NULL);
-    rig_stored(&rig);
+    rig_accept(&rig, polled);
     rig_answer(&rig, 200, "{\"wait\": 1e9}");
     rig_stored(&rig);
     assert_int_equal(rig.timer_ms, rig.now_ms + 3600 * S); /* also the time of the step */

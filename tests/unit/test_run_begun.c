@@ -60,7 +60,7 @@ static void test_waiting_is_no_work(void **state) {
     assert_outlook(&rig, -1, false, false); /* nobody knows when its turn comes */
     rig_restart(&rig);
     assert_outlook(&rig, -1, false, false);
-    rig_admit(&rig);
+    rig_give_turn(&rig);
     rig_stored(&rig);
     assert_outlook(&rig, 0, true, false);
     rig_answer(&rig, 201, "{}");
@@ -93,7 +93,7 @@ static void test_a_first_call_that_is_held(void **state) {
     rig.now_ms += 20 * S;
     assert_outlook(&rig, -1, false, false);
     is_busy = false;
-    rig_admit(&rig);
+    rig_give_turn(&rig);
     rig_stored(&rig);
     assert_outlook(&rig, 0, true, false);
     rig_answer(&rig, 201, "{}");
@@ -120,7 +120,7 @@ static void test_polls_count_from_it(void **state) {
     rig_start_with(&rig, NULL);
     rig_stored(&rig);
     rig.now_ms += 3600 * S;
-    rig_admit(&rig);
+    rig_give_turn(&rig);
     rig_stored(&rig);
     rig_answer(&rig, 201, "{}");
     rig_stored(&rig);
@@ -137,9 +137,7 @@ static void test_polls_count_from_it(void **state) {
 static void test_the_record_tells(void **state) {
     (void)state;
     struct rig rig;
-    rig_begin(&rig, adaptive, 1);
-    rig_start_with(&rig, NULL);
-    rig_stored(&rig);
+    rig_accept(&rig, adaptive);
     struct store_record record = rig_record(&rig, &rig.durable);
     assert_int_equal(run_record_begun_ms(&record), RIG_BEGAN);
     rig_end(&rig);
@@ -151,7 +149,7 @@ static void test_the_record_tells(void **state) {
     record = rig_record(&rig, &rig.durable);
     assert_int_equal(run_record_begun_ms(&record), 0);
     rig.now_ms += 77;
-    rig_admit(&rig);
+    rig_give_turn(&rig);
     rig_stored(&rig);
     record = rig_record(&rig, &rig.durable);
     assert_int_equal(run_record_begun_ms(&record), RIG_BEGAN + 77);

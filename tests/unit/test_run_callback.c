@@ -45,21 +45,15 @@ static const char hints[] =
     "name = \"s\"; request = { url = \"http://up.test/{{ callback.url }}\"; }; status = { url = \"http://up.test/1\"; "
     "every = \"50s\"; timeout = \"600s\"; " RULES " callback = { hint = true; }; };";
 
-static void begin(struct rig *rig, const char *definition) {
-    rig_begin(rig, definition, 1);
-    rig_start_with(rig, NULL);
-    rig_stored(rig);
-}
-
 static void begin_waiting(struct rig *rig) {
-    begin(rig, one);
+    rig_accept(rig, one);
     rig_answer(rig, 202, "{\"id\": 5}");
     rig_stored(rig);
     assert_int_equal(rig->run->state, RUN_WAITING);
 }
 
 static void begin_polling(struct rig *rig, const char *definition) {
-    begin(rig, definition);
+    rig_accept(rig, definition);
     rig_answer(rig, 202, "{\"id\": 5}");
     rig_stored(rig);
     assert_int_equal(rig->run->state, RUN_CALLING);
@@ -134,7 +128,7 @@ static void test_what_a_callback_says(void **state) {
 static void test_without_rules_any_callback_is_success(void **state) {
     (void)state;
     struct rig rig;
-    begin(&rig, "name = \"s\"; request = { url = \"http://up.test/{{ callback.url }}\"; callback = { }; };");
+    rig_accept(&rig, "name = \"s\"; request = { url = \"http://up.test/{{ callback.url }}\"; callback = { }; };");
     rig_answer(&rig, 200, "");
     call_back(&rig, 0, "", RUN_CALLBACK_TAKEN);
     assert_ends(&rig, RUN_SUCCEEDED, REASON_NONE);
@@ -154,16 +148,17 @@ static void test_time_is_up(void **state) {
     call_back(&rig, 0, "{\"state\": \"ok\"}", RUN_CALLBACK_STALE);
     rig_end(&rig);
 
-    begin(&rig, "name = \"s\"; request = { url = \"http://up.test/{{ callback.url }}\"; timeout = \"0s\"; callback = { "
-                "}; };"); /* no limit at all */
+    rig_accept(&rig,
+               "name = \"s\"; request = { url = \"http://up.test/{{ callback.url }}\"; timeout = \"0s\"; callback = { "
+               "}; };"); /* no limit at all */
     rig_answer(&rig, 200, "");
     for (int i = 0; i < 30; i++) rig_due(&rig);
     assert_int_equal(rig.run->state, RUN_WAITING);
     rig_end(&rig);
 
-    begin(&rig,
-          "name = \"s\"; request = { url = \"http://up.test/{{ callback.url }}\"; timeout = \"10s\"; callback = { "
-          "timeout = \"20s\"; }; };"); /* the shorter one counts */
+    rig_accept(&rig,
+               "name = \"s\"; request = { url = \"http://up.test/{{ callback.url }}\"; timeout = \"10s\"; callback = { "
+               "timeout = \"20s\"; }; };"); /* the shorter one counts */
     rig_answer(&rig, 200, "");
     assert_int_equal(rig.timer_ms, RIG_BEGAN + 10 * S);
     rig_end(&rig);
@@ -188,7 +183,7 @@ static void test_time_is_up_with_one_that_came(void **state) {
                 {poll, "{\"state\": \"busy\"}", RUN_TERMINAL, REASON_TIMEOUT}};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct rig rig;
-        begin(&rig, rows[i].definition);
+        rig_accept(&rig, rows[i].definition);
         call_back(&rig, 0, rows[i].body, RUN_CALLBACK_TAKEN);
         rig_stored(&rig);
         rig_due(&rig);
@@ -208,9 +203,9 @@ static void test_time_is_up_with_one_that_came(void **state) {
 static void test_time_is_up_while_a_poll_is_recorded(void **state) {
     (void)state;
     struct rig rig;
-    begin(&rig, "name = \"s\"; request = { url = \"http://up.test/{{ callback.url }}\"; }; status = { url = "
-                "\"http://up.test/1\"; method = \"POST\"; every = \"5s\"; timeout = \"20s\"; " RULES
-                " callback = { " RULES " }; };");
+    rig_accept(&rig, "name = \"s\"; request = { url = \"http://up.test/{{ callback.url }}\"; }; status = { url = "
+                     "\"http://up.test/1\"; method = \"POST\"; every = \"5s\"; timeout = \"20s\"; " RULES
+                     " callback = { " RULES " }; };");
     rig_answer(&rig, 202, "{\"id\": 5}");
     rig_stored(&rig);
     rig_stored(&rig);
@@ -234,10 +229,11 @@ static void test_callback_while_a_cancel_needs_the_poll(void **state) {
                 {"{\"state\": \"gone\"}", REASON_CANCEL_UNCONFIRMED}};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct rig rig;
-        begin(&rig,
-              "name = \"s\"; steps = ( { name = \"a\"; method = \"POST\"; url = \"http://up.test/{{ callback.url }}\"; "
-              "}, { name = \"find\"; url = \"http://up.test/f\"; every = \"5s\"; " RULES " callback = { " RULES
-              " }; } ); cancel = { url = \"http://up.test/{{ find.body.id }}\"; };");
+        rig_accept(
+            &rig,
+            "name = \"s\"; steps = ( { name = \"a\"; method = \"POST\"; url = \"http://up.test/{{ callback.url }}\"; "
+            "}, { name = \"find\"; url = \"http://up.test/f\"; every = \"5s\"; " RULES " callback = { " RULES
+            " }; } ); cancel = { url = \"http://up.test/{{ find.body.id }}\"; };");
         rig_answer(&rig, 201, "{}");
         rig_stored(&rig);
         rig_answer(&rig, 200, "{\"state\": \"busy\"}");
@@ -267,7 +263,7 @@ static void test_cancel_while_waiting(void **state) {
 static void test_cancel_during_the_call(void **state) {
     (void)state;
     struct rig rig;
-    begin(&rig, one);
+    rig_accept(&rig, one);
     rig_cancel(&rig);
     call_back(&rig, 0, "{\"state\": \"ok\"}", RUN_CALLBACK_TAKEN);
     rig_answer(&rig, 202, "{\"id\": 5}");
@@ -281,7 +277,7 @@ static void test_cancel_during_the_call(void **state) {
 static void test_call_that_is_refused(void **state) {
     (void)state;
     struct rig rig;
-    begin(&rig, one);
+    rig_accept(&rig, one);
     call_back(&rig, 0, "{\"state\": \"ok\"}", RUN_CALLBACK_TAKEN); /* whatever it says */
     rig_answer(&rig, 400, "");
     assert_ends(&rig, RUN_TERMINAL, REASON_UPSTREAM_REFUSED);
@@ -293,7 +289,7 @@ static void test_call_that_is_refused(void **state) {
 static void test_early_in_the_call(void **state) {
     (void)state;
     struct rig rig;
-    begin(&rig, one);
+    rig_accept(&rig, one);
     call_back(&rig, 0, "{\"state\": \"busy\"}", RUN_CALLBACK_TAKEN);
     call_back(&rig, 0, "{\"state\": \"busy\"}", RUN_CALLBACK_REPEATED);
     call_back(&rig, 0, "{\"state\": \"ok\", \"v\": 7}", RUN_CALLBACK_TAKEN);
@@ -309,7 +305,7 @@ static void test_early_in_an_earlier_step(void **state) {
     (void)state;
     for (int restarts = 0; restarts <= 1; restarts++) {
         struct rig rig;
-        begin(&rig, three);
+        rig_accept(&rig, three);
         rig_answer(&rig, 201, "");
         call_back(&rig, 2, "{\"state\": \"ok\", \"v\": 7}", RUN_CALLBACK_TAKEN); /* while a's reply is written */
         rig_stored(&rig);
@@ -334,7 +330,7 @@ static void test_only_so_many_are_kept(void **state) {
     (void)state;
     struct rig rig;
     char body[64];
-    begin(&rig, one);
+    rig_accept(&rig, one);
     for (unsigned i = 0; i < INBOX_KEPT; i++) {
         snprintf(body, sizeof body, "{\"state\": \"busy\", \"n\": %u}", i);
         call_back(&rig, 0, body, RUN_CALLBACK_TAKEN);
@@ -350,8 +346,9 @@ static void test_only_so_many_are_kept(void **state) {
 static void test_no_timer_before_the_reply(void **state) {
     (void)state;
     struct rig rig;
-    begin(&rig, "name = \"s\"; request = { url = \"http://up.test/{{ callback.url }}\"; retry = { attempts = 3; }; "
-                "callback = { }; };");
+    rig_accept(&rig,
+               "name = \"s\"; request = { url = \"http://up.test/{{ callback.url }}\"; retry = { attempts = 3; }; "
+               "callback = { }; };");
     rig_fail(&rig, REPLY_NEVER_SENT);
     assert_int_equal(rig.run->state, RUN_WAITING); /* for the next try, not for a callback */
     call_back(&rig, 0, "{}", RUN_CALLBACK_TAKEN);
@@ -441,14 +438,14 @@ static void test_poll_before_the_callback(void **state) {
 static void test_callback_makes_the_first_poll_needless(void **state) {
     (void)state;
     struct rig rig;
-    begin(&rig, polls);
+    rig_accept(&rig, polls);
     call_back(&rig, 1, "{\"state\": \"ok\", \"v\": 7}", RUN_CALLBACK_TAKEN);
     rig_answer(&rig, 202, "{\"id\": 5}");
     assert_ends(&rig, RUN_SUCCEEDED, REASON_NONE);
     assert_int_equal(rig.sends[1], 0);
     rig_end(&rig);
 
-    begin(&rig, polls); /* one that decides nothing does not hold it up */
+    rig_accept(&rig, polls); /* one that decides nothing does not hold it up */
     call_back(&rig, 1, "{\"state\": \"busy\"}", RUN_CALLBACK_TAKEN);
     rig_answer(&rig, 202, "{\"id\": 5}");
     rig_stored(&rig);
@@ -493,7 +490,7 @@ static void test_callback_while_the_poll_is_held(void **state) {
         assert_int_equal(rig_call_back(&rig, 1, "1", "{\"state\": \"busy\"}"), RUN_CALLBACK_TAKEN);
         assert_int_equal(rig.run->state, RUN_QUEUED);
         if (hint) {
-            rig_admit(&rig);
+            rig_give_turn(&rig);
             assert_int_equal(rig.run->state, RUN_CALLING);
         } else {
             assert_int_equal(rig_call_back(&rig, 1, "2", "{\"state\": \"ok\"}"), RUN_CALLBACK_TAKEN);
@@ -597,7 +594,7 @@ static void test_restart_before_the_callback_was_answered(void **state) {
 static void test_callback_settles_the_doubt(void **state) {
     (void)state;
     struct rig rig;
-    begin(&rig, one);
+    rig_accept(&rig, one);
     call_back(&rig, 0, "{\"state\": \"busy\"}", RUN_CALLBACK_TAKEN);
     rig_stored(&rig);
     rig_fail(&rig, REPLY_MAYBE_ACTED_ON);
@@ -607,7 +604,7 @@ static void test_callback_settles_the_doubt(void **state) {
     assert_ends(&rig, RUN_SUCCEEDED, REASON_NONE);
     rig_end(&rig);
 
-    begin(&rig, one);
+    rig_accept(&rig, one);
     call_back(&rig, 0, "{\"state\": \"ok\", \"v\": 7}", RUN_CALLBACK_TAKEN);
     rig_stored(&rig);
     rig_restart(&rig);
@@ -615,14 +612,15 @@ static void test_callback_settles_the_doubt(void **state) {
     assert_int_equal(rig.sends[0], 1);
     rig_end(&rig);
 
-    begin(&rig, one); /* without a callback the doubt stays */
+    rig_accept(&rig, one); /* without a callback the doubt stays */
     rig_restart(&rig);
     assert_ends(&rig, RUN_TERMINAL, REASON_IN_DOUBT);
     rig_end(&rig);
 
-    begin(&rig,
-          "name = \"s\"; steps = ( { name = \"a\"; url = \"http://up.test/{{ callback.url }}\"; method = \"POST\"; }, "
-          "{ name = \"b\"; url = \"http://up.test/b\"; method = \"POST\"; callback = { }; } );");
+    rig_accept(
+        &rig,
+        "name = \"s\"; steps = ( { name = \"a\"; url = \"http://up.test/{{ callback.url }}\"; method = \"POST\"; }, "
+        "{ name = \"b\"; url = \"http://up.test/b\"; method = \"POST\"; callback = { }; } );");
     rig_answer(&rig, 201, "");
     rig_stored(&rig);
     call_back(&rig, 1, "{}", RUN_CALLBACK_TAKEN); /* its URL was told by the call before: it says nothing of b's */
@@ -644,7 +642,7 @@ static void test_callback_and_probe(void **state) {
     (void)state;
     for (int probing = 0; probing <= 1; probing++) {
         struct rig rig;
-        begin(&rig, probes);
+        rig_accept(&rig, probes);
         rig_fail(&rig, REPLY_MAYBE_ACTED_ON);
         assert_int_equal(rig.run->state, RUN_PROBE_WAITING);
         if (probing) rig_due(&rig);
@@ -669,7 +667,7 @@ static void test_callback_and_probe(void **state) {
 static void test_probe_finds_and_the_step_waits(void **state) {
     (void)state;
     struct rig rig;
-    begin(&rig, probes);
+    rig_accept(&rig, probes);
     rig_fail(&rig, REPLY_MAYBE_ACTED_ON);
     rig_due(&rig);
     rig_answer(&rig, 200, "{\"items\": [{\"id\": 9}]}");

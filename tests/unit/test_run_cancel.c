@@ -31,9 +31,7 @@ static const char searched[] =
 #define ABORTED "{\"state\": \"aborted\"}"
 
 static void begin(struct rig *rig, const char *definition) {
-    rig_begin(rig, definition, 1);
-    rig_start_with(rig, NULL);
-    rig_stored(rig);
+    rig_accept(rig, definition);
     rig_answer(rig, 201, "{}");
     rig_stored(rig);
 }
@@ -77,9 +75,7 @@ static void test_what_a_failed_try_may_have_begun(void **state) {
                 {{-1, 0}, true},   {{-1, 503}, true}, {{500, 429}, true}};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct rig rig;
-        rig_begin(&rig, definition, 1);
-        rig_start_with(&rig, NULL);
-        rig_stored(&rig);
+        rig_accept(&rig, definition);
         for (int k = 0; k < 2 && rows[i].codes[k]; k++) {
             if (k) rig_due(&rig);
             if (rows[i].codes[k] < 0) rig_fail(&rig, REPLY_MAYBE_ACTED_ON);
@@ -696,9 +692,7 @@ static void test_sent_as_soon_as_it_is_known(void **state) {
     (void)state;
     for (int when = 0; when <= 4; when++) {
         struct rig rig;
-        rig_begin(&rig, searched, 1);
-        rig_start_with(&rig, NULL);
-        rig_stored(&rig);
+        rig_accept(&rig, searched);
         if (when == 0) rig_cancel(&rig); /* during the dispatch */
         rig_answer(&rig, 204, "");
         if (when == 1) rig_cancel(&rig); /* while its reply is written */
@@ -741,7 +735,7 @@ static void test_needed_look_is_held(void **state) {
     assert_int_equal(rig.run->state, RUN_QUEUED);
     assert_int_equal(rig.timer_ms, rig.now_ms + 40 * S);
     rig_stored(&rig);
-    rig_admit(&rig);
+    rig_give_turn(&rig);
     assert_int_equal(rig.under_way, RUN_CALL_STEP);
     rig_answer(&rig, 200, "{\"state\": \"found\", \"id\": 8}");
     rig_stored(&rig);
@@ -859,9 +853,7 @@ static void test_the_fallback_needs_less(void **state) {
                  "name = \"job\"; request = { url = \"http://up.test/jobs\"; %s }; cancel = { url = "
                  "\"http://up.test/{{ request.body.id }}\"; fallback = { url = \"http://up.test/{{ %s }}\"; }; };",
                  doubts[i], needs ? "request.body.id" : "run.key");
-        rig_begin(&rig, definition, 1);
-        rig_start_with(&rig, NULL);
-        rig_stored(&rig);
+        rig_accept(&rig, definition);
         rig_cancel(&rig);
         rig_fail(&rig, REPLY_MAYBE_ACTED_ON);
         rig_stored(&rig);

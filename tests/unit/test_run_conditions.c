@@ -13,9 +13,7 @@ static const char one_gate[] = "name = \"gate\"; request = { method = \"GET\"; u
 static void begin_gate(struct rig *rig, const char *settings) {
     char definition[1000];
     snprintf(definition, sizeof definition, one_gate, settings);
-    rig_begin(rig, definition, 1);
-    rig_start_with(rig, NULL);
-    rig_stored(rig);
+    rig_accept(rig, definition);
 }
 
 static void test_ends_by_conditions(void **state) {

@@ -25,12 +25,6 @@ static const char resent[] = "name = \"job\"; request = { url = \"http://up.test
 #define NOTHING "{\"items\": []}"
 #define WORK "{\"items\": [{\"id\": 7}]}"
 
-static void begin(struct rig *rig, const char *definition) {
-    rig_begin(rig, definition, 1);
-    rig_start_with(rig, NULL);
-    rig_stored(rig);
-}
-
 /* … and a reply that is lost is one to a call that was never acted on. */
 static void begin_idle(struct rig *rig, const char *definition) {
     rig_begin(rig, definition, 1);
@@ -41,7 +35,7 @@ static void begin_idle(struct rig *rig, const char *definition) {
 
 /* … the reply is lost, and the first look is under way. */
 static void begin_looking(struct rig *rig, const char *definition) {
-    begin(rig, definition);
+    rig_accept(rig, definition);
     rig_fail(rig, REPLY_MAYBE_ACTED_ON);
     assert_int_equal(rig->run->state, RUN_PROBE_WAITING);
     rig_due(rig);
@@ -71,7 +65,7 @@ static void test_found_work_is_gone_on_with(void **state) {
 static void test_found_after_a_restart(void **state) {
     (void)state;
     struct rig rig;
-    begin(&rig, probed);
+    rig_accept(&rig, probed);
     rig_restart(&rig);
     assert_int_equal(rig.run->state, RUN_PROBE_WAITING);
     assert_non_null(strstr(rig.run->progress, "the gateway was stopped"));
@@ -301,8 +295,9 @@ static void test_budgets_and_what_is_asked_for(void **state) {
                         "the upstream answered 503; it asks to wait for 50s, and 10s of retry.budget (1m) are left");
     rig_end(&rig);
 
-    begin(&rig, "name = \"job\"; request = { url = \"http://up.test/\"; on_in_doubt = \"resend\"; retry = { attempts = "
-                "1000; delay = \"1s\"; budget = \"20s\"; }; };");
+    rig_accept(&rig,
+               "name = \"job\"; request = { url = \"http://up.test/\"; on_in_doubt = \"resend\"; retry = { attempts = "
+               "1000; delay = \"1s\"; budget = \"20s\"; }; };");
     began = rig.now_ms;
     while (rig.run->state == RUN_CALLING) {
         rig_fail(&rig, REPLY_MAYBE_ACTED_ON);
@@ -351,7 +346,7 @@ static void test_not_found_waits_for_its_delay(void **state) {
 static void test_held_back_while_looking(void **state) {
     (void)state;
     struct rig rig;
-    begin(&rig, probed);
+    rig_accept(&rig, probed);
     rig_fail(&rig, REPLY_MAYBE_ACTED_ON);
     rig.hold_calls = true;
     rig_due(&rig);
@@ -371,7 +366,7 @@ static void test_cancel_needs_what_is_looked_for(void **state) {
     (void)state;
     for (int early = 0; early <= 1; early++) {
         struct rig rig;
-        begin(&rig, probed);
+        rig_accept(&rig, probed);
         if (early) rig_cancel(&rig); /* while the call is under way */
         rig_fail(&rig, REPLY_MAYBE_ACTED_ON);
         rig_stored(&rig);
@@ -439,8 +434,8 @@ static void test_cancel_that_needs_no_reply(void **state) {
     (void)state;
     for (int under_way = 0; under_way <= 1; under_way++) {
         struct rig rig;
-        begin(&rig, "name = \"job\"; request = { url = \"http://up.test/\"; probe = { url = \"http://up.test/q\"; "
-                    "found = \"$.id\"; }; }; cancel = { url = \"http://up.test/stop/{{ run.key }}\"; };");
+        rig_accept(&rig, "name = \"job\"; request = { url = \"http://up.test/\"; probe = { url = \"http://up.test/q\"; "
+                         "found = \"$.id\"; }; }; cancel = { url = \"http://up.test/stop/{{ run.key }}\"; };");
         rig_fail(&rig, REPLY_MAYBE_ACTED_ON);
         if (under_way) rig_due(&rig);
         rig_cancel(&rig);
@@ -483,7 +478,7 @@ static void test_time_is_up_while_looking(void **state) {
 static void test_resend(void **state) {
     (void)state;
     struct rig rig;
-    begin(&rig, resent);
+    rig_accept(&rig, resent);
     rig_fail(&rig, REPLY_MAYBE_ACTED_ON);
     assert_int_equal(rig.run->state, RUN_WAITING);
     rig_stored(&rig);
@@ -499,7 +494,7 @@ static void test_resend(void **state) {
     assert_int_equal(rig.under_way, RUN_CALL_CANCEL);
     rig_end(&rig);
 
-    begin(&rig, resent);
+    rig_accept(&rig, resent);
     for (int i = 0; i < 2; i++) rig_fail(&rig, REPLY_MAYBE_ACTED_ON), rig_due(&rig);
     rig_fail(&rig, REPLY_MAYBE_ACTED_ON);
     rig_assert_ends(&rig, RUN_TERMINAL, REASON_IN_DOUBT);
@@ -511,7 +506,7 @@ static void test_resend(void **state) {
 static void test_resend_is_for_doubt_only(void **state) {
     (void)state;
     struct rig rig;
-    begin(&rig, resent);
+    rig_accept(&rig, resent);
     rig_answer(&rig, 503, "");
     rig_assert_ends(&rig, RUN_TERMINAL, REASON_UPSTREAM_REFUSED);
     rig_end(&rig);
@@ -522,7 +517,7 @@ static void test_resend_is_for_doubt_only(void **state) {
 static void test_idempotency_key(void **state) {
     (void)state;
     struct rig rig;
-    begin(&rig, "name = \"job\"; request = { url = \"http://up.test/\"; idempotency_key = true; };");
+    rig_accept(&rig, "name = \"job\"; request = { url = \"http://up.test/\"; idempotency_key = true; };");
     assert_true(rig.stage->steps[0].call.idempotent);
     struct arena *arena = arena_new();
     const char *key = run_idempotency_key(rig.run, arena);
@@ -546,9 +541,9 @@ static void test_idempotency_key(void **state) {
 static void test_each_step_has_a_key_of_its_own(void **state) {
     (void)state;
     struct rig rig;
-    begin(&rig, "name = \"job\"; steps = ( { name = \"a\"; method = \"POST\"; url = \"http://up.test/\"; "
-                "idempotency_key = true; }, { name = \"b\"; method = \"POST\"; url = \"http://up.test/\"; "
-                "idempotency_key = \"X-Request-Id\"; } );");
+    rig_accept(&rig, "name = \"job\"; steps = ( { name = \"a\"; method = \"POST\"; url = \"http://up.test/\"; "
+                     "idempotency_key = true; }, { name = \"b\"; method = \"POST\"; url = \"http://up.test/\"; "
+                     "idempotency_key = \"X-Request-Id\"; } );");
     struct arena *arena = arena_new();
     const char *first = run_idempotency_key(rig.run, arena);
     rig_answer(&rig, 200, "");

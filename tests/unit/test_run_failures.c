@@ -9,16 +9,10 @@
 
 #define S 1000
 
-static void begin(struct rig *rig, const char *definition) {
-    rig_begin(rig, definition, 1);
-    rig_start_with(rig, NULL);
-}
-
 static void test_never_sent_is_tried_again(void **state) {
     (void)state;
     struct rig rig;
-    begin(&rig, rig_two_steps);
-    rig_stored(&rig);
+    rig_accept(&rig, rig_two_steps);
     rig_fail(&rig, REPLY_NEVER_SENT);
     assert_int_equal(rig.run->state, RUN_WAITING);
     rig_stored(&rig);
@@ -39,8 +33,7 @@ static void test_never_sent_is_tried_again(void **state) {
 static void test_lost_reply_is_in_doubt(void **state) {
     (void)state;
     struct rig rig;
-    begin(&rig, rig_two_steps);
-    rig_stored(&rig);
+    rig_accept(&rig, rig_two_steps);
     rig_fail(&rig, REPLY_MAYBE_ACTED_ON);
     rig_assert_ends(&rig, RUN_TERMINAL, REASON_IN_DOUBT);
     assert_int_equal(rig.sends[0], 1);
@@ -61,8 +54,7 @@ static void test_submit_answers(void **state) {
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct rig rig;
-        begin(&rig, rig_two_steps);
-        rig_stored(&rig);
+        rig_accept(&rig, rig_two_steps);
         rig_answer(&rig, rows[i].code, "{\"state\": \"passed\"}");
         assert_int_equal(rig.run->state, rows[i].state);
         assert_int_equal(rig.run->reason, rows[i].reason);
@@ -145,8 +137,8 @@ static void test_given_up_calls_are_told(void **state) {
 static void test_the_last_try_is_told_as_such(void **state) {
     (void)state;
     struct rig rig;
-    begin(&rig,
-          "name = \"job\"; request = { url = \"http://up.test/\"; retry = { attempts = 5; budget = \"20s\"; }; };");
+    rig_start(&rig,
+              "name = \"job\"; request = { url = \"http://up.test/\"; retry = { attempts = 5; budget = \"20s\"; }; };");
     rig_stored(&rig);
     rig_answer_asking(&rig, 429, "", "60");
     rig_assert_ends(&rig, RUN_TERMINAL, REASON_UPSTREAM_REFUSED);
@@ -219,9 +211,8 @@ static void test_time_is_up_during_a_call(void **state) {
 static void test_cancel_then_time_is_up(void **state) {
     (void)state;
     struct rig rig;
-    begin(&rig, "name = \"s\"; timeout = \"10s\"; request = { url = \"http://up.test/\"; }; cancel = { url = "
-                "\"http://up.test/stop\"; };");
-    rig_stored(&rig);
+    rig_accept(&rig, "name = \"s\"; timeout = \"10s\"; request = { url = \"http://up.test/\"; }; cancel = { url = "
+                     "\"http://up.test/stop\"; };");
     rig_cancel(&rig);
     rig_stored(&rig);
     assert_int_equal(rig.run->state, RUN_CALLING);
@@ -236,9 +227,8 @@ static void test_cancel_then_time_is_up(void **state) {
 static void test_whole_run_has_a_time(void **state) {
     (void)state;
     struct rig rig;
-    begin(&rig, "name = \"s\"; timeout = \"8s\"; request = { url = \"http://up.test/\"; }; status = { url = "
-                "\"http://up.test/1\"; value = \"$.state\"; success = [ \"ok\" ]; every = \"5s\"; };");
-    rig_stored(&rig);
+    rig_accept(&rig, "name = \"s\"; timeout = \"8s\"; request = { url = \"http://up.test/\"; }; status = { url = "
+                     "\"http://up.test/1\"; value = \"$.state\"; success = [ \"ok\" ]; every = \"5s\"; };");
     rig.now_ms += 2 * S;
     rig_answer(&rig, 200, "");
     rig_stored(&rig);
@@ -260,13 +250,12 @@ static void test_time_is_up_before_the_record_is_written(void **state) {
         "\"http://up.test/1\"; value = \"$.state\"; success = [ \"ok\" ]; canceled = [ \"aborted\" ]; }; cancel = { "
         "url = "
         "\"http://up.test/stop\"; };";
-    begin(&rig, definition);
+    rig_start(&rig, definition);
     rig.now_ms += 9 * S;
     rig_assert_ends(&rig, RUN_TERMINAL, REASON_TIMEOUT);
     assert_int_equal(rig.sends[0] + rig.cancel_sends, 0);
     rig_end(&rig);
-    begin(&rig, definition);
-    rig_stored(&rig);
+    rig_accept(&rig, definition);
     rig_answer(&rig, 201, "{}");
     assert_int_equal(rig.run->state, RUN_RECORDING);
     rig.now_ms += 9 * S;
@@ -288,8 +277,7 @@ static void test_refused_requests(void **state) {
                 {FAULT_FORBIDDEN, REASON_REFUSED_EGRESS}};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct rig rig;
-        begin(&rig, rig_two_steps);
-        rig_stored(&rig);
+        rig_accept(&rig, rig_two_steps);
         rig_refuse(&rig, rows[i].kind);
         rig_assert_ends(&rig, RUN_TERMINAL, rows[i].reason);
         assert_int_equal(rig.run->steps[0].calls, 0);
@@ -300,9 +288,9 @@ static void test_refused_requests(void **state) {
 static void test_not_found_at_first(void **state) {
     (void)state;
     struct rig rig;
-    begin(&rig,
-          "name = \"s\"; request = { url = \"http://up.test/\"; }; status = { url = \"http://up.test/1\"; value = "
-          "\"$.state\"; success = [ \"ok\" ]; every = \"5s\"; not_found_grace = \"8s\"; };");
+    rig_start(&rig,
+              "name = \"s\"; request = { url = \"http://up.test/\"; }; status = { url = \"http://up.test/1\"; value = "
+              "\"$.state\"; success = [ \"ok\" ]; every = \"5s\"; not_found_grace = \"8s\"; };");
     rig_stored(&rig);
     rig_answer(&rig, 200, "");
     rig_stored(&rig);
@@ -318,7 +306,7 @@ static void test_not_found_at_first(void **state) {
 static void test_first_record_cannot_be_written(void **state) {
     (void)state;
     struct rig rig;
-    begin(&rig, rig_two_steps);
+    rig_start(&rig, rig_two_steps);
     rig_unstored(&rig);
     assert_int_equal(rig.run->state, RUN_DROPPED);
     assert_true(rig.over);

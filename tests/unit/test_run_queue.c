@@ -15,7 +15,7 @@ static void begin_queued(struct rig *rig, const char *definition) {
     rig_start_with(rig, NULL);
 }
 
-static void test_queued_until_admitted(void **state) {
+static void test_queued_until_its_turn(void **state) {
     (void)state;
     struct rig rig;
     begin_queued(&rig, rig_two_steps);
@@ -29,7 +29,7 @@ static void test_queued_until_admitted(void **state) {
     rig_restart(&rig);
     assert_int_equal(rig.run->state, RUN_QUEUED);
     assert_int_equal(rig.sends[0], 0);
-    rig_admit(&rig);
+    rig_give_turn(&rig);
     assert_int_equal(rig.run->state, RUN_INTENDING);
     assert_int_equal(rig.sends[0], 0); /* not before it is durable */
     rig_stored(&rig);
@@ -42,11 +42,11 @@ static void test_queued_until_admitted(void **state) {
     rig_end(&rig);
 }
 
-static void test_admitted_before_the_first_record(void **state) {
+static void test_turn_before_the_first_record(void **state) {
     (void)state;
     struct rig rig;
     begin_queued(&rig, rig_two_steps);
-    rig_admit(&rig);
+    rig_give_turn(&rig);
     assert_int_equal(rig.run->state, RUN_ACCEPTING);
     rig_written(&rig); /* the first record, which says that it is queued */
     assert_int_equal(rig.sends[0], 0);
@@ -63,9 +63,9 @@ static void test_cancel_while_queued(void **state) {
     for (int how = 0; how < 4; how++) {
         struct rig rig;
         begin_queued(&rig, rig_two_steps);
-        if (how == 3) rig_admit(&rig);
+        if (how == 3) rig_give_turn(&rig);
         if (how < 2) rig_stored(&rig);
-        if (how == 1) rig_admit(&rig);
+        if (how == 1) rig_give_turn(&rig);
         rig_cancel(&rig);
         rig_assert_ends(&rig, RUN_CANCELED, REASON_CANCELED_BEFORE_START);
         assert_int_equal(rig.sends[0] + rig.cancel_sends, 0);
@@ -121,7 +121,7 @@ static void test_call_that_is_held(void **state) {
     rig_due(&rig);
     rig_stored(&rig);
     assert_int_equal(rig.run->state, RUN_QUEUED);
-    rig_admit(&rig);
+    rig_give_turn(&rig);
     assert_int_equal(rig.run->state, RUN_INTENDING);
     rig_stored(&rig);
     assert_int_equal(rig.sends[0], 1);
@@ -129,7 +129,7 @@ static void test_call_that_is_held(void **state) {
     rig_stored(&rig); /* the poll is held too */
     assert_int_equal(rig.run->state, RUN_QUEUED);
     assert_int_equal(rig.timer_ms, rig.run->step_began_ms + 60 * S);
-    rig_admit(&rig);
+    rig_give_turn(&rig);
     assert_int_equal(rig.run->state, RUN_CALLING);
     rig_answer(&rig, 200, "{}");
     rig_due(&rig);
@@ -160,8 +160,8 @@ static void test_time_is_up_while_a_call_is_held(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_queued_until_admitted),
-        cmocka_unit_test(test_admitted_before_the_first_record),
+        cmocka_unit_test(test_queued_until_its_turn),
+        cmocka_unit_test(test_turn_before_the_first_record),
         cmocka_unit_test(test_cancel_while_queued),
         cmocka_unit_test(test_cancel_wish_and_a_restart_while_queued),
         cmocka_unit_test(test_time_is_up_while_queued),

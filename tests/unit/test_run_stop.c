@@ -7,15 +7,10 @@
 
 #include "run_rig.h"
 
-static void begin(struct rig *rig, const char *definition) {
-    rig_begin(rig, definition, 1);
-    rig_start_with(rig, NULL);
-}
-
 static void test_cancel_before_the_first_record(void **state) {
     (void)state;
     struct rig rig;
-    begin(&rig, rig_two_steps);
+    rig_start(&rig, rig_two_steps);
     rig_cancel(&rig);
     rig_stored(&rig);
     rig_assert_ends(&rig, RUN_CANCELED, REASON_CANCELED_BEFORE_START);
@@ -27,8 +22,7 @@ static void test_cancel_before_the_first_record(void **state) {
 static void test_cancel_during_the_submit_call(void **state) {
     (void)state;
     struct rig rig;
-    begin(&rig, rig_two_steps);
-    rig_stored(&rig);
+    rig_accept(&rig, rig_two_steps);
     rig_cancel(&rig);
     assert_int_equal(rig.under_way, RUN_CALL_STEP);
     rig_stored(&rig);
@@ -47,11 +41,10 @@ static void test_cancel_during_the_submit_call(void **state) {
 static void test_cancel_during_an_idempotent_submit_call(void **state) {
     (void)state;
     struct rig rig;
-    begin(&rig, "name = \"s\"; request = { method = \"PUT\"; url = \"http://up.test/\"; }; status = { url = "
-                "\"http://up.test/1\"; value = \"$.state\"; success = [ \"ok\" ]; canceled = [ \"aborted\" ]; }; "
-                "cancel = { url = "
-                "\"http://up.test/{{ request.body.id }}\"; };");
-    rig_stored(&rig);
+    rig_accept(&rig, "name = \"s\"; request = { method = \"PUT\"; url = \"http://up.test/\"; }; status = { url = "
+                     "\"http://up.test/1\"; value = \"$.state\"; success = [ \"ok\" ]; canceled = [ \"aborted\" ]; }; "
+                     "cancel = { url = "
+                     "\"http://up.test/{{ request.body.id }}\"; };");
     rig_cancel(&rig);
     assert_int_equal(rig.under_way, RUN_CALL_STEP);
     rig_answer(&rig, 200, "{\"id\": 5}");
@@ -84,8 +77,7 @@ static void test_cancel_then_how_the_submit_call_ends(void **state) {
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct rig rig;
-        begin(&rig, rows[i].definition);
-        rig_stored(&rig);
+        rig_accept(&rig, rows[i].definition);
         rig_cancel(&rig);
         rig_stored(&rig);
         if (rows[i].code) rig_answer(&rig, rows[i].code, "");
@@ -98,8 +90,7 @@ static void test_cancel_then_how_the_submit_call_ends(void **state) {
 static void test_cancel_during_the_last_call(void **state) {
     (void)state;
     struct rig rig;
-    begin(&rig, "name = \"s\"; request = { url = \"http://up.test/\"; };");
-    rig_stored(&rig);
+    rig_accept(&rig, "name = \"s\"; request = { url = \"http://up.test/\"; };");
     rig_cancel(&rig);
     rig_answer(&rig, 200, ""); /* done before it could be stopped */
     rig_assert_ends(&rig, RUN_SUCCEEDED, REASON_NONE);
@@ -139,8 +130,7 @@ static void test_cancel_during_a_poll(void **state) {
 static void test_cancel_while_the_reply_is_written(void **state) {
     (void)state;
     struct rig rig;
-    begin(&rig, rig_two_steps);
-    rig_stored(&rig);
+    rig_accept(&rig, rig_two_steps);
     rig_answer(&rig, 201, "{\"id\": 5}");
     rig_cancel(&rig);
     assert_int_equal(rig.run->state, RUN_RECORDING);
@@ -157,8 +147,7 @@ static void test_cancel_while_the_reply_is_written(void **state) {
 static void test_cancel_while_the_intent_is_written(void **state) {
     (void)state;
     struct rig rig;
-    begin(&rig, rig_two_steps);
-    rig_stored(&rig);
+    rig_accept(&rig, rig_two_steps);
     rig_fail(&rig, REPLY_NEVER_SENT);
     rig_due(&rig);
     assert_int_equal(rig.run->state, RUN_INTENDING);
@@ -194,9 +183,9 @@ static void test_cancel_while_the_end_is_written_and_after(void **state) {
 static void test_cancel_without_a_cancel_call(void **state) {
     (void)state;
     struct rig rig;
-    begin(&rig,
-          "name = \"s\"; request = { url = \"http://up.test/\"; }; status = { url = \"http://up.test/1\"; value = "
-          "\"$.state\"; success = [ \"ok\" ]; };");
+    rig_start(&rig,
+              "name = \"s\"; request = { url = \"http://up.test/\"; }; status = { url = \"http://up.test/1\"; value = "
+              "\"$.state\"; success = [ \"ok\" ]; };");
     rig_stored(&rig);
     rig_answer(&rig, 200, "");
     rig_stored(&rig);

@@ -7,11 +7,6 @@
 
 #include "run_rig.h"
 
-static void begin(struct rig *rig, const char *definition) {
-    rig_begin(rig, definition, 1);
-    rig_start_with(rig, NULL);
-}
-
 static void test_words_and_back(void **state) {
     (void)state;
     for (int i = REASON_NONE + 1; reason_word((enum reason)i); i++)
@@ -24,9 +19,9 @@ static void test_words_and_back(void **state) {
 }
 
 static void reach_doubt(struct rig *rig, enum run_state state) {
-    begin(rig, "name = \"job\"; timeout = \"60s\"; request = { url = \"http://up.test/{{ callback.url }}\"; probe = { "
+    rig_accept(rig,
+               "name = \"job\"; timeout = \"60s\"; request = { url = \"http://up.test/{{ callback.url }}\"; probe = { "
                "url = \"http://up.test/jobs\"; found = \"$.items[0]\"; }; callback = { }; };");
-    rig_stored(rig);
     rig_fail(rig, REPLY_MAYBE_ACTED_ON);
     if (state == RUN_PROBING) rig_due(rig);
 }
@@ -65,7 +60,7 @@ static void reach(struct rig *rig, enum run_state state) {
 static void test_every_state_with_every_event(void **state) {
     (void)state;
     static const char *const table[RUN_STATE_END][RUN_EVENT_END] = {
-        /* STORED, UNSTORED, REPLY (200), REFUSED, HELD, DUE, CANCEL, CALLBACK, ADMITTED */
+        /* STORED, UNSTORED, REPLY (200), REFUSED, HELD, DUE, CANCEL, CALLBACK, TURN */
         [RUN_ACCEPTING] = {"calling c", "dropped e", "-", "-", "-", "-", "accepting s", "-", "-"},
         [RUN_QUEUED] = {"-", "-", "-", "-", "-", "-", "stopping s", "queued s", "intending s"},
         [RUN_INTENDING] = {"calling c", "-", "-", "ending s", "waiting sw", "-", "intending s", "intending s", "-"},

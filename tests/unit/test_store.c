@@ -753,7 +753,7 @@ static int64_t number_in(struct text t) {
 static void survives_kill(void **state) {
     struct rig *rig = *state;
     store_close(rig->store);
-    unsigned seed = (unsigned)clock_mono_us();
+    unsigned seed = (unsigned)clock_mono_ms();
     print_message("seed %u\n", seed);
     int64_t total = 0;
     for (int round = 0; round < 25; round++) {
@@ -796,7 +796,7 @@ static void survives_kill(void **state) {
 
 static void survives_kill_while_made(void **state) {
     struct rig *rig = *state;
-    unsigned seed = (unsigned)clock_mono_us();
+    unsigned seed = (unsigned)clock_mono_ms();
     print_message("seed %u\n", seed);
     store_close(rig->store);
     for (int round = 0; round < 30; round++) {

@@ -102,7 +102,8 @@ static bool script_answer(struct script_end *end, struct buf *in, size_t whole) 
     pthread_mutex_lock(&script->lock);
     buf_add(&script->got, in->at, whole);
     pthread_mutex_unlock(&script->lock);
-    buf_take_front(in, whole);
+    in->len -= whole;
+    memmove(in->at, in->at + whole, in->len + 1);
     unsigned index = atomic_fetch_add(&script->requests, 1);
     if (script->on_request) script->on_request(script->arg);
     enum script_after after = script->after;
