@@ -18,45 +18,40 @@ void talk_init(struct talk *talk) {
 void talk_fini(struct talk *talk) {
     buf_fini(&talk->head);
     buf_fini(&talk->body);
-    buf_fini(&talk->unsent_head);
+    buf_fini(&talk->held);
 }
 
 void talk_rest(struct talk *talk) {
     if (talk->head.cap > KEPT_MAX) buf_fini(&talk->head);
     if (talk->body.cap > KEPT_MAX) buf_fini(&talk->body);
-    buf_fini(&talk->unsent_head);
+    buf_fini(&talk->held);
 }
 
 /* ---- out ---- */
 
-static enum stream_result send_some(struct talk *talk, struct stream *stream, struct text *head) {
-    size_t before = head->len + talk->unsent_body.len;
-    enum stream_result result = stream_send(stream, head, &talk->unsent_body);
+static void send_some(struct talk *talk, struct stream *stream) {
+    size_t before = talk->unsent_head.len + talk->unsent_body.len;
+    enum stream_result result = stream_send(stream, &talk->unsent_head, &talk->unsent_body);
     /* Of a record that has failed, bytes may have left all the same. */
     bool perhaps = stream->ssl && result == STREAM_LOST;
-    talk->sent |= head->len + talk->unsent_body.len < before || perhaps;
+    talk->sent |= talk->unsent_head.len + talk->unsent_body.len < before || perhaps;
     talk->sending = result == STREAM_AGAIN;
-    return result;
 }
 
 void talk_begin(struct talk *talk, struct stream *stream, struct text head, struct text body, size_t body_max,
                 bool is_head) {
     talk->sent = talk->heard = false;
+    talk->unsent_head = head;
     talk->unsent_body = body;
     talk->head.max = HTTP_REPLY_HEAD_ROOM;
     talk->body.max = body_max;
     http_reply_begin(&talk->reply, &talk->head, &talk->body, is_head);
-    buf_fini(&talk->unsent_head); /* of a talk that was broken off */
-    if (send_some(talk, stream, &head) != STREAM_AGAIN) return;
-    buf_init(&talk->unsent_head, head.len);
-    buf_addt(&talk->unsent_head, head);
-}
-
-static void go_on_sending(struct talk *talk, struct stream *stream) {
-    struct text head = buf_text(&talk->unsent_head);
-    size_t before = head.len;
-    if (send_some(talk, stream, &head) == STREAM_AGAIN) buf_take_front(&talk->unsent_head, before - head.len);
-    else buf_fini(&talk->unsent_head);
+    send_some(talk, stream);
+    if (!talk->sending) return;
+    buf_fini(&talk->held); /* of a talk that was broken off */
+    buf_init(&talk->held, talk->unsent_head.len);
+    buf_addt(&talk->held, talk->unsent_head);
+    talk->unsent_head = buf_text(&talk->held);
 }
 
 /* ---- in ---- */
@@ -81,7 +76,7 @@ static enum talk_state hear(struct talk *talk, struct stream *stream, char *room
 enum talk_state talk_go_on(struct talk *talk, struct stream *stream, char *room, size_t size) {
     enum talk_state state;
     bool silent = false;
-    if (talk->sending) go_on_sending(talk, stream);
+    if (talk->sending) send_some(talk, stream);
     do state = hear(talk, stream, room, size, &silent);
     while (state == TALK_GOES_ON && !silent && (stream_has_more(stream) || stream->is_lost));
     return state == TALK_GOES_ON && stream->is_lost ? TALK_LOST : state;

@@ -7,11 +7,11 @@
 
 struct talk {
     struct http_reply reply;
-    struct buf head, body;  /* of the reply; see http_reply.h */
-    struct buf unsent_head; /* of the request, a copy */
-    struct text unsent_body;
-    bool sent;  /* bytes of the request have left */
-    bool heard; /* bytes of a reply have come */
+    struct buf head, body;                /* of the reply; see http_reply.h */
+    struct text unsent_head, unsent_body; /* of the request */
+    struct buf held;                      /* a copy of that head, where it did not go at once */
+    bool sent;                            /* bytes of the request have left */
+    bool heard;                           /* bytes of a reply have come */
     bool sending;
 };
 
