@@ -8,14 +8,14 @@
 #include "base/mem.h"
 #include "base/text.h"
 
-struct connection_place;
+struct channel_place;
 
 struct origin {
     const char *host;        /* IPv6 in brackets */
     const char *host_header; /* "ci.example.com:8443": without the scheme's own port */
     const char *dial_url;    /* "http://ci.example.com:8443/", of https too: what libcurl is told to connect to */
     bool is_tls;
-    struct connection_place *places; /* connection.c's */
+    struct channel_place *places; /* channel.c's */
 };
 
 struct origins; /* one a loop */

@@ -1,7 +1,8 @@
 /* Secrets, as a set that is swapped whole, and the masking of their values.
  *
- * A set is immutable once it is in force and counted by reference: a loop renders with the one it holds while another
- * is read. Masking looks for each value in the forms in which it tends to come back (an upstream that echoes a request,
+ * A set is immutable once it is in force and counted by reference. Every call and every masked text asks for it, so
+ * each thread holds the one it saw last, and comes to the lock only when its number is no longer the one in force.
+ * Masking looks for each value in the forms in which it tends to come back (an upstream that echoes a request,
  * a header in an error page): as it is, percent-encoded, JSON-escaped, and base64 at each of the three offsets that it
  * can have inside a longer text, say "user:password".
  *
@@ -37,7 +38,8 @@ struct needle {
 };
 
 struct secrets {
-    size_t references; /* under lock */
+    atomic_size_t references;
+    uint64_t number; /* counts the sets, from 1 */
     struct arena *arena;
     struct json *values;
     struct needle *needles; /* the longest first */
@@ -46,9 +48,13 @@ struct secrets {
     uint8_t pairs[65536 / 8]; /* the first two bytes of every needle */
 };
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* guards the two that follow */
 static struct secrets *in_force;
-static atomic_bool any; /* of them; what is masked is looked through only then */
+static uint64_t count_so_far;
+static _Atomic uint64_t number_in_force; /* 0: there is none. Changed under the lock, read without it */
+static _Thread_local struct secrets *held;
+static pthread_key_t held_key; /* the same, so that it is let go when its thread ends */
+static pthread_once_t held_once = PTHREAD_ONCE_INIT;
 
 /* ---- forms of a value ---- */
 
@@ -243,7 +249,7 @@ static void secrets_free(struct secrets *secrets) {
 
 static struct secrets *secrets_read(const char *directory, struct fault *fault) {
     struct secrets *secrets = mem_alloc(sizeof *secrets);
-    secrets->references = 1;
+    atomic_init(&secrets->references, 1);
     secrets->arena = arena_new();
     secrets->values = json_new_object(secrets->arena);
     if (!read_environment(secrets, fault) || (directory && !read_directory(secrets, directory, fault))) {
@@ -256,41 +262,62 @@ static struct secrets *secrets_read(const char *directory, struct fault *fault) 
     return secrets;
 }
 
-bool secrets_load(const char *directory, struct fault *fault) {
-    struct secrets *fresh = secrets_read(directory, fault);
-    if (!fresh) return false;
+static void put_in_force(struct secrets *secrets) {
     pthread_mutex_lock(&lock);
     struct secrets *old = in_force;
-    in_force = fresh;
-    atomic_store(&any, fresh->count > 0);
+    in_force = secrets;
+    if (secrets) secrets->number = ++count_so_far;
+    atomic_store_explicit(&number_in_force, secrets ? secrets->number : 0, memory_order_release);
     pthread_mutex_unlock(&lock);
     secrets_unref(old);
-    return true;
+}
+
+bool secrets_load(const char *directory, struct fault *fault) {
+    struct secrets *fresh = secrets_read(directory, fault);
+    if (fresh) put_in_force(fresh);
+    return fresh;
+}
+
+static void let_go(void *secrets) {
+    secrets_unref(secrets);
+}
+
+static void make_key(void) {
+    if (pthread_key_create(&held_key, let_go) != 0) abort();
+}
+
+static void hold_anew(void) {
+    pthread_once(&held_once, make_key);
+    struct secrets *old = held;
+    pthread_mutex_lock(&lock);
+    held = in_force;
+    if (held) atomic_fetch_add_explicit(&held->references, 1, memory_order_relaxed);
+    pthread_mutex_unlock(&lock);
+    if (pthread_setspecific(held_key, held) != 0) abort();
+    secrets_unref(old);
+}
+
+/* The set in force, which this thread holds until it asks again. */
+static struct secrets *secrets_now(void) {
+    uint64_t number = atomic_load_explicit(&number_in_force, memory_order_acquire);
+    if (number != (held ? held->number : 0)) hold_anew();
+    return held;
 }
 
 struct secrets *secrets_ref(void) {
-    pthread_mutex_lock(&lock);
-    struct secrets *secrets = in_force;
-    if (secrets) secrets->references++;
-    pthread_mutex_unlock(&lock);
+    struct secrets *secrets = secrets_now();
+    if (secrets) atomic_fetch_add_explicit(&secrets->references, 1, memory_order_relaxed);
     return secrets;
 }
 
 void secrets_unref(struct secrets *secrets) {
-    if (!secrets) return;
-    pthread_mutex_lock(&lock);
-    bool last = --secrets->references == 0;
-    pthread_mutex_unlock(&lock);
-    if (last) secrets_free(secrets);
+    if (!secrets || atomic_fetch_sub_explicit(&secrets->references, 1, memory_order_acq_rel) != 1) return;
+    secrets_free(secrets);
 }
 
 void secrets_unload(void) {
-    pthread_mutex_lock(&lock);
-    struct secrets *old = in_force;
-    in_force = NULL;
-    atomic_store(&any, false);
-    pthread_mutex_unlock(&lock);
-    secrets_unref(old);
+    put_in_force(NULL);
+    secrets_now();
 }
 
 const struct json *secrets_json(const struct secrets *secrets) {
@@ -299,10 +326,7 @@ const struct json *secrets_json(const struct secrets *secrets) {
 
 bool secrets_known(void *unused, const char *name) {
     (void)unused;
-    struct secrets *secrets = secrets_ref();
-    bool known = secrets && json_gets(secrets->values, name) != NULL;
-    secrets_unref(secrets);
-    return known;
+    return json_gets(secrets_json(secrets_now()), name) != NULL;
 }
 
 /* ---- masking ---- */
@@ -334,8 +358,7 @@ static bool next_stretch(const struct secrets *secrets, struct text t, size_t fr
 }
 
 bool secrets_mask_text(struct text t, struct buf *ret_masked) {
-    if (!atomic_load(&any)) return false;
-    struct secrets *secrets = secrets_ref();
+    const struct secrets *secrets = secrets_now();
     size_t from = 0, start = 0, end = 0;
     while (secrets && secrets->count && next_stretch(secrets, t, from, &start, &end)) {
         buf_add(ret_masked, t.at + from, start - from);
@@ -343,7 +366,6 @@ bool secrets_mask_text(struct text t, struct buf *ret_masked) {
         from = end;
     }
     if (from) buf_add(ret_masked, t.at + from, t.len - from);
-    secrets_unref(secrets);
     return from != 0;
 }
 

@@ -10,16 +10,17 @@
 #include "base/text.h"
 #include "lang/json.h"
 
-/* Reads all secrets anew and puts them in force, for all threads; the old set lives on while somebody holds it.
- * `directory` may be NULL. Environment names are taken in lower case: STAGEDOOR_SECRET_LOADTEST_TOKEN is
- * secret.loadtest_token. A file wins over the environment; one trailing newline of a file is dropped. Unreadable files,
- * values that are not UTF-8, and values over 64 KiB are faults; nothing changes then. */
+/* Reads all secrets anew and puts them in force, for all threads; the old set lives on while somebody holds it. A
+ * thread that asked for secrets, or masked, holds what was in force then until it does so again, or ends. `directory`
+ * may be NULL. Environment names are taken in lower case: STAGEDOOR_SECRET_LOADTEST_TOKEN is secret.loadtest_token. A
+ * file wins over the environment; one trailing newline of a file is dropped. Unreadable files, values that are not
+ * UTF-8, and values over 64 KiB are faults; nothing changes then. */
 bool secrets_load(const char *directory, struct fault *fault);
 
 bool secrets_known(void *unused, const char *name); /* fits stage_context.secret_known */
 
 struct secrets;
-struct secrets *secrets_ref(void); /* the set in force; GIVES a reference; NULL before the first load */
+struct secrets *secrets_ref(void); /* the set in force; GIVES a reference; NULL before the first load. No lock */
 void secrets_unref(struct secrets *secrets);
 void secrets_unload(void); /* at the end of the process; NULL is what secrets_ref gives then */
 const struct json *

@@ -1,6 +1,6 @@
 /* Bytes over a socket that does not block, by the system's calls or by OpenSSL's.
  *
- * connection.c and talk.c are the callers; waiting is theirs. OpenSSL writes without MSG_NOSIGNAL: main.c sees to
+ * channel.c and talk.c are the callers; waiting is theirs. OpenSSL writes without MSG_NOSIGNAL: main.c sees to
  * SIGPIPE. Its list of errors is the thread's, so it is emptied before each call whose errors are looked at.
  *
  * Always holds: after LOST nothing is sent any more, a goodbye neither. */

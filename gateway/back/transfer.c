@@ -18,7 +18,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "back/connection.h"
+#include "back/channel.h"
 #include "back/dial.h"
 #include "back/failure.h"
 #include "back/head.h"
@@ -64,13 +64,13 @@ struct transfer {
     /* the hop */
     struct hop hop;
     struct origin *origin;
-    struct connection_place *place;
+    struct channel_place *place;
     struct lookup_seat seat;
-    struct dial *dial;             /* of DIALING */
-    struct connection *connection; /* of SHAKING and TALKING */
-    bool is_kept;                  /* it has served other calls */
-    int64_t connected_by_ms;       /* loop_mono_ms */
-    int64_t connect_limit_ms;      /* how long that was */
+    struct dial *dial;        /* of DIALING */
+    struct channel *channel;  /* of SHAKING and TALKING */
+    bool is_kept;             /* it has served other calls */
+    int64_t connected_by_ms;  /* loop_mono_ms */
+    int64_t connect_limit_ms; /* how long that was */
     struct talk talk;
     /* the call */
     unsigned redirects;
@@ -84,7 +84,7 @@ struct transfer {
 struct upstream {
     struct loop *loop;
     struct dialer *dialer;
-    struct connections *connections;
+    struct channels *channels;
     struct lookups *lookups;
     struct reader *reader;
     struct origins *origins;
@@ -180,20 +180,20 @@ static void hop_send(struct transfer *transfer);
 static void on_ready(void *owner, int events);
 
 static void let_go(struct transfer *transfer) {
-    connection_close(transfer->connection);
-    transfer->connection = NULL;
+    channel_close(transfer->channel);
+    transfer->channel = NULL;
 }
 
 static void shake_hands(struct transfer *transfer) {
-    struct connection *connection = transfer->connection;
+    struct channel *channel = transfer->channel;
     struct buf reason;
-    switch (stream_shake_hands(&connection->stream)) {
+    switch (stream_shake_hands(&channel->stream)) {
     case STREAM_DONE: hop_send(transfer); break;
-    case STREAM_AGAIN: connection_want(connection, connection->stream.wants_write); break;
+    case STREAM_AGAIN: channel_want(channel, channel->stream.wants_write); break;
     case STREAM_CLOSED:
     case STREAM_LOST:
         buf_init(&reason, sizeof transfer->fault.what);
-        trust_explain(&transfer->place->trust, connection->stream.ssl, transfer->origin->host, connection->stream.error,
+        trust_explain(&transfer->place->trust, channel->stream.ssl, transfer->origin->host, channel->stream.error,
                       &reason);
         let_go(transfer);
         fail_soon(transfer, (struct failure){.cause = FAILURE_TLS, .detail = buf_cstr(&reason)});
@@ -208,8 +208,8 @@ static void begin_tls(struct transfer *transfer, int fd) {
     SSL *client = trust_client(&transfer->place->trust, transfer->origin->host, &reason);
     if (client) {
         transfer->state = SHAKING;
-        transfer->connection = connection_new(transfer->place, fd, client);
-        connection_use(transfer->connection, on_ready, transfer);
+        transfer->channel = channel_new(transfer->place, fd, client);
+        channel_use(transfer->channel, on_ready, transfer);
         shake_hands(transfer);
     } else {
         close(fd);
@@ -227,8 +227,8 @@ static void on_dialed(void *arg, const struct dial_end *end) {
     } else if (transfer->origin->is_tls) {
         begin_tls(transfer, end->fd);
     } else {
-        transfer->connection = connection_new(transfer->place, end->fd, NULL);
-        connection_use(transfer->connection, on_ready, transfer);
+        transfer->channel = channel_new(transfer->place, end->fd, NULL);
+        channel_use(transfer->channel, on_ready, transfer);
         hop_send(transfer);
     }
 }
@@ -270,7 +270,7 @@ static void hop_send(struct transfer *transfer) {
     const struct request *request = transfer->request;
     const struct hop *hop = &transfer->hop;
     struct buf *out = &transfer->upstream->out;
-    struct connection *connection = transfer->connection;
+    struct channel *channel = transfer->channel;
     transfer->state = TALKING;
     loop_timer_clear(&transfer->timer);
     if (request->call->call_timeout_ms > 0) loop_timer_set(&transfer->timer, time_left_ms(transfer));
@@ -282,10 +282,10 @@ static void hop_send(struct transfer *transfer) {
         return;
     }
     transfer->sent_before |= transfer->talk.sent;
-    talk_begin(&transfer->talk, &connection->stream, buf_text(out), head_body(request, hop), body_max(request),
+    talk_begin(&transfer->talk, &channel->stream, buf_text(out), head_body(request, hop), body_max(request),
                strcmp(hop->method, "HEAD") == 0);
-    connection_want(connection, talk_wants_write(&transfer->talk, &connection->stream));
-    if (connection->stream.is_lost) loop_timer_set(&transfer->timer, 0);
+    channel_want(channel, talk_wants_write(&transfer->talk, &channel->stream));
+    if (channel->stream.is_lost) loop_timer_set(&transfer->timer, 0);
     if (out->cap > OUT_KEPT) buf_fini(out);
 }
 
@@ -297,16 +297,15 @@ static void hop_begin(struct transfer *transfer) {
         fail_soon(transfer, (struct failure){.cause = FAILURE_URL});
         return;
     }
-    transfer->place = connections_place(upstream->connections, transfer->origin, request->unix_socket,
-                                        &request->call->tls, transfer->hop.own_origin);
-    transfer->connection = connection_take(transfer->place,
-                                           may_repeat(transfer) ? CONNECTION_KEPT_MS : REST_CAREFUL_MS);
-    if (!transfer->connection) {
+    transfer->place = channels_place(upstream->channels, transfer->origin, request->unix_socket, &request->call->tls,
+                                     transfer->hop.own_origin);
+    transfer->channel = channel_take(transfer->place, may_repeat(transfer) ? CHANNEL_KEPT_MS : REST_CAREFUL_MS);
+    if (!transfer->channel) {
         hop_connect(transfer);
         return;
     }
     transfer->is_kept = true;
-    connection_use(transfer->connection, on_ready, transfer);
+    channel_use(transfer->channel, on_ready, transfer);
     hop_send(transfer);
 }
 
@@ -359,7 +358,7 @@ static void fail(struct transfer *transfer, struct failure failure) {
 static void abandon(struct transfer *transfer) {
     leave_lookup(transfer);
     if (transfer->dial) dial_cancel(transfer->dial);
-    if (transfer->connection) let_go(transfer);
+    if (transfer->channel) let_go(transfer);
     if (transfer->state == READING) reader_cancel(transfer->reading);
     transfer->dial = NULL;
 }
@@ -385,7 +384,7 @@ static void on_timer(void *arg) {
     case DIALING:
     case SHAKING: run_out_of_time(transfer); break;
     case TALKING:
-        if (transfer->connection->stream.is_lost) on_ready(transfer, 0);
+        if (transfer->channel->stream.is_lost) on_ready(transfer, 0);
         else run_out_of_time(transfer);
         break;
     case READING: break;
@@ -400,7 +399,7 @@ static const char *reason_of_tls(const struct stream *stream) {
 }
 
 static void break_off(struct transfer *transfer, enum talk_state state) {
-    const struct stream *stream = &transfer->connection->stream;
+    const struct stream *stream = &transfer->channel->stream;
     const struct talk *talk = &transfer->talk;
     bool died = !talk->heard && (state == TALK_LOST || talk->reply.flaw == HTTP_REPLY_NO_REPLY);
     struct failure failure = {.cause = state == TALK_LOST ? FAILURE_LOST : FAILURE_REPLY,
@@ -486,11 +485,11 @@ static void follow(struct transfer *transfer, const struct hop *next) {
 }
 
 static void take_reply(struct transfer *transfer) {
-    struct connection *connection = transfer->connection;
-    transfer->connection = NULL;
+    struct channel *channel = transfer->channel;
+    transfer->channel = NULL;
     loop_timer_clear(&transfer->timer);
-    if (talk_may_reuse(&transfer->talk)) connection_rest(connection);
-    else connection_close(connection);
+    if (talk_may_reuse(&transfer->talk)) channel_rest(channel);
+    else channel_close(channel);
     struct reply *reply = read_reply(transfer);
     struct hop next;
     switch (redirect_judge(transfer->arena, transfer->request, &transfer->hop, reply, transfer->redirects, &next,
@@ -508,14 +507,14 @@ static void on_ready(void *owner, int events) {
     (void)events;
     struct transfer *transfer = owner;
     struct upstream *upstream = transfer->upstream;
-    struct stream *stream = &transfer->connection->stream;
+    struct stream *stream = &transfer->channel->stream;
     if (transfer->state == SHAKING) {
         shake_hands(transfer);
         return;
     }
     enum talk_state state = talk_go_on(&transfer->talk, stream, upstream->room, sizeof upstream->room);
     switch (state) {
-    case TALK_GOES_ON: connection_want(transfer->connection, talk_wants_write(&transfer->talk, stream)); break;
+    case TALK_GOES_ON: channel_want(transfer->channel, talk_wants_write(&transfer->talk, stream)); break;
     case TALK_WHOLE: take_reply(transfer); break;
     case TALK_BROKEN:
     case TALK_LOST: break_off(transfer, state); break;
@@ -581,7 +580,7 @@ struct upstream *upstream_new(struct loop *loop, const struct upstream_settings 
     struct upstream *upstream = mem_alloc(sizeof *upstream);
     upstream->loop = loop;
     upstream->dialer = dialer_new(loop);
-    upstream->connections = connections_new(loop, settings->max_connections);
+    upstream->channels = channels_new(loop, settings->max_connections);
     upstream->lookups = lookups_new();
     upstream->reader = reader_new(loop);
     upstream->origins = origins_new();
@@ -598,7 +597,7 @@ void upstream_free(struct upstream *upstream) {
         transfer_free(transfer);
     }
     dialer_free(upstream->dialer);
-    connections_free(upstream->connections);
+    channels_free(upstream->channels);
     lookups_free(upstream->lookups);
     reader_free(upstream->reader);
     origins_free(upstream->origins);

@@ -1,6 +1,6 @@
 /* TLS settings as OpenSSL's contexts, and certificates against hosts.
  *
- * A context belongs to the settings of one place (connection.c), and is made anew when one of its files has changed, so
+ * A context belongs to the settings of one place (channel.c), and is made anew when one of its files has changed, so
  * that they can be rotated in place; what was read of them before counts no more then, nor does a session that rests on
  * it. The system's CA certificates take 30 ms to read: they are read once for the process and shared.
  *

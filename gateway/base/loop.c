@@ -3,7 +3,8 @@
  * libevent is used from the loop's own thread only, so no locks are needed in it: another thread puts a message into
  * the mailbox and writes to the eventfd. Timers live in a wheel of ours, embedded in their owners, because arming one
  * of 100,000 in libevent's own costs microseconds and an allocation-sized event each. Always holds: the libevent timer
- * is armed for no later than the first timer that waits. */
+ * is armed for no later than the first timer that waits; libevent counts from the beginning of a pass, so it may go off
+ * early, and finds nothing due then. */
 #include "base/loop.h"
 
 #include <errno.h>
@@ -20,9 +21,9 @@
 #include "base/mem.h"
 #include "base/wheel.h"
 
-#define SPARES_MAX 256                /* messages to itself that a loop keeps for the next ones */
 #define PASS_BUDGET_MS LOOP_BEHIND_MS /* of messages, or of timers, before the others get their turn */
 #define PASS_BUDGET_MOST_MS 40        /* where the others take as much */
+#define BOTH_READ_MS 10               /* as long as there is more to do at once, event_base_loop makes several passes */
 
 struct message {
     struct message *next;
@@ -42,6 +43,8 @@ struct loop {
     struct event *soon;  /* for loop_later */
     int wake_fd;
     int64_t mono_ms, wall_ms;
+    int64_t both_read_ms;
+    bool has_read;    /* the clocks, in this pass */
     int64_t alarm_ms; /* what the alarm is armed for; WHEEL_NEVER: it is not */
     struct wheel wheel;
     pthread_mutex_t lock; /* guards mailbox */
@@ -50,8 +53,6 @@ struct loop {
     struct queue later;
     bool timers_left;                           /* some were due when the budget was used up */
     int64_t messages_ended_ms, timers_ended_ms; /* when their last turn was over */
-    struct message *spares;
-    size_t spare_count;
     atomic_bool stopping;
 };
 
@@ -65,17 +66,26 @@ struct loop_watch {
 };
 
 static void read_clocks(struct loop *loop) {
-    loop->mono_ms = clock_mono_ms();
+    loop->both_read_ms = loop->mono_ms = clock_mono_ms();
     loop->wall_ms = clock_wall_ms();
+    loop->has_read = true;
+}
+
+/* The other clock is not set back or forward meanwhile. */
+static void read_again(struct loop *loop) {
+    int64_t mono_ms = clock_mono_ms();
+    loop->wall_ms += mono_ms - loop->mono_ms;
+    loop->mono_ms = mono_ms;
 }
 
 int64_t loop_enter(struct loop *loop) {
-    read_clocks(loop);
+    if (!loop->has_read || loop->mono_ms - loop->both_read_ms >= BOTH_READ_MS) read_clocks(loop);
     return loop->mono_ms;
 }
 
 void loop_leave(struct loop *loop, const char *name, int64_t entered) {
-    int64_t took = clock_mono_ms() - entered;
+    read_again(loop);
+    int64_t took = loop->mono_ms - entered;
     if (took <= LOOP_STALL_MS) return;
     count_add(COUNT_LOOP_STALLS, 1);
     log_put(LOG_WARN, "loop_stalled", NULL, LOG_INT("loop", loop->index), LOG_STR("in", name), LOG_INT("ms", took));
@@ -93,36 +103,13 @@ static struct message *message_new(void (*fn)(void *), void *arg) {
     return message;
 }
 
-/* Several a request: so those that were run are kept. */
-static void later_put(struct loop *loop, void (*fn)(void *), void *arg) {
-    struct message *message = loop->spares;
-    if (message) {
-        loop->spares = message->next;
-        loop->spare_count--;
-        *message = (struct message){.fn = fn, .arg = arg};
-    } else {
-        message = message_new(fn, arg);
-    }
-    queue_put(&loop->later, message);
-}
-
-static void spare(struct loop *loop, struct message *message) {
-    if (loop->spare_count == SPARES_MAX) {
-        mem_free(message);
-        return;
-    }
-    message->next = loop->spares;
-    loop->spares = message;
-    loop->spare_count++;
-}
-
 static void later_run(struct loop *loop) {
     struct message *message = loop->later.first; /* what is added meanwhile waits for the next pass */
     loop->later.first = NULL;
     while (message) {
         struct message *next = message->next;
         message->fn(message->arg);
-        spare(loop, message);
+        mem_free(message);
         message = next;
     }
 }
@@ -153,7 +140,8 @@ static void inbox_run(struct loop *loop, int64_t until_ms) {
         loop->inbox.first = message->next;
         message->fn(message->arg);
         mem_free(message);
-        if (clock_mono_ms() >= until_ms) return;
+        read_again(loop);
+        if (loop->mono_ms >= until_ms) return;
     }
 }
 
@@ -172,7 +160,7 @@ static void on_wake(evutil_socket_t fd, short events, void *arg) {
     int64_t until_ms = entered + budget_ms(loop->inbox.first, loop->messages_ended_ms, entered);
     inbox_fill(loop);
     inbox_run(loop, until_ms);
-    loop->messages_ended_ms = clock_mono_ms();
+    loop->messages_ended_ms = loop->mono_ms;
     if (loop->inbox.first) wake(loop);
     loop_leave(loop, "messages", entered);
 }
@@ -191,7 +179,7 @@ static void alarm_set(struct loop *loop) {
     int64_t next = wheel_next(&loop->wheel);
     if (next >= loop->alarm_ms) return; /* one that comes too early finds nothing due, and is set anew */
     loop->alarm_ms = next;
-    int64_t left = next - clock_mono_ms();
+    int64_t left = next - loop->mono_ms;
     if (left < 0) left = 0;
     struct timeval wait = {.tv_sec = left / 1000, .tv_usec = left % 1000 * 1000};
     event_add(loop->alarm, &wait);
@@ -200,8 +188,7 @@ static void alarm_set(struct loop *loop) {
 static void on_alarm(evutil_socket_t fd, short events, void *arg) {
     (void)fd, (void)events;
     struct loop *loop = arg;
-    read_clocks(loop);
-    int64_t now = loop->mono_ms;
+    int64_t now = loop_enter(loop);
     int64_t most_ms = budget_ms(loop->timers_left, loop->timers_ended_ms, now);
     loop->alarm_ms = 0; /* it is set at the end, not by each callback */
     /* A timer set to "at once" from a timer waits for the next pass: descriptors get a turn. */
@@ -211,7 +198,7 @@ static void on_alarm(evutil_socket_t fd, short events, void *arg) {
         int64_t entered = loop_enter(loop);
         timer->fn(timer->arg);
         loop_leave(loop, name, entered);
-        if (entered - now >= most_ms) break; /* the alarm goes off again at once */
+        if (loop->mono_ms - now >= most_ms) break; /* the alarm goes off again at once */
     }
     loop->timers_ended_ms = loop->mono_ms;
     loop->timers_left = loop->mono_ms - now >= most_ms && wheel_next(&loop->wheel) <= now;
@@ -320,11 +307,6 @@ void loop_free(struct loop *loop) {
     event_base_loop(loop->base, EVLOOP_NONBLOCK);
     event_base_free(loop->base);
     pthread_mutex_destroy(&loop->lock);
-    while (loop->spares) {
-        struct message *message = loop->spares;
-        loop->spares = message->next;
-        mem_free(message);
-    }
     mem_free(loop);
 }
 
@@ -333,8 +315,10 @@ unsigned loop_index(const struct loop *loop) {
 }
 
 void loop_run(struct loop *loop) {
-    read_clocks(loop);
-    while (!atomic_load(&loop->stopping)) event_base_loop(loop->base, EVLOOP_NO_EXIT_ON_EMPTY);
+    while (!atomic_load(&loop->stopping)) {
+        loop->has_read = false;
+        event_base_loop(loop->base, EVLOOP_ONCE | EVLOOP_NO_EXIT_ON_EMPTY);
+    }
 }
 
 void loop_stop(struct loop *loop) {
@@ -353,7 +337,7 @@ void loop_post(struct loop *loop, void (*fn)(void *), void *arg) {
 
 void loop_later(struct loop *loop, void (*fn)(void *), void *arg) {
     bool was_empty = !loop->later.first;
-    later_put(loop, fn, arg);
+    queue_put(&loop->later, message_new(fn, arg));
     struct timeval now = {0};
     if (was_empty) event_add(loop->soon, &now);
 }

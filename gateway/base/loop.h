@@ -22,7 +22,9 @@ void loop_run(struct loop *loop);   /* until loop_stop; on the calling thread */
 void loop_flush(struct loop *loop); /* runs what was posted, after the loop has ended and before it is freed */
 void loop_stop(struct loop *loop);  /* any thread */
 
-/* One reading of the clocks a pass. */
+/* The clocks are read when the first callback of a pass begins, and the monotonic one when a callback ends, which tells
+ * whether it took too long: that is when the next one begins. So these are as old as the callback at hand. The wall
+ * clock goes on with the other one until the next pass, or for 10 ms: then it is seen that it was set. */
 int64_t loop_mono_ms(const struct loop *loop);
 int64_t loop_wall_ms(const struct loop *loop);
 
@@ -35,7 +37,7 @@ void loop_later(struct loop *loop, void (*fn)(void *), void *arg);
 
 /* Messages or timers were left over when their share of a pass was used up: there is more to do than can be done. */
 bool loop_has_left_over(const struct loop *loop);
-/* Or this pass has lasted for longer than LOOP_BEHIND_MS. */
+/* Or this pass has lasted for longer than LOOP_BEHIND_MS by now: a reading of its own. */
 bool loop_is_behind(const struct loop *loop);
 
 struct loop_link {
@@ -66,7 +68,8 @@ struct loop_watch *loop_watch_new(struct loop *loop, int fd, int events, const c
 void loop_watch_change(struct loop_watch *watch, int events); /* 0 rests */
 void loop_watch_free(struct loop_watch *watch);               /* before the descriptor is closed; NULL is allowed */
 
-/* For a callback that a library makes without us (libevhtp): times it as the loop's own are. */
+/* For a callback that a library makes without us (libevhtp): times it as the loop's own are. loop_enter gives
+ * loop_mono_ms. */
 int64_t loop_enter(struct loop *loop);
 void loop_leave(struct loop *loop, const char *name, int64_t entered);
 

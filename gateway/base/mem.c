@@ -1,11 +1,14 @@
 /* The heap with an abort on exhaustion, and arenas on top of it.
  *
  * An arena is a list of chunks that are only ever freed together. The first chunk is small, or as large as it is known
- * to have to be (runs are many, and rest for long); later ones double up to a limit. Small arenas come and go with
- * every request, so a thread keeps some that are free, until the process ends. Built with MEM_SINGLE, each allocation
- * is a chunk of its own, so that AddressSanitizer sees the edges of every object and the end of every lifetime. */
+ * to have to be (runs are many, and rest for long); later ones double up to a limit. Small arenas and small blocks come
+ * and go with every request, more at a time than malloc keeps at hand (7 of a size), so a thread keeps some that are
+ * free, until the process ends. A block is malloc's, whoever has it: what a library got from malloc may be freed here,
+ * and the other way round. Built with MEM_SINGLE, each allocation is a chunk of its own and nothing is kept, so that
+ * AddressSanitizer sees the edges of every object and the end of every lifetime. */
 #include "base/mem.h"
 
+#include <malloc.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -20,7 +23,14 @@
 #else
 #define SPARES_MAX 64 /* free arenas that a thread keeps, and chunks of each size */
 #endif
-#define SPARE_SIZES 3 /* of chunks behind the first: twice as large as that, and so on */
+#define SPARE_SIZES 3                /* of chunks behind the first: twice as large as that, and so on */
+#define BLOCK_STEP 16                /* bytes: malloc's sizes of blocks are so far apart */
+#define BLOCKS_MAX_BYTES (64 * 1024) /* of free blocks of each size, a thread */
+#ifdef MEM_SINGLE
+#define BLOCK_KINDS 1 /* none is kept */
+#else
+#define BLOCK_KINDS 65
+#endif
 
 struct chunk {
     struct chunk *next;
@@ -50,20 +60,76 @@ static void die(void) {
     abort();
 }
 
-void *mem_alloc(size_t size) {
-    void *at = calloc(1, size ? size : 1);
+/* ---- blocks ---- */
+
+struct block {
+    struct block *next;
+};
+
+static _Thread_local struct {
+    struct block *first;
+    size_t count;
+} blocks[BLOCK_KINDS]; /* of kind k, from 1, hold 16 * k + 8 bytes at least, as glibc's do */
+
+static size_t kind_for(size_t size) {
+    return size < BLOCK_STEP + 8 ? 1 : (size + 7) / BLOCK_STEP;
+}
+
+/* BLOCK_KINDS and more: none that is kept. */
+static size_t kind_of(size_t room) {
+    return room < BLOCK_STEP + 8 ? BLOCK_KINDS : (room - 8) / BLOCK_STEP;
+}
+
+static void *take_block(size_t size) {
+    size_t kind = kind_for(size);
+    struct block *block = kind < BLOCK_KINDS ? blocks[kind].first : NULL;
+    if (!block) return NULL;
+    blocks[kind].first = block->next;
+    blocks[kind].count--;
+    return block;
+}
+
+void *mem_take(size_t size) {
+    void *at = take_block(size);
+    if (!at) at = malloc(size ? size : 1);
     if (!at) die();
     return at;
 }
 
-void *mem_resize(void *at, size_t size) {
-    at = realloc(at, size ? size : 1);
+void *mem_alloc(size_t size) {
+    void *at = take_block(size);
+    if (at) return memset(at, 0, size);
+    at = calloc(1, size ? size : 1);
     if (!at) die();
     return at;
 }
 
 void mem_free(void *at) {
-    free(at);
+    if (!at) return;
+    size_t kind = kind_of(malloc_usable_size(at));
+    if (kind >= BLOCK_KINDS || blocks[kind].count * kind >= BLOCKS_MAX_BYTES / BLOCK_STEP) {
+        free(at);
+        return;
+    }
+    struct block *block = at;
+    block->next = blocks[kind].first;
+    blocks[kind].first = block;
+    blocks[kind].count++;
+}
+
+void *mem_resize(void *at, size_t size) {
+    if (!at) return mem_take(size);
+    size_t room = malloc_usable_size(at), kind = kind_for(size), before = kind_of(room);
+    if (kind < BLOCK_KINDS && before < BLOCK_KINDS) {
+        if (size <= room && kind >= before) return at;
+        void *to = mem_take(size);
+        memcpy(to, at, size < room ? size : room);
+        mem_free(at);
+        return to;
+    }
+    at = realloc(at, size ? size : 1);
+    if (!at) die();
+    return at;
 }
 
 char *mem_strdup(const char *s) {
@@ -71,10 +137,13 @@ char *mem_strdup(const char *s) {
 }
 
 char *mem_strndup(const char *s, size_t n) {
-    char *copy = mem_alloc(n + 1);
+    char *copy = mem_take(n + 1);
     if (n) memcpy(copy, s, n);
+    copy[n] = 0;
     return copy;
 }
+
+/* ---- arenas ---- */
 
 /* The first chunk stands behind the arena itself: one allocation where little is needed, which is most often. */
 struct arena *arena_new_for(size_t bytes) {

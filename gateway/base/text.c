@@ -5,33 +5,11 @@
  * templates all need the same one. */
 #include "base/text.h"
 
-#include <endian.h>
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
 
 #include "base/mem.h"
-
-struct text text_of(const char *s) {
-    return (struct text){s, s ? strlen(s) : 0};
-}
-
-bool text_same(struct text a, struct text b) {
-    return a.len == b.len && (a.len == 0 || memcmp(a.at, b.at, a.len) == 0);
-}
-
-bool text_is(struct text a, const char *s) {
-    return text_same(a, text_of(s));
-}
-
-bool text_is_nocase(struct text a, const char *s) {
-    return a.len == strlen(s) && (a.len == 0 || strncasecmp(a.at, s, a.len) == 0);
-}
-
-bool text_starts(struct text a, const char *prefix) {
-    size_t n = strlen(prefix);
-    return a.len >= n && (n == 0 || memcmp(a.at, prefix, n) == 0);
-}
+#include "base/word.h"
 
 bool text_ends(struct text a, const char *suffix) {
     size_t n = strlen(suffix);
@@ -85,10 +63,7 @@ static size_t utf8_length(const unsigned char *s, size_t left) {
 
 /* Most text is ASCII: eight bytes at a time as long as it is. */
 static size_t skip_ascii(struct text a, size_t i) {
-    for (uint64_t word; i + sizeof word <= a.len; i += sizeof word) {
-        memcpy(&word, a.at + i, sizeof word);
-        if (word & UINT64_C(0x8080808080808080)) break;
-    }
+    while (i + 8 <= a.len && !(word_load(a.at + i, 8) & WORD_HIGH)) i += 8;
     return i;
 }
 
@@ -101,34 +76,32 @@ bool text_utf8_check(struct text a) {
     return true;
 }
 
-/* A bit for each character: 32 to a word, those of RFC 9110. */
+static const bool token_chars[256] = {
+    ['!'] = true,         ['#' ... '\''] = true, ['*'] = true,         ['+'] = true, ['-'] = true, ['.'] = true,
+    ['0' ... '9'] = true, ['A' ... 'Z'] = true,  ['^' ... 'z'] = true, ['|'] = true, ['~'] = true};
+
 bool text_token_char(char c) {
-    static const uint32_t set[4] = {0, 0x03FF6CFA, 0xC7FFFFFE, 0x57FFFFFF};
-    unsigned char byte = (unsigned char)c;
-    return byte < 128 && set[byte >> 5] >> (byte & 31) & 1;
+    return token_chars[(unsigned char)c];
 }
 
 bool text_token_check(struct text a) {
     for (size_t i = 0; i < a.len; i++)
-        if (!text_token_char(a.at[i])) return false;
+        if (!token_chars[(unsigned char)a.at[i]]) return false;
     return a.len > 0;
 }
 
-/* Of eight bytes, the high bits of those below a blank and of DEL; higher ones than the first may be set wrongly. */
-static uint64_t find_controls(uint64_t v) {
-    const uint64_t ones = UINT64_C(0x0101010101010101), high = ones << 7;
-    return ((v - ones * 0x20) | ((v ^ ones * 0x7F) - ones)) & ~v & high;
+#define DEL 0x7F
+
+static uint64_t find_controls(uint64_t word) {
+    return word_marks(word, word_below(word, ' ') | word_equal(word, DEL));
 }
 
 bool text_field_check(struct text a) {
     size_t i = 0;
-    for (uint64_t word; i + sizeof word <= a.len; i += sizeof word) {
-        memcpy(&word, a.at + i, sizeof word);
-        if (find_controls(word)) break;
-    }
+    while (i + 8 <= a.len && !find_controls(word_load(a.at + i, 8))) i += 8;
     for (; i < a.len; i++) {
         unsigned char c = (unsigned char)a.at[i];
-        if ((c < 0x20 && c != '\t') || c == 0x7F) return false;
+        if ((c < 0x20 && c != '\t') || c == DEL) return false;
     }
     return true;
 }
@@ -171,6 +144,24 @@ int text_hex_value(char c) {
     if (c >= '0' && c <= '9') return c - '0';
     if (c >= 'a' && c <= 'f') return c - 'a' + 10;
     return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
+char *text_put_character(char *to, uint32_t character) {
+    static const unsigned leads[] = {0, 0xC0, 0xE0, 0xF0};
+    if (character < 0x80) {
+        *to++ = (char)character;
+        return to;
+    }
+    unsigned more = character < 0x800 ? 1 : character < 0x10000 ? 2 : 3;
+    *to++ = (char)(leads[more] | character >> 6 * more);
+    while (more--) *to++ = (char)(0x80 | (character >> 6 * more & 0x3F));
+    return to;
+}
+
+size_t text_characters(struct text a) {
+    size_t count = 0;
+    for (size_t i = 0; i < a.len; i++) count += ((unsigned char)a.at[i] & 0xC0) != 0x80;
+    return count;
 }
 
 unsigned text_distance(struct text a, struct text b) {
@@ -315,28 +306,21 @@ char *buf_take(struct buf *buf) {
     return taken;
 }
 
-/* The high bit is set in the first byte that is a control, a quote, a backslash or DEL, and in none before it; 0 where
- * there is none. The first byte is the lowest. */
-static inline uint64_t find_special(uint64_t v) {
-    const uint64_t ones = UINT64_C(0x0101010101010101), high = ones << 7;
-    uint64_t control = v - ones * 0x20, quote = (v ^ ones * '"') - ones, slash = (v ^ ones * '\\') - ones,
-             del = (v ^ ones * 0x7F) - ones;
-    return (control | quote | slash | del) & ~v & high;
-}
-
-static inline uint64_t load(const char *at, size_t size) {
-    uint64_t v = 0;
-    memcpy(&v, at, size);
-    return le64toh(v);
+/* What JSON has to escape, and DEL. */
+static inline uint64_t find_special(uint64_t word) {
+    return word_marks(word,
+                      word_below(word, ' ') | word_equal(word, '"') | word_equal(word, '\\') | word_equal(word, DEL));
 }
 
 /* Up to eight bytes, with blanks behind them. Reads none beyond them; two reads may overlap. */
 static inline uint64_t load_some(const char *at, size_t len) {
-    uint64_t v;
-    if (len >= 8) return load(at, 8);
-    if (len >= 4) v = load(at, 4) | load(at + len - 4, 4) << (len - 4) * 8;
-    else v = load(at, 1) | load(at + len / 2, 1) << len / 2 * 8 | load(at + len - 1, 1) << (len - 1) * 8;
-    return v | UINT64_C(0x2020202020202020) << len * 8;
+    uint64_t word;
+    if (len >= 8) return word_load(at, 8);
+    if (len >= 4) word = word_load(at, 4) | word_load(at + len - 4, 4) << (len - 4) * 8;
+    else
+        word = word_load(at, 1) | word_load(at + len / 2, 1) << len / 2 * 8 |
+               word_load(at + len - 1, 1) << (len - 1) * 8;
+    return word | WORD_BLANKS << len * 8;
 }
 
 #define ESCAPE_MAX 6 /* bytes */
@@ -361,12 +345,12 @@ static inline size_t write_escape(char *to, unsigned char c) {
 static size_t write_json_inner(char *to, struct text t) {
     char *start = to;
     while (t.len) {
-        uint64_t word = t.len >= 8 ? load(t.at, 8) : load_some(t.at, t.len), found = find_special(word),
+        uint64_t word = t.len >= 8 ? word_load(t.at, 8) : load_some(t.at, t.len), found = find_special(word),
                  stored = htole64(word);
         memcpy(to, &stored, sizeof stored);
         size_t n = t.len < 8 ? t.len : 8;
         if (found) {
-            n = (size_t)__builtin_ctzll(found) >> 3;
+            n = word_first(found);
             to += n;
             to += write_escape(to, (unsigned char)t.at[n++]);
         } else {
@@ -380,7 +364,7 @@ static size_t write_json_inner(char *to, struct text t) {
 static size_t skip_plain(struct text t, size_t i) {
     while (i < t.len) {
         uint64_t found = find_special(load_some(t.at + i, t.len - i));
-        if (found) return i + (size_t)__builtin_ctzll(found) / 8;
+        if (found) return i + word_first(found);
         i += t.len - i < 8 ? t.len - i : 8;
     }
     return i;

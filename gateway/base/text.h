@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/mem.h"
 
@@ -19,11 +20,23 @@ struct text {
 #define TEXT(literal) ((struct text){"" literal, sizeof(literal) - 1})
 #define TEXT_ARG(t) (int)(t).len, (t).at ? (t).at : "" /* for "%.*s" */
 
-struct text text_of(const char *s); /* NULL gives an empty slice */
-bool text_same(struct text a, struct text b);
-bool text_is(struct text a, const char *s);
-bool text_is_nocase(struct text a, const char *s); /* ASCII */
-bool text_starts(struct text a, const char *prefix);
+/* Of a literal, the compiler knows the length. */
+static inline struct text text_of(const char *s) { /* NULL gives an empty slice */
+    return (struct text){s, s ? strlen(s) : 0};
+}
+static inline bool text_same(struct text a, struct text b) {
+    return a.len == b.len && (a.len == 0 || memcmp(a.at, b.at, a.len) == 0);
+}
+static inline bool text_is(struct text a, const char *s) {
+    return text_same(a, text_of(s));
+}
+static inline bool text_is_nocase(struct text a, const char *s) { /* ASCII */
+    return a.len == strlen(s) && (a.len == 0 || strncasecmp(a.at, s, a.len) == 0);
+}
+static inline bool text_starts(struct text a, const char *prefix) {
+    size_t n = strlen(prefix);
+    return a.len >= n && (n == 0 || memcmp(a.at, prefix, n) == 0);
+}
 bool text_ends(struct text a, const char *suffix);
 bool text_holds(struct text a, const char *needle);
 struct text text_trim(struct text a); /* spaces, tabs, CR, LF off both ends */
@@ -39,6 +52,9 @@ bool text_to_int(struct text a, int64_t *ret_value); /* decimal with an optional
 #define TEXT_INT_MAX 20                              /* bytes of the longest int64_t */
 struct text text_of_int(int64_t value, char room[TEXT_INT_MAX]); /* decimal; from the first byte of `room` on */
 int text_hex_value(char c);                                      /* 0…15; -1 for what is no hexadecimal digit */
+#define TEXT_CHARACTER_MAX 4                                     /* bytes of UTF-8 */
+char *text_put_character(char *to, uint32_t character);          /* writes it as UTF-8 and returns where that ends */
+size_t text_characters(struct text a);                           /* how many, of valid UTF-8 */
 const char *text_nearest(const char *word, const char *const *names, size_t count); /* "did you mean"; NULL if none is
                                                                                        near */
 unsigned text_distance(struct text a, struct text b); /* edit distance, transpositions count one; capped at 64 */
@@ -71,7 +87,7 @@ static inline void buf_addt(struct buf *buf, struct text t) {
 static inline void buf_addc(struct buf *buf, char c) {
     buf_add(buf, &c, 1);
 }
-static inline void buf_adds(struct buf *buf, const char *s) { /* of a literal, the compiler knows the length */
+static inline void buf_adds(struct buf *buf, const char *s) {
     buf_add(buf, s, strlen(s));
 }
 void buf_addi(struct buf *buf, int64_t value); /* decimal */

@@ -11,6 +11,28 @@ static void push_pair(const struct ci *c, struct json *in, const char *name, con
     json_set(made, "value", ci_string(c, value));
 }
 
+/* A resource of that kind, named as the stage; its spec. */
+static struct json *begin_resource(const struct ci *c, struct json *all, const char *api, const char *kind) {
+    json_set(all, "apiVersion", ci_string(c, api));
+    json_set(all, "kind", ci_string(c, kind));
+    json_set(ci_put_object(c, all, "metadata"), "name", ci_string(c, ci_lower_name(c, '-')));
+    return ci_put_object(c, all, "spec");
+}
+
+/* The parameters that are not secret: their names, `type` where it is said, and where they are declared, which is where
+ * `preset` says what a default is called, their descriptions and defaults. */
+static void push_parameters(const struct ci *c, struct json *list, const char *type, const char *preset) {
+    for (size_t i = 0; i < c->stage->param_count; i++) {
+        const struct param *param = &c->stage->params[i];
+        if (ci_is_secret(param)) continue;
+        struct json *one = ci_push_object(c, list);
+        json_set(one, "name", ci_string(c, param->name));
+        if (type) json_set(one, "type", ci_string(c, type));
+        if (preset) json_set(one, "description", ci_string(c, ci_describe(c, param)));
+        if (preset && !param->required) json_set(one, preset, ci_string(c, ""));
+    }
+}
+
 /* ---- Argo Workflows ---- */
 
 static void push_token(const struct ci *c, struct json *env, const char *name, const char *key) {
@@ -34,29 +56,14 @@ static void push_variables(const struct ci *c, struct json *env, const char *bef
         if (ci_is_secret(&c->stage->params[i])) push_token(c, env, ci_variable(c, i), c->stage->params[i].name);
 }
 
-static void push_argo_parameters(const struct ci *c, struct json *in, bool presets) {
-    struct json *list = ci_put_array(c, in, "parameters");
-    for (size_t i = 0; i < c->stage->param_count; i++) {
-        const struct param *param = &c->stage->params[i];
-        if (ci_is_secret(param)) continue;
-        struct json *one = ci_push_object(c, list);
-        json_set(one, "name", ci_string(c, param->name));
-        if (presets) json_set(one, "description", ci_string(c, ci_describe(c, param)));
-        if (presets && !param->required) json_set(one, "value", ci_string(c, ""));
-    }
-}
-
 bool ci_kubernetes_argo(struct ci *c) {
     struct json *all = json_new_object(c->arena);
-    json_set(all, "apiVersion", ci_string(c, "argoproj.io/v1alpha1"));
-    json_set(all, "kind", ci_string(c, "WorkflowTemplate"));
-    json_set(ci_put_object(c, all, "metadata"), "name", ci_string(c, ci_lower_name(c, '-')));
-    struct json *spec = ci_put_object(c, all, "spec");
+    struct json *spec = begin_resource(c, all, "argoproj.io/v1alpha1", "WorkflowTemplate");
     json_set(spec, "entrypoint", ci_string(c, "stage"));
-    push_argo_parameters(c, ci_put_object(c, spec, "arguments"), true);
+    push_parameters(c, ci_put_array(c, ci_put_object(c, spec, "arguments"), "parameters"), NULL, "value");
     struct json *template = ci_push_object(c, ci_put_array(c, spec, "templates"));
     json_set(template, "name", ci_string(c, "stage"));
-    push_argo_parameters(c, ci_put_object(c, template, "inputs"), false);
+    push_parameters(c, ci_put_array(c, ci_put_object(c, template, "inputs"), "parameters"), NULL, NULL);
     struct json *report = ci_push_object(c, ci_put_array(c, ci_put_object(c, template, "outputs"), "parameters"));
     json_set(report, "name", ci_string(c, "report"));
     json_set(ci_put_object(c, report, "valueFrom"), "path", ci_string(c, "/tmp/stagedoor.json"));
@@ -80,21 +87,9 @@ bool ci_kubernetes_argo(struct ci *c) {
 
 bool ci_kubernetes_tekton(struct ci *c) {
     struct json *all = json_new_object(c->arena);
-    json_set(all, "apiVersion", ci_string(c, "tekton.dev/v1"));
-    json_set(all, "kind", ci_string(c, "Task"));
-    json_set(ci_put_object(c, all, "metadata"), "name", ci_string(c, ci_lower_name(c, '-')));
-    struct json *spec = ci_put_object(c, all, "spec");
+    struct json *spec = begin_resource(c, all, "tekton.dev/v1", "Task");
     json_set(spec, "description", ci_string(c, ci_label(c)));
-    struct json *params = ci_put_array(c, spec, "params");
-    for (size_t i = 0; i < c->stage->param_count; i++) {
-        const struct param *param = &c->stage->params[i];
-        if (ci_is_secret(param)) continue;
-        struct json *one = ci_push_object(c, params);
-        json_set(one, "name", ci_string(c, param->name));
-        json_set(one, "type", ci_string(c, "string"));
-        json_set(one, "description", ci_string(c, ci_describe(c, param)));
-        if (!param->required) json_set(one, "default", ci_string(c, ""));
-    }
+    push_parameters(c, ci_put_array(c, spec, "params"), "string", "default");
     struct json *results = ci_put_array(c, spec, "results");
     json_set(ci_push_object(c, results), "name", ci_string(c, "run"));
     json_set(ci_push_object(c, results), "name", ci_string(c, "status"));

@@ -19,18 +19,12 @@
 #include "base/count.h"
 #include "base/log.h"
 #include "cli/command.h"
-#include "cli/inherit.h"
 #include "cli/reach.h"
 #include "cli/serve_flags.h"
+#include "cli/server.h"
+#include "cli/sources.h"
 #include "cli/supervisor.h"
-#include "cli/upgrade.h"
-#include "cli/watchdir.h"
-#include "cli/worker.h"
-#include "config/settings.h"
 #include "run/callback.h"
-#include "run/contract.h"
-#include "run/recovery.h"
-#include "stage/catalog.h"
 
 #define STORE_QUEUE_MAX 200000
 #define PRUNE_EVERY_MS (10 * 60 * 1000)
@@ -39,38 +33,6 @@
 #define LINGER_MS 2000     /* after a hand-over, for clients to see that idle connections are closed */
 
 extern char **environ;
-
-struct server {
-    struct arena *arena;
-    struct settings_input input; /* where the settings come from, for SIGHUP */
-    const struct settings *settings;
-    struct loop *loop; /* of the main thread */
-    struct store *store;
-    struct catalog *catalog; /* what workers were given last */
-    struct callers *callers;
-    struct tls_context *tls; /* until the workers have it */
-    struct listen_socket **sockets;
-    size_t socket_count;
-    const char *callback_key, *callback_url; /* url "": nobody can be told where to call back */
-    const char *self_test;                   /* the definition that is built in; NULL: the gateway cannot call itself */
-    struct worker *workers;
-    struct engines engines;
-    struct gate *gate;
-    struct holds holds;
-    struct contracts *contracts;
-    struct watchdir *watchdir;
-    struct loop_watch *signals;
-    int signal_fd;
-    struct loop_timer prune_timer, drain_timer;
-    struct store_op prune;
-    struct inherit inherit;
-    struct upgrade upgrade;
-    struct recovery *recovery;
-    int64_t resuming_since_ms;
-    bool upgrade_waits; /* until all runs are back */
-    bool draining;
-    unsigned drained; /* workers */
-};
 
 /* ---- what was broken when it was read ---- */
 
@@ -86,36 +48,6 @@ static void print_faults(const struct faults *faults) {
     if (faults->dropped) fprintf(stderr, "stagedoor: and %zu more\n", faults->dropped);
 }
 
-static void log_faults(const char *event, const struct faults *faults) {
-    for (size_t i = 0; i < faults->count; i++) log_fault(LOG_ERROR, event, NULL, &faults->items[i]);
-}
-
-/* settings_load, with public_url as it is used: without a slash at its end. */
-static bool load_settings(struct arena *arena, const struct settings_input *input, struct settings *ret_settings,
-                          struct faults *faults) {
-    if (!settings_load(arena, input, ret_settings, faults)) return false;
-    size_t n = strlen(ret_settings->public_url);
-    if (n && ret_settings->public_url[n - 1] == '/')
-        ret_settings->public_url = arena_strndup(arena, ret_settings->public_url, n - 1);
-    return true;
-}
-
-/* ---- limits ---- */
-
-/* Those of the newest definitions hold for all runs of a stage, also for those that began with another. */
-static void tune_stages(struct server *server) {
-    for (size_t i = 0; server->gate && i < server->catalog->count; i++) {
-        const struct stage *stage = server->catalog->entries[i].stage;
-        if (stage)
-            gate_tune_stage(server->gate, stage->name, stage->limits, stage->call_limits, loop_mono_ms(server->loop));
-    }
-}
-
-static void tune_hosts(struct server *server) {
-    const struct settings_upstreams *upstreams = &server->settings->upstreams;
-    gate_tune_hosts(server->gate, upstreams->items, upstreams->count, loop_mono_ms(server->loop));
-}
-
 /* ---- callbacks ---- */
 
 static bool read_key(struct server *server, struct fault *fault) {
@@ -129,157 +61,6 @@ static bool read_key(struct server *server, struct fault *fault) {
 static void mask_line(struct buf *line) {
     secrets_mask(line);
     callback_mask(line);
-}
-
-/* ---- definitions ---- */
-
-static struct stage_context context_of(const struct server *server) {
-    return (struct stage_context){.templates = server->settings->templates,
-                                  .secret_known = secrets_known,
-                                  .self_test = server->self_test,
-                                  .no_callbacks = !server->callback_url[0]};
-}
-
-static size_t count_files(const struct catalog *catalog) {
-    size_t count = 0;
-    for (size_t i = 0; i < catalog->count; i++) count += !catalog->entries[i].built_in;
-    return count;
-}
-
-static void tell_entries(const struct catalog *catalog) {
-    size_t broken = 0, disabled = 0;
-    for (size_t i = 0; i < catalog->count; i++) {
-        const struct catalog_entry *entry = &catalog->entries[i];
-        if (entry->built_in && !entry->fault_count) continue; /* nobody's news */
-        struct log_context ctx = {.stage = entry->name};
-        for (size_t j = 0; j < entry->fault_count; j++)
-            log_fault(LOG_ERROR, "definition_broken", &ctx, &entry->faults[j]);
-        for (size_t j = 0; entry->stage && j < entry->stage->warning_count; j++)
-            log_fault(LOG_WARN, "definition_warning", &ctx, &entry->stage->warnings[j]);
-        if (entry->disabled) log_put(LOG_INFO, "definition_disabled", &ctx, LOG_STR("why", entry->disabled));
-        broken += entry->fault_count > 0;
-        disabled += entry->disabled != NULL;
-        if (catalog_find(catalog, text_of(entry->name)) == entry) /* the one that counts, of those of one name */
-            count_set_labelled(COUNT_FAMILY_STAGE_STATE, entry->name, NULL, entry->fault_count > 0);
-    }
-    log_put(LOG_INFO, "definitions_read", NULL, LOG_INT("stages", count_files(catalog)), LOG_INT("broken", broken),
-            LOG_INT("disabled", disabled));
-}
-
-static bool read_catalog(struct server *server, struct fault *fault) {
-    struct stage_context context = context_of(server);
-    struct catalog *catalog = catalog_load(server->settings->stages, &context, server->catalog,
-                                           loop_wall_ms(server->loop), fault);
-    if (!catalog) return false;
-    count_add(COUNT_RELOADS, 1);
-    tell_entries(catalog);
-    catalog_unref(server->catalog);
-    server->catalog = catalog;
-    tune_stages(server);
-    for (unsigned i = 0; i < server->engines.count; i++) worker_offer(&server->workers[i], catalog);
-    return true;
-}
-
-static void on_directory_changed(void *arg) {
-    struct server *server = arg;
-    struct fault fault;
-    if (!read_catalog(server, &fault)) log_fault(LOG_ERROR, "definitions_not_read", NULL, &fault);
-}
-
-/* ---- callers and certificates ---- */
-
-static bool read_callers(struct server *server, struct faults *faults) {
-    if (!server->settings->callers[0]) return true;
-    struct callers *callers = callers_load(server->settings->callers, faults);
-    if (!callers) return false;
-    callers_unref(server->callers);
-    server->callers = callers;
-    for (unsigned i = 0; i < server->engines.count; i++) worker_admit(&server->workers[i], callers);
-    return true;
-}
-
-static bool read_certificates(struct server *server, struct tls_context **ret_tls, struct fault *fault) {
-    const struct settings *settings = server->settings;
-    *ret_tls = NULL;
-    if (!settings->tls_certificate[0]) return true;
-    const char *key = settings->tls_key[0] ? settings->tls_key : settings->tls_certificate;
-    *ret_tls = tls_context_new(settings->tls_certificate, key,
-                               settings->tls_client_ca[0] ? settings->tls_client_ca : NULL, fault);
-    return *ret_tls != NULL;
-}
-
-static void renew_certificates(struct server *server) {
-    struct tls_context *tls;
-    struct fault fault;
-    if (!read_certificates(server, &tls, &fault)) {
-        log_fault(LOG_ERROR, "certificate_not_read", NULL, &fault);
-        return;
-    }
-    if (!tls) return;
-    int *holders = mem_alloc(sizeof *holders);
-    *holders = (int)server->engines.count;
-    for (unsigned i = 0; i < server->engines.count; i++) worker_renew_tls(&server->workers[i], tls, holders);
-    log_put(LOG_INFO, "certificate_read", NULL, LOG_STR("file", server->settings->tls_certificate));
-}
-
-static const char *secrets_directory(const struct server *server) {
-    return server->settings->secrets[0] ? server->settings->secrets : NULL;
-}
-
-static void tell_difference(void *arg, const char *name, bool reload) {
-    (void)arg;
-    if (reload) log_put(LOG_INFO, "option_changed", NULL, LOG_STR("option", name));
-    else log_put(LOG_WARN, "option_needs_restart", NULL, LOG_STR("option", name));
-}
-
-static void set_log_level(const struct settings *settings) {
-    enum log_level least = LOG_INFO;
-    log_level_parse(text_of(settings->log_level), &least);
-    log_set_least(least);
-}
-
-/* What would be in force must not open an address that was guarded. */
-static bool check_taken(const struct server *server, const struct settings *next, struct faults *faults) {
-    struct settings taken = *next;
-    struct fault fault;
-    settings_keep_fixed(server->settings, &taken);
-    if (reach_check(&taken, &fault)) return true;
-    faults_add(faults, &fault);
-    return false;
-}
-
-/* Only what may change without a restart is taken over; the rest stays as it was, and the log says so. The settings
- * live as long as the process, since loops may still read the old ones: a few kilobytes a SIGHUP. */
-static void read_settings(struct server *server) {
-    struct settings *next = arena_new_of(server->arena, struct settings);
-    struct faults faults;
-    faults_init(&faults);
-    if (!load_settings(server->arena, &server->input, next, &faults) || !check_taken(server, next, &faults)) {
-        log_faults("options_not_read", &faults);
-    } else {
-        settings_each_difference(server->settings, next, tell_difference, NULL);
-        settings_keep_fixed(server->settings, next);
-        server->settings = next;
-        set_log_level(next);
-        server->callback_url = reach_callback_url(server->arena, next, server->sockets, server->socket_count);
-        for (unsigned i = 0; i < server->engines.count; i++)
-            worker_tune(&server->workers[i], next, server->callback_url);
-        tune_hosts(server);
-    }
-    faults_fini(&faults);
-}
-
-static void reload(struct server *server) {
-    struct fault fault;
-    struct faults faults;
-    faults_init(&faults);
-    log_put(LOG_INFO, "reload", NULL);
-    read_settings(server);
-    if (!secrets_load(secrets_directory(server), &fault)) log_fault(LOG_ERROR, "secrets_not_read", NULL, &fault);
-    if (!read_callers(server, &faults)) log_faults("callers_not_read", &faults);
-    renew_certificates(server);
-    on_directory_changed(server);
-    faults_fini(&faults);
 }
 
 /* ---- retention ---- */
@@ -385,7 +166,7 @@ static void on_signal(void *arg, int fd, int events) {
     struct server *server = arg;
     struct signalfd_siginfo info;
     while (read(fd, &info, sizeof info) == (ssize_t)sizeof info) {
-        if (info.ssi_signo == SIGHUP) reload(server);
+        if (info.ssi_signo == SIGHUP) sources_reload(server);
         else if (info.ssi_signo == SIGUSR1) log_reopen();
         else if (info.ssi_signo == SIGUSR2) upgrade(server);
         else drain(server, info.ssi_signo == SIGINT ? "SIGINT" : "SIGTERM");
@@ -445,45 +226,10 @@ static void make_workers(struct server *server) {
     struct worker_shared shared = {server->gate, &server->holds, server->contracts};
     for (unsigned i = 0; i < count; i++)
         worker_init(&server->workers[i], i, server->settings, server->store, &callbacks, &shared, &server->engines);
-    tune_stages(server);
-    tune_hosts(server);
+    sources_tune(server);
 }
 
 /* ---- runs that go on ---- */
-
-/* Where no definition of the stage is in force (its file is gone, disabled or broken), its runs keep the limits that
- * they began with: the newest of them, since runs come in the order of their starts. */
-static void keep_limits(struct server *server, const struct stage *stage) {
-    const struct catalog_entry *entry = catalog_find(server->catalog, text_of(stage->name));
-    if (!(entry && entry->stage))
-        gate_tune_stage(server->gate, stage->name, stage->limits, stage->call_limits, loop_mono_ms(server->loop));
-}
-
-static struct stage *compile_pinned(struct server *server, const char *hash, struct fault *fault) {
-    struct stage_context context = context_of(server);
-    context.no_callbacks = false; /* a run that waits already goes on */
-    char *source = store_definition(server->store, hash, fault);
-    if (!source) return NULL;
-    struct faults faults;
-    faults_init(&faults);
-    struct stage *stage = stage_load_source(source, &context, &faults);
-    if (!stage && faults.count) *fault = faults.items[0];
-    faults_fini(&faults);
-    mem_free(source);
-    return stage;
-}
-
-/* The definition that runs began with: in force still, or as the store has it. */
-static struct stage *find_pinned(void *arg, const char *hash, struct fault *fault) {
-    struct server *server = arg;
-    for (size_t i = 0; i < server->catalog->count; i++) {
-        struct stage *stage = server->catalog->entries[i].stage;
-        if (stage && strcmp(stage_hash(stage), hash) == 0) return stage_ref(stage);
-    }
-    struct stage *stage = compile_pinned(server, hash, fault);
-    if (stage) keep_limits(server, stage);
-    return stage;
-}
 
 static void on_resumed(void *arg, size_t count) {
     struct server *server = arg;
@@ -499,7 +245,7 @@ static bool find_runs(struct server *server, struct fault *fault) {
                                          .gate = server->gate,
                                          .loop = server->loop,
                                          .slice = RECOVERY_SLICE,
-                                         .find_stage = find_pinned,
+                                         .find_stage = sources_find_stage,
                                          .done = on_resumed,
                                          .arg = server};
     server->resuming_since_ms = clock_mono_ms();
@@ -534,15 +280,15 @@ static bool start(struct server *server, struct fault *fault) {
     upgrade_init(&server->upgrade, server->loop, server->arena);
     /* Watched before it is read, so that no change can fall between the two. */
     const char *const directories[] = {settings->stages, settings->templates};
-    server->watchdir = watchdir_new(server->loop, directories, 2, on_directory_changed, server);
-    if (!secrets_load(secrets_directory(server), fault) || !read_certificates(server, &server->tls, fault) ||
+    server->watchdir = watchdir_new(server->loop, directories, 2, sources_reload_catalog, server);
+    if (!sources_read_secrets(server, fault) || !sources_read_certificates(server, &server->tls, fault) ||
         !open_sockets(server, fault))
         return false;
     server->callback_url = reach_callback_url(server->arena, settings, server->sockets, server->socket_count);
     server->self_test = reach_self_test(server->arena, settings, server->sockets, server->socket_count);
-    if (!read_catalog(server, fault)) return false;
+    if (!sources_read_catalog(server, fault)) return false;
     faults_init(&faults);
-    bool good = read_callers(server, &faults);
+    bool good = sources_read_callers(server, &faults);
     if (!good) *fault = faults.items[0];
     faults_fini(&faults);
     if (!good || !supervisor_pid_check(settings->pid_file, fault)) return false;
@@ -564,7 +310,7 @@ static void keep_house(struct server *server) {
     for (size_t i = 0; i < server->socket_count; i++)
         log_put(LOG_INFO, "listening", NULL, LOG_STR("address", listen_socket_address(server->sockets[i])));
     log_put(LOG_INFO, "started", NULL, LOG_STR("version", STAGEDOOR_VERSION), LOG_INT("loops", server->engines.count),
-            LOG_INT("stages", count_files(server->catalog)), LOG_STR("store", server->settings->store));
+            LOG_INT("stages", sources_count(server)), LOG_STR("store", server->settings->store));
     recovery_begin(server->recovery);
     inherit_say_ready(&server->inherit);
     supervisor_tell("READY=1");
@@ -631,6 +377,8 @@ static int serve(struct server *server) {
 }
 
 int command_serve(int argc, char **argv) {
+    json_use_mem();
+    listener_use_mem();
     struct arena *arena = arena_new();
     const char **flags = arena_array_of(arena, const char *, (size_t)argc + 1);
     struct settings settings;
@@ -643,7 +391,7 @@ int command_serve(int argc, char **argv) {
         struct fault fault;
         bool good = inherit_read(&server.inherit, &fault);
         if (!good) faults_add(&faults, &fault);
-        good = good && load_settings(arena, &server.input, &settings, &faults);
+        good = good && sources_read_settings(arena, &server.input, &settings, &faults);
         if (!good) print_faults(&faults);
         if (!good) inherit_say_failed(&server.inherit, &faults.items[0]);
         faults_fini(&faults);

@@ -13,7 +13,7 @@
 static void print_help(void) {
     struct buf help;
     buf_init(&help, 1024 * 1024);
-    settings_help(&help);
+    settings_print_help(&help);
     printf("usage: stagedoor serve [-c FILE] [--NAME VALUE]... [--print-options]\n\n"
            "Runs the gateway until SIGTERM. Options come from flags, the environment (STAGEDOOR_NAME), and\n"
            "stagedoor.conf; --print-options prints a commented stagedoor.conf with every default.\n\n%s",

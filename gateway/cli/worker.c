@@ -62,6 +62,7 @@ void worker_init(struct worker *worker, unsigned index, const struct settings *s
                                                .idle_timeout_ms = settings->idle_timeout_ms,
                                                .write_timeout_ms = settings->write_timeout_ms},
                                     .handle = api_handle,
+                                    .turn_away = api_turn_away,
                                     .refuse = api_refuse,
                                     .arg = &worker->api});
 }

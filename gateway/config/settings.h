@@ -146,7 +146,7 @@ void settings_each_difference(const struct settings *a, const struct settings *b
 void settings_keep_fixed(const struct settings *running, struct settings *next);
 
 void settings_print_sample(struct buf *out); /* stagedoor.conf with every default, and its help as comments */
-void settings_help(struct buf *out);         /* the flags, for --help */
+void settings_print_help(struct buf *out);   /* the flags, for --help */
 
 /* The rows, for tests and documentation. */
 struct settings_row {

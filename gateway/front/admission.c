@@ -66,7 +66,7 @@ static void on_calm(void *arg) {
     admission->shed = 0;
 }
 
-static void shed(struct admission *admission, struct admission_seat *seat) {
+static void note_shed(struct admission *admission) {
     admission->shed_ms = loop_mono_ms(admission->loop);
     count_add(COUNT_STARTS_SHED, 1);
     if (admission->shed++ == 0) {
@@ -76,6 +76,10 @@ static void shed(struct admission *admission, struct admission_seat *seat) {
         log_put(LOG_WARN, "overloaded", NULL, LOG_INT("loop", loop_index(admission->loop)),
                 LOG_STR("by", disk_is_behind(admission) ? "disk" : "loop"), LOG_INT("waited_ms", waited_ms(admission)));
     }
+}
+
+static void shed(struct admission *admission, struct admission_seat *seat) {
+    note_shed(admission);
     seat->decided(seat->arg, false);
 }
 
@@ -147,17 +151,26 @@ static void on_look(void *arg) {
 }
 
 static bool has_room(const struct admission *admission, size_t bytes) {
-    return waited_ms(admission) * 2 < admission->patience_ms && admission->bytes + bytes <= LINE_BYTES;
+    return waited_ms(admission) * 2 < admission->patience_ms && admission->bytes + bytes + SEAT_BYTES <= LINE_BYTES;
+}
+
+static bool keeps_up(const struct admission *admission) {
+    return !admission->first && !loop_is_behind(admission->loop) && !disk_is_behind(admission);
+}
+
+bool admission_turns_away(struct admission *admission, size_t bytes) {
+    if (has_room(admission, bytes) || keeps_up(admission)) return false;
+    note_shed(admission);
+    return true;
 }
 
 void admission_enter(struct admission *admission, struct admission_seat *seat, size_t bytes,
                      void (*decided)(void *arg, bool goes), void *arg) {
     *seat = (struct admission_seat){
         .decided = decided, .arg = arg, .came_ms = loop_mono_ms(admission->loop), .bytes = bytes + SEAT_BYTES};
-    bool keeps_up = !admission->first && !loop_is_behind(admission->loop) && !disk_is_behind(admission);
-    if (keeps_up) {
+    if (keeps_up(admission)) {
         decided(arg, true);
-    } else if (!has_room(admission, seat->bytes)) {
+    } else if (!has_room(admission, bytes)) {
         shed(admission, seat);
     } else {
         put(admission, seat);

@@ -49,16 +49,9 @@ static bool is_latin1(const char *type, struct text body) {
 }
 
 static struct text latin1_to_utf8(struct arena *arena, struct text body) {
-    struct buf made;
-    buf_init(&made, body.len * 2);
-    for (size_t i = 0; i < body.len; i++) {
-        unsigned char c = (unsigned char)body.at[i];
-        if (c >= 0x80) buf_addc(&made, (char)(0xC0 | c >> 6));
-        buf_addc(&made, (char)(c >= 0x80 ? 0x80 | (c & 0x3F) : c));
-    }
-    struct text text = {arena_strndup(arena, buf_cstr(&made), made.len), made.len};
-    buf_fini(&made);
-    return text;
+    char *made = arena_alloc(arena, 2 * body.len + 1), *to = made;
+    for (size_t i = 0; i < body.len; i++) to = text_put_character(to, (unsigned char)body.at[i]);
+    return (struct text){made, (size_t)(to - made)};
 }
 
 const struct json *body_object(struct arena *arena, const char *type, struct text body,

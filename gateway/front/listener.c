@@ -1,65 +1,26 @@
-/* The listener: connections, from accept to close. The one file that knows libevhtp.
+/* The listener: its addresses, who is accepted, and how all of it ends. Connections are front/connection's.
  *
- * libevhtp accepts, makes the bufferevents (plain or TLS), and keeps the life of a connection and of the request on it.
- * It never sees a byte that a client sent. Right after accept its callbacks are taken off the bufferevent and kept;
- * ours move all input into a buffer of their own, and the guard makes requests out of that. For a whole request
- * libevhtp's read callback is given one constant head (FED_HEAD); it answers by calling on_request, which hands the
- * exchange to the handler. Answers are written to the bufferevent as bytes, since libevhtp's own replies send bodies to
- * HEAD and can contradict their length; evhtp_send_reply_end then tells it that the request is over, and its write
- * callback, called when all is flushed, recycles it. Only then is the next request fed: one at a time.
- *
- * Reading goes on while a request is under way, so that a client that leaves is seen at once; who sends more than
- * BACKLOG_BYTES ahead has to wait. A client that ends its sending half has left as far as the handler is told, yet an
- * answer is still written: it may be reading.
- *
- * A connection is in one phase, connection_enter is its only writer, and each phase has one deadline:
- *   HANDSHAKE > IDLE > HEAD > BODY > BUSY (the handler has it) > WRITING (the answer) > IDLE, or LINGER and the end.
- * A refusal goes from any of the first four to WRITING. LINGER has sent its FIN and swallows what still comes, because
- * closing with unread input would reset the connection and take the answer away from the client.
- *
- * Where another process takes over, a listener leaves (it still accepts, yet each answer says that it is the last),
- * then retires: what was accepted is answered, what is idle gets its FIN, what has not been accepted stays in the
- * socket's queue, which outlives this process.
- *
- * Always holds: exchange is set exactly in BUSY; connection_end is never called below libevhtp's parser, and a
- * connection's memory outlives the callback it ended in (loop_later). libevhtp keeps no list of connections and frees
- * none when it is freed itself, so the list here is the one that counts. */
+ * Each address is a socket of libevhtp's on this loop. Who is accepted is handed on at once; a row of them has an end,
+ * since others are at work, and where accept fails it rests. Where another process takes over, a listener leaves (it
+ * still accepts, yet each answer says that it is the last), then retires: what was accepted is answered, what is idle
+ * gets its FIN, what has not been accepted stays in the socket's queue, which outlives this process. */
 #include "front/listener.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <evhtp.h>
-#include <linux/sockios.h>
-#include <poll.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
-#include "base/clock.h"
-#include "base/count.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "front/answer.h"
-#include "front/guard.h"
+#include "front/connection.h"
 
-#define FED_HEAD "GET / HTTP/1.1\r\n\r\n"
-#define BACKLOG_BYTES 65536
-#define PIECE_BYTES 4096 /* smaller ones are copied where they have to wait */
-#define LINGER_MS 2000
-#define RETIRE_LOOK_MS 10       /* how often a listener that retires looks at its connections */
-#define DRAIN_PATIENCE_MS 250   /* for a request to begin, on a connection that was just accepted */
-#define RETIRE_PATIENCE_MS 2000 /* for a request to arrive whole */
-#define ACCEPT_REST_MS 100      /* after accept found no descriptor left */
-#define ACCEPT_ROW_MAX 64 /* connections in a row; further ones wait in the socket queue, and nobody waits for them */
-#define ACCEPT_QUIET_MS 5000   /* a burst of such failures is over when none came for so long */
-#define TURNED_AWAY_MAX 256    /* connections over the limit that may wait for their 503 to be read */
-#define ANSWER_MAX (256 << 20) /* bytes */
-#define SCRATCH_KEEP_BYTES 65536
-#define REFUSAL_MAX_BYTES 16384
-
-enum phase { HANDSHAKE, IDLE, HEAD, BODY, BUSY, WRITING, LINGER };
+#define RETIRE_LOOK_MS 10  /* how often a listener that retires looks at its connections */
+#define ACCEPT_REST_MS 100 /* after accept found no descriptor left */
+#define ACCEPT_ROW_MAX 64  /* connections in a row; further ones wait in the socket queue, and nobody waits for them */
+#define ACCEPT_QUIET_MS 5000 /* a burst of such failures is over when none came for so long */
+#define TURNED_AWAY_MAX 256  /* connections over the limit that may wait for their 503 to be read */
 
 struct port { /* one address on this loop */
     struct port *next;
@@ -71,45 +32,12 @@ struct port { /* one address on this loop */
     int64_t failed_mono_ms; /* when accept failed last */
 };
 
-struct connection {
-    struct connection *next, **link; /* the place that points here */
-    struct listener *listener;
-    const struct port *port;
-    evhtp_connection_t *evhtp;
-    bufferevent_data_cb evhtp_read, evhtp_write;
-    evhtp_request_t *request; /* libevhtp's, from feeding to recycling */
-    struct guard guard;
-    struct evbuffer *raw; /* what the guard has not eaten */
-    struct exchange *exchange;
-    enum phase phase;
-    struct loop_timer deadline;
-    size_t unwritten; /* what the client had not got when the write deadline was last looked at */
-    int minor;        /* of the request under way */
-    bool head_only, keep_alive;
-    bool close_after; /* the answer that is being written is the last one */
-    bool sent_all;    /* the client sends no more */
-    bool throttled;
-    bool served; /* a request of it was answered */
-    bool dead;
-    bool loopback;
-    char *client_name;
-    char peer[INET6_ADDRSTRLEN + 10];
-};
-
 struct listener {
     struct loop *loop;
     struct listener_settings settings;
-    struct guard_limits guard_limits;
     struct port *ports;
-    struct connection *connections;
-    size_t connection_count;
-    struct connection *feeding; /* whose request libevhtp is being shown */
-    struct buf scratch;         /* an answer on its way to a bufferevent */
-    int64_t date_second;
-    char date[ANSWER_DATE_SIZE];
-    bool draining;
-    bool leaving;                   /* each answer is its connection's last */
-    bool retiring;                  /* and accepts no more */
+    struct connections connections;
+    bool retiring;                  /* accepts no more */
     struct loop_timer retire_timer; /* while it waits for `retired` */
     void (*retired)(void *);
     void *retired_arg;
@@ -118,426 +46,7 @@ struct listener {
     void *drained_arg;
 };
 
-/* ---- a connection's phases and end ---- */
-
-static int64_t phase_ms(const struct listener_limits *limits, enum phase phase) {
-    switch (phase) {
-    case HANDSHAKE:
-    case HEAD: return limits->head_timeout_ms;
-    case IDLE: return limits->idle_timeout_ms;
-    case BODY: return limits->body_timeout_ms;
-    case WRITING: return limits->write_timeout_ms;
-    case LINGER: return LINGER_MS;
-    case BUSY: break;
-    }
-    return 0;
-}
-
-static void connection_enter(struct connection *connection, enum phase phase) {
-    if (connection->phase == phase) return;
-    connection->phase = phase;
-    if (phase == BUSY) loop_timer_clear(&connection->deadline);
-    else loop_timer_set(&connection->deadline, phase_ms(&connection->listener->settings.limits, phase));
-}
-
-static struct evbuffer *output_of(const struct connection *connection) {
-    return bufferevent_get_output(connection->evhtp->bev);
-}
-
-static void connection_gone(struct connection *connection) {
-    struct exchange *exchange = connection->exchange;
-    if (!exchange || exchange->gone) return;
-    exchange->gone = true;
-    void (*on_gone)(struct exchange *) = exchange->on_gone;
-    exchange->on_gone = NULL;
-    if (on_gone) on_gone(exchange);
-}
-
-static void drained_check(struct listener *listener) {
-    if (listener->draining && listener->connection_count == 0) loop_timer_set(&listener->drained_soon, 0);
-}
-
-static void on_drained(void *arg) {
-    struct listener *listener = arg;
-    if (listener->drained) listener->drained(listener->drained_arg);
-}
-
-/* libevhtp's hook: the connection is going, whoever decided it. */
-static evhtp_res on_fini(evhtp_connection_t *evhtp, void *arg) {
-    (void)evhtp;
-    struct connection *connection = arg;
-    struct listener *listener = connection->listener;
-    connection->dead = true;
-    connection->request = NULL;
-    *connection->link = connection->next;
-    if (connection->next) connection->next->link = connection->link;
-    listener->connection_count--;
-    count_add(COUNT_CONNECTIONS, -1);
-    loop_timer_clear(&connection->deadline);
-    if (connection->exchange) {
-        connection->exchange->sender = NULL;
-        connection_gone(connection);
-        connection->exchange = NULL;
-    }
-    guard_fini(&connection->guard);
-    evbuffer_free(connection->raw);
-    connection->raw = NULL;
-    mem_free(connection->client_name);
-    loop_later(listener->loop, mem_free, connection);
-    drained_check(listener);
-    return EVHTP_RES_OK;
-}
-
-static void connection_end(struct connection *connection) {
-    if (!connection->dead) evhtp_connection_free(connection->evhtp);
-}
-
-static void connection_linger(struct connection *connection) {
-    if (connection->sent_all) {
-        connection_end(connection);
-        return;
-    }
-    struct bufferevent *bev = connection->evhtp->bev;
-    evbuffer_drain(connection->raw, evbuffer_get_length(connection->raw));
-    if (connection->evhtp->ssl) tls_say_goodbye(connection->evhtp->ssl);
-    shutdown(connection->evhtp->sock, SHUT_WR);
-    bufferevent_enable(bev, EV_READ);
-    connection_enter(connection, LINGER);
-}
-
-/* ---- answers ---- */
-
-/* Most answers fit into the socket, which saves arming and disarming it in epoll. What does not fit, and what went
- * wrong, is libevent's, as everything over TLS is. on_write is told in every case, and never from in here. */
-static void send_bytes(struct connection *connection, struct text bytes) {
-    struct bufferevent *bev = connection->evhtp->bev;
-    bool direct = !connection->evhtp->ssl && evbuffer_get_length(output_of(connection)) == 0;
-    ssize_t sent = direct ? send(connection->evhtp->sock, bytes.at, bytes.len, MSG_NOSIGNAL | MSG_DONTWAIT) : -1;
-    size_t gone = sent > 0 ? (size_t)sent : 0;
-    if (gone < bytes.len) bufferevent_write(bev, bytes.at + gone, bytes.len - gone);
-    else bufferevent_trigger(bev, EV_WRITE, BEV_TRIG_IGNORE_WATERMARKS | BEV_TRIG_DEFER_CALLBACKS);
-    connection->unwritten = evbuffer_get_length(output_of(connection)) + gone;
-}
-
-static void write_answer(struct connection *connection, const struct answer *answer) {
-    struct listener *listener = connection->listener;
-    int64_t now = loop_wall_ms(listener->loop);
-    if (now / 1000 != listener->date_second) {
-        listener->date_second = now / 1000;
-        answer_date(now, listener->date);
-    }
-    const struct answer_wire wire = {.date = listener->date,
-                                     .minor = connection->minor,
-                                     .head_only = connection->head_only,
-                                     .keep_alive = !connection->close_after};
-    buf_clear(&listener->scratch);
-    answer_write(&listener->scratch, answer, &wire);
-    if (listener->scratch.full) {
-        log_put(LOG_ERROR, "answer_too_large", NULL, LOG_INT("bytes", answer->body.len));
-        buf_clear(&listener->scratch);
-        answer_write(&listener->scratch, &(struct answer){.status = 500}, &wire);
-    }
-    send_bytes(connection, buf_text(&listener->scratch));
-    if (listener->scratch.cap <= SCRATCH_KEEP_BYTES) return;
-    buf_fini(&listener->scratch);
-    buf_init(&listener->scratch, ANSWER_MAX);
-}
-
-static void connection_answer(struct connection *connection, const struct answer *answer) {
-    connection->exchange = NULL;
-    const struct listener *listener = connection->listener;
-    connection->close_after = answer->close || !connection->keep_alive || listener->draining || listener->leaving;
-    connection->served = true;
-    write_answer(connection, answer);
-    evhtp_send_reply_end(connection->request);
-    connection_enter(connection, WRITING);
-}
-
-static void exchange_end(void *arg) {
-    struct exchange *exchange = arg;
-    arena_free(exchange->arena);
-}
-
-static void on_answer(struct exchange *exchange, const struct answer *answer) {
-    if (exchange->sender) connection_answer(exchange->sender, answer);
-    loop_later(exchange->loop, exchange_end, exchange);
-}
-
-static void connection_refuse(struct connection *connection, int status, const char *what) {
-    struct listener *listener = connection->listener;
-    struct buf body;
-    struct answer answer = {.status = status, .close = true};
-    if (status == 503) answer.headers[answer.header_count++] = (struct answer_header){"Retry-After", "1"};
-    buf_init(&body, REFUSAL_MAX_BYTES);
-    listener->settings.refuse(status, what, &body, &answer.content_type);
-    answer.body = buf_text(&body);
-    count_add(COUNT_REQUESTS_REFUSED, 1);
-    log_put(LOG_INFO, "request_refused", NULL, LOG_STR("peer", connection->peer), LOG_INT("status", status),
-            LOG_STR("what", what));
-    connection->close_after = true;
-    if (connection->guard.request) connection->head_only = connection->guard.request->method == HTTP_HEAD;
-    write_answer(connection, &answer);
-    connection_enter(connection, WRITING);
-    buf_fini(&body);
-}
-
-/* ---- requests ---- */
-
-/* libevhtp's callback, called from within connection_feed. */
-static void on_request(evhtp_request_t *request, void *arg) {
-    struct listener *listener = arg;
-    listener->feeding->request = request;
-    listener->settings.handle(listener->feeding->exchange);
-}
-
-static void connection_feed(struct connection *connection) {
-    struct bufferevent *bev = connection->evhtp->bev;
-    connection->listener->feeding = connection;
-    evbuffer_prepend(bufferevent_get_input(bev), FED_HEAD, sizeof FED_HEAD - 1);
-    connection->evhtp_read(bev, connection->evhtp);
-    connection->listener->feeding = NULL;
-    if (connection->dead) return;
-    if (!connection->request) { /* nobody has the exchange: it ends here */
-        log_put(LOG_ERROR, "request_lost", NULL, LOG_STR("peer", connection->peer));
-        loop_later(connection->listener->loop, exchange_end, connection->exchange);
-        connection->exchange = NULL;
-        connection_end(connection);
-    } else if (connection->sent_all) connection_gone(connection);
-}
-
-static struct exchange *exchange_new(const struct connection *connection, const struct guard_request *request) {
-    struct listener *listener = connection->listener;
-    struct exchange *exchange = arena_new_of(request->arena, struct exchange);
-    exchange->arena = request->arena;
-    exchange->loop = listener->loop;
-    exchange->server = listener->settings.arg;
-    exchange->method = request->method;
-    exchange->target = request->target;
-    exchange->query = request->query;
-    exchange->body = request->body;
-    exchange->headers = request->headers;
-    exchange->peer = arena_strdup(request->arena, connection->peer);
-    exchange->client_name = arena_strdup(request->arena, connection->client_name);
-    exchange->loopback = connection->loopback;
-    exchange->tls = connection->port->tls;
-    exchange->began_mono_ms = loop_mono_ms(listener->loop);
-    exchange->send = on_answer;
-    return exchange;
-}
-
-static void connection_begin(struct connection *connection) {
-    struct guard_request *request = guard_take(&connection->guard);
-    struct exchange *exchange = exchange_new(connection, request);
-    const char *what;
-    connection->minor = request->minor;
-    connection->head_only = request->method == HTTP_HEAD;
-    connection->keep_alive = request->keep_alive;
-    if (!exchange_split_path(request->arena, request->path, &exchange->segments, &exchange->segment_count, &what) ||
-        !exchange_check_query(request->arena, request->query, &what)) {
-        connection_refuse(connection, 400, what);
-        arena_free(request->arena);
-        return;
-    }
-    exchange->sender = connection;
-    connection->exchange = exchange;
-    connection_enter(connection, BUSY);
-    connection_feed(connection);
-}
-
-static enum guard_event guard_eat(struct connection *connection) {
-    struct evbuffer_iovec piece;
-    if (evbuffer_peek(connection->raw, -1, NULL, &piece, 1) < 1) return GUARD_MORE;
-    struct text input = {piece.iov_base, piece.iov_len};
-    enum guard_event event = guard_push(&connection->guard, &input);
-    evbuffer_drain(connection->raw, piece.iov_len - input.len);
-    return event;
-}
-
-static void connection_throttle(struct connection *connection) {
-    bool wanted = connection->phase >= BUSY && evbuffer_get_length(connection->raw) > BACKLOG_BYTES;
-    if (wanted == connection->throttled || connection->sent_all) return;
-    connection->throttled = wanted;
-    if (wanted) bufferevent_disable(connection->evhtp->bev, EV_READ);
-    else bufferevent_enable(connection->evhtp->bev, EV_READ);
-}
-
-/* Lets the guard eat, up to the next request. The connection may be dead afterwards. */
-static void connection_pump(struct connection *connection) {
-    static const enum phase phases[] = {[GUARD_IDLE] = IDLE, [GUARD_IN_HEAD] = HEAD, [GUARD_IN_BODY] = BODY};
-    while (connection->phase < BUSY && evbuffer_get_length(connection->raw)) {
-        switch (guard_eat(connection)) {
-        case GUARD_MORE: break;
-        case GUARD_CONTINUE: evbuffer_add_printf(output_of(connection), "HTTP/1.1 100 Continue\r\n\r\n"); break;
-        case GUARD_REFUSED:
-            connection_refuse(connection, connection->guard.refusal_status, connection->guard.refusal);
-            break;
-        case GUARD_REQUEST: connection_begin(connection); break;
-        }
-        if (connection->dead) return;
-    }
-    connection_throttle(connection);
-    if (connection->phase >= BUSY) return;
-    if (connection->sent_all) connection_end(connection);
-    else connection_enter(connection, phases[guard_phase(&connection->guard)]);
-}
-
-/* ---- what happens to a connection ---- */
-
-/* Moving a piece moves the block it lies in. Blocks are made for a kilobyte and more, so small pieces are copied when
- * they have to wait: else a client could make each of its bytes cost that much. */
-static void raw_take(struct evbuffer *raw, struct evbuffer *input) {
-    size_t n = evbuffer_get_length(input);
-    if (n >= PIECE_BYTES || evbuffer_get_length(raw) == 0) {
-        evbuffer_add_buffer(raw, input);
-        return;
-    }
-    evbuffer_add(raw, evbuffer_pullup(input, -1), n);
-    evbuffer_drain(input, n);
-}
-
-static void on_read(struct bufferevent *bev, void *arg) {
-    struct connection *connection = arg;
-    struct loop *loop = connection->listener->loop;
-    int64_t entered = loop_enter(loop);
-    struct evbuffer *input = bufferevent_get_input(bev);
-    if (connection->phase == LINGER) evbuffer_drain(input, evbuffer_get_length(input));
-    else {
-        raw_take(connection->raw, input);
-        connection_pump(connection);
-    }
-    loop_leave(loop, "client_read", entered);
-}
-
-static void answer_written(struct connection *connection) {
-    if (connection->request) connection->evhtp_write(connection->evhtp->bev, connection->evhtp);
-    connection->request = NULL;
-    connection->head_only = false;
-    if (connection->dead) return;
-    if (connection->close_after || connection->listener->draining) {
-        connection_linger(connection);
-        return;
-    }
-    connection_enter(connection, IDLE);
-    connection_pump(connection);
-}
-
-static void on_write(struct bufferevent *bev, void *arg) {
-    (void)bev;
-    struct connection *connection = arg;
-    struct loop *loop = connection->listener->loop;
-    int64_t entered = loop_enter(loop);
-    if (connection->phase == WRITING && evbuffer_get_length(output_of(connection)) == 0) answer_written(connection);
-    loop_leave(loop, "client_written", entered);
-}
-
-static void client_sent_all(struct connection *connection) {
-    connection->sent_all = true;
-    if (connection->phase == BUSY) connection_gone(connection);
-    else if (connection->phase != WRITING) connection_end(connection);
-}
-
-static void client_failed(struct connection *connection) {
-    if (connection->phase == HANDSHAKE) {
-        char reason[200];
-        tls_error_text(bufferevent_get_openssl_error(connection->evhtp->bev), reason, sizeof reason);
-        log_put(LOG_INFO, "tls_refused", NULL, LOG_STR("peer", connection->peer), LOG_STR("what", reason));
-    }
-    connection_end(connection);
-}
-
-static void on_event(struct bufferevent *bev, short events, void *arg) {
-    (void)bev;
-    struct connection *connection = arg;
-    struct loop *loop = connection->listener->loop;
-    int64_t entered = loop_enter(loop);
-    if (events & BEV_EVENT_CONNECTED) {
-        connection->client_name = tls_client_name(connection->evhtp->ssl);
-        if (connection->phase == HANDSHAKE) connection_enter(connection, IDLE);
-    } else if (events & BEV_EVENT_EOF) client_sent_all(connection);
-    else client_failed(connection);
-    loop_leave(loop, "client_event", entered);
-}
-
-/* What the client has not got yet, here and in the kernel: that takes megabytes, and asks for more only when a third of
- * them is gone, so our own buffer stands still for long while a slow client reads all the time. */
-static size_t unread_bytes(const struct connection *connection) {
-    int queued = 0;
-    if (ioctl(connection->evhtp->sock, SIOCOUTQ, &queued) < 0) queued = 0;
-    return evbuffer_get_length(output_of(connection)) + (size_t)queued;
-}
-
-static void write_is_late(struct connection *connection) {
-    size_t left = unread_bytes(connection);
-    bool moves = left < connection->unwritten;
-    connection->unwritten = left;
-    if (moves) {
-        loop_timer_set(&connection->deadline, connection->listener->settings.limits.write_timeout_ms);
-        return;
-    }
-    log_put(LOG_INFO, "client_does_not_read", NULL, LOG_STR("peer", connection->peer), LOG_INT("bytes", left));
-    connection_end(connection);
-}
-
-static void on_deadline(void *arg) {
-    struct connection *connection = arg;
-    switch (connection->phase) {
-    case HEAD: connection_refuse(connection, 408, "The request's head did not come in time"); break;
-    case BODY: connection_refuse(connection, 408, "The request's body did not come in time"); break;
-    case WRITING: write_is_late(connection); break;
-    default: connection_end(connection);
-    }
-}
-
 /* ---- accepting ---- */
-
-static void peer_write(struct connection *connection) {
-    struct buf text;
-    char ip[INET6_ADDRSTRLEN] = "?";
-    buf_init(&text, sizeof connection->peer - 1);
-    const struct sockaddr *from = connection->evhtp->saddr;
-    if (connection->port->is_unix) buf_adds(&text, "unix"); /* what accept gives for these is not a whole sockaddr */
-    else if (from->sa_family == AF_INET6) {
-        struct sockaddr_in6 six;
-        memcpy(&six, from, sizeof six);
-        buf_addf(&text, "[%s]:%d", inet_ntop(AF_INET6, &six.sin6_addr, ip, sizeof ip), ntohs(six.sin6_port));
-    } else {
-        struct sockaddr_in four;
-        memcpy(&four, from, sizeof four);
-        buf_addf(&text, "%s:%d", inet_ntop(AF_INET, &four.sin_addr, ip, sizeof ip), ntohs(four.sin_port));
-    }
-    memcpy(connection->peer, buf_cstr(&text), text.len + 1);
-    connection->loopback = connection->port->is_unix || listen_address_is_loopback(from);
-    buf_fini(&text);
-}
-
-static struct connection *connection_new(const struct port *port, evhtp_connection_t *evhtp) {
-    struct listener *listener = port->listener;
-    struct connection *connection = mem_alloc(sizeof *connection);
-    connection->listener = listener;
-    connection->port = port;
-    connection->evhtp = evhtp;
-    connection->minor = 1;
-    connection->raw = evbuffer_new();
-    guard_init(&connection->guard, &listener->guard_limits);
-    peer_write(connection);
-    loop_timer_init(&connection->deadline, listener->loop, "client_deadline", on_deadline, connection);
-    connection->next = listener->connections;
-    connection->link = &listener->connections;
-    if (connection->next) connection->next->link = &connection->next;
-    listener->connections = connection;
-    listener->connection_count++;
-    count_add(COUNT_CONNECTIONS, 1);
-    count_add(COUNT_CONNECTIONS_ACCEPTED, 1);
-    return connection;
-}
-
-static void connection_take_over(struct connection *connection) {
-    bufferevent_event_cb event;
-    void *arg;
-    bufferevent_getcb(connection->evhtp->bev, &connection->evhtp_read, &connection->evhtp_write, &event, &arg);
-    bufferevent_setcb(connection->evhtp->bev, on_read, on_write, on_event, connection);
-    evhtp_connection_set_hook(connection->evhtp, evhtp_hook_on_connection_fini, (evhtp_hook)on_fini, connection);
-}
 
 /* evconnlistener would go on until nobody is left. */
 static void count_accepted(struct port *port) {
@@ -548,18 +57,13 @@ static void count_accepted(struct port *port) {
 
 static evhtp_res on_accept(evhtp_connection_t *evhtp, void *arg) {
     struct port *port = arg;
-    struct listener *listener = port->listener;
+    struct connections *all = &port->listener->connections;
     count_accepted(port);
-    size_t most = listener->settings.limits.max_connections;
-    if (listener->connection_count >= most + TURNED_AWAY_MAX) return EVHTP_RES_ERROR; /* libevhtp closes it */
-    int64_t entered = loop_enter(listener->loop);
-    struct connection *connection = connection_new(port, evhtp);
-    connection_take_over(connection);
-    connection->phase = port->tls ? HANDSHAKE : IDLE;
-    loop_timer_set(&connection->deadline, phase_ms(&listener->settings.limits, connection->phase));
-    if (listener->connection_count > most)
-        connection_refuse(connection, 503, "There are more connections than are accepted here");
-    loop_leave(listener->loop, "client_accepted", entered);
+    if (all->count >= all->settings->limits.max_connections + TURNED_AWAY_MAX)
+        return EVHTP_RES_ERROR; /* libevhtp closes it */
+    int64_t entered = loop_enter(all->loop);
+    connections_add(all, evhtp, port->is_unix, port->tls);
+    loop_leave(all->loop, "client_accepted", entered);
     return EVHTP_RES_OK;
 }
 
@@ -570,7 +74,7 @@ static void on_accept_fault(struct evconnlistener *server, void *arg) {
     int64_t now = loop_enter(port->listener->loop);
     if (port->failed_mono_ms == 0 || now - port->failed_mono_ms > ACCEPT_QUIET_MS)
         log_put(LOG_ERROR, "accept_failed", NULL, LOG_STR("what", strerror(failed)),
-                LOG_INT("connections", port->listener->connection_count));
+                LOG_INT("connections", port->listener->connections.count));
     port->failed_mono_ms = now;
     evconnlistener_disable(server);
     loop_timer_set(&port->rest, ACCEPT_REST_MS);
@@ -586,15 +90,25 @@ static void on_rested(void *arg) {
 
 static void on_retire_look(void *arg);
 
+void listener_use_mem(void) {
+    evhtp_set_mem_functions(mem_take, mem_resize, mem_free); /* libevent's as well */
+}
+
+static void on_gone(void *arg) {
+    struct listener *listener = arg;
+    if (listener->connections.draining && listener->connections.count == 0) loop_timer_set(&listener->drained_soon, 0);
+}
+
+static void on_drained(void *arg) {
+    struct listener *listener = arg;
+    if (listener->drained) listener->drained(listener->drained_arg);
+}
+
 struct listener *listener_new(struct loop *loop, const struct listener_settings *settings) {
     struct listener *listener = mem_alloc(sizeof *listener);
     listener->loop = loop;
     listener->settings = *settings;
-    listener->guard_limits = (struct guard_limits){.max_head_bytes = settings->limits.max_head_bytes,
-                                                   .max_headers = settings->limits.max_headers,
-                                                   .max_body_bytes = settings->limits.max_body_bytes};
-    buf_init(&listener->scratch, ANSWER_MAX);
-    answer_date(0, listener->date);
+    connections_init(&listener->connections, loop, &listener->settings, on_gone, listener);
     loop_timer_init(&listener->drained_soon, loop, "drained", on_drained, listener);
     loop_timer_init(&listener->retire_timer, loop, "retire", on_retire_look, listener);
     signal(SIGPIPE, SIG_IGN); /* a client that has left is an error of write, not a signal */
@@ -622,7 +136,7 @@ bool listener_add(struct listener *listener, struct listen_socket *socket, struc
     loop_timer_init(&port->rest, listener->loop, "accept_rest", on_rested, port);
     port->htp = evhtp_new(loop_base(listener->loop), port);
     if (tls) port->htp->ssl_ctx = tls_context_ref(tls);
-    evhtp_set_gencb(port->htp, on_request, listener);
+    connections_serve(&listener->connections, port->htp);
     evhtp_set_post_accept_cb(port->htp, on_accept, port);
     if (evhtp_accept_socket(port->htp, fd, LISTEN_BACKLOG) != 0) {
         close(fd);
@@ -644,19 +158,6 @@ void listener_renew_tls(struct listener *listener, struct tls_context *tls) {
     }
 }
 
-/* A request that has arrived, but was not read yet, is not turned away. */
-static bool has_news(const struct connection *connection) {
-    char byte;
-    return recv(connection->evhtp->sock, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
-}
-
-/* Since it is in its phase. */
-static int64_t phase_age_ms(const struct connection *connection) {
-    const struct listener *listener = connection->listener;
-    int64_t left = connection->deadline.due_ms - loop_mono_ms(listener->loop);
-    return phase_ms(&listener->settings.limits, connection->phase) - left;
-}
-
 static void accept_no_more(struct listener *listener) {
     for (struct port *port = listener->ports; port; port = port->next) {
         loop_timer_clear(&port->rest);
@@ -665,70 +166,20 @@ static void accept_no_more(struct listener *listener) {
 }
 
 void listener_drain(struct listener *listener, void (*drained)(void *arg), void *arg) {
-    listener->draining = true;
+    listener->connections.draining = true;
     listener->drained = drained;
     listener->drained_arg = arg;
     accept_no_more(listener);
-    for (struct connection *connection = listener->connections, *next; connection; connection = next) {
-        next = connection->next;
-        if (connection->phase > IDLE || has_news(connection)) continue;
-        int64_t left = DRAIN_PATIENCE_MS - phase_age_ms(connection);
-        if (connection->served || left <= 0) connection_end(connection);
-        else loop_timer_set(&connection->deadline, left); /* it was accepted just now: its request is on the way */
-    }
-    drained_check(listener);
+    connections_drain(&listener->connections);
+    on_gone(listener);
 }
 
-/* ---- retiring: another process takes over ---- */
-
-/* Kept alive from before, with nobody having said that it ends. */
-static bool unaware(const struct connection *connection) {
-    return connection->served &&
-           (connection->phase == IDLE || (connection->phase == WRITING && !connection->close_after));
-}
-
-static bool left_check(const struct listener *listener) {
-    for (const struct connection *connection = listener->connections; connection; connection = connection->next)
-        if (unaware(connection)) return false;
-    return true;
-}
-
-/* The client of an idle connection reads an end of the stream, and may go on sending for a moment: no reset. A request
- * of an accepted connection is waited for, though not for ever: those who come after wait in the queue of the socket.
- */
-static void retire_one(struct connection *connection) {
-    bool late = phase_age_ms(connection) >= RETIRE_PATIENCE_MS;
-    switch (connection->phase) {
-    case IDLE:
-        if (!has_news(connection) && (connection->served || late)) connection_linger(connection);
-        break;
-    case HANDSHAKE:
-        if (late) connection_end(connection);
-        break;
-    case HEAD:
-    case BODY:
-        if (late) connection_refuse(connection, 503, "The gateway is being replaced; send it again");
-        break;
-    case BUSY:
-    case WRITING:
-    case LINGER: break;
-    }
-}
-
-static bool quiet_check(struct listener *listener) {
-    bool quiet = true;
-    for (struct connection *connection = listener->connections, *next; connection; connection = next) {
-        next = connection->next;
-        retire_one(connection);
-    }
-    for (const struct connection *connection = listener->connections; connection; connection = connection->next)
-        quiet = quiet && connection->phase == LINGER;
-    return quiet;
-}
+/* ---- another process takes over ---- */
 
 static void on_retire_look(void *arg) {
     struct listener *listener = arg;
-    if (listener->retiring ? quiet_check(listener) : left_check(listener)) listener->retired(listener->retired_arg);
+    struct connections *all = &listener->connections;
+    if (listener->retiring ? connections_retire(all) : connections_told(all)) listener->retired(listener->retired_arg);
     else loop_timer_set(&listener->retire_timer, RETIRE_LOOK_MS);
 }
 
@@ -739,45 +190,36 @@ static void retire(struct listener *listener, void (*retired)(void *arg), void *
 }
 
 void listener_leave(struct listener *listener, void (*left)(void *arg), void *arg) {
-    listener->leaving = true;
+    listener->connections.leaving = true;
     retire(listener, left, arg);
 }
 
 void listener_stay(struct listener *listener) {
-    listener->leaving = false;
+    listener->connections.leaving = false;
     loop_timer_clear(&listener->retire_timer);
 }
 
 void listener_retire(struct listener *listener, void (*quiet)(void *arg), void *arg) {
-    listener->leaving = true;
+    listener->connections.leaving = true;
     listener->retiring = true;
     accept_no_more(listener);
     retire(listener, quiet, arg);
 }
 
 void listener_wait_gone(struct listener *listener, int64_t until_mono_ms) {
-    char ignored[4096];
-    for (const struct connection *connection = listener->connections; connection; connection = connection->next) {
-        struct pollfd one = {.fd = connection->evhtp->sock, .events = POLLIN};
-        for (;;) {
-            int64_t left = until_mono_ms - clock_mono_ms();
-            if (left <= 0 || poll(&one, 1, (int)left) <= 0) break;
-            if (recv(one.fd, ignored, sizeof ignored, MSG_DONTWAIT) <= 0) break;
-        }
-    }
+    connections_wait_gone(&listener->connections, until_mono_ms);
 }
 
 void listener_free(struct listener *listener) {
     if (!listener) return;
-    listener->draining = false;
+    listener->connections.draining = false;
     loop_timer_clear(&listener->retire_timer);
-    while (listener->connections) connection_end(listener->connections);
+    connections_fini(&listener->connections);
     while (listener->ports) {
         struct port *port = listener->ports;
         listener->ports = port->next;
         port_free(port);
     }
     loop_timer_clear(&listener->drained_soon);
-    buf_fini(&listener->scratch);
     mem_free(listener);
 }

@@ -26,10 +26,16 @@ struct listener_limits {
 struct listener_settings {
     struct listener_limits limits;
     void (*handle)(struct exchange *exchange); /* on the loop's thread */
+    /* NULL: nobody is turned away. Asked before `handle`: the answer to a request that is not to be handled, or NULL.
+     * It goes out as it is, at the least cost, and the connection stays. */
+    const struct answer *(*turn_away)(const struct exchange *exchange);
     /* Fills in the answer to a request that is refused before there is an exchange: a problem document. */
     void (*refuse)(int status, const char *what, struct buf *ret_body, const char **ret_content_type);
     void *arg; /* exchange->server */
 };
+
+/* Before there are threads: connections, requests and events take their memory from base/mem from then on. */
+void listener_use_mem(void);
 
 /* One loop's end of all sockets. Everything here is called on its loop's thread, or before and after the loop runs, and
  * never from within `handle`. */

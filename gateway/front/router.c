@@ -191,31 +191,58 @@ static bool identify(struct api_call *call, struct fault *fault) {
     return call->caller != NULL;
 }
 
+/* As problem_write has it: written once, since it is given where there is no time. */
+#define TOO_MUCH                                                                                             \
+    "the gateway has more to do than it can, and a start would wait for its turn for too long; nothing was " \
+    "started, try again later"
+static const struct answer too_much = {
+    .status = 503,
+    .content_type = PROBLEM_TYPE,
+    .body = TEXT("{\"type\":\"about:blank\",\"title\":\"Service Unavailable\",\"status\":503,\"detail\":\"" TOO_MUCH
+                 "\",\"kind\":\"busy\",\"errors\":[{\"pointer\":\"queue_timeout\",\"detail\":\"" TOO_MUCH "\"}]}"),
+    .headers = {{"Retry-After", "5"}},
+    .header_count = 1};
+
 static void on_admission(void *arg, bool goes) {
     struct api_call *call = arg;
-    struct fault fault;
     if (goes) {
         call->handle(call);
         return;
     }
+    struct answer answer = too_much;
     call->shed = true;
-    fault_set(&fault, FAULT_BUSY, "queue_timeout",
-              "the gateway has more to do than it can, and a start would wait for its turn for too long; nothing was "
-              "started, try again later");
-    api_fault(call, &fault);
+    api_answer(call, &answer);
 }
 
-/* A start that names its stage in its body is not looked at before it is admitted, so it counts as one that does. */
-static bool needs_disk(const struct api_call *call) {
-    const struct catalog_entry *entry = call->stage ? catalog_find(call->api->catalog, text_of(call->stage)) : NULL;
-    return !entry || !entry->stage || entry->stage->durable;
+/* A start that names its stage in its body is not looked at before it is admitted, so it counts as one of a stage that
+ * needs the disk. NULL: every start begins at once. */
+static struct admission *admission_of(const struct api *api, const struct route *route,
+                                      const struct exchange *exchange) {
+    const struct catalog_entry *entry = NULL;
+    if (strchr(route->pattern, '{'))
+        entry = catalog_find(api->catalog, exchange->segments[exchange->segment_count - 1]);
+    bool needs_disk = !entry || !entry->stage || entry->stage->durable;
+    return needs_disk ? api->admission : api->admission_in_memory;
+}
+
+const struct answer *api_turn_away(const struct exchange *exchange) {
+    const struct api *api = exchange->server;
+    for (size_t i = 0; i < ROUTES; i++) {
+        if (!(routes[i].flags & STARTS) || routes[i].method != exchange->method) continue;
+        if (!match(routes[i].pattern, exchange)) continue;
+        struct admission *admission = admission_of(api, &routes[i], exchange);
+        if (!admission || !admission_turns_away(admission, exchange->body.len)) return NULL;
+        count_add_labelled(COUNT_FAMILY_REQUESTS, routes[i].pattern, "503", 1);
+        count_observe(COUNT_HISTOGRAM_REQUEST_MS, 0);
+        return &too_much;
+    }
+    return NULL;
 }
 
 static void handle(struct api_call *call, const struct route *route) {
-    struct admission *admission = needs_disk(call) ? call->api->admission : call->api->admission_in_memory;
+    struct admission *admission = route->flags & STARTS ? admission_of(call->api, route, call->exchange) : NULL;
     call->handle = route->handle;
-    if (admission && route->flags & STARTS)
-        admission_enter(admission, &call->seat, call->exchange->body.len, on_admission, call);
+    if (admission) admission_enter(admission, &call->seat, call->exchange->body.len, on_admission, call);
     else route->handle(call);
 }
 

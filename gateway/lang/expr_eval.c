@@ -5,15 +5,12 @@
  * at once; `default` and `is defined` are the only ones that catch it. JSON null is a value here; the places of a
  * template refuse it.
  *
- * Numbers are Python's, as far as 64 bits go: / gives a real, // and % round towards minus infinity, and an integer
- * that would not fit is a fault and never a wrong number. A rendering may take so many steps and make so much text,
- * whatever its values are. */
-#include <math.h>
+ * A rendering may take so many steps and make so much text, whatever its values are. */
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "lang/expr.h"
+#include "lang/expr_reckon.h"
 #include "lang/filter.h"
 
 #ifdef TINY_LIMITS
@@ -81,10 +78,8 @@ static size_t character_at(struct text t, size_t at) {
 }
 
 static int64_t length_of(struct value value) {
-    int64_t length = 0;
-    if (value.kind != JSON_STRING) return value.kind == JSON_ARRAY ? (int64_t)json_size(value.json) : 0;
-    for (size_t i = 0; i < value.text.len; i++) length += ((unsigned char)value.text.at[i] & 0xC0) != 0x80;
-    return length;
+    if (value.kind == JSON_STRING) return (int64_t)text_characters(value.text);
+    return value.kind == JSON_ARRAY ? (int64_t)json_size(value.json) : 0;
 }
 
 static size_t offset_of(struct text t, int64_t character) {
@@ -308,194 +303,17 @@ static bool no_null(struct expr_run *run, const struct expr *expr, struct value 
                       TEXT_ARG(expr->source));
 }
 
-static bool join(struct expr_run *run, const struct expr *expr, struct value a, struct value b, struct value *ret,
-                 struct fault *fault) {
-    struct buf out;
-    expr_made_init(&out);
-    value_write_text(&out, a);
-    value_write_text(&out, b);
-    return expr_made(run, expr, &out, ret, fault);
-}
-
 static bool eval_join(struct expr_run *run, const struct expr *expr, struct value *ret, struct fault *fault) {
     struct value a, b;
     if (!expr_eval(run, expr->a, &a, fault) || !expr_eval(run, expr->b, &b, fault)) return false;
     if (!no_null(run, expr->a, a, fault) || !no_null(run, expr->b, b, fault)) return false;
-    return join(run, expr, a, b, ret, fault);
-}
-
-static bool arith_wrong(struct expr_run *run, const struct expr *expr, struct value a, struct value b,
-                        struct fault *fault) {
-    bool texts = expr->operator== EXPR_PLUS &&(a.kind == JSON_STRING || b.kind == JSON_STRING);
-    return expr_fault(run, expr, FAULT_INVALID, fault, "%s and %s cannot be reckoned with (%.*s)%s",
-                      json_kind_word(a.kind), json_kind_word(b.kind), TEXT_ARG(expr->source),
-                      texts ? "; ~ joins a text and a number" : "");
-}
-
-static bool too_large(struct expr_run *run, const struct expr *expr, struct fault *fault) {
-    return expr_fault(run, expr, FAULT_TOO_LARGE, fault, "%.*s is beyond what a number can hold",
-                      TEXT_ARG(expr->source));
-}
-
-static bool real_result(struct expr_run *run, const struct expr *expr, double real, struct value *ret,
-                        struct fault *fault) {
-    *ret = value_real(real);
-    return ret->kind == JSON_REAL || too_large(run, expr, fault);
-}
-
-static int64_t floor_divide(int64_t a, int64_t b) {
-    int64_t whole = a / b;
-    return a % b != 0 && (a < 0) != (b < 0) ? whole - 1 : whole;
-}
-
-/* By squares: a base of 0, 1 or -1 takes any exponent, and each other is over after 63 bits. */
-static bool power_overflows(int64_t base, int64_t exponent, int64_t *ret) {
-    for (*ret = 1; exponent > 0; exponent >>= 1) {
-        if ((exponent & 1) && __builtin_mul_overflow(*ret, base, ret)) return true;
-        if (exponent > 1 && __builtin_mul_overflow(base, base, &base)) return true;
-    }
-    return false;
-}
-
-static bool reckon_integers(struct expr_run *run, const struct expr *expr, int64_t a, int64_t b, struct value *ret,
-                            struct fault *fault) {
-    int64_t result = 0;
-    bool over = false;
-    switch ((enum expr_operator)expr->operator) {
-    case EXPR_PLUS: over = __builtin_add_overflow(a, b, &result); break;
-    case EXPR_MINUS: over = __builtin_sub_overflow(a, b, &result); break;
-    case EXPR_TIMES: over = __builtin_mul_overflow(a, b, &result); break;
-    case EXPR_DIVIDE: return real_result(run, expr, (double)a / (double)b, ret, fault);
-    case EXPR_POWER:
-        if (b < 0) return real_result(run, expr, pow((double)a, (double)b), ret, fault);
-        over = power_overflows(a, b, &result);
-        break;
-    default:
-        over = a == INT64_MIN && b == -1;
-        if (over) break;
-        result = floor_divide(a, b);
-        if (expr->operator== EXPR_MODULO) result = a - result * b;
-        break;
-    }
-    *ret = value_int(result);
-    return !over || too_large(run, expr, fault);
-}
-
-static double real_modulo(double a, double b) {
-    double rest = fmod(a, b);
-    if (!(rest < 0) && !(rest > 0)) return copysign(0, b);
-    return (rest < 0) != (b < 0) ? rest + b : rest;
-}
-
-static double real_floor(double a, double b) {
-    double whole = (a - real_modulo(a, b)) / b;
-    if (!(whole < 0) && !(whole > 0)) return copysign(0, a / b);
-    return floor(whole) + (whole - floor(whole) > 0.5);
-}
-
-static bool reckon_reals(struct expr_run *run, const struct expr *expr, double a, double b, struct value *ret,
-                         struct fault *fault) {
-    switch ((enum expr_operator)expr->operator) {
-    case EXPR_PLUS: return real_result(run, expr, a + b, ret, fault);
-    case EXPR_MINUS: return real_result(run, expr, a - b, ret, fault);
-    case EXPR_TIMES: return real_result(run, expr, a * b, ret, fault);
-    case EXPR_DIVIDE: return real_result(run, expr, a / b, ret, fault);
-    case EXPR_FLOOR: return real_result(run, expr, real_floor(a, b), ret, fault);
-    case EXPR_POWER: return real_result(run, expr, pow(a, b), ret, fault);
-    default: return real_result(run, expr, real_modulo(a, b), ret, fault);
-    }
-}
-
-static bool add_lists(struct expr_run *run, const struct expr *expr, struct value a, struct value b, struct value *ret,
-                      struct fault *fault) {
-    struct json *list = json_new_array(expr_scratch(run));
-    if (!expr_work(run, expr, json_size(a.json) + json_size(b.json), fault)) return false;
-    for (size_t i = 0; i < json_size(a.json); i++) json_push(list, json_at(a.json, i));
-    for (size_t i = 0; i < json_size(b.json); i++) json_push(list, json_at(b.json, i));
-    *ret = value_of(list);
-    return true;
-}
-
-static bool repeat_text(struct expr_run *run, const struct expr *expr, struct text text, int64_t times,
-                        struct value *ret, struct fault *fault) {
-    struct buf out;
-    size_t total = 0;
-    expr_made_init(&out);
-    if (times > 0 && __builtin_mul_overflow(text.len, (size_t)times, &total)) total = SIZE_MAX;
-    char *to = buf_room(&out, total);
-    if (to && total) memcpy(to, text.at, text.len);
-    for (size_t have = text.len, more; to && have < total; have += more) {
-        more = have < total - have ? have : total - have;
-        memcpy(to + have, to, more);
-    }
-    if (to) buf_grew(&out, total);
-    return expr_made(run, expr, &out, ret, fault);
+    return expr_reckon_join(run, expr, a, b, ret, fault);
 }
 
 static bool eval_arith(struct expr_run *run, const struct expr *expr, struct value *ret, struct fault *fault) {
     struct value a, b;
-    int operator= expr->operator;
     if (!expr_eval(run, expr->a, &a, fault) || !expr_eval(run, expr->b, &b, fault)) return false;
-    if (operator== EXPR_PLUS && a.kind == JSON_STRING && b.kind == JSON_STRING)
-        return join(run, expr, a, b, ret, fault);
-    if (operator== EXPR_PLUS && a.kind == JSON_ARRAY && b.kind == JSON_ARRAY)
-        return add_lists(run, expr, a, b, ret, fault);
-    if (operator== EXPR_TIMES && a.kind == JSON_STRING && b.kind == JSON_INT)
-        return repeat_text(run, expr, a.text, b.integer, ret, fault);
-    if (!value_is_number(a) || !value_is_number(b)) return arith_wrong(run, expr, a, b, fault);
-    bool divides = operator== EXPR_DIVIDE || operator== EXPR_FLOOR || operator== EXPR_MODULO;
-    if (divides && !value_truth(b))
-        return expr_fault(run, expr, FAULT_INVALID, fault, "division by zero: %.*s is 0", TEXT_ARG(expr->b->source));
-    if (operator== EXPR_POWER && !value_truth(a) && value_number(b) < 0)
-        return expr_fault(run, expr, FAULT_INVALID, fault, "division by zero: 0 has no negative power (%.*s)",
-                          TEXT_ARG(expr->source));
-    if (a.kind == JSON_INT && b.kind == JSON_INT) return reckon_integers(run, expr, a.integer, b.integer, ret, fault);
-    return reckon_reals(run, expr, value_number(a), value_number(b), ret, fault);
-}
-
-static bool eval_sign(struct expr_run *run, const struct expr *expr, struct value *ret, struct fault *fault) {
-    if (!expr_eval(run, expr->a, ret, fault)) return false;
-    if (!value_is_number(*ret))
-        return expr_fault(run, expr, FAULT_INVALID, fault, "%.*s is no number", TEXT_ARG(expr->a->source));
-    if (expr->operator== EXPR_PLUS) return true;
-    if (ret->kind == JSON_REAL) return ret->real = -ret->real, true;
-    if (ret->integer == INT64_MIN) return too_large(run, expr, fault);
-    ret->integer = -ret->integer;
-    return true;
-}
-
-bool expr_holds(struct expr_run *run, const struct expr *expr, struct value hay, struct value needle, bool *ret,
-                struct fault *fault) {
-    *ret = false;
-    if (hay.kind == JSON_ARRAY) {
-        if (!expr_work(run, expr, json_size(hay.json), fault)) return false;
-        for (size_t i = 0; i < json_size(hay.json) && !*ret; i++)
-            *ret = value_same(needle, value_of(json_at(hay.json, i)));
-        return true;
-    }
-    if (hay.kind == JSON_OBJECT) return *ret = needle.kind == JSON_STRING && json_get(hay.json, needle.text), true;
-    if (needle.kind != JSON_STRING || hay.kind != JSON_STRING)
-        return expr_fault(run, expr, FAULT_INVALID, fault, "%s cannot be in %s (%.*s)", json_kind_word(needle.kind),
-                          json_kind_word(hay.kind), TEXT_ARG(expr->source));
-    if (!expr_work(run, expr, hay.text.len / 64, fault)) return false;
-    *ret = needle.text.len == 0 || (hay.text.len && memmem(hay.text.at, hay.text.len, needle.text.at, needle.text.len));
-    return true;
-}
-
-static bool compare(struct expr_run *run, const struct expr *expr, enum expr_operator operator, struct value a,
-                    struct value b, bool *ret, struct fault *fault) {
-    int way = 0;
-    if (operator== EXPR_IN || operator== EXPR_NOT_IN) {
-        if (!expr_holds(run, expr, b, a, ret, fault)) return false;
-        *ret = *ret == (operator== EXPR_IN);
-        return true;
-    }
-    if (operator== EXPR_EQ || operator== EXPR_NE) return *ret = value_same(a, b) == (operator== EXPR_EQ), true;
-    if (!value_order(a, b, &way))
-        return expr_fault(run, expr, FAULT_INVALID, fault, "%s and %s have no order (%.*s)", json_kind_word(a.kind),
-                          json_kind_word(b.kind), TEXT_ARG(expr->source));
-    *ret = operator== EXPR_LT ? way < 0 : operator== EXPR_LE ? way <= 0 : operator== EXPR_GT ? way > 0 : way >= 0;
-    return true;
+    return expr_reckon(run, expr, a, b, ret, fault);
 }
 
 static bool eval_compare(struct expr_run *run, const struct expr *expr, struct value *ret, struct fault *fault) {
@@ -504,7 +322,7 @@ static bool eval_compare(struct expr_run *run, const struct expr *expr, struct v
     if (!expr_eval(run, expr->items[0], &a, fault)) return false;
     for (size_t i = 1; i < expr->count && truth; i++, a = b) {
         if (!expr_eval(run, expr->items[i], &b, fault)) return false;
-        if (!compare(run, expr, expr->between[i - 1], a, b, &truth, fault)) return false;
+        if (!expr_reckon_order(run, expr, expr->between[i - 1], a, b, &truth, fault)) return false;
     }
     *ret = value_bool(truth);
     return true;
@@ -570,7 +388,7 @@ static __attribute__((noinline)) bool eval_other(struct expr_run *run, const str
     case EXPR_LIST: return eval_list(run, expr, ret, fault);
     case EXPR_MAP: return eval_map(run, expr, ret, fault);
     case EXPR_ARITH: return eval_arith(run, expr, ret, fault);
-    case EXPR_SIGN: return eval_sign(run, expr, ret, fault);
+    case EXPR_SIGN: return expr_eval(run, expr->a, ret, fault) && expr_reckon_sign(run, expr, ret, fault);
     case EXPR_JOIN: return eval_join(run, expr, ret, fault);
     case EXPR_COMPARE: return eval_compare(run, expr, ret, fault);
     case EXPR_AND:

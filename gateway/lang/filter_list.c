@@ -52,8 +52,7 @@ FILTER_APPLY(last) {
 
 FILTER_APPLY(length) {
     size_t length = 0;
-    if (value.kind == JSON_STRING)
-        for (size_t i = 0; i < value.text.len; i++) length += ((unsigned char)value.text.at[i] & 0xC0) != 0x80;
+    if (value.kind == JSON_STRING) length = text_characters(value.text);
     else if (value.kind == JSON_ARRAY || value.kind == JSON_OBJECT) length = json_size(value.json);
     else return filter_wrong_kind(call, value, "text, an array or an object");
     *ret = value_int((int64_t)length);

@@ -25,20 +25,8 @@ static uint32_t read_character(struct text t, size_t at, size_t *ret_len) {
 }
 
 static void add_character(struct buf *out, uint32_t code) {
-    if (code < 0x80) {
-        buf_addc(out, (char)code);
-        return;
-    }
-    int more = code < 0x800 ? 1 : code < 0x10000 ? 2 : 3;
-    static const unsigned char first[] = {0, 0xC0, 0xE0, 0xF0};
-    buf_addc(out, (char)(first[more] | code >> (6 * more)));
-    while (more-- > 0) buf_addc(out, (char)(0x80 | (code >> (6 * more) & 0x3F)));
-}
-
-static size_t count_characters(struct text t) {
-    size_t count = 0;
-    for (size_t i = 0; i < t.len; i++) count += ((unsigned char)t.at[i] & 0xC0) != 0x80;
-    return count;
+    char room[TEXT_CHARACTER_MAX];
+    buf_add(out, room, (size_t)(text_put_character(room, code) - room));
 }
 
 static struct text first_characters(struct text t, size_t count) {
@@ -218,11 +206,11 @@ FILTER_APPLY(truncate) {
     if (value.kind != JSON_STRING) return filter_wrong_kind(call, value, "text");
     if (!filter_int_argument(call, 0, 255, &length) || !filter_text_argument(call, 2, "...", &end)) return false;
     if (!filter_int_argument(call, 3, 5, &leeway)) return false;
-    int64_t tail = (int64_t)count_characters(end);
+    int64_t tail = (int64_t)text_characters(end);
     if (length < tail || leeway < 0)
         return filter_fault(call, FAULT_INVALID, "the length has to be %lld or more, the leeway 0 or more",
                             (long long)tail);
-    if ((int64_t)count_characters(t) - leeway <= length) return *ret = value, true;
+    if ((int64_t)text_characters(t) - leeway <= length) return *ret = value, true;
     struct text head = first_characters(t, (size_t)(length - tail));
     const char *blank = filter_flag(call, 1, false) || !head.len ? NULL : memrchr(head.at, ' ', head.len);
     if (blank) head.len = (size_t)(blank - head.at);

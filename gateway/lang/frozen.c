@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define TEXT_USUAL 255                  /* bytes */
+#define TEXT_USUAL 511                  /* bytes */
 #define FROZEN_MAX (1024 * 1024 * 1024) /* bytes; whoever made the value has far lower limits */
 
 struct frozen {

@@ -16,6 +16,10 @@
 
 #define MISSES_MAX 2 /* of a cursor */
 
+void json_use_mem(void) {
+    json_set_alloc_funcs(mem_take, mem_free);
+}
+
 static void drop(void *value) {
     json_decref(value);
 }
@@ -234,27 +238,28 @@ static size_t good_character(struct text t) {
     return 0;
 }
 
-static json_t *mended_string(struct text value) {
-    struct buf buf;
-    buf_init(&buf, value.len * 3);
-    for (size_t i = 0; i < value.len;) {
-        size_t n = good_character((struct text){value.at + i, value.len - i});
-        if (n) buf_add(&buf, value.at + i, n);
-        else buf_adds(&buf, "\xEF\xBF\xBD");
-        i += n ? n : 1;
-    }
-    json_t *made = json_stringn_nocheck(buf_text(&buf).at, buf.len);
-    buf_fini(&buf);
-    return made;
-}
-
 static bool is_clean(struct text t) {
     return t.len == 0 || (!memchr(t.at, 0, t.len) && text_utf8_check(t));
 }
 
+bool json_mend_text(struct text t, struct buf *ret_mended) {
+    buf_init(ret_mended, t.len * 3);
+    if (is_clean(t)) return false;
+    for (size_t i = 0; i < t.len;) {
+        size_t n = good_character((struct text){t.at + i, t.len - i});
+        if (n) buf_add(ret_mended, t.at + i, n);
+        else buf_adds(ret_mended, "\xEF\xBF\xBD");
+        i += n ? n : 1;
+    }
+    return true;
+}
+
 struct json *json_new_text(struct arena *arena, struct text value) {
-    if (!is_clean(value)) return json_keep(arena, mended_string(value));
-    return json_keep(arena, json_stringn_nocheck(value.at ? value.at : "", value.len));
+    struct buf mended;
+    if (json_mend_text(value, &mended)) value = buf_text(&mended);
+    json_t *made = json_stringn_nocheck(value.at ? value.at : "", value.len);
+    buf_fini(&mended);
+    return json_keep(arena, made);
 }
 
 struct json *json_new_string(struct arena *arena, const char *value) {
@@ -365,18 +370,4 @@ void json_write_text(struct buf *out, const struct json *value) {
 
 void json_write_indented(struct buf *out, const struct json *value, unsigned spaces) {
     write_value(out, value, (struct style){.spaces = spaces});
-}
-
-size_t json_depth(const struct json *value) {
-    size_t deepest = 0;
-    for (size_t i = 0; i < json_size(value) && json_kind(value) == JSON_ARRAY; i++) {
-        size_t depth = json_depth(json_at(value, i));
-        if (depth > deepest) deepest = depth;
-    }
-    for (struct json_member m = json_first(value); m.name.at; m = json_next(value, m)) {
-        size_t depth = json_depth(m.value);
-        if (depth > deepest) deepest = depth;
-    }
-    enum json_kind kind = json_kind(value);
-    return kind == JSON_ARRAY || kind == JSON_OBJECT ? deepest + 1 : 0;
 }

@@ -72,12 +72,19 @@ struct json_cursor {
 };
 const struct json *json_seek(struct json_cursor *cursor, const struct json *object, struct text name);
 
+/* Before there are threads: values take their memory from base/mem from then on. A program that has few of them may do
+ * without. */
+void json_use_mem(void);
+
 /* ---- building ---- */
+/* As a string takes it: bytes that are not UTF-8, or NUL, become U+FFFD. False, and nothing written, where there are
+ * none. */
+bool json_mend_text(struct text t, struct buf *ret_mended); /* GIVES, to buf_fini in any case */
 struct json *json_new_null(struct arena *arena);
 struct json *json_new_bool(struct arena *arena, bool value);
 struct json *json_new_int(struct arena *arena, int64_t value);
-struct json *json_new_real(struct arena *arena, double value);      /* not finite: null */
-struct json *json_new_text(struct arena *arena, struct text value); /* bytes that are not UTF-8 or NUL become U+FFFD */
+struct json *json_new_real(struct arena *arena, double value);        /* not finite: null */
+struct json *json_new_text(struct arena *arena, struct text value);   /* mended */
 struct json *json_new_string(struct arena *arena, const char *value); /* NULL gives null */
 struct json *json_new_array(struct arena *arena);
 struct json *json_new_object(struct arena *arena);
@@ -93,6 +100,5 @@ void json_write(struct buf *out, const struct json *value); /* compact; doubles 
 void json_write_text(struct buf *out, const struct json *value); /* as text in a template: a string bare, null as "" */
 void json_write_indented(struct buf *out, const struct json *value, unsigned spaces);
 void json_write_real(struct buf *out, double value); /* as json_write writes a finite number */
-size_t json_depth(const struct json *value);
 
 #endif

@@ -7,19 +7,16 @@
  * It knows nothing of what the values are for. A fault says what is wrong and where, and repeats nothing of the text,
  * which may be somebody's secret. */
 #include <assert.h>
-#include <endian.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "lang/json_inside.h"
+#include "lang/json_token.h"
 
 #define DEPTH_CEILING 512
 #define NUMBER_MAX 48  /* bytes; a longer one is rare enough for the heap */
 #define SAFE_DIGITS 18 /* of any integer of 64 bits */
-#define SURROGATE_HIGH 0xD800
-#define SURROGATE_LOW 0xDC00
-#define SURROGATE_END 0xE000
 
 struct parser {
     const char *start, *at, *end;
@@ -61,137 +58,41 @@ static bool refuse_items(struct parser *p) {
 /* ---- strings ---- */
 
 static inline void skip_blanks(struct parser *p) {
-    while (p->at < p->end && (*p->at == ' ' || *p->at == '\n' || *p->at == '\r' || *p->at == '\t')) p->at++;
+    p->at = json_token_skip_blanks(p->at, p->end);
 }
 
-/* The first quote, backslash or control from `at` on. What else there was is added to *seen, bit by bit; there may be
- * more in it, of what stands behind. */
-static inline const char *skip_plain(const char *at, const char *end, uint64_t *seen) {
-    const uint64_t ones = UINT64_C(0x0101010101010101), high = ones << 7;
-    for (; end - at >= 8; at += 8) {
-        uint64_t v;
-        memcpy(&v, at, sizeof v);
-        v = le64toh(v);
-        uint64_t quote = v ^ ones * '"', slash = v ^ ones * '\\';
-        uint64_t found = ((v - ones * 0x20) | (quote - ones) | (slash - ones)) & ~v & high;
-        *seen |= v;
-        if (found) return at + (__builtin_ctzll(found) >> 3); /* the lowest is exact: nothing was borrowed below it */
-    }
-    for (; at < end && (unsigned char)*at >= 0x20 && *at != '"' && *at != '\\'; at++) *seen |= (unsigned char)*at;
-    return at;
+static bool refuse_escape(struct parser *p, enum json_token_fault fault, const char *at) {
+    static const char *const sentences[] = {
+        [JSON_TOKEN_CUT] = "the text ends in the middle of a value",
+        [JSON_TOKEN_UNKNOWN] = "an escape that is not known",
+        [JSON_TOKEN_DIGITS] = "an escape \\u that has not four hexadecimal digits",
+        [JSON_TOKEN_NUL] = "a string holds the character U+0000",
+        [JSON_TOKEN_HALF] = "half of a surrogate pair in an escape",
+    };
+    return refuse(p, at, sentences[fault]);
 }
 
-struct raw {
-    const char *at, *end; /* between the quotes */
-    bool escapes;
-};
-
-/* Goes to behind the closing quote. */
-static bool find_string(struct parser *p, struct raw *ret_raw) {
-    uint64_t seen = 0;
-    struct raw raw = {.at = ++p->at};
-    for (;;) {
-        p->at = skip_plain(p->at, p->end, &seen);
-        if (p->at == p->end) return refuse_here(p, "");
-        if (*p->at == '"') break;
-        if (*p->at != '\\') return refuse_here(p, "a control character that is not escaped");
-        raw.escapes = true;
-        if (++p->at == p->end) return refuse_here(p, "");
-        p->at++;
-    }
-    raw.end = p->at++;
-    const struct text text = {raw.at, (size_t)(raw.end - raw.at)};
-    if (seen & UINT64_C(0x8080808080808080) && !text_utf8_check(text))
-        return refuse(p, raw.end, "the text is not valid UTF-8");
-    *ret_raw = raw;
-    return true;
+static bool unescape(struct parser *p, struct text *text) {
+    buf_clear(&p->unescaped);
+    char *start = buf_room(&p->unescaped, text->len), *to = start;
+    const char *at = text->at;
+    enum json_token_fault fault = json_token_unescape(&at, at + text->len, &to);
+    *text = (struct text){start, (size_t)(to - start)};
+    return !fault || refuse_escape(p, fault, at);
 }
 
-/* Four hexadecimal digits, or -1. */
-static int read_unit(const char *at, const char *end) {
-    int unit = 0;
-    if (end - at < 4) return -1;
-    for (int i = 0; i < 4; i++) {
-        int digit = text_hex_value(at[i]);
-        if (digit < 0) return -1;
-        unit = unit * 16 + digit;
-    }
-    return unit;
-}
-
-/* Behind "\u". Goes on to behind the escape. */
-static bool read_character(struct parser *p, const char **at, const char *end, uint32_t *ret_character) {
-    int high = read_unit(*at, end);
-    if (high < 0) return refuse(p, *at, "an escape \\u that has not four hexadecimal digits");
-    *at += 4;
-    if (high == 0) return refuse(p, *at, "a string holds the character U+0000");
-    *ret_character = (uint32_t)high;
-    if (high < SURROGATE_HIGH || high >= SURROGATE_END) return true;
-    bool pair = high < SURROGATE_LOW && end - *at >= 2 && (*at)[0] == '\\' && (*at)[1] == 'u';
-    int low = pair ? read_unit(*at + 2, end) : -1;
-    if (low < SURROGATE_LOW || low >= SURROGATE_END) return refuse(p, *at, "half of a surrogate pair in an escape");
-    *at += 6;
-    *ret_character = 0x10000 + ((uint32_t)(high - SURROGATE_HIGH) << 10) + (uint32_t)(low - SURROGATE_LOW);
-    return true;
-}
-
-static char *put_character(char *to, uint32_t c) {
-    if (c < 0x80) {
-        *to++ = (char)c;
-    } else if (c < 0x800) {
-        *to++ = (char)(0xC0 | c >> 6);
-        *to++ = (char)(0x80 | (c & 0x3F));
-    } else if (c < 0x10000) {
-        *to++ = (char)(0xE0 | c >> 12);
-        *to++ = (char)(0x80 | (c >> 6 & 0x3F));
-        *to++ = (char)(0x80 | (c & 0x3F));
-    } else {
-        *to++ = (char)(0xF0 | c >> 18);
-        *to++ = (char)(0x80 | (c >> 12 & 0x3F));
-        *to++ = (char)(0x80 | (c >> 6 & 0x3F));
-        *to++ = (char)(0x80 | (c & 0x3F));
-    }
-    return to;
-}
-
-/* An escape is never shorter than what it stands for. NULL after a fault. */
-static char *unescape(struct parser *p, const struct raw *raw, char *to) {
-    static const char plain[128] = {
-        ['"'] = '"', ['\\'] = '\\', ['/'] = '/', ['b'] = '\b', ['f'] = '\f', ['n'] = '\n', ['r'] = '\r', ['t'] = '\t'};
-    for (const char *at = raw->at; at < raw->end;) {
-        const char *escape = memchr(at, '\\', (size_t)(raw->end - at));
-        size_t n = (size_t)((escape ? escape : raw->end) - at);
-        memcpy(to, at, n);
-        to += n, at += n;
-        if (!escape) break;
-        unsigned char c = (unsigned char)at[1]; /* find_string has seen to it that there is one */
-        at += 2;
-        if (c == 'u') {
-            uint32_t character = 0;
-            if (!read_character(p, &at, raw->end, &character)) return NULL;
-            to = put_character(to, character);
-        } else if (c < sizeof plain && plain[c]) {
-            *to++ = plain[c];
-        } else {
-            refuse(p, at, "an escape that is not known");
-            return NULL;
-        }
-    }
-    return to;
+static __attribute__((noinline)) bool finish_string(struct parser *p, unsigned holds, struct text *text) {
+    if (holds & JSON_TOKEN_WIDE && !text_utf8_check(*text))
+        return refuse(p, text->at + text->len, "the text is not valid UTF-8");
+    return !(holds & JSON_TOKEN_ESCAPES) || unescape(p, text);
 }
 
 /* A string or a name: what stands between the quotes, or `unescaped` until the next one. */
 static bool read_string(struct parser *p, struct text *ret_text) {
-    struct raw raw = {0};
-    if (!find_string(p, &raw)) return false;
-    const size_t len = (size_t)(raw.end - raw.at);
-    *ret_text = (struct text){raw.at, len};
-    if (!raw.escapes) return true;
-    buf_clear(&p->unescaped);
-    char *to = buf_room(&p->unescaped, len);
-    const char *end = unescape(p, &raw, to);
-    if (end) *ret_text = (struct text){to, (size_t)(end - to)};
-    return end;
+    unsigned holds;
+    if (!json_token_string(&p->at, p->end, ret_text, &holds))
+        return refuse_here(p, "a control character that is not escaped");
+    return !holds || finish_string(p, holds, ret_text);
 }
 
 static json_t *take_string(struct parser *p) {
@@ -200,16 +101,6 @@ static json_t *take_string(struct parser *p) {
 }
 
 /* ---- numbers ---- */
-
-static bool is_digit(const struct parser *p) {
-    return p->at < p->end && *p->at >= '0' && *p->at <= '9';
-}
-
-static size_t skip_digits(struct parser *p) {
-    const char *from = p->at;
-    while (is_digit(p)) p->at++;
-    return (size_t)(p->at - from);
-}
 
 /* strtod wants a NUL behind the number, which the text need not have. */
 static bool to_real(struct text number, double *ret_real) {
@@ -229,39 +120,21 @@ static json_t *new_real(struct parser *p, struct text number) {
     return must(json_real(real));
 }
 
-/* The part behind the integer. False for what is no number. */
-static bool skip_fraction(struct parser *p, bool *ret_is_real) {
-    *ret_is_real = p->at < p->end && (*p->at == '.' || *p->at == 'e' || *p->at == 'E');
-    if (p->at < p->end && *p->at == '.') {
-        p->at++;
-        if (!skip_digits(p)) return false;
-    }
-    if (p->at < p->end && (*p->at == 'e' || *p->at == 'E')) {
-        p->at++;
-        if (p->at < p->end && (*p->at == '+' || *p->at == '-')) p->at++;
-        if (!skip_digits(p)) return false;
-    }
-    return true;
-}
-
 static json_t *take_number(struct parser *p) {
     const char *from = p->at;
-    bool is_real;
-    if (*p->at == '-') p->at++;
-    const char *first = p->at;
-    size_t digits = skip_digits(p);
-    if (digits == 0 || (digits > 1 && *first == '0') || !skip_fraction(p, &is_real)) {
+    struct json_token_number number;
+    if (!json_token_number(&p->at, p->end, &number)) {
         refuse(p, p->at + (p->at < p->end), "an invalid token");
         return NULL;
     }
-    struct text number = {from, (size_t)(p->at - from)};
+    const struct text text = {from, (size_t)(p->at - from)};
     int64_t integer = 0;
-    if (is_real) return new_real(p, number);
-    if (digits <= SAFE_DIGITS) {
-        for (const char *at = first; at < p->at; at++) integer = integer * 10 + (*at - '0');
+    if (number.real) return new_real(p, text);
+    if (number.digits <= SAFE_DIGITS) {
+        for (const char *at = number.first; at < p->at; at++) integer = integer * 10 + (*at - '0');
         if (*from == '-') integer = -integer;
-    } else if (!text_to_int(number, &integer)) {
-        return new_real(p, number);
+    } else if (!text_to_int(text, &integer)) {
+        return new_real(p, text);
     }
     return must(json_integer(integer));
 }
@@ -351,16 +224,10 @@ static json_t *take_nesting(struct parser *p, json_t *container) {
 
 /* ---- values ---- */
 
-static bool is_word(struct parser *p, struct text word) {
-    if ((size_t)(p->end - p->at) < word.len || memcmp(p->at, word.at, word.len) != 0) return false;
-    p->at += word.len;
-    return true;
-}
-
 static json_t *take_word(struct parser *p) {
-    if (is_word(p, (struct text){"true", 4})) return json_true();
-    if (is_word(p, (struct text){"false", 5})) return json_false();
-    if (is_word(p, (struct text){"null", 4})) return json_null();
+    if (json_token_word(&p->at, p->end, TEXT("true"))) return json_true();
+    if (json_token_word(&p->at, p->end, TEXT("false"))) return json_false();
+    if (json_token_word(&p->at, p->end, TEXT("null"))) return json_null();
     refuse_here(p, "an invalid token");
     return NULL;
 }

@@ -6,16 +6,16 @@
  * run/journal. */
 #include "lang/json_walk.h"
 
-#include <endian.h>
 #include <string.h>
+
+#include "lang/json_token.h"
 
 struct walk {
     const char *at, *end;
 };
 
-static void skip_space(struct walk *walk) {
-    while (walk->at < walk->end && (*walk->at == ' ' || *walk->at == '\n' || *walk->at == '\r' || *walk->at == '\t'))
-        walk->at++;
+static void skip_blanks(struct walk *walk) {
+    walk->at = json_token_skip_blanks(walk->at, walk->end);
 }
 
 static bool take(struct walk *walk, char c) {
@@ -24,103 +24,38 @@ static bool take(struct walk *walk, char c) {
     return true;
 }
 
-/* ---- strings ---- */
+/* ---- passing values ---- */
 
-static int hex4(const char *at) {
-    int value = 0;
-    for (int i = 0; i < 4; i++) {
-        int digit = text_hex_value(at[i]);
-        if (digit < 0) return -1;
-        value = value * 16 + digit;
-    }
-    return value;
-}
-
-/* Behind \u. -1: it is no character; U+0000 is none. */
-static int take_unit(struct walk *walk) {
-    if (walk->end - walk->at < 4) return -1;
-    int unit = hex4(walk->at);
-    walk->at += 4;
-    return unit ? unit : -1;
-}
-
-static int take_character(struct walk *walk) {
-    int unit = take_unit(walk);
-    if (unit < 0xD800 || unit > 0xDFFF) return unit;
-    if (unit > 0xDBFF || !take(walk, '\\') || !take(walk, 'u')) return -1;
-    int low = take_unit(walk);
-    return low < 0xDC00 || low > 0xDFFF ? -1 : 0x10000 + ((unit - 0xD800) << 10) + (low - 0xDC00);
-}
-
-/* Behind the backslash. */
-static bool pass_escape(struct walk *walk) {
-    if (walk->at == walk->end) return false;
-    char c = *walk->at++;
-    if (c == 'u') return take_character(walk) > 0;
-    return c && strchr("\"\\/bfnrt", c);
-}
-
-/* A bit for each of eight bytes that is looked at by itself: quotes, backslashes, control characters, what is not
- * ASCII. The lowest bit is right; one above it may stand for a byte that is none of these. */
-static uint64_t specials(const char *at) {
-    const uint64_t ones = UINT64_C(0x0101010101010101);
-    uint64_t bytes;
-    memcpy(&bytes, at, sizeof bytes);
-    bytes = le64toh(bytes);
-    uint64_t quotes = bytes ^ ones * '"', escapes = bytes ^ ones * '\\';
-    return (bytes | (bytes - ones * 0x20) | (quotes - ones) | (escapes - ones)) & ones << 7;
-}
-
-static void skip_plain(struct walk *walk) {
-    while (walk->end - walk->at >= 8) {
-        uint64_t found = specials(walk->at);
-        walk->at += found ? __builtin_ctzll(found) / 8 : 8;
-        if (found) return;
-    }
+static __attribute__((noinline)) bool check_string(struct walk *walk, struct text inner, unsigned holds) {
+    const char *at = inner.at, *end = at + inner.len;
+    if (holds & JSON_TOKEN_WIDE && !text_utf8_check(inner)) return false;
+    if (!(holds & JSON_TOKEN_ODD) || !json_token_check_escapes(&at, end)) return true;
+    walk->at = at;
+    return false;
 }
 
 static bool pass_string(struct walk *walk) {
-    const char *began = walk->at;
-    bool ascii = true;
-    if (!take(walk, '"')) return false;
-    for (;;) {
-        skip_plain(walk);
-        if (walk->at == walk->end) return false;
-        unsigned char c = (unsigned char)*walk->at++;
-        if (c == '"') return ascii || text_utf8_check((struct text){began, (size_t)(walk->at - began)});
-        if (c < 0x20 || (c == '\\' && !pass_escape(walk))) return false;
-        ascii = ascii && c < 0x80;
-    }
-}
-
-/* ---- the other values ---- */
-
-static bool pass_digits(struct walk *walk) {
-    const char *began = walk->at;
-    while (walk->at < walk->end && *walk->at >= '0' && *walk->at <= '9') walk->at++;
-    return walk->at > began;
+    struct text inner;
+    unsigned holds;
+    if (walk->at == walk->end || *walk->at != '"') return false;
+    if (!json_token_string(&walk->at, walk->end, &inner, &holds)) return false;
+    return !(holds & (JSON_TOKEN_WIDE | JSON_TOKEN_ODD)) || check_string(walk, inner, holds);
 }
 
 static bool pass_number(struct walk *walk) {
-    take(walk, '-');
-    if (!take(walk, '0') && !pass_digits(walk)) return false;
-    if (take(walk, '.') && !pass_digits(walk)) return false;
-    if (!take(walk, 'e') && !take(walk, 'E')) return true;
-    if (!take(walk, '+')) take(walk, '-');
-    return pass_digits(walk);
+    struct json_token_number number;
+    return json_token_number(&walk->at, walk->end, &number);
 }
 
-static bool pass_word(struct walk *walk, const char *word, size_t n) {
-    if ((size_t)(walk->end - walk->at) < n || memcmp(walk->at, word, n) != 0) return false;
-    walk->at += n;
-    return true;
+static bool pass_word(struct walk *walk, struct text word) {
+    return json_token_word(&walk->at, walk->end, word);
 }
 
 static bool pass_value(struct walk *walk, int depth);
 
 static bool pass_array(struct walk *walk, int depth) {
     walk->at++;
-    skip_space(walk);
+    skip_blanks(walk);
     if (take(walk, ']')) return true;
     do {
         if (!pass_value(walk, depth)) return false;
@@ -128,39 +63,43 @@ static bool pass_array(struct walk *walk, int depth) {
     return take(walk, ']');
 }
 
-/* A member's name, up to its value. */
-static bool pass_name(struct walk *walk) {
-    skip_space(walk);
-    if (!pass_string(walk)) return false;
-    skip_space(walk);
+static bool pass_colon(struct walk *walk) {
+    skip_blanks(walk);
     return take(walk, ':');
+}
+
+/* Behind a member, up to the next one. */
+static bool next_name(struct walk *walk) {
+    if (!take(walk, ',')) return false;
+    skip_blanks(walk);
+    return true;
 }
 
 static bool pass_object(struct walk *walk, int depth) {
     walk->at++;
-    skip_space(walk);
+    skip_blanks(walk);
     if (take(walk, '}')) return true;
-    do {
-        if (!pass_name(walk) || !pass_value(walk, depth)) return false;
-    } while (take(walk, ','));
+    do
+        if (!pass_string(walk) || !pass_colon(walk) || !pass_value(walk, depth)) return false;
+    while (next_name(walk));
     return take(walk, '}');
 }
 
 /* With the space around it. */
 static bool pass_value(struct walk *walk, int depth) {
     bool good;
-    skip_space(walk);
+    skip_blanks(walk);
     if (walk->at == walk->end) return false;
     switch (*walk->at) {
     case '"': good = pass_string(walk); break;
     case '{': good = depth > 0 && pass_object(walk, depth - 1); break;
     case '[': good = depth > 0 && pass_array(walk, depth - 1); break;
-    case 't': good = pass_word(walk, "true", 4); break;
-    case 'f': good = pass_word(walk, "false", 5); break;
-    case 'n': good = pass_word(walk, "null", 4); break;
+    case 't': good = pass_word(walk, TEXT("true")); break;
+    case 'f': good = pass_word(walk, TEXT("false")); break;
+    case 'n': good = pass_word(walk, TEXT("null")); break;
     default: good = pass_number(walk);
     }
-    skip_space(walk);
+    skip_blanks(walk);
     return good;
 }
 
@@ -182,17 +121,18 @@ static size_t find_name(const struct text *names, size_t count, size_t from, str
 static bool pass_members(struct walk *walk, const struct text *names, size_t count, struct text *ret_values) {
     size_t next = 0;
     do {
-        const char *name = walk->at;
-        if (!pass_name(walk)) return false;
-        struct text named = slice(name, walk->at - 1);
+        const char *began = walk->at;
+        if (!pass_string(walk)) return false;
+        const struct text name = {began + 1, (size_t)(walk->at - began) - 2};
+        if (!pass_colon(walk)) return false;
         const char *value = walk->at;
         if (!pass_value(walk, JSON_WALK_DEPTH - 1)) return false;
-        size_t i = find_name(names, count, next, (struct text){named.at + 1, named.len - 2});
+        size_t i = find_name(names, count, next, name);
         if (i == count) continue;
         if (ret_values[i].len) return false;
         ret_values[i] = slice(value, walk->at);
         next = i + 1;
-    } while (take(walk, ','));
+    } while (next_name(walk));
     return take(walk, '}');
 }
 
@@ -200,11 +140,11 @@ bool json_walk_members(struct text object, const struct text *names, size_t coun
                        size_t *ret_at) {
     struct walk walk = {object.at, object.at + object.len};
     memset(ret_values, 0, count * sizeof *ret_values);
-    skip_space(&walk);
+    skip_blanks(&walk);
     bool good = take(&walk, '{');
-    skip_space(&walk);
+    skip_blanks(&walk);
     good = good && (take(&walk, '}') || pass_members(&walk, names, count, ret_values));
-    skip_space(&walk);
+    skip_blanks(&walk);
     *ret_at = (size_t)(walk.at - object.at);
     return good && walk.at == walk.end;
 }
@@ -248,39 +188,10 @@ int64_t json_walk_int(struct text value) {
     return text_to_int(value, &number) ? number : 0;
 }
 
-static char *put_utf8(char *to, int c) {
-    if (c < 0x80) {
-        *to++ = (char)c;
-        return to;
-    }
-    int more = c < 0x800 ? 1 : c < 0x10000 ? 2 : 3;
-    static const int heads[] = {0, 0xC0, 0xE0, 0xF0};
-    *to++ = (char)(heads[more] | c >> 6 * more);
-    while (more--) *to++ = (char)(0x80 | (c >> 6 * more & 0x3F));
-    return to;
-}
-
-/* In place: an escape is never shorter than what it stands for. */
-static void unescape(char *text, size_t len) {
-    struct walk walk = {text, text + len};
-    char *to = text;
-    while (walk.at < walk.end) {
-        char c = *walk.at++;
-        if (c != '\\') {
-            *to++ = c;
-            continue;
-        }
-        static const char letters[] = "bfnrt", meant[] = "\b\f\n\r\t";
-        c = *walk.at++;
-        const char *letter = strchr(letters, c);
-        if (c == 'u') to = put_utf8(to, take_character(&walk));
-        else *to++ = letter ? meant[letter - letters] : c;
-    }
-    *to = 0;
-}
-
 static char *as_text(char *copy, size_t len) {
-    if (memchr(copy, '\\', len)) unescape(copy, len);
+    const char *at = copy;
+    char *to = copy;
+    if (!json_token_unescape(&at, copy + len, &to)) *to = 0;
     return copy;
 }
 

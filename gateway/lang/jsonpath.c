@@ -287,12 +287,6 @@ static struct seen see_node(const struct walk *walk) {
     return walk->count == 1 ? (struct seen){SEEN_NODE, walk->last, 0} : (struct seen){0};
 }
 
-static int64_t count_characters(struct text t) {
-    int64_t count = 0;
-    for (size_t i = 0; i < t.len; i++) count += ((unsigned char)t.at[i] & 0xC0) != 0x80;
-    return count;
-}
-
 static size_t text_cost(struct text t) {
     return t.len / 64;
 }
@@ -301,7 +295,7 @@ static struct seen length_of(struct budget *budget, struct seen value) {
     if (value.kind != SEEN_NODE) return (struct seen){0};
     if (!spend(budget, text_cost(json_text(value.node)))) return (struct seen){0};
     switch (json_kind(value.node)) {
-    case JSON_STRING: return (struct seen){SEEN_NUMBER, NULL, count_characters(json_text(value.node))};
+    case JSON_STRING: return (struct seen){SEEN_NUMBER, NULL, (int64_t)text_characters(json_text(value.node))};
     case JSON_ARRAY:
     case JSON_OBJECT: return (struct seen){SEEN_NUMBER, NULL, (int64_t)json_size(value.node)};
     default: return (struct seen){0};

@@ -7,10 +7,11 @@
  * A function of this file either moves the cursor past what it read, or has set the fault and returns false or NULL.
  * Nesting is limited by depth, everything else by the length of the source. */
 #include "lang/jsonpath_tree.h"
-#include "lang/lex.h"
 
 #include <string.h>
 
+#include "lang/json_token.h"
+#include "lang/lex.h"
 #include "lang/regexp.h"
 
 #define SOURCE_MAX 8192
@@ -37,9 +38,7 @@ static const struct {
 };
 
 static size_t column(const struct parser *p, size_t at) {
-    size_t column = 1;
-    for (size_t i = 0; i < at; i++) column += ((unsigned char)p->source.at[i] & 0xC0) != 0x80;
-    return column;
+    return 1 + text_characters((struct text){p->source.at, at});
 }
 
 static bool show(struct parser *p, size_t at) {
@@ -91,41 +90,29 @@ static bool begins_name(char c) {
 
 /* ---- literals ---- */
 
-static bool read_hex4(struct parser *p, unsigned *ret_code) {
-    unsigned code = 0;
-    for (int i = 0; i < 4; i++, p->at++) {
-        int digit = text_hex_value(peek(p));
-        if (digit < 0) return expected(p, "a hex digit");
-        code = code * 16 + (unsigned)digit;
+static bool read_unit(struct parser *p, int *ret_unit) {
+    *ret_unit = json_token_unit(p->source.at + p->at, p->source.at + p->source.len);
+    if (*ret_unit < 0) {
+        while (text_hex_value(peek(p)) >= 0) p->at++;
+        return expected(p, "a hex digit");
     }
-    *ret_code = code;
+    p->at += 4;
     return true;
-}
-
-static char *put_utf8(char *to, unsigned code) {
-    if (code < 0x80) {
-        *to++ = (char)code;
-        return to;
-    }
-    int more = code < 0x800 ? 1 : code < 0x10000 ? 2 : 3;
-    static const unsigned leads[] = {0, 0xC0, 0xE0, 0xF0};
-    *to++ = (char)(leads[more] | code >> (6 * more));
-    while (more--) *to++ = (char)(0x80 | (code >> (6 * more) & 0x3F));
-    return to;
 }
 
 static bool read_unicode_escape(struct parser *p, char **to) {
     size_t start = p->at - 2;
-    unsigned code, low;
-    if (!read_hex4(p, &code)) return false;
-    if (code >= 0xDC00 && code <= 0xDFFF) return mistake(p, start, "a low surrogate without a high one before it");
-    if (code >= 0xD800 && code <= 0xDBFF) {
+    int unit, low;
+    if (!read_unit(p, &unit)) return false;
+    uint32_t character = (uint32_t)unit;
+    if (json_token_is_low(unit)) return mistake(p, start, "a low surrogate without a high one before it");
+    if (json_token_is_high(unit)) {
         if (!take(p, "\\u")) return expected(p, "the low surrogate's \\u escape");
-        if (!read_hex4(p, &low)) return false;
-        if (low < 0xDC00 || low > 0xDFFF) return mistake(p, start, "a high surrogate without a low one behind it");
-        code = 0x10000 + ((code - 0xD800) << 10) + (low - 0xDC00);
+        if (!read_unit(p, &low)) return false;
+        if (!json_token_is_low(low)) return mistake(p, start, "a high surrogate without a low one behind it");
+        character = json_token_pair(unit, low);
     }
-    *to = put_utf8(*to, code);
+    *to = text_put_character(*to, character);
     return true;
 }
 

@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "lang/json_token.h"
+
 int lex_line(const struct lex_origin *origin, const char *at) {
     int line = origin->line;
     for (const char *c = origin->source.at; c < at; c++) line += *c == '\n';
@@ -17,9 +19,7 @@ int lex_line(const struct lex_origin *origin, const char *at) {
 /* ---- faults ---- */
 
 static size_t characters(const char *from, const char *to) {
-    size_t count = 0;
-    for (; from < to; from++) count += ((unsigned char)*from & 0xC0) != 0x80;
-    return count;
+    return text_characters((struct text){from, (size_t)(to - from)});
 }
 
 #define SHOWN_MAX 100 /* bytes of a line that are shown, and of those before the caret */
@@ -102,29 +102,14 @@ static bool done(struct lexer *lexer, enum token_kind kind) {
     return true;
 }
 
-static int hex_digit(char c) {
-    if (is_digit(c)) return c - '0';
-    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
 /* \uXXXX of the basic plane without surrogates; what is beyond can be written as it is. */
 static bool lex_unicode(struct lexer *lexer, char **to) {
-    unsigned code = 0;
-    for (size_t i = 2; i < 6; i++) {
-        int digit = hex_digit(peek(lexer, i));
-        if (digit < 0) return lex_fault(lexer, FAULT_SYNTAX, lexer->at, "\\u takes four hexadecimal digits");
-        code = code * 16 + (unsigned)digit;
-    }
-    if (code == 0 || (code >= 0xD800 && code <= 0xDFFF))
+    const char *source = lexer->source.at;
+    int unit = json_token_unit(source + lexer->at + 2, source + lexer->source.len);
+    if (unit < 0) return lex_fault(lexer, FAULT_SYNTAX, lexer->at, "\\u takes four hexadecimal digits");
+    if (unit == 0 || json_token_is_high(unit) || json_token_is_low(unit))
         return lex_fault(lexer, FAULT_SYNTAX, lexer->at, "this is no character; write it as it is, without \\u");
-    if (code < 0x80) *(*to)++ = (char)code;
-    else if (code < 0x800) *(*to)++ = (char)(0xC0 | code >> 6);
-    else {
-        *(*to)++ = (char)(0xE0 | code >> 12);
-        *(*to)++ = (char)(0x80 | (code >> 6 & 63));
-    }
-    if (code >= 0x80) *(*to)++ = (char)(0x80 | (code & 63));
+    *to = text_put_character(*to, (uint32_t)unit);
     lexer->at += 5;
     return true;
 }

@@ -11,6 +11,7 @@
 
 #include <string.h>
 
+#include "lang/json_token.h"
 #include "lang/lex.h"
 #include "lang/url.h"
 
@@ -96,41 +97,16 @@ static bool feed_comma(struct feed *f) {
     return true;
 }
 
-static int hex_digits(struct text t, size_t at) {
-    int code = 0;
-    if (t.len - at < 4) return -1;
-    for (size_t i = at; i < at + 4; i++) {
-        char c = t.at[i];
-        int digit = c >= '0' && c <= '9'   ? c - '0'
-                    : c >= 'a' && c <= 'f' ? c - 'a' + 10
-                    : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                           : -1;
-        if (digit < 0) return -1;
-        code = code * 16 + digit;
-    }
-    return code;
-}
-
 /* At a backslash inside a string; goes to the last byte of the escape. */
 static bool feed_escape(struct feed *f) {
-    size_t at = f->at + 1;
-    if (at >= f->t.len) return wrong(f, "an expression may not stand right behind a backslash");
-    char c = f->t.at[at];
-    if (c != 'u') {
-        if (!strchr("\"\\/bfnrt", c))
-            return wrong(f, "the template makes no JSON: there is no such escape in a string");
-        f->at = at;
-        return true;
+    const char *at = f->t.at + f->at, *end = f->t.at + f->t.len;
+    uint32_t character;
+    switch (json_token_escape(&at, end, &character)) {
+    case JSON_TOKEN_GOOD: f->at = (size_t)(at - f->t.at) - 1; return true;
+    case JSON_TOKEN_CUT: return wrong(f, "an expression may not stand right behind a backslash");
+    case JSON_TOKEN_UNKNOWN: return wrong(f, "the template makes no JSON: there is no such escape in a string");
+    default: return wrong(f, "the template makes no JSON: \\u with no character behind it");
     }
-    int code = hex_digits(f->t, at + 1);
-    bool low = code >= 0xD800 && code < 0xDC00 && f->t.len - at > 6 && f->t.at[at + 5] == '\\' &&
-               f->t.at[at + 6] == 'u';
-    int second = low ? hex_digits(f->t, at + 7) : 0;
-    bool pair = second >= 0xDC00 && second <= 0xDFFF;
-    if (code <= 0 || (code >= 0xD800 && code <= 0xDFFF && !pair))
-        return wrong(f, "the template makes no JSON: \\u with no character behind it");
-    f->at = at + (pair ? 10 : 4);
-    return true;
 }
 
 static bool feed_string(struct feed *f) {

@@ -26,8 +26,7 @@ struct reader {
 };
 
 static bool mistake(struct reader *r, size_t at, const char *what) {
-    size_t column = 1;
-    for (size_t i = 0; i < at && i < r->source.len; i++) column += ((unsigned char)r->source.at[i] & 0xC0) != 0x80;
+    size_t column = 1 + text_characters((struct text){r->source.at, at < r->source.len ? at : r->source.len});
     return fault_set(r->fault, FAULT_SYNTAX, NULL, "the pattern has a mistake at column %zu: %s", column, what);
 }
 

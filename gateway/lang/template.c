@@ -21,12 +21,6 @@
 
 /* ---- questions ---- */
 
-bool template_is_constant(const struct template *t) {
-    for (size_t i = 0; i < t->count; i++)
-        if (t->ops[i].kind == OP_HOLE) return false;
-    return true;
-}
-
 bool template_uses(const struct template *t, size_t root) {
     return root < 64 && (t->roots_used >> root & 1);
 }

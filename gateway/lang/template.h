@@ -57,7 +57,6 @@ const struct template *template_compile(struct arena *arena, struct text source,
 const struct template *template_compile_expression(struct arena *arena, struct text source,
                                                    const struct template_rules *rules, struct fault *fault);
 
-bool template_is_constant(const struct template *t);
 bool template_uses(const struct template *t, size_t root);
 uint64_t template_roots(const struct template *t); /* all that it uses: bit i is roots[i]; NULL uses none */
 /* PLACE_URL: the whole URL is one expression; *ret_root is the root it comes from (a step's reply). */

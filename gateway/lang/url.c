@@ -288,9 +288,11 @@ void url_encode(struct buf *out, struct text value) {
 }
 
 bool url_decode(struct buf *out, struct text value, bool plus_is_space) {
-    for (size_t i = 0; i < value.len; i++) {
-        char c = value.at[i];
-        if (c == '+' && plus_is_space) c = ' ';
+    for (size_t i = 0, plain = 0;; i++, plain = i) {
+        while (i < value.len && value.at[i] != '%' && !(value.at[i] == '+' && plus_is_space)) i++;
+        if (i > plain) buf_add(out, value.at + plain, i - plain);
+        if (i == value.len) return true;
+        char c = ' ';
         if (value.at[i] == '%') {
             if (value.len - i < 3) return false;
             int high = text_hex_value(value.at[i + 1]), low = text_hex_value(value.at[i + 2]);
@@ -300,5 +302,4 @@ bool url_decode(struct buf *out, struct text value, bool plus_is_space) {
         }
         buf_addc(out, c);
     }
-    return true;
 }

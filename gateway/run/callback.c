@@ -16,6 +16,7 @@
 
 #define ID_LEN (STORE_ID_SIZE - 1)
 #define PREFIX_LEN (sizeof CALLBACK_PREFIX - 1)
+#define SECRET_SHORTEST 3 /* bytes behind it that are masked */
 #define SUM_LEN 64
 #define STEP_LEN_MAX 2
 #define SECRET_MAX 65536
@@ -144,13 +145,14 @@ static const char *find_secret(const char *at, const char *end, const char **ret
         const char *secret = at + PREFIX_LEN;
         for (at = secret; at < end && is_token_part(*at);) at++;
         *ret_end = at;
-        if (at - secret >= 3) return secret;
+        if (at - secret >= SECRET_SHORTEST) return secret;
     }
     return NULL;
 }
 
 bool callback_mask_text(struct text t, struct buf *ret_masked) {
     const char *at = t.at, *end = t.at + t.len, *secret, *rest;
+    if (t.len < PREFIX_LEN + SECRET_SHORTEST) return false;
     while (at && (secret = find_secret(at, end, &rest))) {
         buf_add(ret_masked, at, (size_t)(secret - at));
         buf_adds(ret_masked, "***");

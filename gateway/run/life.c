@@ -9,7 +9,6 @@
 
 #include "base/count.h"
 #include "run/contract.h"
-#include "run/mask.h"
 #include "run/rest.h"
 #include "run/turns.h"
 
@@ -172,9 +171,7 @@ struct run_world life_world(struct life *life) {
                               .random = engine->random,
                               .limited = life->run->stage && engine_limits(engine, life->run->stage),
                               .history = life->history,
-                              .contract = life->contract,
-                              .mask = mask_value,
-                              .arg = life->run};
+                              .contract = life->contract};
 }
 
 static bool holds(const struct life *life) {

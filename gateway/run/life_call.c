@@ -58,6 +58,7 @@ static bool render(struct life *life, enum run_call call, struct fault *fault) {
     const struct json *roots[RUN_ROOTS_MAX];
     const char *urls[STAGE_STEPS_MAX] = {0};
     run_roots_of_call(run, life->attempt, loop_wall_ms(life->engine->loop), run_call_of(run, call), roots);
+    run_take_fresh(run); /* the attempt has them */
     life->secrets = secrets_ref();
     roots[ROOT_SECRET] = secrets_json(life->secrets);
     if (call == RUN_CALL_STEP || call == RUN_CALL_PROBE)

@@ -160,8 +160,7 @@ void life_record(struct life *life) {
         return;
     }
     struct write *write = write_new(life->engine);
-    struct run_world world = life_world(life);
-    if (!life->in_memory) run_record_write(life->run, &world, &write->body);
+    if (!life->in_memory) run_record_write(life->run, &write->body);
     write->life = life;
     write->op.kind = life->recorded ? STORE_UPDATE : STORE_INSERT;
     write->op.loop = life->engine->loop;

@@ -46,7 +46,7 @@ static bool has_secrets(const struct run *run) {
 }
 
 /* The run's own secrets first: those of the gateway may be parts of them. Most texts hold none, and are not copied. */
-static bool mask_text(const struct run *run, struct text text, struct buf *ret_masked) {
+bool mask_text(const struct run *run, struct text text, struct buf *ret_masked) {
     struct buf own;
     buf_init(&own, TEXT_MAX);
     buf_init(ret_masked, TEXT_MAX);
@@ -54,12 +54,8 @@ static bool mask_text(const struct run *run, struct text text, struct buf *ret_m
     if (changed) text = buf_text(&own);
     if (secrets_mask_text(text, ret_masked)) changed = true;
     else if (changed) buf_addt(ret_masked, text);
-    if (changed) text = buf_text(ret_masked);
-    if (text_holds(text, CALLBACK_PREFIX)) {
-        if (!changed) buf_addt(ret_masked, text);
-        callback_mask(ret_masked);
-        changed = true;
-    }
+    if (changed) callback_mask(ret_masked);
+    else changed = callback_mask_text(text, ret_masked);
     buf_fini(&own);
     return changed;
 }
@@ -74,27 +70,47 @@ static const struct json *mask_scalar(const struct run *run, struct arena *arena
     return made;
 }
 
-const struct json *mask_value(void *arg, struct arena *arena, const struct json *value) {
-    const struct run *run = arg;
+/* Most hold nothing to mask: they are copied from where they do. */
+static const struct json *mask_array(const struct run *run, struct arena *arena, const struct json *array) {
+    struct json *made = NULL;
+    for (size_t i = 0; i < json_size(array); i++) {
+        const struct json *item = json_at(array, i), *masked = mask_value(run, arena, item);
+        if (masked != item && !made) {
+            made = json_new_array(arena);
+            for (size_t before = 0; before < i; before++) json_push(made, json_at(array, before));
+        }
+        if (made) json_push(made, masked);
+    }
+    return made ? made : array;
+}
+
+static struct json *members_before(struct arena *arena, const struct json *object, const char *name) {
+    struct json *made = json_new_object(arena);
+    for (struct json_member m = json_first(object); m.name.at != name; m = json_next(object, m))
+        json_set_text(made, m.name, m.value);
+    return made;
+}
+
+static const struct json *mask_object(const struct run *run, struct arena *arena, const struct json *object) {
+    struct json *made = NULL;
+    for (struct json_member m = json_first(object); m.name.at; m = json_next(object, m)) {
+        struct buf name;
+        const struct json *masked = mask_value(run, arena, m.value);
+        bool renamed = mask_text(run, m.name, &name);
+        if (!made && (renamed || masked != m.value)) made = members_before(arena, object, m.name.at);
+        if (made) json_set_text(made, renamed ? buf_text(&name) : m.name, masked);
+        buf_fini(&name);
+    }
+    return made ? made : object;
+}
+
+const struct json *mask_value(const struct run *run, struct arena *arena, const struct json *value) {
     switch (json_kind(value)) {
     case JSON_STRING:
     case JSON_INT:
     case JSON_REAL: return mask_scalar(run, arena, value);
-    case JSON_ARRAY: {
-        struct json *made = json_new_array(arena);
-        for (size_t i = 0; i < json_size(value); i++) json_push(made, mask_value(arg, arena, json_at(value, i)));
-        return made;
-    }
-    case JSON_OBJECT: {
-        struct json *made = json_new_object(arena);
-        for (struct json_member m = json_first(value); m.name.at; m = json_next(value, m)) {
-            struct buf name;
-            bool changed = mask_text(run, m.name, &name);
-            json_set_text(made, changed ? buf_text(&name) : m.name, mask_value(arg, arena, m.value));
-            buf_fini(&name);
-        }
-        return made;
-    }
+    case JSON_ARRAY: return mask_array(run, arena, value);
+    case JSON_OBJECT: return mask_object(run, arena, value);
     default: return value;
     }
 }

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "lang/json_walk.h"
+#include "run/mask.h"
 #include "run/member.h"
 #include "run/run.h"
 #include "run/run_move.h"
@@ -47,15 +48,10 @@ static void add_frozen(struct buf *out, struct text member, const struct frozen 
     buf_addt(out, frozen_text(value));
 }
 
-static const struct json *masked(const struct run_world *world, struct arena *arena, const struct json *value) {
-    return world->mask ? world->mask(world->arg, arena, value) : value;
-}
-
 /* Those that are kept stay as long as they may be judged, without secrets, as a reply does. */
-static const struct json *inbox_of(const struct run *run, const struct inbox *inbox, const struct run_world *world,
-                                   struct arena *arena) {
+static const struct json *inbox_of(const struct run *run, const struct inbox *inbox, struct arena *arena) {
     const struct json *values[INBOX_KEPT];
-    for (unsigned i = 0; i < inbox->kept_count; i++) values[i] = masked(world, arena, inbox->kept[i].value);
+    for (unsigned i = 0; i < inbox->kept_count; i++) values[i] = mask_value(run, arena, inbox->kept[i].value);
     return inbox_write(inbox, arena, run->ended_ms ? NULL : values);
 }
 
@@ -65,19 +61,18 @@ static bool is_about_to_call(const struct run *run, size_t step) {
     return before && run->sending && run->step == step;
 }
 
-static void add_step(struct buf *out, const struct run *run, size_t i, const struct run_world *world,
-                     struct arena *arena) {
+static void add_step(struct buf *out, const struct run *run, size_t i, struct arena *arena) {
     const struct run_step *step = &run->steps[i];
     buf_adds(out, i ? ",{" : "{");
     add_text(out, arena, MEMBER("name"), run->stage ? run->stage->steps[i].name : step->name);
     add_text(out, arena, MEMBER("status"), run_status_word(step->status));
     add_number(out, MEMBER("calls"), step->calls + is_about_to_call(run, i));
     add_number(out, MEMBER("code"), step->code);
-    if (step->inbox) put_value(out, MEMBER("callbacks"), inbox_of(run, step->inbox, world, arena));
+    if (step->inbox) put_value(out, MEMBER("callbacks"), inbox_of(run, step->inbox, arena));
     if (!run->ended_ms) {
-        if (step->url) put_value(out, MEMBER("url"), masked(world, arena, json_new_string(arena, step->url)));
+        if (step->url) put_value(out, MEMBER("url"), mask_value(run, arena, json_new_string(arena, step->url)));
         add_text(out, arena, MEMBER("location"), step->location);
-        if (step->value) put_value(out, MEMBER("value"), masked(world, arena, frozen_thaw(arena, step->value)));
+        if (step->value) put_value(out, MEMBER("value"), mask_value(run, arena, frozen_thaw(arena, step->value)));
     }
     buf_addc(out, '}');
 }
@@ -92,7 +87,7 @@ static void add_parameters(struct buf *out, const struct run *run, struct arena 
                   params_masked(arena, stage->params, stage->param_count, frozen_thaw(arena, run->parameters)));
 }
 
-void run_record_write(const struct run *run, const struct run_world *world, struct buf *out) {
+void run_record_write(const struct run *run, struct buf *out) {
     struct arena *arena = arena_new();
     buf_expect(out, RECORD_USUAL);
     buf_adds(out, HEAD);
@@ -138,7 +133,7 @@ void run_record_write(const struct run *run, const struct run_world *world, stru
     if (run->journal.first) member_name(out, "journal"), journal_write(&run->journal, out);
     member_name(out, "steps");
     buf_addc(out, '[');
-    for (size_t i = 0; i < run->step_count; i++) add_step(out, run, i, world, arena);
+    for (size_t i = 0; i < run->step_count; i++) add_step(out, run, i, arena);
     buf_adds(out, "]}");
     arena_free(arena);
 }

@@ -14,7 +14,7 @@ struct rest {
 
 static void write_record(const struct store_source *source, struct buf *out) {
     const struct rest *rest = (const struct rest *)source;
-    run_record_write(rest->run, &(struct run_world){0}, out);
+    run_record_write(rest->run, out);
 }
 
 static void end(struct store_source *source) {

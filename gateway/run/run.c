@@ -113,7 +113,7 @@ void move_end(struct move *m, enum run_status status, enum reason reason, const 
     run->ended_ms = run->updated_ms = m->world->now_ms;
     run->sending = false;
     if (status == RUN_SUCCEEDED) run->percent = 100;
-    move_put_text(&run->error, m->world, error);
+    move_put_text(&run->error, run, error);
     m->orders->store = true;
     m->orders->undone = status != RUN_SUCCEEDED;
 }

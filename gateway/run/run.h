@@ -149,9 +149,6 @@ struct run_world {
     bool limited;                  /* calls may be HELD: none is recorded as being sent before it may go */
     const struct history *history; /* of the stage's runs; NULL: none */
     struct contract *contract;     /* of its definition: told what replies had, and never asked. NULL: nobody watches */
-    /* Secrets out of what callers get to see. In `arena`; may give the same value back. */
-    const struct json *(*mask)(void *arg, struct arena *arena, const struct json *value);
-    void *arg;
 };
 
 /* What the replies to the present step had, those of this life of the process; for the contract watch. */
@@ -227,6 +224,13 @@ struct run {
     struct frozen *artifacts; /* an array; NULL: none */
     struct frozen *warnings;  /* an array of sentences; NULL: none */
     struct journal journal;   /* its calls, for explain */
+    struct run_fresh *fresh;  /* NULL once the first call was rendered, and where that may be long from now */
+};
+
+/* Of a run that begins at once: its values as they came, so that its first call need not thaw them. */
+struct run_fresh {
+    struct arena *arena;
+    const struct json *caller, *parameters;
 };
 
 struct run_new {
@@ -247,6 +251,7 @@ run_new_canceled(const struct run_new *from,
 struct run *run_new_attached(const struct run_new *from, const char *id);
 void run_free(struct run *run);          /* NULL is allowed */
 void run_shed(struct run *run);          /* what the record of an ended run has not */
+void run_take_fresh(struct run *run);    /* its first call is rendered */
 size_t run_bytes(const struct run *run); /* of memory that it takes, nearly */
 
 void run_move(struct run *run, const struct run_event *event, const struct run_world *world,
@@ -291,7 +296,7 @@ const struct json *run_outputs_of(const struct run *run, struct arena *arena, co
                                   size_t count, int64_t now_ms, const struct json *reply);
 
 /* ---- run/record: what the store keeps ---- */
-void run_record_write(const struct run *run, const struct run_world *world, struct buf *out);
+void run_record_write(const struct run *run, struct buf *out);
 /* GIVES a run as it was written; NULL with a fault for a record that is none. `stage` (may be NULL) gets a reference
  * taken. */
 struct run *run_load(const struct store_record *record, struct stage *stage, struct fault *fault);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "call/outputs.h"
+#include "run/mask.h"
 #include "run/run_move.h"
 
 #define ARTIFACTS_MAX 1000
@@ -81,6 +82,6 @@ void move_artifacts(struct move *m, const struct json *value, bool last, struct 
     add(list, &step_of(run)->artifacts, scratch, roots);
     if (last) add(list, &run->stage->artifacts, scratch, roots);
     if (json_size(list) == json_size(before)) return;
-    if (fits(list)) frozen_put(&run->artifacts, m->world->mask ? m->world->mask(m->world->arg, scratch, list) : list);
+    if (fits(list)) frozen_put(&run->artifacts, mask_value(run, scratch, list));
     else move_warn(m, "its artifacts are left out, since all of them are larger than 1 MiB", scratch);
 }

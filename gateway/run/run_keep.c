@@ -5,15 +5,12 @@
 #include <string.h>
 
 #include "run/contract.h"
+#include "run/mask.h"
 #include "run/run_move.h"
 
 #define OUTPUTS_MAX (4 * 1024 * 1024) /* bytes; what Spinnaker would have to keep */
 #define WARNINGS_MAX 50
 #define KEPT_MAX (8 * 1024 * 1024) /* bytes of a reply that later steps may speak of */
-
-static const struct json *masked(struct move *m, struct arena *scratch, const struct json *value) {
-    return m->world->mask ? m->world->mask(m->world->arg, scratch, value) : value;
-}
 
 static bool is_small(const struct json *value, size_t max) {
     struct buf text;
@@ -24,6 +21,16 @@ static bool is_small(const struct json *value, size_t max) {
     return small;
 }
 
+static void add_members(struct json *to, const struct json *from) {
+    for (struct json_member m = json_first(from); m.name.at; m = json_next(from, m)) json_set_text(to, m.name, m.value);
+}
+
+static struct json *copy_of(struct arena *arena, const struct json *object) {
+    struct json *made = json_new_object(arena);
+    add_members(made, object);
+    return made;
+}
+
 void move_warn(struct move *m, const char *what, struct arena *scratch) {
     struct run *run = m->run;
     const struct json *before = frozen_thaw(scratch, run->warnings);
@@ -31,7 +38,7 @@ void move_warn(struct move *m, const char *what, struct arena *scratch) {
     struct json *warnings = json_new_array(scratch);
     for (size_t i = 0; i < json_size(before); i++) json_push(warnings, json_at(before, i));
     const char *sentence = arena_printf(scratch, "%s: %.*s", step_of(run)->name, move_told(what), what);
-    json_push(warnings, masked(m, scratch, json_new_string(scratch, sentence)));
+    json_push(warnings, mask_value(m->run, scratch, json_new_string(scratch, sentence)));
     frozen_put(&run->warnings, warnings);
 }
 
@@ -47,26 +54,31 @@ void move_capture(struct move *m, struct said *said, struct arena *scratch) {
     if (how->missing == MISSING_WARN && !json_size(captured->values)) move_warn(m, CAPTURE_NOTHING, scratch);
 }
 
+/* Of a name that several have, the last one's. */
+static const struct json *merged(struct arena *arena, const struct json *const *parts, size_t count) {
+    const struct json *only = NULL;
+    struct json *made = NULL;
+    for (size_t i = 0; i < count; i++) {
+        if (!json_size(parts[i])) continue;
+        if (only && !made) made = copy_of(arena, only);
+        if (made) add_members(made, parts[i]);
+        only = parts[i];
+    }
+    return made ? made : only;
+}
+
 /* What the definition says itself wins over what a log says. */
 static const struct json *own_outputs(struct move *m, const struct said *said, const struct json *value,
                                       struct arena *scratch) {
     const struct stage_step *step = step_of(m->run);
     const struct json *own = run_outputs_of(m->run, scratch, step->outputs, step->output_count, m->world->now_ms,
                                             value);
-    if (!said->captured) return own;
-    struct json *both = json_new_object(scratch);
-    const struct json *parts[] = {said->captured->values, own};
-    for (size_t i = 0; i < 2; i++)
-        for (struct json_member o = json_first(parts[i]); o.name.at; o = json_next(parts[i], o))
-            json_set_text(both, o.name, o.value);
-    return both;
+    return said->captured ? merged(scratch, (const struct json *[]){said->captured->values, own}, 2) : own;
 }
 
 /* The outputs at the top may name those of the last step. */
 static const struct json *with_outputs(const struct json *value, const struct json *own, struct arena *scratch) {
-    struct json *whole = json_new_object(scratch);
-    for (struct json_member v = json_first(value); v.name.at; v = json_next(value, v))
-        json_set_text(whole, v.name, v.value);
+    struct json *whole = copy_of(scratch, value);
     json_set(whole, "outputs", own);
     return whole;
 }
@@ -92,13 +104,11 @@ const struct json *move_outputs(struct move *m, const struct said *said, const s
     const struct json *own = own_outputs(m, said, value, scratch);
     const struct json *whole = last ? outputs_of_all(m, value, own, scratch) : NULL;
     if (!warned && !run->outputs && !json_size(own) && !json_size(whole)) return own;
-    struct json *outputs = json_new_object(scratch);
-    const struct json *parts[] = {frozen_thaw(scratch, run->outputs), masked(m, scratch, own),
-                                  masked(m, scratch, whole)}; /* a log may hold a secret as a name */
-    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
-        for (struct json_member o = json_first(parts[i]); o.name.at; o = json_next(parts[i], o))
-            json_set_text(outputs, o.name, o.value);
-    if (warned) json_set(outputs, "result", json_new_string(scratch, "WARN"));
+    struct json *result = warned ? json_new_object(scratch) : NULL;
+    if (warned) json_set(result, "result", json_new_string(scratch, "WARN"));
+    const struct json *parts[] = {frozen_thaw(scratch, run->outputs), mask_value(run, scratch, own),
+                                  mask_value(run, scratch, whole), result}; /* a log may hold a secret as a name */
+    const struct json *outputs = merged(scratch, parts, sizeof parts / sizeof *parts);
     if (run->outputs_left_out || !frozen_put_within(&run->outputs, outputs, OUTPUTS_MAX)) run->outputs_left_out = true;
     if (run->outputs_left_out) frozen_put(&run->outputs, NULL);
     return own;
@@ -145,7 +155,7 @@ void move_keep_said(struct move *m, const struct verdict *verdict, const struct 
     if (!said->captured) contract_outputs(m->world, run, json_gets(value, "body"));
     const struct json *own = move_outputs(m, said, value, last, verdict->warned, scratch);
     if (move_makes_artifacts(run, last)) move_artifacts(m, with_outputs(value, own, scratch), last, scratch);
-    move_keep(run, value, own, scratch);
+    if (!last) move_keep(run, value, own, scratch);
 }
 
 bool move_refuse_large(struct move *m, const struct said *said) {

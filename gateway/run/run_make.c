@@ -62,6 +62,18 @@ static struct run *make_whole(const struct run_new *from, const char *stage_name
     return run;
 }
 
+static struct run_fresh *fresh_of(const struct run_new *from) {
+    struct arena *arena = arena_new();
+    struct run_fresh *fresh = arena_new_of(arena, struct run_fresh);
+    *fresh = (struct run_fresh){arena, json_share(arena, from->caller), json_share(arena, from->parameters)};
+    return fresh;
+}
+
+void run_take_fresh(struct run *run) {
+    if (run->fresh) arena_free(run->fresh->arena);
+    run->fresh = NULL;
+}
+
 struct run *run_new(const struct run_new *from) {
     struct run *run = make_whole(from, NULL, NULL, from->stage->step_count);
     run->state = RUN_ACCEPTING;
@@ -69,6 +81,7 @@ struct run *run_new(const struct run_new *from) {
     run->queued = from->queued;
     if (run->queued) run->begun_ms = 0;
     bool held = run->queued || from->limited;
+    if (!held) run->fresh = fresh_of(from);
     run->sending = !held && !run->stage->steps[0].call.idempotent; /* the intent goes along with the record */
     run->progress = mem_strdup(run->queued ? "queued" : "accepted");
     return run;
@@ -96,6 +109,7 @@ struct run *run_new_attached(const struct run_new *from, const char *id) {
 }
 
 void run_shed(struct run *run) {
+    run_take_fresh(run);
     for (size_t i = 0; i < run->step_count; i++) {
         struct run_step *step = &run->steps[i];
         mem_free(step->url);

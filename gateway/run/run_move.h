@@ -52,7 +52,7 @@ static inline const struct stage_step *step_of(const struct run *run) {
 /* What came from outside may be of any length; this much of it is told. For "%.*s". */
 int move_told(const char *text);
 /* In place of the text that is there (heap; or NULL); secrets are masked. */
-void move_put_text(char **to, const struct run_world *world, const char *text);
+void move_put_text(char **to, const struct run *run, const char *text);
 /* The progress; secrets are masked. */
 void move_say(struct move *m, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void move_say_running(struct move *m, const struct verdict *verdict);

@@ -4,26 +4,28 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "run/mask.h"
 #include "run/run_move.h"
 
 #define SAID_ROOM 256 /* bytes: for a text as long as most */
 
 /* What is said again stays where it is: a poll mostly says what the one before it said. */
-void move_put_text(char **to, const struct run_world *world, const char *text) {
+void move_put_text(char **to, const struct run *run, const char *text) {
     if (!text) {
         mem_free(*to);
         *to = NULL;
         return;
     }
-    struct arena *scratch = arena_new();
-    const struct json *value = json_new_string(scratch, text);
-    if (world->mask) value = world->mask(world->arg, scratch, value);
-    struct text said = json_text(value);
+    struct buf good, masked;
+    struct text said = text_of(text);
+    if (json_mend_text(said, &good)) said = buf_text(&good);
+    if (mask_text(run, said, &masked)) said = buf_text(&masked);
     if (!*to || !text_is(said, *to)) {
         mem_free(*to);
         *to = mem_strndup(said.at, said.len);
     }
-    arena_free(scratch);
+    buf_fini(&masked);
+    buf_fini(&good);
 }
 
 /* What came from outside may be of any length; only its beginning is told. */
@@ -44,7 +46,7 @@ static void add_told(struct buf *text, const char *what) {
 }
 
 static void say(struct move *m, struct buf *text) {
-    move_put_text(&m->run->progress, m->world, buf_cstr(text));
+    move_put_text(&m->run->progress, m->run, buf_cstr(text));
     buf_fini(text);
 }
 
@@ -80,7 +82,7 @@ void move_say_running(struct move *m, const struct verdict *verdict) {
 
 static void judged(struct move *m, const char *verdict, struct buf *why) {
     m->judged = verdict;
-    move_put_text(&m->why, m->world, why->len ? buf_cstr(why) : NULL);
+    move_put_text(&m->why, m->run, why->len ? buf_cstr(why) : NULL);
     buf_fini(why);
 }
 

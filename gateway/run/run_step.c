@@ -159,7 +159,7 @@ static void still_running(struct move *m, const struct verdict *verdict) {
 void move_note(struct move *m, const struct verdict *verdict) {
     struct run *run = m->run;
     run->updated_ms = m->world->now_ms;
-    if (verdict->word) move_put_text(&run->upstream_word, m->world, verdict->word);
+    if (verdict->word) move_put_text(&run->upstream_word, run, verdict->word);
     if (verdict->percent >= 0) run->percent = verdict->percent;
     if (verdict->unknown_word && !run->warned_unknown) run->warned_unknown = m->orders->unknown_word = true;
 }

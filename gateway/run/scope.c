@@ -47,13 +47,21 @@ static bool has_location(const struct run *run) {
     return run->stage && run->step_count && run->steps[run->step].location;
 }
 
+static const struct json *parameters_of(const struct run *run, struct arena *arena) {
+    return run->fresh ? json_share(arena, run->fresh->parameters) : frozen_thaw(arena, run->parameters);
+}
+
+static const struct json *caller_of(const struct run *run, struct arena *arena) {
+    return run->fresh ? json_share(arena, run->fresh->caller) : frozen_thaw(arena, run->caller);
+}
+
 /* `named`: a bit for each root that is wanted. */
 static void put_roots(const struct run *run, struct arena *arena, int64_t now_ms, uint64_t named,
                       const struct json **roots) {
     memset(roots, 0, RUN_ROOTS_MAX * sizeof *roots);
-    if (named & BIT(ROOT_PARAMETERS)) roots[ROOT_PARAMETERS] = frozen_thaw(arena, run->parameters);
+    if (named & BIT(ROOT_PARAMETERS)) roots[ROOT_PARAMETERS] = parameters_of(run, arena);
     if (named & BIT(ROOT_RUN)) roots[ROOT_RUN] = about_run(run, arena);
-    if (named & BIT(ROOT_CALLER)) roots[ROOT_CALLER] = frozen_thaw(arena, run->caller);
+    if (named & BIT(ROOT_CALLER)) roots[ROOT_CALLER] = caller_of(run, arena);
     if (named & BIT(ROOT_NOW)) roots[ROOT_NOW] = now_text(arena, now_ms);
     for (size_t i = 0; i < run->step_count; i++)
         if (named & BIT(ROOT_STEPS + i)) roots[ROOT_STEPS + i] = frozen_thaw(arena, run->steps[i].value);

@@ -80,9 +80,6 @@ struct stage_callback *compile_callback(struct compile *c, const struct conf *gr
 void compile_waiting(struct compile *c, const struct conf *group, const char *of,
                      struct stage_call *call); /* in place of a call: the step only waits */
 void compile_doubt(struct compile *c, const struct conf *group, const char *of, struct stage_step *step);
-/* The judging settings of any group, read by fields_judging into *rules before; `c->scope.steps` says whose replies
- * they may speak of. */
-void compile_judging(struct compile *c, const struct conf *group, struct stage_rules *rules);
 /* Of a call that has no other rules: error_when and error. */
 void compile_errors(struct compile *c, const struct conf *group, struct stage_rules *rules);
 /* Once the outputs of the rules' step are compiled: what the rules call `outputs`. */

@@ -59,12 +59,6 @@ static const char *kind_shown(const struct json *given) {
     }
 }
 
-static size_t characters(struct text t) {
-    size_t n = 0;
-    for (size_t i = 0; i < t.len; i++) n += ((unsigned char)t.at[i] & 0xC0) != 0x80;
-    return n;
-}
-
 static bool check_length(const struct param *p, size_t length, const char *of, struct fault *fault) {
     if (length < p->min_length) return refuse(fault, "has %zu %s, and needs at least %zu", length, of, p->min_length);
     if (p->max_length && length > p->max_length)
@@ -86,7 +80,7 @@ static bool take_string(const struct param *p, const struct json *given, struct 
         return refuse(fault, "must be a string, and is %s%s", kind_shown(given),
                       json_kind(given) == JSON_INT || json_kind(given) == JSON_REAL ? "; put it into quotes" : "");
     struct text t = json_text(given);
-    return check_length(p, characters(t), "characters", fault) && check_pattern(p, t, fault);
+    return check_length(p, text_characters(t), "characters", fault) && check_pattern(p, t, fault);
 }
 
 static bool check_range(const struct param *p, double value, struct fault *fault) {
@@ -236,7 +230,7 @@ static const struct json *take_url(struct arena *arena, const struct param *p, c
         refuse(fault, "is not an absolute http or https URL: %s", why.what);
         return NULL;
     }
-    if (!check_length(p, characters(t), "characters", fault)) return NULL;
+    if (!check_length(p, text_characters(t), "characters", fault)) return NULL;
     return json_new_text(arena, t);
 }
 
@@ -331,7 +325,7 @@ static const struct json *take_list(struct arena *arena, const struct param *p, 
 /* A secret's faults never show its value. */
 static bool take_secret(const struct param *p, const struct json *given, struct fault *fault) {
     if (json_kind(given) != JSON_STRING) return refuse(fault, "must be a string, and is %s", kind_shown(given));
-    return check_length(p, characters(json_text(given)), "characters", fault);
+    return check_length(p, text_characters(json_text(given)), "characters", fault);
 }
 
 static bool counts_as_absent(const struct param *p, const struct json *given) {

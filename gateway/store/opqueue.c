@@ -25,8 +25,8 @@ struct opqueue {
     int64_t under_way_since_ms; /* of the first write that was taken and is not finished; 0: there is none */
     bool closed;
     /* changed under the lock, read without it */
-    atomic_size_t waiting;     /* writes */
-    _Atomic int64_t oldest_ms; /* when the first write was put that is not finished; 0: there is none */
+    atomic_size_t waiting, asking; /* writes, reads */
+    _Atomic int64_t oldest_ms;     /* when the first write was put that is not finished; 0: there is none */
 };
 
 static void lane_init(struct lane *lane, const pthread_condattr_t *attr) {
@@ -82,6 +82,10 @@ static void note_writes(struct opqueue *queue) {
     atomic_store_explicit(&queue->oldest_ms, first ? first->since_ms : queue->under_way_since_ms, memory_order_relaxed);
 }
 
+static void note_reads(struct opqueue *queue) {
+    atomic_store_explicit(&queue->asking, queue->reads.count, memory_order_relaxed);
+}
+
 bool opqueue_put(struct opqueue *queue, struct store_op *op) {
     pthread_mutex_lock(&queue->lock);
     struct lane *lane = is_write(op) ? &queue->writes : &queue->reads;
@@ -92,16 +96,15 @@ bool opqueue_put(struct opqueue *queue, struct store_op *op) {
         op->since_ms = clock_mono_ms();
         lane_put(lane, op);
         note_writes(queue);
+        note_reads(queue);
     }
     pthread_mutex_unlock(&queue->lock);
     return room;
 }
 
 bool opqueue_has_room(struct opqueue *queue) {
-    pthread_mutex_lock(&queue->lock);
-    bool room = queue->writes.count < queue->max && queue->reads.count < queue->max;
-    pthread_mutex_unlock(&queue->lock);
-    return room;
+    return atomic_load_explicit(&queue->waiting, memory_order_relaxed) < queue->max &&
+           atomic_load_explicit(&queue->asking, memory_order_relaxed) < queue->max;
 }
 
 bool opqueue_is_behind(const struct opqueue *queue, size_t most, int64_t since_ms) {
@@ -164,6 +167,7 @@ struct store_op *opqueue_take_read(struct opqueue *queue) {
         pthread_cond_wait(&queue->reads.changed, &queue->lock);
     }
     struct store_op *op = queue->reads.first ? lane_take(&queue->reads) : NULL;
+    note_reads(queue);
     pthread_mutex_unlock(&queue->lock);
     return op;
 }

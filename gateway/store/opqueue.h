@@ -12,7 +12,7 @@ struct opqueue *opqueue_new(size_t max);  /* GIVES; at most `max` writes and `ma
 void opqueue_free(struct opqueue *queue); /* empty by then; NULL is allowed */
 
 bool opqueue_put(struct opqueue *queue, struct store_op *op); /* false when full: the op stays the caller's */
-bool opqueue_has_room(struct opqueue *queue);                 /* for a write and for a read */
+bool opqueue_has_room(struct opqueue *queue);                 /* for a write and for a read. No lock */
 
 /* Whether more writes wait than `most`, or one is not finished that was put before `since_ms` (clock_mono_ms). No lock.
  */

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/digest.h"
+#include "store/sqlite_ends.h"
 #include "store/sqlite_room.h"
 
 #define APPLICATION_ID 0x53444F52 /* "SDOR", so that another program's database is not taken for ours */
@@ -63,7 +64,12 @@ static const char *const migrations[] = {
     "CREATE UNIQUE INDEX runs_id ON runs (id);"
     "CREATE UNIQUE INDEX runs_key ON runs (stage, key) WHERE key IS NOT NULL;"
     "CREATE INDEX runs_group ON runs (in_group);"
-    "CREATE INDEX runs_ended ON runs (ended_ms) WHERE ended_ms <> 0;"};
+    "CREATE INDEX runs_ended ON runs (ended_ms) WHERE ended_ms <> 0;",
+    "ALTER TABLE runs ADD COLUMN room BLOB;"
+    "CREATE TABLE run_ends (seq INTEGER PRIMARY KEY, places TEXT NOT NULL);"
+    "INSERT INTO run_ends SELECT ended_ms / 1000 * 1000 << 20, json_group_array(seq) FROM runs WHERE ended_ms <> 0"
+    "  GROUP BY ended_ms / 1000;"
+    "DROP INDEX runs_ended;"};
 _Static_assert(sizeof migrations / sizeof *migrations == TABLES_VERSION, "the version is the number of migrations");
 
 /* The file's real path, so that one database has one lock file however it is named. */
@@ -196,7 +202,8 @@ static int set_up(struct sqlite_file *file) {
 }
 
 int sqlite_file_commit(struct sqlite_file *file, bool spare) {
-    int rc = sqlite_room_reserve(&file->writer, file->page_bytes, spare);
+    int rc = ends_write(&file->writer);
+    if (rc == SQLITE_OK) rc = sqlite_room_reserve(&file->writer, file->page_bytes, spare);
     return rc == SQLITE_OK ? sqlite_op_commit(&file->writer) : rc;
 }
 

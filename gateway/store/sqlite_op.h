@@ -1,24 +1,9 @@
-/* Operations on a connection to SQLite. Knows the tables and the statements; no file, no thread, and no transaction but
+/* Operations on a connection to SQLite. Knows what each means in the tables; no file, no thread, and no transaction but
  * what its caller begins and commits. Results are SQLite's codes. Private to store/sqlite*. */
 #ifndef STORE_SQLITE_OP_H
 #define STORE_SQLITE_OP_H
 
-#include <sqlite3.h>
-
-#include "store/store.h"
-
-#define TABLES_VERSION 4 /* of the tables, as sqlite_file makes them */
-#define STATEMENTS_MAX 32
-
-struct groups;
-
-struct sqlite_connection { /* of one thread at a time */
-    sqlite3 *db;
-    sqlite3_stmt *prepared[STATEMENTS_MAX]; /* when first needed */
-    bool little_room;                       /* deletes little at a time */
-    struct groups *groups;                  /* of one that writes; made when first needed */
-    int64_t last_place;                     /* of one that writes: no run has a higher one; 0: not known yet */
-};
+#include "store/sqlite_statement.h"
 
 int sqlite_op_begin(struct sqlite_connection *c, bool writes);
 int sqlite_op_commit(struct sqlite_connection *c);

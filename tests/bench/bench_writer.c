@@ -66,13 +66,14 @@ static void watch_disk(void) {
 /* ---- starters ---- */
 
 #define BODY_BYTES 1000 /* as bench_sqlite has them */
+#define END_ADDS 240    /* to a record: what was replied, and when */
 
 static struct bench {
     struct store *store;
     struct loop *loop;
     bool to_the_end, over;
     size_t under_way, records;
-    char body[BODY_BYTES + 1];
+    char body[BODY_BYTES + END_ADDS];
 } bench;
 
 static void next_record(struct store_op *op) {
@@ -81,6 +82,7 @@ static void next_record(struct store_op *op) {
     op->kind = ends ? STORE_UPDATE : STORE_INSERT;
     op->record.updated_ms = now_ms;
     op->record.ended_ms = ends ? now_ms : 0;
+    op->record.body.len = BODY_BYTES + (ends ? END_ADDS : 0);
     op->record.status = ends ? "SUCCEEDED" : "RUNNING";
     if (!ends) {
         id_make(now_ms, 0, op->record.id);
@@ -106,7 +108,7 @@ static void begin(struct store_op *op) {
                             .definition_source = "{}",
                             .record = {.stage = "fire",
                                        .definition = "6b86b273ff34fce19d6b804eff5a3f5747ada4eaa22f1d49c01e52ddb7875b4b",
-                                       .body = {bench.body, BODY_BYTES}}};
+                                       .body.at = bench.body}};
     bench.under_way++;
     next_record(op);
 }
@@ -132,7 +134,7 @@ int main(int argc, char **argv) {
     struct fault fault;
     char url[4096];
     if (argc != 5) return 2;
-    memset(bench.body, 'x', BODY_BYTES);
+    memset(bench.body, 'x', sizeof bench.body);
     bench.to_the_end = strcmp(argv[2], "runs") == 0;
     snprintf(url, sizeof url, "sqlite:%s", argv[1]);
     watch_disk();

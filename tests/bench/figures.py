@@ -22,11 +22,11 @@ def shown(values, form):
     return f"{form.format(values['median'])} ({form.format(values['min'])} – {form.format(values['max'])})"
 
 
-def measure(rig, one, clients=CLIENTS):
+def measure(rig, one, clients=CLIENTS, seconds=SECONDS):
     """Requests a second and CPU a request; where runs go on behind the answer, their end belongs to the time and the
     CPU. `strangers`: the share of the measured core that other processes, or other machines, took meanwhile."""
     cpu, busy, began = one.process.cpu_s(), core_busy_s(MEASURED), time.monotonic()
-    got = rig.wrk(one.port, one.method, one.path, one.body, SECONDS, clients, one.prefer)
+    got = rig.wrk(one.port, one.method, one.path, one.body, seconds, clients, one.prefer)
     if one.drain:
         rig.drain()
     took = time.monotonic() - began

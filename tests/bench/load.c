@@ -6,7 +6,8 @@
  * connection was late for its caller. `%n` in path and body is the number of the request. With `follow_ms` each run
  * that was started is asked for by GET, so often, until it has ended, as orca does; `expect` is the status that it has
  * to end with. rate=0: each connection sends its next request once the last one was answered. With `every`, figures of
- * each so many seconds come as lines before the last one. One thread, no allocation a request. */
+ * each so many seconds come as lines before the last one. Answers need a Content-Length. One thread, no allocation a
+ * request. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
@@ -331,7 +332,7 @@ static void on_answer(struct connection *connection) {
 
 static bool read_head(struct connection *connection) {
     struct text rest = {connection->head, connection->head_len}, line, name;
-    int64_t code = 0, length = 0;
+    int64_t code = 0, length = -1;
     text_cut(&rest, '\n', &line);
     if (line.len > 12) text_to_int((struct text){line.at + 9, 3}, &code);
     connection->last = false;
@@ -342,8 +343,9 @@ static bool read_head(struct connection *connection) {
         if (text_is_nocase(name, "Connection")) connection->last = text_is_nocase(text_trim(line), "close");
     }
     connection->code = (int)code;
+    if (code == 204) length = 0;
     connection->body_left = length;
-    return code >= 100 && code < CODES;
+    return code >= 100 && code < CODES && length >= 0;
 }
 
 static void take_body(struct connection *connection, const char *at, size_t n) {
@@ -356,6 +358,7 @@ static void take_body(struct connection *connection, const char *at, size_t n) {
 /* False: that is no answer. */
 static bool take_bytes(struct connection *connection, const char *at, size_t n) {
     if (connection->body_left >= 0) {
+        if ((int64_t)n > connection->body_left) return false;
         take_body(connection, at, n);
         return true;
     }
@@ -367,7 +370,7 @@ static bool take_bytes(struct connection *connection, const char *at, size_t n) 
     if (!end) return true;
     size_t head = (size_t)(end + 4 - connection->head), whole = connection->head_len;
     connection->head_len = head;
-    if (!read_head(connection)) return false;
+    if (!read_head(connection) || (int64_t)(whole - head) > connection->body_left) return false;
     take_body(connection, connection->head + head, whole - head);
     return true;
 }
@@ -429,9 +432,16 @@ static int wait_ms(void) {
     return left < 0 ? 0 : (int)left;
 }
 
+static double cpu_s(void) {
+    struct rusage used;
+    getrusage(RUSAGE_SELF, &used);
+    return (double)(used.ru_utime.tv_sec + used.ru_stime.tv_sec) +
+           (double)(used.ru_utime.tv_usec + used.ru_stime.tv_usec) / 1e6;
+}
+
 static void print_beat(bool final) {
-    printf("{\"seconds\": %.1f, \"sent\": %lld, \"answered\": %lld, \"lost\": %lld, ",
-           (double)(load.now_us - load.began_us) / 1e6, (long long)load.sent, (long long)load.answered,
+    printf("{\"seconds\": %.1f, \"cpu_s\": %.2f, \"sent\": %lld, \"answered\": %lld, \"lost\": %lld, ",
+           (double)(load.now_us - load.began_us) / 1e6, cpu_s(), (long long)load.sent, (long long)load.answered,
            (long long)load.lost);
     print_codes(final ? load.codes : load.codes_now);
     print_times("starts", final ? &load.starts : &load.starts_now);

@@ -3,7 +3,7 @@
 import time
 
 from figures import SECONDS, measure, shown, spread
-from part_flight import start_many
+from part_flight import fill
 from peers import Contender
 from rig import CORES, MEASURED, Rig, start_body
 
@@ -20,7 +20,7 @@ def start_cost(loops, core="0-1"):
 def poll_cost(loops):
     with Rig() as rig:
         rig.start_gateway(core="0-1", loops=loops)
-        start_many(rig, POLLED, "brisk")
+        fill(rig, POLLED, "brisk")
         time.sleep(1)  # past the first poll of each
         cpu, polls = rig.gateway.cpu_s(), rig.metric("upstream_calls_total")
         time.sleep(SECONDS)
@@ -38,19 +38,20 @@ def compare_costs(say, what, cost):
     return {"cpu_us": {str(loops): spread(cpu) for loops, cpu in taken.items()}, "ratio": ratio}
 
 
-def bench_loops(say):
+def bench_loops(say, results):
     """On all cores, or on two of four: with fewer the load has to run there as well."""
-    return {"starts": compare_costs(say, "a durable start", lambda loops: start_cost(loops)["cpu_us"]),
-            "polls": compare_costs(say, "a poll", poll_cost)}
+    results["starts"] = compare_costs(say, "a durable start", lambda loops: start_cost(loops)["cpu_us"])
+    results["polls"] = compare_costs(say, "a poll", poll_cost)
 
 
-def bench_cores(say):
+def bench_cores(say, results):
     if CORES < 4:
-        say("throughput of two loops: needs four cores, two for the load", f"not shown: {CORES}")
-        return None
+        results["not_here"] = f"needs four cores, two of them for the load; here are {CORES}"
+        say(results["not_here"], "")
+        return
     taken = {1: [], 2: []}
     for loops in TURNS:
         taken[loops].append(start_cost(loops, MEASURED if loops == 1 else "0-1")["ended_per_s"])
     ratio = spread([two / one for one in taken[1] for two in taken[2]])
     say("durable starts of two loops on two cores, times one on one", shown(ratio, "{:.2f} ×"))
-    return {"per_s": {str(loops): spread(rates) for loops, rates in taken.items()}, "ratio": ratio}
+    results |= {"per_s": {str(loops): spread(rates) for loops, rates in taken.items()}, "ratio": ratio}

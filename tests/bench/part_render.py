@@ -8,9 +8,9 @@ import time
 from pathlib import Path
 
 from figures import ROUNDS, shown, spread
-from rig import HOME, MEASURED
+from rig import HOME, MEASURED, Unmeasured
 
-TURNS, TURN_S = 5, 0.5  # turns a round
+TURNS, TURN_S = 3, 0.5  # turns a round
 
 # A body of 2 KiB with 20 values and a loop, as both would write it: quotes and commas are the rival's to care for.
 FIELDS = [f"field_{i:02d}" for i in range(20)]
@@ -37,7 +37,7 @@ def render_ours(folder):
     done = subprocess.run(["taskset", "-c", str(MEASURED), HOME / "build/bench/bench_template", folder / "template.json",
                            folder / "vars.json", str(TURN_S)], capture_output=True, text=True)
     if done.returncode:
-        raise SystemExit(f"bench_template: {done.stderr}")
+        raise Unmeasured(f"bench_template: {done.stderr}")
     head, _, made = done.stdout.partition("\n")
     got = json.loads(head)
     return got["renders"] / got["seconds"], got["compiles"] / got["compile_seconds"], json.loads(made)
@@ -61,7 +61,7 @@ def render_jinja():
             json.loads(template.render(VARS)))
 
 
-def bench_render(say):
+def bench_render(say, results):
     """Short turns, and many, on one core and by its CPU: what slows the machine slows both."""
     ours, theirs = [], []
     cores = os.sched_getaffinity(0)
@@ -74,16 +74,15 @@ def bench_render(say):
             *mine, made = render_ours(folder)
             *its, rival = render_jinja()
             if made != rival:
-                raise SystemExit(f"not the same work: {made} and {rival}")
+                raise Unmeasured(f"not the same work: {made} and {rival}")
             ours.append(mine)
             theirs.append(its)
     os.sched_setaffinity(0, cores)
-    figures = {"bytes": len(TEMPLATE)}
+    results["bytes"] = len(TEMPLATE)
     for i, what in enumerate(("renders", "compiles")):
         a, b = [row[i] for row in ours], [row[i] for row in theirs]
         ratio = spread([x / y for x, y in zip(a, b)])
         say(f"template {what}, a second of CPU", shown(spread(a), "{:,.0f}"))
         say("    Jinja2", shown(spread(b), "{:,.0f}"))
         say("    ratio", shown(ratio, "{:.0f} ×"))
-        figures[what] = {"stagedoor": spread(a), "jinja2": spread(b), "ratio": ratio}
-    return figures
+        results[what] = {"stagedoor": spread(a), "jinja2": spread(b), "ratio": ratio}

@@ -2,11 +2,11 @@
 
 import json
 
-from figures import CLIENTS, SECONDS, compare, measure, noise, shown, spread
-from peers import Contender, start_haproxy, start_nginx_lua, start_nginx_proxy, start_node
-from rig import Rig, request, start_body, wait_for
+from figures import compare, measure, noise
+from peers import Contender, start_evhtp, start_haproxy, start_nginx_lua, start_nginx_proxy, start_node
+from rig import Rig, Unmeasured, request, start_body, wait_for
 
-CURVE = (1, 4, 16, 64, 256)  # clients at a time
+CURVE, CURVE_S = (1, 4, 16, 64, 256), 1  # clients at a time; seconds of each
 
 
 def begin_runs(rig, body):
@@ -14,22 +14,22 @@ def begin_runs(rig, body):
     status, answer = request(rig.port, "POST", "/stages/fire", body)
     flying, flight = request(rig.port, "POST", "/stages/slow", "{}")
     if (status, flying) != (202, 202):
-        raise SystemExit(f"starts gave {status} and {flying}: {answer[:500]}")
+        raise Unmeasured(f"starts gave {status} and {flying}: {answer[:500]}")
     wait_for("the first run's end", lambda: rig.metric("runs_in_flight") == 1)
     return f"/runs/{json.loads(answer)['id']}", f"/runs/{json.loads(flight)['id']}"
 
 
-def bench_requests(say):
-    results = {}
+def bench_requests(say, results):
     with Rig() as rig:
         proxy_port, proxy = start_nginx_proxy(rig)
+        evhtp_port, evhtp = start_evhtp(rig)
         rig.start_gateway()
         body = start_body()
         ended, flight = begin_runs(rig, body)
-        rivals = {"nginx return 200": Contender(proxy, proxy_port, "GET", "/fixed"),
-                  "nginx proxy_pass": Contender(proxy, proxy_port, "GET", "/fire")}
-        for title, path in (("GET /runs/{id}, in flight: from memory", flight), ("GET /runs/{id}, ended: from the store", ended),
-                            ("GET /health", "/health")):
+        fixed = {"nginx return 200": Contender(proxy, proxy_port, "GET", "/fixed")}
+        library = {"libevhtp, a fixed answer": Contender(evhtp, evhtp_port, "GET", "/")}
+        for title, path, rivals in (("GET /runs/{id}, in flight: from memory", flight, library | fixed),
+                                    ("GET /runs/{id}, ended: from the store", ended, fixed), ("GET /health", "/health", fixed)):
             compare(rig, say, title, {"stagedoor": Contender(rig.gateway, rig.port, "GET", path), **rivals}, results)
         request(rig.port, "POST", flight + "/cancel", "{}")
         rig.drain()
@@ -37,7 +37,6 @@ def bench_requests(say):
                 {"stagedoor": Contender(rig.gateway, rig.port, "POST", "/stages/fire", body, drain=True),
                  "nginx proxy_pass": Contender(proxy, proxy_port, "POST", "/fire", body)}, results)
         results["noise"] = noise(results, say)
-    return results
 
 
 def check_answers(contenders):
@@ -46,12 +45,12 @@ def check_answers(contenders):
         status, answer = request(one.port, one.method, one.path, one.body, headers={"Prefer": one.prefer} if one.prefer else None)
         said = json.loads(answer)
         if status != 200 or (said.get("status"), said.get("outputs", {}).get("id")) != ("SUCCEEDED", 4711):
-            raise SystemExit(f"{name} answered {status} {answer[:300]}")
+            raise Unmeasured(f"{name} answered {status} {answer[:300]}")
 
 
-def bench_calls(say):
+def bench_calls(say, results):
     """Parse, check, render five values, call, read the reply, answer with what it says."""
-    results, body = {}, start_body()
+    body = start_body()
     with Rig() as rig:
         rig.start_gateway()
         lua_port, lua = start_nginx_lua(rig)
@@ -67,10 +66,8 @@ def bench_calls(say):
                    "HAProxy": Contender(haproxy, haproxy_port, "POST", "/fire", body)}
         compare(rig, say, "a call: parsed, rendered, called, answered", {**working, **passing}, results)
         results["noise"] = noise(results, say)
-        curve = {name: [] for name in working}
+        results["curve"] = curve = {name: [] for name in working}
         for clients in CURVE:
             for name, one in working.items():
-                got = measure(rig, one, clients)
+                got = measure(rig, one, clients, CURVE_S)
                 curve[name].append({"clients": clients, **{key: got[key] for key in ("per_s", "p50_ms", "p99_ms")}})
-        results["curve"] = curve
-    return results

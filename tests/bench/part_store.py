@@ -10,9 +10,9 @@ import tempfile
 
 from figures import CLIENTS, ROUNDS, measure as measure_requests, shown, spread
 from peers import Contender
-from rig import HOME, MEASURED, Rig, start_body
+from rig import HOME, MEASURED, Rig, Unmeasured, start_body, unlimited
 
-BATCHES = (1, 16, 64, 256)
+BATCHES, TURN_S = (1, 16, 64, 256), 0.5
 STARTERS = (1, 64, 1024)  # at a time
 WRITTEN = (("cpu_us", "CPU a record, µs", "{:.1f}"), ("records_a_commit", "records a commit", "{:.1f}"),
            ("log_bytes", "bytes a record in the log", "{:,.0f}"), ("file_bytes", "bytes a record in the file", "{:,.0f}"),
@@ -24,12 +24,12 @@ def said_by(program, *arguments):
     done = subprocess.run(["taskset", "-c", str(MEASURED), HOME / "build/bench" / program, *map(str, arguments)],
                           capture_output=True, text=True)
     if done.returncode:
-        raise SystemExit(f"{program}: {done.stderr}")
+        raise Unmeasured(f"{program}: {done.stderr}")
     return json.loads(done.stdout)
 
 
 def committed(program, where, batch):
-    return said_by(program, where, batch, 1)["rows_per_s"]
+    return said_by(program, where, batch, TURN_S)["rows_per_s"]
 
 
 class Postgres:
@@ -50,18 +50,16 @@ class Postgres:
         done = subprocess.run([*self.as_user, f"{POSTGRES}/{program}", *arguments], stdin=subprocess.DEVNULL,
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd="/")
         if done.returncode:
-            raise SystemExit(f"{program}: {done.stdout[-2000:]}")
+            raise Unmeasured(f"{program}: {done.stdout[-2000:]}")
 
     def end(self):
         self.run("pg_ctl", "-D", self.data, "-m", "immediate", "stop")
 
 
-def measure(say, name, program, where):
-    results = {}
+def measure(say, results, name, program, where):
     for batch in BATCHES:
         results[batch] = spread([committed(program, where, batch) for _ in range(ROUNDS)])
         say(f"{name}: rows a second, {batch} a commit", shown(results[batch], "{:,.0f}"))
-    return results
 
 
 def written(kind, starters):
@@ -70,9 +68,8 @@ def written(kind, starters):
         return said_by("bench_writer", os.path.join(folder, "writer.db"), kind, starters, 1)
 
 
-def measure_writer(say, where):
+def measure_writer(say, results, where):
     """Records of starts, in turns with the plain loop that has as many rows a commit as there are starters."""
-    results = {}
     for starters in STARTERS:
         ours, plain = [], []
         for _ in range(ROUNDS):
@@ -85,7 +82,6 @@ def measure_writer(say, where):
         for key, what, form in WRITTEN:
             say(f"    {what}", shown(result[key], form))
         results[starters] = result
-    return results
 
 
 def start_alone(clients):
@@ -97,12 +93,11 @@ def start_alone(clients):
         got = measure_requests(rig, Contender(rig.gateway, rig.port, "POST", "/stages/held", start_body()), clients)
         writes, commits = (rig.metric(name) - had for name, had in zip(names, before))
         if got["bad"]:
-            raise SystemExit(f"{got['bad']} starts were refused")
+            raise Unmeasured(f"{got['bad']} starts were refused")
         return {key: got[key] for key in ("per_s", "cpu_us", "p99_ms", "strangers")} | {"records_a_commit": writes / commits}
 
 
-def measure_starts(say):
-    results = {}
+def measure_starts(say, results):
     for clients in (CLIENTS, 4 * CLIENTS):
         taken = [start_alone(clients) for _ in range(ROUNDS)]
         result = {key: spread([one[key] for one in taken]) for key in taken[0]}
@@ -111,18 +106,19 @@ def measure_starts(say):
         say("    records a commit", shown(result["records_a_commit"], "{:.1f}"))
         say("    p99, ms", shown(result["p99_ms"], "{:.1f}"))
         results[clients] = result
-    return results
 
 
-def bench_store(say):
+def bench_store(say, results):
+    results |= {"starts": {}, "sqlite": {}, "writer": {}, "postgresql": {}}
+    measure_starts(say, results["starts"])
     with tempfile.TemporaryDirectory(prefix="bench-", dir=HOME / "build") as folder:
         where = os.path.join(folder, "bench.db")
-        results = {"sqlite": measure(say, "SQLite", "bench_sqlite", where), "writer": measure_writer(say, where)}
-    results["starts"] = measure_starts(say)
+        measure(say, results["sqlite"], "SQLite", "bench_sqlite", where)
+        measure_writer(say, results["writer"], where)
     with tempfile.TemporaryDirectory(prefix="stagedoor-bench-") as folder:
         server = Postgres(folder)
         try:
-            results["postgresql"] = measure(say, "PostgreSQL", "bench_postgres", server.where)
+            measure(say, results["postgresql"], "PostgreSQL", "bench_postgres", server.where)
         finally:
-            server.end()
-    return results
+            with unlimited():
+                server.end()

@@ -5,7 +5,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from rig import HOME, MEASURED, free_port
+from rig import HOME, MEASURED, Unmeasured, free_port
 
 PEERS = Path(__file__).resolve().parent / "peers"
 
@@ -47,6 +47,12 @@ def start_nginx_lua(rig):
     return port, rig.start_nginx(port, MEASURED, LUA, LUA_MODULES)
 
 
+def start_evhtp(rig):
+    """A fixed answer of as many bytes as nginx's."""
+    port = free_port()
+    return port, rig.start("evhtp_fixed", [str(HOME / "build/bench/evhtp_fixed"), str(port), "600"], MEASURED, port, "/x")
+
+
 def start_haproxy(rig):
     port = free_port()
     conf = rig.dir / "haproxy.cfg"
@@ -64,7 +70,7 @@ def node_modules():
         done = subprocess.run(["npm", "install", "--no-audit", "--no-fund", "--no-package-lock"], cwd=folder,
                               capture_output=True, text=True)
         if done.returncode:
-            raise SystemExit(f"npm install: {done.stderr[-2000:]}")
+            raise Unmeasured(f"npm install: {done.stderr[-2000:]}")
         (folder / "installed").write_text(wanted)
     return folder
 

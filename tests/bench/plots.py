@@ -2,7 +2,7 @@
 
 import subprocess
 
-from rig import HOME
+from rig import HOME, Unmeasured
 
 HEAD = """
 set terminal svg size 720,480 dynamic font "sans,13" background "white"
@@ -19,7 +19,7 @@ def draw(file, commands, rows):
     done = subprocess.run(["gnuplot"], input=HEAD.format(file=HOME / "build" / file) + blocks + commands + f"\nplot {curves}\n",
                           capture_output=True, text=True)
     if done.returncode:
-        raise SystemExit(f"gnuplot: {done.stderr}")
+        raise Unmeasured(f"gnuplot: {done.stderr}")
 
 
 def plot_curve(curve):
@@ -37,11 +37,13 @@ def plot_flight(flight):
 
 
 def plot(results):
-    drawn = []
-    if "calls" in results:
-        plot_curve(results["calls"]["curve"])
+    """Of what was measured."""
+    drawn, curve = [], results.get("calls", {}).get("curve")
+    flight = {name: sorted(points, key=lambda one: one["runs"]) for name, points in results.get("flight", {}).get("points", {}).items() if points}
+    if curve:
+        plot_curve(curve)
         drawn.append("bench-latency.svg")
-    if "flight" in results:
-        plot_flight(results["flight"])
+    if flight:
+        plot_flight(flight)
         drawn += ["bench-flight-cpu.svg", "bench-flight-memory.svg"]
     return drawn

@@ -9,6 +9,7 @@ import http.client
 import json
 import os
 import re
+import signal
 import socket
 import subprocess
 import tempfile
@@ -98,6 +99,35 @@ end
 """
 
 
+class Unmeasured(Exception):
+    """Something cannot be measured here and now; why, in one line."""
+
+
+@contextlib.contextmanager
+def limited(seconds):
+    """What is within ends after so long, as not measured."""
+
+    def late(*_):
+        raise Unmeasured(f"not done within {seconds:.0f} s")
+
+    before = signal.signal(signal.SIGALRM, late)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+@contextlib.contextmanager
+def unlimited():
+    """The same stands still here: what was begun is ended in any case."""
+    left, began = signal.setitimer(signal.ITIMER_REAL, 0)[0], time.monotonic()
+    yield
+    if left:
+        signal.setitimer(signal.ITIMER_REAL, max(left - (time.monotonic() - began), 0.001))
+
+
 def core_busy_s(core):
     """The time that a core worked, for whomever, and that was taken from it by other machines."""
     fields = next(line for line in Path("/proc/stat").read_text().splitlines() if line.startswith(f"cpu{core} ")).split()
@@ -125,7 +155,7 @@ def wait_for(what, ready, seconds=60, every=0.01):
             if ready():
                 return
         time.sleep(every)
-    raise SystemExit(f"{what}: not within {seconds} s")
+    raise Unmeasured(f"{what}: not within {seconds} s")
 
 
 class Process:
@@ -147,7 +177,7 @@ class Process:
         if self.child.poll() is None:
             self.child.send_signal(signal)
             try:
-                self.child.wait(40)
+                self.child.wait(10)
             except subprocess.TimeoutExpired:
                 self.child.kill()
                 self.child.wait()
@@ -160,6 +190,10 @@ class Rig(contextlib.ExitStack):
     def __init__(self, answers=ANSWERS, modules=""):
         super().__init__()
         self.answers, self.modules = answers, modules
+
+    def __exit__(self, *fault):
+        with unlimited():
+            return super().__exit__(*fault)
 
     def __enter__(self):
         super().__enter__()
@@ -176,7 +210,7 @@ class Rig(contextlib.ExitStack):
 
         def ready():
             if process.child.poll() is not None:
-                raise SystemExit(f"{name} ended:\n" + (self.dir / f"{name}-{port}.log").read_text(errors="replace")[-3000:])
+                raise Unmeasured(f"{name} ended: " + (self.dir / f"{name}-{port}.log").read_text(errors="replace")[-3000:])
             return request(port, "GET", path)[0] < 500
 
         wait_for(name, ready)
@@ -209,7 +243,7 @@ class Rig(contextlib.ExitStack):
                           str(loops), "--max-runs", "200000", "--log-level", "warn", *more], core, self.port, answers)
         ready_s = time.monotonic() - started
         if self.metric("stage_broken"):
-            raise SystemExit("a definition is broken:\n" + (self.dir / f"stagedoor-{self.port}.log").read_text())
+            raise Unmeasured("a definition is broken:\n" + (self.dir / f"stagedoor-{self.port}.log").read_text())
         return ready_s
 
     def metric(self, name, label=""):
@@ -240,14 +274,14 @@ class Rig(contextlib.ExitStack):
              f"http://127.0.0.1:{port}{path}"], capture_output=True, text=True)
         found = re.search(r"^RESULT (.*)$", done.stdout, re.M)
         if not found:
-            raise SystemExit(f"wrk failed: {done.stdout}{done.stderr}")
+            raise Unmeasured(f"wrk failed: {done.stdout}{done.stderr}")
         return json.loads(found.group(1))
 
 
 def said_by(load):
     out = load.communicate()[0]
     if load.returncode:
-        raise SystemExit(f"load failed: {out}")
+        raise Unmeasured(f"load failed: {out}")
     return json.loads(out.splitlines()[-1])
 
 

@@ -29,9 +29,10 @@ def test_cancel_while_polling(gw, upstream, how):
     assert (ended["status"], ended["reason"], ended["error"]) == ("CANCELED", "canceled", None)
     assert upstream.count("DELETE", "/jobs/1") == 1
     assert gw.wait_log(event="run_ended", run=report["id"], status="CANCELED")
-    # Nothing follows a run that has ended.
+    # Nothing follows a run that has ended, while another of its stage is polled on and on.
     polls = upstream.count("GET", "/jobs/1")
-    time.sleep(0.5)
+    client.started("job", {"n": 2})
+    upstream.wait_for(5, "GET", "/jobs/2")
     assert upstream.count("GET", "/jobs/1") == polls
 
 

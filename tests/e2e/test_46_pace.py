@@ -6,6 +6,7 @@ import time
 from helpers.client import check_report
 from helpers.jobs import Jobs, job_stage, script_job
 from helpers.upstream import Gate, reply
+from helpers.wait import wait_until
 
 
 def test_backoff(gateway, upstream):
@@ -53,14 +54,17 @@ def test_the_past_gives_percent_and_eta(gateway, upstream):
 
 
 def test_time_in_the_queue_is_no_work(gateway, upstream):
-    """Six runs wait 3 s for the one before them, and are then done in no time: that is what is expected of the next, now
-    and after a restart. While it waits itself, nothing is."""
+    """Six runs wait for the one before them, until it has been polled 60 times 50 ms apart, and are then done in no time:
+    that is what is expected of the next, now and after a restart. While it waits itself, nothing is."""
     jobs = Jobs(upstream, polls=1, hold=True)
     stage = job_stage(upstream.url, status={"every": "50ms", "progress": None}, limits={"concurrency": 1})
     gw = gateway(stages={"job": stage}, options={"loops": 1})
     client = gw.client()
+    began = time.monotonic()
     first = [client.started("job", {"n": n})["id"] for n in range(7)]
-    time.sleep(3)
+    wait_until(lambda: jobs.gets.get(0, 0) >= 60, "60 polls of the first", 30)
+    waited = time.monotonic() - began
+    assert waited > 2.5 and set(jobs.posts) == {0}, (waited, jobs.posts)
     jobs.hold = False
     for run in first:
         client.wait_end(run)
@@ -69,7 +73,7 @@ def test_time_in_the_queue_is_no_work(gateway, upstream):
         jobs.gets.clear()
         at_work, waits = (client.started("job", {"n": n})["id"] for n in (100, 101))
         told = client.wait_report(at_work, lambda one: one["percentEstimated"], "an estimate")
-        assert told["eta"] is None or seconds(told["eta"]) - seconds(told["created"]) < 2, told
+        assert told["eta"] is None or seconds(told["eta"]) - seconds(told["created"]) < waited * 2 / 3, told
         waiting = client.report(waits)
         assert (waiting["percent"], waiting["eta"], waiting["stalled"]) == (None, None, False), waiting
         jobs.hold = False

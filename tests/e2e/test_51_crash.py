@@ -188,7 +188,8 @@ def small(tmp_path):
         where.mkdir(exist_ok=True)
         done = subprocess.run(["mount", "-t", "tmpfs", "-o", size, "none", where], capture_output=True, text=True)
         if done.returncode:
-            pytest.skip(f"no file system can be mounted here: {done.stderr.strip()}")
+            why = done.stderr.strip()
+            pytest.skip(f"NO FILE SYSTEM CAN BE MOUNTED HERE, so no disk is really full, only said to be: mount answers {why}")
         options[:] = ["remount"]
         return where
 

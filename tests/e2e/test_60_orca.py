@@ -8,6 +8,7 @@ import time
 import pytest
 from helpers.client import check_report
 from helpers.jobs import Jobs, call_stage, job_stage, script_job
+from helpers.orca import Monitored, Terminal
 from helpers.upstream import Reset, reply, text
 
 ORCA_HEADERS = {
@@ -17,11 +18,7 @@ ORCA_HEADERS = {
 }
 
 
-class Terminal(Exception):
-    """The stage would end here, with this as its error."""
-
-
-class Orca:
+class Orca(Monitored):
     """One webhook stage, preconfigured as the gateway's docs say: status by webhookResponse, statusUrl, status, progress."""
 
     def __init__(self, client, stage, key="exec-1:stage-1:1700000000000", payload=None, content_type=None):
@@ -72,13 +69,6 @@ class Orca:
                 raise Terminal(f"{name} did not resolve to a single value")
         words = {"SUCCEEDED": "SUCCEEDED", "TERMINAL": "TERMINAL", "CANCELED": "CANCELED"}
         return words.get(body["status"].upper(), "RUNNING")
-
-    def monitor(self, timeout=30):
-        deadline = time.monotonic() + timeout
-        while (status := self.poll()) == "RUNNING":
-            assert time.monotonic() < deadline, self.polls[-1]
-            time.sleep(0.05)
-        return status
 
     def cancel(self):
         answer = self.client.request("POST", f"/stages/{self.stage}/cancel", json.dumps({"key": self.key}).encode(), self.headers)

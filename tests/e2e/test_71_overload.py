@@ -3,6 +3,7 @@ load is not another's: whoever waits, waits for its own.
 
 The disk stands still by tests/faults/disk.c, so that what is asserted is an order, and no time."""
 
+import hashlib
 import json
 import re
 
@@ -26,12 +27,12 @@ def overloaded(client):
     return metric(client.metrics(), "stagedoor_overloaded")
 
 
-def starts_until_one_is_refused(gw):
+def starts_until_one_is_refused(gw, **client):
     """In the background, each on a connection of its own: those before it are not answered, since they are not on disk."""
     begun = []
 
     def refused():
-        begun.append(Background(lambda n=len(begun): gw.client().start("job", {"n": 1000 + n})))
+        begun.append(Background(lambda n=len(begun): gw.client(**client).start("job", {"n": 1000 + n})))
         return next((one for one in begun if not one.running and one.results()[0].status == 503), None)
 
     return wait_until(refused, "a start to be refused", every=0.05).results()[0], begun
@@ -82,6 +83,24 @@ def test_stalled_disk_sheds_starts_and_serves_runs(gateway, upstream, disk):
             assert client.wait_end(answer.json()["id"])["status"] == "SUCCEEDED"
     assert all(count == 1 for count in jobs.posts.values())
     assert not [n for n in jobs.posts if n >= 2000], "what was refused was not started"
+
+
+def test_refusing_asks_for_nothing_else(gateway, upstream, disk):
+    """Neither for a token nor for the stage, and the connection goes on; all that is no start is asked as ever."""
+    Jobs(upstream, hold=True)
+    callers = [{"name": "orca", "token_sha256": hashlib.sha256(b"secret").hexdigest(), "start": ["*"]}]
+    options = {"loops": 1, "queue_timeout": "0s"}
+    gw = gateway(stages={"job": job_stage(upstream.url)}, env=disk.env, options=options, callers=callers)
+    disk.stall()
+    starts_until_one_is_refused(gw, token="secret")
+    stranger = RawConnection(gw.port)
+    for path, status in (("/stages/job", 503), ("/stages/none", 503), ("/stages/job/cancel", 401), ("/runs", 503), ("/runs/cancel", 401)):
+        stranger.send(f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{{}}".encode())
+        answer = stranger.answer()
+        assert answer.status == status, (path, answer)
+        if status == 503:
+            assert answer.header("Retry-After") == "5" and answer.header("Connection") is None
+    disk.stall(False)
 
 
 def test_stage_that_needs_no_disk_waits_for_none(gateway, upstream, disk):

@@ -28,7 +28,7 @@ def taken(port):
 @pytest.fixture
 def run(tmp_path):
     if any(map(taken, SERVICES)):
-        pytest.skip("something else listens on 8096 or 8097; make run would say so and end")
+        pytest.skip("PORT 8096 OR 8097 IS TAKEN, so make run is not tested: it would say so and end")
     port, log = free_port(), tmp_path / "run.log"
     environment = {
         **os.environ,

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../helpers/json_depth.h"
 #include "lang/json_walk.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

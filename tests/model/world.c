@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../helpers/definition.h"
 #include "back/transfer.h"
 #include "base/digest.h"
 #include "base/log.h"
@@ -352,11 +353,10 @@ static void call_done(void *arg) {
 static void write_in_memory(struct store_op *op) {
     const struct engine *engine = world.items[id_owner(text_of(op->record.id)) % world.engines_count];
     struct run *run = life_find_id(engine, op->record.id)->run;
-    struct run_world now = {.now_ms = world_wall_ms(), .mono_ms = world.mono_ms, .mask = mask_value, .arg = run};
     struct buf body;
     check(CHECK_MEMORY, op->record.body.len == 0, "the record of %s was made, and nobody reads it", run->id);
     buf_init(&body, 64 << 20);
-    run_record_write(run, &now, &body);
+    run_record_write(run, &body);
     op->record.body = buf_text(&body);
     carry_out(op, true);
     buf_fini(&body);
@@ -622,25 +622,7 @@ static struct stage *find_stage(void *arg, const char *hash, struct fault *fault
 }
 
 static struct stage *load(const char *definition) {
-    struct arena *arena = arena_new();
-    struct json *source = json_new_object(arena);
-    json_set(source, "file", json_new_string(arena, "stages.d/model.conf"));
-    json_set(source, "text", json_new_string(arena, definition));
-    json_set(source, "templates", json_new_object(arena));
-    struct buf text;
-    struct faults faults;
-    buf_init(&text, 1 << 20);
-    json_write(&text, source);
-    faults_init(&faults);
-    struct stage_context context = {.templates = "templates"};
-    struct stage *stage = stage_load_source(buf_cstr(&text), &context, &faults);
-    for (size_t i = 0; i < faults.count; i++)
-        printf("%s: %s\n%s\n", faults.items[i].where, faults.items[i].what, definition);
-    if (!stage) abort();
-    faults_fini(&faults);
-    buf_fini(&text);
-    arena_free(arena);
-    return stage;
+    return definition_must("stages.d/model.conf", definition);
 }
 
 void world_replace_definition(void) {

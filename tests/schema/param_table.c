@@ -4,24 +4,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "stage/stage.h"
+#include "../helpers/definition.h"
 
 static const struct json_limits LIMITS = {.max_bytes = 64 << 20, .max_depth = 300, .max_items = 4000000};
-
-static struct stage *load(struct arena *arena, const struct json *text, struct faults *faults) {
-    static const struct stage_context context = {.templates = "/nonexistent"};
-    struct json *pinned = json_new_object(arena);
-    struct buf source;
-    json_set(pinned, "file", json_new_string(arena, "x.conf"));
-    json_set(pinned, "text", text);
-    json_set(pinned, "includes", json_new_object(arena));
-    json_set(pinned, "templates", json_new_object(arena));
-    buf_init(&source, 4 << 20);
-    json_write(&source, pinned);
-    struct stage *stage = stage_load_source(arena_strdup(arena, buf_cstr(&source)), &context, faults);
-    buf_fini(&source);
-    return stage;
-}
 
 static const struct json *told(struct arena *arena, const struct faults *faults, bool sentences) {
     struct json *list = json_new_array(arena);
@@ -49,7 +34,7 @@ static void answer(struct arena *arena, const struct json *line) {
     struct faults faults;
     struct buf out;
     faults_init(&faults);
-    struct stage *stage = load(arena, json_gets(line, "definition"), &faults);
+    struct stage *stage = definition_load("x.conf", json_text(json_gets(line, "definition")), &faults);
     if (stage) {
         json_set(result, "schema", params_schema(arena, stage->params, stage->param_count));
         json_set(result, "faults", check(arena, stage, json_gets(line, "values")));

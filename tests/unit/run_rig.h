@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "../helpers/definition.h"
 #include "call/pace.h"
 #include "run/callback.h"
 #include "run/mask.h"
@@ -70,26 +71,8 @@ static const char rig_two_steps[] =
     "cancel = { method = \"DELETE\"; url = \"http://up.test/jobs/{{ request.body.id }}\"; };"
     "outputs = { report = \"$.report\"; };";
 
-static struct stage *rig_stage(const char *definition) {
-    struct arena *arena = arena_new();
-    struct json *source = json_new_object(arena);
-    json_set(source, "file", json_new_string(arena, "stages.d/rig.conf"));
-    json_set(source, "text", json_new_string(arena, definition));
-    json_set(source, "templates", json_new_object(arena));
-    struct buf text;
-    struct faults faults;
-    buf_init(&text, 1 << 20);
-    json_write(&text, source);
-    faults_init(&faults);
-    struct stage_context context = {.templates = "templates"};
-    struct stage *stage = stage_load_source(buf_cstr(&text), &context, &faults);
-    for (size_t i = 0; i < faults.count; i++)
-        print_message("%s: %s\n%s\n", faults.items[i].where, faults.items[i].what, definition);
-    assert_non_null(stage);
-    faults_fini(&faults);
-    buf_fini(&text);
-    arena_free(arena);
-    return stage;
+static inline struct stage *rig_stage(const char *definition) {
+    return definition_must("stages.d/rig.conf", definition);
 }
 
 static inline uint32_t rig_chance(struct rig *rig) { /* splitmix64 */
@@ -105,9 +88,7 @@ static inline struct run_world rig_world(struct rig *rig) {
                               .random = rig_chance(rig),
                               .limited = rig->busy,
                               .history = rig->history,
-                              .contract = rig->contract,
-                              .mask = mask_value,
-                              .arg = rig->run};
+                              .contract = rig->contract};
 }
 
 static inline struct run_new rig_new(struct rig *rig, const struct json *parameters) {
@@ -126,10 +107,9 @@ static inline struct run_new rig_new(struct rig *rig, const struct json *paramet
 /* ---- the store ---- */
 
 static inline void rig_image_take(struct rig *rig, struct rig_image *image) {
-    struct run_world world = rig_world(rig);
     struct buf text;
     buf_init(&text, 64 << 20);
-    run_record_write(rig->run, &world, &text);
+    run_record_write(rig->run, &text);
     assert_false(text.full);
     const struct run *run = rig->run;
     *image = (struct rig_image){true, buf_take(&text), run->status, run->created_ms, run->updated_ms, run->ended_ms};

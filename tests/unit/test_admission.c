@@ -220,6 +220,22 @@ static void without_patience_nobody_waits(void **state) {
     assert_true(bench.starts[1].decided == 1 && bench.starts[1].went);
 }
 
+static void who_would_be_refused_is_turned_away(void **state) {
+    (void)state;
+    int64_t shed = count_read(COUNT_STARTS_SHED);
+    assert_false(admission_turns_away(bench.admission, (size_t)1 << 30)); /* nobody waits: it would begin at once */
+    disk_is_behind = true;
+    assert_false(admission_turns_away(bench.admission, 100));
+    assert_int_equal(count_read(COUNT_STARTS_SHED), shed);
+    assert_true(admission_turns_away(bench.admission, (size_t)1 << 30));
+    admission_tune(bench.admission, 0);
+    assert_true(admission_turns_away(bench.admission, 100));
+    assert_int_equal(count_read(COUNT_STARTS_SHED), shed + 2);
+    assert_int_equal(count_read(COUNT_OVERLOADED), 1);
+    disk_is_behind = false;
+    assert_false(admission_turns_away(bench.admission, 100));
+}
+
 static void who_waits_at_the_end_is_refused(void **state) {
     (void)state;
     disk_is_behind = true;
@@ -241,6 +257,7 @@ int main(void) {
         TEST_OF(nobody_starves),
         TEST_OF(loop_that_is_behind_lets_starts_wait),
         TEST_OF(without_patience_nobody_waits),
+        TEST_OF(who_would_be_refused_is_turned_away),
         TEST_OF(who_waits_at_the_end_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -117,6 +117,17 @@ static void request(struct bench *bench, enum http_method method, const char *ta
     arena_free(arena);
 }
 
+static bool turned_away(struct bench *bench, enum http_method method, const char *target) {
+    struct arena *arena = arena_new();
+    struct exchange exchange = {.arena = arena, .loop = bench->loop, .server = &bench->api, .method = method};
+    const char *what;
+    assert_true(exchange_split_path(arena, text_of(target), &exchange.segments, &exchange.segment_count, &what));
+    const struct answer *answer = api_turn_away(&exchange);
+    if (answer) assert_int_equal(answer->status, 503);
+    arena_free(arena);
+    return answer != NULL;
+}
+
 static void test_routes(void **state) {
     static const struct {
         enum http_method method;
@@ -270,6 +281,79 @@ static void test_who_is_let_in(void **state) {
     faults_fini(&faults);
 }
 
+static const struct {
+    enum http_method method;
+    const char *target;
+    bool away; /* where there is too much to do */
+} asked[] = {
+    {HTTP_POST, "/stages/job", true},
+    {HTTP_POST, "/stages/job/", true},
+    {HTTP_POST, "/stages/other", true},
+    {HTTP_POST, "/runs", true},
+    {HTTP_GET, "/stages/job", false},
+    {HTTP_GET, "/health", false},
+    {HTTP_POST, "/stages/job/cancel", false},
+    {HTTP_POST, "/runs/cancel", false},
+    {HTTP_POST, "/", false},
+    {HTTP_POST, "/callbacks/x", false},
+};
+#define ASKED (sizeof asked / sizeof *asked)
+
+/* A message waits behind this one, so there is more to do than is done. Only starts are turned away, and of the kind
+ * that there is too much of. */
+static void turn_away_on_loop(void *arg) {
+    struct bench *bench = arg;
+    for (size_t i = 0; i < ASKED; i++)
+        if (turned_away(bench, asked[i].method, asked[i].target) != asked[i].away) fail_msg("%s", asked[i].target);
+    bench->stage->durable = false;
+    assert_false(turned_away(bench, HTTP_POST, "/stages/job"));
+    bench->api.admission_in_memory = bench->api.admission;
+    assert_true(turned_away(bench, HTTP_POST, "/stages/job"));
+}
+
+static void stop_on_loop(void *arg) {
+    loop_stop(arg);
+}
+
+static void test_who_is_turned_away(void **state) {
+    struct bench *bench = *state;
+    for (size_t i = 0; i < ASKED; i++) assert_false(turned_away(bench, asked[i].method, asked[i].target));
+    bench->api.admission = admission_new(bench->loop, NULL, 0);
+    for (size_t i = 0; i < ASKED; i++) assert_false(turned_away(bench, asked[i].method, asked[i].target));
+    loop_post(bench->loop, turn_away_on_loop, bench);
+    loop_post(bench->loop, stop_on_loop, bench->loop);
+    loop_run(bench->loop);
+    admission_dismiss(bench->api.admission);
+    admission_free(bench->api.admission);
+}
+
+/* Who has waited, and who is turned away, read the same: what problem_write would have written. */
+static void refuse_on_loop(void *arg) {
+    struct bench *bench = arg;
+    struct sent sent;
+    struct fault fault;
+    struct buf usual;
+    request(bench, HTTP_POST, "/stages/job", NULL, (struct text){0}, &sent);
+    assert_int_equal(sent.status, 503);
+    fault_set(&fault, FAULT_BUSY, "queue_timeout", "%s", strstr(buf_cstr(&sent.body), "the gateway has"));
+    *strchr(fault.what, '"') = 0;
+    buf_init(&usual, 4096);
+    problem_write(&usual, 503, "busy", fault.what, &fault, 1);
+    assert_string_equal(buf_cstr(&sent.body), buf_cstr(&usual));
+    buf_fini(&usual);
+    buf_fini(&sent.body);
+}
+
+static void test_what_is_said_where_there_is_too_much(void **state) {
+    struct bench *bench = *state;
+    bench->api.admission = admission_new(bench->loop, NULL, 0);
+    loop_post(bench->loop, refuse_on_loop, bench);
+    loop_post(bench->loop, stop_on_loop, bench->loop);
+    loop_run(bench->loop);
+    admission_dismiss(bench->api.admission);
+    admission_free(bench->api.admission);
+}
+
 static void test_a_broken_stage_is_shown(void **state) {
     struct sent sent;
     request(*state, HTTP_GET, "/stages", NULL, (struct text){0}, &sent);
@@ -288,6 +372,8 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_starts_that_are_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_lists_that_are_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_who_is_let_in, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_who_is_turned_away, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_what_is_said_where_there_is_too_much, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_broken_stage_is_shown, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

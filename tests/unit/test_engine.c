@@ -9,7 +9,6 @@
 
 #include <dirent.h>
 #include <fcntl.h>
-#include <sqlite3.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -19,6 +18,7 @@
 #include "run/id.h"
 #include "run/recovery.h"
 #include "run_rig.h"
+#include "store_ask.h"
 #include "upstream_script.h"
 
 #define PATIENCE_S 20
@@ -1037,19 +1037,6 @@ static void test_questions_travel(void **state) {
 
 /* ---- runs that need no disk ---- */
 
-/* The stage's runs as the file has them. */
-static unsigned on_disk(struct gateway *gw) {
-    sqlite3 *db;
-    sqlite3_stmt *s;
-    assert_int_equal(sqlite3_open_v2(gw->url + strlen("sqlite:"), &db, SQLITE_OPEN_READONLY, NULL), SQLITE_OK);
-    assert_int_equal(sqlite3_prepare_v2(db, "SELECT count(*) FROM runs", -1, &s, NULL), SQLITE_OK);
-    assert_int_equal(sqlite3_step(s), SQLITE_ROW);
-    unsigned count = (unsigned)sqlite3_column_int(s, 0);
-    sqlite3_finalize(s);
-    sqlite3_close(db);
-    return count;
-}
-
 /* What was in flight is gone with the process, and all that is known of it. */
 static void test_crash_forgets(void **state) {
     (void)state;
@@ -1059,7 +1046,7 @@ static void test_crash_forgets(void **state) {
     char id[STORE_ID_SIZE], other[STORE_ID_SIZE];
     start(&gw, "k", id);
     await_requests(&gw, 3);
-    assert_int_equal(on_disk(&gw), 0);
+    assert_int_equal(store_rows(gw.url), 0);
     restart(&gw);
     struct question lost = get(&gw, 0, id, 0);
     ask(&lost);
@@ -1094,15 +1081,15 @@ static void test_stop_forgets_nothing(void **state) {
     atomic_store(&gw.word, BUSY);
     start(&gw, "flies", flies);
     await_requests(&gw, atomic_load(&gw.script.requests) + 3);
-    assert_int_equal(on_disk(&gw), 0);
+    assert_int_equal(store_rows(gw.url), 0);
     bool drained[2] = {false, false};
     for (unsigned i = 0; i < 2; i++) {
         loop_post(gw.loops[i], drain_one, &(struct drain_of){gw.items[i], &drained[i]});
         await(&drained[i], "the drain");
     }
-    assert_int_equal(on_disk(&gw), 1);
+    assert_int_equal(store_rows(gw.url), 1);
     restart(&gw);
-    assert_int_equal(on_disk(&gw), 2);
+    assert_int_equal(store_rows(gw.url), 2);
     assert_end(&gw, over, "\"status\":\"SUCCEEDED\"");
     atomic_store(&gw.word, PASSED);
     assert_end(&gw, flies, "\"status\":\"SUCCEEDED\"");
@@ -1149,7 +1136,7 @@ static void test_stop_among_repeated_starts(void **state) {
     struct stop stop = {.gw = &gw, .starts = starts, .count = REPEATS};
     loop_post(gw.loops[0], ask_and_drain, &stop);
     await(&stop.drained, "the drain");
-    assert_int_equal(on_disk(&gw), 1);
+    assert_int_equal(store_rows(gw.url), 1);
     for (unsigned i = 0; i < REPEATS; i++) {
         answered(&starts[i]);
         assert_told(&starts[i], "\"reason\":\"canceled_before_start\"");

@@ -12,6 +12,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <pthread.h>
 #include <semaphore.h>
@@ -19,6 +20,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -91,6 +93,14 @@ static void handle(struct exchange *exchange) {
     } else answer_echo(exchange);
 }
 
+static const struct answer *turn_away(const struct exchange *exchange) {
+    static const struct answer away = {.status = 503, .content_type = "text/plain", .body = TEXT("away")};
+    static struct answer much = {.status = 503, .content_type = "text/plain"};
+    struct text route = exchange->segment_count ? exchange->segments[0] : TEXT("");
+    much.body = (struct text){big, BIG_BYTES};
+    return text_is(route, "away") ? &away : text_is(route, "much") ? &much : NULL;
+}
+
 static void refuse(int status, const char *what, struct buf *ret_body, const char **ret_content_type) {
     *ret_content_type = "text/plain";
     buf_addf(ret_body, "%d %s", status, what);
@@ -120,7 +130,8 @@ static void server_start(struct server *server, const struct listener_limits *li
     sem_init(&server->drained, 0, 0);
     sem_init(&server->done, 0, 0);
     server->loop = loop_new(0);
-    const struct listener_settings settings = {.limits = *limits, .handle = handle, .refuse = refuse, .arg = server};
+    const struct listener_settings settings = {
+        .limits = *limits, .handle = handle, .turn_away = turn_away, .refuse = refuse, .arg = server};
     server->listener = listener_new(server->loop, &settings);
     server->socket = listen_socket_open(address, &fault);
     if (!server->socket) print_error("%s: %s\n", fault.where, fault.what);
@@ -224,6 +235,12 @@ static void say(struct client *client, const char *what) {
     say_bytes(client, what, strlen(what));
 }
 
+/* Until the server's system has acknowledged all of it: on a busy machine that is not at once. */
+static void wait_arrived(const struct client *client) {
+    int left = 1;
+    while (left) assert_int_equal(ioctl(client->fd, SIOCOUTQ, &left), 0);
+}
+
 static ssize_t client_read(struct client *client) {
     char *room = buf_room(&client->got, 65536);
     ssize_t n = client->tls ? SSL_read(client->tls, room, 65536) : recv(client->fd, room, 65536, 0);
@@ -317,6 +334,76 @@ static void test_http_1_0(void **state) {
     say(&client, "GET /echo HTTP/1.0\r\n\r\n");
     expect_reply(&client, OK, "GET/echo?|", false);
     expect_end(&client);
+    client_close(&client);
+    server_stop(&server);
+}
+
+#define AWAY "POST /away HTTP/1.1\r\n" H "Content-Length: 3\r\n\r\nabc"
+#define UNAVAILABLE "HTTP/1.1 503 Service Unavailable\r\n"
+
+/* Answered as all others are, in its turn, and the connection stays; the handler hears nothing of it. */
+static void test_turned_away(void **state) {
+    (void)state;
+    struct server server;
+    struct client client;
+    server_start(&server, &usual, "127.0.0.1:0", NULL);
+    client_open(&client, &server);
+    for (int i = 0; i < 20; i++) {
+        say(&client, AWAY);
+        expect_reply(&client, UNAVAILABLE "Server: stagedoor\r\nDate: ", "away", false);
+    }
+    say(&client, AWAY AWAY "GET /echo HTTP/1.1\r\n" H "\r\n" AWAY "HEAD /away HTTP/1.1\r\n" H
+                           "\r\nGET /echo HTTP/1.1\r\n" H "\r\n");
+    for (int i = 0; i < 2; i++) expect_reply(&client, UNAVAILABLE, "away", false);
+    expect_reply(&client, OK, "GET/echo?|", false);
+    expect_reply(&client, UNAVAILABLE, "away", false);
+    expect_reply(&client, UNAVAILABLE, NULL, true);
+    expect_reply(&client, OK, "GET/echo?|", false);
+    say(&client, "GET /much HTTP/1.1\r\n" H "\r\n" AWAY); /* more than a socket holds */
+    expect_reply(&client, UNAVAILABLE, big, false);
+    expect_reply(&client, UNAVAILABLE, "away", false);
+    say(&client, "POST /away HTTP/1.0\r\n\r\n");
+    expect_reply(&client, UNAVAILABLE, "away", false);
+    expect_end(&client);
+    client_close(&client);
+    client_open(&client, &server);
+    say(&client, AWAY);
+    expect_reply(&client, UNAVAILABLE, "away", false);
+    say(&client, "POST /aw");
+    wait_arrived(&client);
+    drain(&server);
+    say(&client, "ay HTTP/1.1\r\n" H "\r\n");
+    expect_reply(&client, UNAVAILABLE, "away", false);
+    expect_end(&client);
+    client_close(&client);
+    wait_for(&server.drained);
+    server_stop(&server);
+    assert_int_equal(server.handled, 2);
+}
+
+/* What is answered in pieces would wait for the client's delayed acknowledgement, 40 ms each time. */
+static void test_nothing_waits_to_be_sent(void **state) {
+    (void)state;
+    struct server server;
+    struct client client;
+    int found = 0, on = 0;
+    socklen_t size;
+    server_start(&server, &usual, "127.0.0.1:0", NULL);
+    client_open(&client, &server);
+    say(&client, AWAY); /* it was accepted */
+    expect_reply(&client, UNAVAILABLE, "away", false);
+    for (int fd = 0; fd < 1024; fd++) {
+        struct sockaddr_in here = {0}, there = {0};
+        size = sizeof here;
+        if (getsockname(fd, (struct sockaddr *)&here, &size) != 0 || ntohs(here.sin_port) != server.port) continue;
+        size = sizeof there;
+        if (getpeername(fd, (struct sockaddr *)&there, &size) != 0) continue;
+        size = sizeof on;
+        assert_int_equal(getsockopt(fd, IPPROTO_TCP, 1 /* TCP_NODELAY */, &on, &size), 0);
+        assert_int_equal(on, 1);
+        found++;
+    }
+    assert_int_equal(found, 1);
     client_close(&client);
     server_stop(&server);
 }
@@ -1171,6 +1258,8 @@ int main(void) {
         cmocka_unit_test(test_keep_alive),
         cmocka_unit_test(test_http_1_0),
         cmocka_unit_test(test_pipelining),
+        cmocka_unit_test(test_turned_away),
+        cmocka_unit_test(test_nothing_waits_to_be_sent),
         cmocka_unit_test(test_pipelining_behind_a_slow_one),
         cmocka_unit_test(test_split_requests),
         cmocka_unit_test(test_expect_continue),

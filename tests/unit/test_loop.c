@@ -306,17 +306,35 @@ static void stall_is_counted(void **state) {
     assert_int_equal(count_read(COUNT_LOOP_STALLS), before + 1);
 }
 
-static void see_that_it_is_behind(void *arg) {
-    hold_up(arg);
-    assert_true(loop_is_behind(loop)); /* this pass has lasted for long */
-    stop(NULL);
+/* Both ends can be written to, so both come in one pass, and again in the next one. */
+static void see_how_late_it_is(void *arg, int fd, int events) {
+    (void)fd, (void)events;
+    int64_t *first_ms = arg, now_ms = loop_mono_ms(loop);
+    bool is_second = turns++ % 2;
+    if (is_second) {
+        assert_true(loop_is_behind(loop));
+        assert_true(now_ms >= first_ms[0] + LOOP_BEHIND_MS);
+        assert_true(loop_wall_ms(loop) >= first_ms[1] + LOOP_BEHIND_MS);
+        if (turns == 4) loop_stop(loop);
+        return;
+    }
+    first_ms[0] = now_ms;
+    first_ms[1] = loop_wall_ms(loop);
+    hold_up(&(int){LOOP_BEHIND_MS + 5});
+    assert_int_equal(loop_mono_ms(loop), now_ms); /* the same all the time that a callback takes */
 }
 
 static void loop_knows_that_it_is_behind(void **state) {
     (void)state;
-    int much = 3 * LOOP_BEHIND_MS;
-    loop_post(loop, see_that_it_is_behind, &much);
+    int64_t first_ms[2];
+    turns = 0;
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
+    struct loop_watch *one = loop_watch_new(loop, fds[0], LOOP_WRITE, "one", see_how_late_it_is, first_ms);
+    struct loop_watch *other = loop_watch_new(loop, fds[1], LOOP_WRITE, "other", see_how_late_it_is, first_ms);
     loop_run(loop);
+    loop_watch_free(one);
+    loop_watch_free(other);
+    close(fds[0]), close(fds[1]);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, open_loop, close_loop)

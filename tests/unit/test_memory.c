@@ -7,15 +7,13 @@
 #include <cmocka.h>
 
 #include <dirent.h>
-#include <event2/event.h>
 #include <pthread.h>
-#include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "store/store.h"
+#include "store_ask.h"
 
 #define KEPT_MAX (1 << 20)
 
@@ -67,19 +65,8 @@ static int tear_down(void **state) {
     return 0;
 }
 
-static void count_down(struct store_op *op) {
-    --*(size_t *)op->arg;
-}
-
 static enum store_outcome carry_out(struct rig *rig, struct store_op *op) {
-    size_t left = 1;
-    op->loop = rig->loop;
-    op->done = count_down;
-    op->arg = &left;
-    store_submit(rig->store, op);
-    assert_int_equal(left, 1); /* never answered before submit has returned */
-    while (left) event_base_loop(loop_base(rig->loop), EVLOOP_ONCE);
-    return op->outcome;
+    return store_carry_out(rig->store, rig->loop, op);
 }
 
 static struct store_record make(const char *id, const char *stage, const char *key, int64_t created) {
@@ -169,19 +156,6 @@ static void assert_body(struct rig *rig, const char *id, const char *body) {
     store_op_fini(&op);
 }
 
-/* Past the store: what a crash would leave. */
-static int count_on_disk(struct rig *rig) {
-    sqlite3 *db;
-    sqlite3_stmt *s;
-    assert_int_equal(sqlite3_open_v2(rig->url + strlen("sqlite:"), &db, SQLITE_OPEN_READONLY, NULL), SQLITE_OK);
-    assert_int_equal(sqlite3_prepare_v2(db, "SELECT count(*) FROM runs", -1, &s, NULL), SQLITE_OK);
-    assert_int_equal(sqlite3_step(s), SQLITE_ROW);
-    int count = sqlite3_column_int(s, 0);
-    sqlite3_finalize(s);
-    sqlite3_close(db);
-    return count;
-}
-
 /* ---- single operations ---- */
 
 static void is_found_like_any_other(void **state) {
@@ -206,7 +180,7 @@ static void is_found_like_any_other(void **state) {
     assert_int_equal(op.found->ended_ms, 17);
     store_op_fini(&op);
     assert_int_equal(update(rig, in_memory("nobody", "s", NULL, 1), "RUNNING", 0), STORE_MISSING);
-    assert_int_equal(count_on_disk(rig), 0);
+    assert_int_equal(store_rows(rig->url), 0);
 }
 
 static void id_is_one_run(void **state) {
@@ -243,7 +217,7 @@ static void moves_to_the_disk(void **state) {
     assert_int_equal(insert(rig, record, NULL), STORE_DONE);
     record.in_memory = false;
     assert_int_equal(insert(rig, record, NULL), STORE_DONE);
-    assert_int_equal(count_on_disk(rig), 1);
+    assert_int_equal(store_rows(rig->url), 1);
     assert_body(rig, "a", "{\"on\":\"disk\"}");
     assert_int_equal(update(rig, record, "SUCCEEDED", 20), STORE_DONE);
     struct store_op op = {.kind = STORE_LIST, .filter = {.limit = 9}};
@@ -256,8 +230,11 @@ static void moves_to_the_disk(void **state) {
 static void waits_for_no_disk(void **state) {
     struct rig *rig = *state;
     size_t left = 1, own_left = 1;
-    struct store_op write = {
-        .kind = STORE_INSERT, .loop = rig->loop, .done = count_down, .arg = &left, .record = make("d", "s", NULL, 1)};
+    struct store_op write = {.kind = STORE_INSERT,
+                             .loop = rig->loop,
+                             .done = store_ask_done,
+                             .arg = &left,
+                             .record = make("d", "s", NULL, 1)};
     struct store_op own = write;
     own.record = in_memory("m", "t", "key", 1);
     own.arg = &own_left;
@@ -334,7 +311,7 @@ static void orderly_end_loses_nothing_that_is_over(void **state) {
     assert_body(rig, "a", "{\"of\":\"a\"}");
     assert_body(rig, "b", "{\"of\":\"b\"}");
     assert_false(is_there(rig, "flies")); /* its engine did not move it */
-    assert_int_equal(count_on_disk(rig), 2);
+    assert_int_equal(store_rows(rig->url), 2);
 }
 
 /* ---- lists ---- */
@@ -380,16 +357,11 @@ static bool wanted(const struct store_record *record, const struct store_filter 
 /* The disk is asked first whether it has the key; the answer comes when there is no store any more. */
 static void close_answers_who_waits_for_the_disk(void **state) {
     struct rig *rig = *state;
-    size_t left = 2;
+    size_t left = 0;
     assert_int_equal(insert(rig, make("a", "s", "disk", 1), NULL), STORE_DONE);
     struct store_op ops[] = {{.kind = STORE_INSERT, .record = in_memory("b", "s", "none", 2)},
                              {.kind = STORE_INSERT, .record = in_memory("c", "s", "disk", 3)}};
-    for (size_t i = 0; i < 2; i++) {
-        ops[i].loop = rig->loop;
-        ops[i].done = count_down;
-        ops[i].arg = &left;
-        store_submit(rig->store, &ops[i]);
-    }
+    for (size_t i = 0; i < 2; i++) store_hand_over(rig->store, rig->loop, &ops[i], &left);
     store_close(rig->store);
     loop_flush(rig->loop);
     assert_int_equal(left, 0);

@@ -23,10 +23,9 @@ static void begin(struct rig *rig, struct arena *arena) {
 }
 
 static char *written(const struct run *run) {
-    struct run_world world = {.mask = mask_value, .arg = (void *)(uintptr_t)run};
     struct buf text;
     buf_init(&text, 1 << 20);
-    run_record_write(run, &world, &text);
+    run_record_write(run, &text);
     return buf_take(&text);
 }
 
@@ -182,7 +181,7 @@ static void test_members_that_are_not_there(void **state) {
             assert_int_equal(json_kind(json_gets(value, "outputs")), JSON_OBJECT);
             assert_int_equal(json_kind(json_gets(value, "artifacts")), JSON_ARRAY);
             if (with_stage) { /* and it goes on to some end */
-                struct run_world world = {.now_ms = RIG_BEGAN, .mask = mask_value, .arg = run};
+                struct run_world world = {.now_ms = RIG_BEGAN};
                 struct run_orders orders;
                 run_resume(run, &world, &orders);
                 assert_true(orders.wait_until || orders.store || orders.call);

@@ -477,6 +477,48 @@ static void test_secrets_do_not_come_back(void **state) {
     arena_free(arena);
 }
 
+/* The first call is rendered from the values that came, later ones from what the run keeps of them. */
+static void test_first_call_sees_what_later_ones_see(void **state) {
+    (void)state;
+    struct rig rig;
+    struct arena *arena = arena_new();
+    rig_begin(&rig,
+              "name = \"a\"; parameters = ( { name = \"p\"; type = \"json\"; } ); request = { url = "
+              "\"http://u.test/{{ parameters.p }}/{{ caller.user }}\"; };",
+              1);
+    struct json *parameters = json_new_object(arena), *list = json_new_array(arena);
+    json_push(list, json_new_real(arena, 2.0));
+    json_push(list, json_new_null(arena));
+    json_set(parameters, "p", list);
+    struct run_new from = rig_new(&rig, parameters);
+    struct json *caller = json_new_object(arena);
+    json_set(caller, "user", json_new_string(arena, "caf\u00e9 \"jane\""));
+    from.caller = caller;
+    struct run *run = run_new(&from);
+    from.queued = true;
+    struct run *queued = run_new(&from);
+    arena_free(arena); /* of who asked */
+
+    arena = arena_new();
+    const struct stage_call *call = run_call_of(run, RUN_CALL_STEP);
+    const struct json *first[RUN_ROOTS_MAX], *later[RUN_ROOTS_MAX];
+    assert_non_null(run->fresh);
+    assert_null(queued->fresh); /* nobody knows how long it waits */
+    run_roots_of_call(run, arena, 0, call, first);
+    run_take_fresh(run);
+    assert_null(run->fresh);
+    run_roots_of_call(run, arena, 0, call, later);
+    assert_int_equal(json_size(first[ROOT_PARAMETERS]), 1);
+    assert_true(json_same(first[ROOT_PARAMETERS], later[ROOT_PARAMETERS]));
+    assert_true(json_same(first[ROOT_CALLER], later[ROOT_CALLER]));
+    run_roots_of_call(queued, arena, 0, call, later);
+    assert_true(json_same(first[ROOT_PARAMETERS], later[ROOT_PARAMETERS]));
+    run_free(queued);
+    rig.run = run;
+    arena_free(arena);
+    rig_end(&rig);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_what_no_template_names_is_not_held),
@@ -497,6 +539,7 @@ int main(void) {
         cmocka_unit_test(test_long_messages),
         cmocka_unit_test(test_polling_holds_no_more_memory),
         cmocka_unit_test(test_secrets_do_not_come_back),
+        cmocka_unit_test(test_first_call_sees_what_later_ones_see),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -406,7 +406,7 @@ static void test_help_names_every_flag(void **state) {
     (void)state;
     struct buf help;
     buf_init(&help, 1 << 20);
-    settings_help(&help);
+    settings_print_help(&help);
     for (size_t i = 0; i < settings_row_count; i++) {
         char flag[96];
         snprintf(flag, sizeof flag, "\n  --%s", settings_rows[i].name);

@@ -9,10 +9,8 @@
 
 #include <cmocka.h>
 
-#include <event2/event.h>
 #include <fcntl.h>
 #include <pthread.h>
-#include <sqlite3.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,7 +19,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "store/store.h"
+#include "store_ask.h"
 
 #define PAGE 4096
 #define MOST (8 << 20) /* of a file */
@@ -262,23 +260,12 @@ static int tear_down(void **state) {
     return 0;
 }
 
-static void count_down(struct store_op *op) {
-    --*(size_t *)op->arg;
-}
-
 static void hand_over(struct rig *rig, struct store_op *op, size_t *left) {
-    op->loop = rig->loop;
-    op->done = count_down;
-    op->arg = left;
-    ++*left;
-    store_submit(rig->store, op);
+    store_hand_over(rig->store, rig->loop, op, left);
 }
 
 static enum store_outcome carry_out(struct rig *rig, struct store_op *op) {
-    size_t left = 0;
-    hand_over(rig, op, &left);
-    while (left) event_base_loop(loop_base(rig->loop), EVLOOP_ONCE);
-    return op->outcome;
+    return store_carry_out(rig->store, rig->loop, op);
 }
 
 static struct store_record make(int64_t number, size_t bytes) {
@@ -386,7 +373,7 @@ static void full_disk_lets_runs_end(void **state) {
         ops[1][i] = end_of(i);
         for (int kind = 0; kind < 2; kind++) hand_over(rig, &ops[kind][i], &left);
     }
-    while (left) event_base_loop(loop_base(rig->loop), EVLOOP_ONCE);
+    store_wait(rig->loop, &left);
     assert_int_equal(ops[0][0].outcome, STORE_FAILED);
     for (int64_t i = 0; i < count; i++) { /* as the engine does: written again until it is taken */
         for (int tries = 0; tries < 3 && ops[1][i].outcome != STORE_DONE; tries++) carry_out(rig, &ops[1][i]);
@@ -517,7 +504,7 @@ static void write_beside_a_reader(struct rig *rig) {
     for (int i = 0; i < 20; i++) assert_int_equal(insert(rig, rig->inserted++, BODY), STORE_DONE);
     usleep(600000); /* long enough for an idle writer to move what it may */
     atomic_store(&let_reader_go, true);
-    while (left) event_base_loop(loop_base(rig->loop), EVLOOP_ONCE);
+    store_wait(rig->loop, &left);
     assert_int_equal(list.outcome, STORE_DONE);
     store_op_fini(&list);
 }

@@ -115,6 +115,32 @@ static void checks_utf8(void **state) {
     for (size_t i = 0; i < COUNT(rows); i++) assert_int_equal(text_utf8_check(text_of(rows[i].bytes)), rows[i].good);
 }
 
+static void writes_characters(void **state) {
+    (void)state;
+    static const struct {
+        uint32_t character;
+        const char *written;
+    } rows[] = {{'a', "a"},
+                {0x7F, "\x7F"},
+                {0x80, "\xC2\x80"},
+                {0xE9, "\xC3\xA9"},
+                {0x7FF, "\xDF\xBF"},
+                {0x800, "\xE0\xA0\x80"},
+                {0xFFFF, "\xEF\xBF\xBF"},
+                {0x10000, "\xF0\x90\x80\x80"},
+                {0x10FFFF, "\xF4\x8F\xBF\xBF"}};
+    char room[TEXT_CHARACTER_MAX * COUNT(rows)], *to = room;
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        char *end = text_put_character(to, rows[i].character);
+        assert_true(text_is((struct text){to, (size_t)(end - to)}, rows[i].written));
+        to = end;
+    }
+    struct text all = {room, (size_t)(to - room)};
+    assert_true(text_utf8_check(all));
+    assert_int_equal(text_characters(all), COUNT(rows));
+    assert_int_equal(text_characters(text_of(NULL)), 0);
+}
+
 static void measures_distance(void **state) {
     (void)state;
     static const struct {
@@ -341,6 +367,7 @@ int main(void) {
         cmocka_unit_test(cuts_into_parts),
         cmocka_unit_test(reads_integers),
         cmocka_unit_test(checks_utf8),
+        cmocka_unit_test(writes_characters),
         cmocka_unit_test(measures_distance),
         cmocka_unit_test(finds_the_nearest_name),
         cmocka_unit_test(buffer_grows_to_its_ceiling),

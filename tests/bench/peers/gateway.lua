@@ -26,4 +26,6 @@ if reply.status ~= 200 or not said then
     return
 end
 ngx.header["Content-Type"] = "application/json"
-ngx.say(cjson.encode({ status = said.state == "done" and "SUCCEEDED" or "TERMINAL", outputs = { id = said.id } }))
+local answer = cjson.encode({ status = said.state == "done" and "SUCCEEDED" or "TERMINAL", outputs = { id = said.id } })
+ngx.header["Content-Length"] = #answer
+ngx.print(answer)

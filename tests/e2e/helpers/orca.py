@@ -129,7 +129,18 @@ def evaluate(value, context):
         return value
 
 
-class Stage:
+class Monitored:
+    """What is asked by poll(), which keeps the answers in polls, until it is over."""
+
+    def monitor(self, timeout=30):
+        deadline = time.monotonic() + timeout
+        while (status := self.poll()) == "RUNNING":
+            assert time.monotonic() < deadline, self.polls[-1]
+            time.sleep(0.05)
+        return status
+
+
+class Stage(Monitored):
     """A stage of a pipeline whose type is an entry of orca's configuration."""
 
     started = 1700000000000
@@ -191,13 +202,6 @@ class Stage:
             if word in self.fields[list_name].split(","):
                 return status
         return "RUNNING"
-
-    def monitor(self, timeout=30):
-        deadline = time.monotonic() + timeout
-        while (status := self.poll()) == "RUNNING":
-            assert time.monotonic() < deadline, self.polls[-1]
-            time.sleep(0.05)
-        return status
 
     def cancel(self):
         return self.client.request(

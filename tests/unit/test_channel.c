@@ -89,7 +89,7 @@ int clock_gettime(clockid_t id, struct timespec *ret) {
 enum way { BY_TCP, BY_UNIX, BY_TLS_13, BY_TLS_12, BY_UNIX_TLS, WAYS };
 
 static const char *const way_names[] = {"TCP", "a unix socket", "TLS 1.3", "TLS 1.2", "TLS over a unix socket"};
-static char socket_dir[] = "/tmp/test_connection.XXXXXX";
+static char socket_dir[] = "/tmp/test_channel.XXXXXX";
 
 static void script_open(struct script *script, enum way way) {
     static char path[64];
@@ -816,11 +816,11 @@ static void test_chaos(void **state) {
     }
 }
 
-static int connection_set_up(void **state) {
+static int channel_set_up(void **state) {
     return mkdtemp(socket_dir) ? set_up(state) : -1;
 }
 
-static int connection_tear_down(void **state) {
+static int channel_tear_down(void **state) {
     return rmdir(socket_dir) | tear_down(state);
 }
 
@@ -836,5 +836,5 @@ int main(void) {
         cmocka_unit_test(test_refused_early),  cmocka_unit_test(test_cancel_in_each_state),
         cmocka_unit_test(test_chaos),
     };
-    return cmocka_run_group_tests(tests, connection_set_up, connection_tear_down);
+    return cmocka_run_group_tests(tests, channel_set_up, channel_tear_down);
 }

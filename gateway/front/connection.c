@@ -1,0 +1,620 @@
+/* Connections: what their bytes become, and which phase they are in. With the listener the one file that knows
+ * libevhtp.
+ *
+ * libevhtp accepts, makes the bufferevents (plain or TLS), and keeps the life of a connection and of the request on it.
+ * It never sees a byte that a client sent. Right after accept its callbacks are taken off the bufferevent and kept;
+ * ours move all input into a buffer of their own, and the guard makes requests out of that. For a whole request
+ * libevhtp's read callback is given one constant head (FED_HEAD); it answers by calling on_request, which hands the
+ * exchange to the handler. Answers are written to the bufferevent as bytes, since libevhtp's own replies send bodies to
+ * HEAD and can contradict their length; evhtp_send_reply_end then tells it that the request is over, and its write
+ * callback, called when all is flushed, recycles it. Only then is the next request fed: one at a time.
+ *
+ * Reading goes on while a request is under way, so that a client that leaves is seen at once; who sends more than
+ * BACKLOG_BYTES ahead has to wait. A client that ends its sending half has left as far as the handler is told, yet an
+ * answer is still written: it may be reading.
+ *
+ * A connection is in one phase, connection_enter is its only writer, and each phase has one deadline:
+ *   HANDSHAKE > IDLE > HEAD > BODY > BUSY (the handler has it) > WRITING (the answer) > IDLE, or LINGER and the end.
+ * A refusal goes from any of the first four to WRITING. LINGER has sent its FIN and swallows what still comes, because
+ * closing with unread input would reset the connection and take the answer away from the client.
+ *
+ * Always holds: exchange is set exactly in BUSY; connection_end is never called below libevhtp's parser, and a
+ * connection's memory outlives the callback it ended in (loop_later). libevhtp keeps no list of connections and frees
+ * none when it is freed itself, so the list here is the one that counts. */
+#include "front/connection.h"
+
+#include <arpa/inet.h>
+#include <evhtp.h>
+#include <linux/sockios.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+
+#include "base/clock.h"
+#include "base/count.h"
+#include "base/log.h"
+#include "base/mem.h"
+
+#define FED_HEAD "GET / HTTP/1.1\r\n\r\n"
+#define BACKLOG_BYTES 65536
+#define PIECE_BYTES 4096 /* smaller ones are copied where they have to wait */
+#define LINGER_MS 2000
+#define DRAIN_PATIENCE_MS 250   /* for a request to begin, on a connection that was just accepted */
+#define RETIRE_PATIENCE_MS 2000 /* for a request to arrive whole */
+#define ANSWER_MAX (256 << 20)  /* bytes */
+#define SCRATCH_KEEP_BYTES 65536
+#define REFUSAL_MAX_BYTES 16384
+
+enum phase { HANDSHAKE, IDLE, HEAD, BODY, BUSY, WRITING, LINGER };
+
+struct connection {
+    struct connection *next, **link; /* the place that points here */
+    struct connections *all;
+    evhtp_connection_t *evhtp;
+    bufferevent_data_cb evhtp_read, evhtp_write;
+    evhtp_request_t *request; /* libevhtp's, from feeding to recycling */
+    struct guard guard;
+    struct evbuffer *raw; /* what the guard has not eaten */
+    struct exchange *exchange;
+    enum phase phase;
+    struct loop_timer deadline;
+    size_t unwritten; /* what the client had not got when the write deadline was last looked at */
+    int minor;        /* of the request under way */
+    bool head_only, keep_alive;
+    bool close_after; /* the answer that is being written is the last one */
+    bool sent_all;    /* the client sends no more */
+    bool throttled;
+    bool served; /* a request of it was answered */
+    bool dead;
+    bool is_unix, tls, loopback;
+    char *client_name;
+    char peer[INET6_ADDRSTRLEN + 10];
+};
+
+/* ---- a connection's phases and end ---- */
+
+static int64_t phase_ms(const struct listener_limits *limits, enum phase phase) {
+    switch (phase) {
+    case HANDSHAKE:
+    case HEAD: return limits->head_timeout_ms;
+    case IDLE: return limits->idle_timeout_ms;
+    case BODY: return limits->body_timeout_ms;
+    case WRITING: return limits->write_timeout_ms;
+    case LINGER: return LINGER_MS;
+    case BUSY: break;
+    }
+    return 0;
+}
+
+static void connection_enter(struct connection *connection, enum phase phase) {
+    if (connection->phase == phase) return;
+    connection->phase = phase;
+    if (phase == BUSY) loop_timer_clear(&connection->deadline);
+    else loop_timer_set(&connection->deadline, phase_ms(&connection->all->settings->limits, phase));
+}
+
+static struct evbuffer *output_of(const struct connection *connection) {
+    return bufferevent_get_output(connection->evhtp->bev);
+}
+
+static void connection_gone(struct connection *connection) {
+    struct exchange *exchange = connection->exchange;
+    if (!exchange || exchange->gone) return;
+    exchange->gone = true;
+    void (*on_gone)(struct exchange *) = exchange->on_gone;
+    exchange->on_gone = NULL;
+    if (on_gone) on_gone(exchange);
+}
+
+/* libevhtp's hook: the connection is going, whoever decided it. */
+static evhtp_res on_fini(evhtp_connection_t *evhtp, void *arg) {
+    (void)evhtp;
+    struct connection *connection = arg;
+    struct connections *all = connection->all;
+    connection->dead = true;
+    connection->request = NULL;
+    *connection->link = connection->next;
+    if (connection->next) connection->next->link = connection->link;
+    all->count--;
+    count_add(COUNT_CONNECTIONS, -1);
+    loop_timer_clear(&connection->deadline);
+    if (connection->exchange) {
+        connection->exchange->sender = NULL;
+        connection_gone(connection);
+        connection->exchange = NULL;
+    }
+    guard_fini(&connection->guard);
+    evbuffer_free(connection->raw);
+    connection->raw = NULL;
+    mem_free(connection->client_name);
+    loop_later(all->loop, mem_free, connection);
+    all->gone(all->arg);
+    return EVHTP_RES_OK;
+}
+
+static void connection_end(struct connection *connection) {
+    if (!connection->dead) evhtp_connection_free(connection->evhtp);
+}
+
+static void connection_linger(struct connection *connection) {
+    if (connection->sent_all) {
+        connection_end(connection);
+        return;
+    }
+    struct bufferevent *bev = connection->evhtp->bev;
+    evbuffer_drain(connection->raw, evbuffer_get_length(connection->raw));
+    if (connection->evhtp->ssl) tls_say_goodbye(connection->evhtp->ssl);
+    shutdown(connection->evhtp->sock, SHUT_WR);
+    bufferevent_enable(bev, EV_READ);
+    connection_enter(connection, LINGER);
+}
+
+/* ---- answers ---- */
+
+/* Most answers fit into the socket, which saves arming and disarming it in epoll: true. What does not fit, and what
+ * went wrong, is libevent's, as everything over TLS is: false, and on_write is told, never from in here. */
+static bool send_bytes(struct connection *connection, struct text bytes) {
+    struct bufferevent *bev = connection->evhtp->bev;
+    bool direct = !connection->evhtp->ssl && evbuffer_get_length(output_of(connection)) == 0;
+    ssize_t sent = direct ? send(connection->evhtp->sock, bytes.at, bytes.len, MSG_NOSIGNAL | MSG_DONTWAIT) : -1;
+    size_t gone = sent > 0 ? (size_t)sent : 0;
+    if (gone < bytes.len) bufferevent_write(bev, bytes.at + gone, bytes.len - gone);
+    connection->unwritten = evbuffer_get_length(output_of(connection)) + gone;
+    return gone == bytes.len;
+}
+
+static bool write_answer(struct connection *connection, const struct answer *answer) {
+    struct connections *all = connection->all;
+    int64_t now = loop_wall_ms(all->loop);
+    if (now / 1000 != all->date_second) {
+        all->date_second = now / 1000;
+        answer_date(now, all->date);
+    }
+    const struct answer_wire wire = {.date = all->date,
+                                     .minor = connection->minor,
+                                     .head_only = connection->head_only,
+                                     .keep_alive = !connection->close_after};
+    buf_clear(&all->scratch);
+    answer_write(&all->scratch, answer, &wire);
+    if (all->scratch.full) {
+        log_put(LOG_ERROR, "answer_too_large", NULL, LOG_INT("bytes", answer->body.len));
+        buf_clear(&all->scratch);
+        answer_write(&all->scratch, &(struct answer){.status = 500}, &wire);
+    }
+    bool sent = send_bytes(connection, buf_text(&all->scratch));
+    if (all->scratch.cap > SCRATCH_KEEP_BYTES) {
+        buf_fini(&all->scratch);
+        buf_init(&all->scratch, ANSWER_MAX);
+    }
+    return sent;
+}
+
+/* on_write comes in every case, later. */
+static void write_and_wait(struct connection *connection, const struct answer *answer) {
+    if (write_answer(connection, answer))
+        bufferevent_trigger(connection->evhtp->bev, EV_WRITE, BEV_TRIG_IGNORE_WATERMARKS | BEV_TRIG_DEFER_CALLBACKS);
+    connection_enter(connection, WRITING);
+}
+
+static void answer_begins(struct connection *connection, const struct answer *answer) {
+    const struct connections *all = connection->all;
+    connection->close_after = answer->close || !connection->keep_alive || all->draining || all->leaving;
+    connection->served = true;
+}
+
+static void answer_written(struct connection *connection) {
+    if (connection->request) connection->evhtp_write(connection->evhtp->bev, connection->evhtp);
+    connection->request = NULL;
+    connection->head_only = false;
+    if (connection->dead) return;
+    if (connection->close_after || connection->all->draining) connection_linger(connection);
+    else connection_enter(connection, IDLE);
+}
+
+static void connection_answer(struct connection *connection, const struct answer *answer) {
+    connection->exchange = NULL;
+    answer_begins(connection, answer);
+    write_and_wait(connection, answer);
+    evhtp_send_reply_end(connection->request);
+}
+
+/* Where there is too much to do, saying so has to be cheap: libevhtp hears nothing of it. */
+static void connection_turn_away(struct connection *connection, const struct answer *answer) {
+    answer_begins(connection, answer);
+    bool sent = write_answer(connection, answer);
+    connection_enter(connection, WRITING);
+    if (sent) answer_written(connection);
+}
+
+static void exchange_end(void *arg) {
+    struct exchange *exchange = arg;
+    arena_free(exchange->arena);
+}
+
+static void on_answer(struct exchange *exchange, const struct answer *answer) {
+    if (exchange->sender) connection_answer(exchange->sender, answer);
+    loop_later(exchange->loop, exchange_end, exchange);
+}
+
+static void connection_refuse(struct connection *connection, int status, const char *what) {
+    struct connections *all = connection->all;
+    struct buf body;
+    struct answer answer = {.status = status, .close = true};
+    if (status == 503) answer.headers[answer.header_count++] = (struct answer_header){"Retry-After", "1"};
+    buf_init(&body, REFUSAL_MAX_BYTES);
+    all->settings->refuse(status, what, &body, &answer.content_type);
+    answer.body = buf_text(&body);
+    count_add(COUNT_REQUESTS_REFUSED, 1);
+    log_put(LOG_INFO, "request_refused", NULL, LOG_STR("peer", connection->peer), LOG_INT("status", status),
+            LOG_STR("what", what));
+    connection->close_after = true;
+    if (connection->guard.request) connection->head_only = connection->guard.request->method == HTTP_HEAD;
+    write_and_wait(connection, &answer);
+    buf_fini(&body);
+}
+
+/* ---- requests ---- */
+
+/* libevhtp's callback, called from within connection_feed. */
+static void on_request(evhtp_request_t *request, void *arg) {
+    struct connections *all = arg;
+    all->feeding->request = request;
+    all->settings->handle(all->feeding->exchange);
+}
+
+static void connection_feed(struct connection *connection) {
+    struct bufferevent *bev = connection->evhtp->bev;
+    connection->all->feeding = connection;
+    evbuffer_prepend(bufferevent_get_input(bev), FED_HEAD, sizeof FED_HEAD - 1);
+    connection->evhtp_read(bev, connection->evhtp);
+    connection->all->feeding = NULL;
+    if (connection->dead) return;
+    if (!connection->request) { /* nobody has the exchange: it ends here */
+        log_put(LOG_ERROR, "request_lost", NULL, LOG_STR("peer", connection->peer));
+        loop_later(connection->all->loop, exchange_end, connection->exchange);
+        connection->exchange = NULL;
+        connection_end(connection);
+    } else if (connection->sent_all) connection_gone(connection);
+}
+
+static struct exchange *exchange_new(const struct connection *connection, const struct guard_request *request) {
+    struct connections *all = connection->all;
+    struct exchange *exchange = arena_new_of(request->arena, struct exchange);
+    exchange->arena = request->arena;
+    exchange->loop = all->loop;
+    exchange->server = all->settings->arg;
+    exchange->method = request->method;
+    exchange->target = request->target;
+    exchange->query = request->query;
+    exchange->body = request->body;
+    exchange->headers = request->headers;
+    exchange->peer = arena_strdup(request->arena, connection->peer);
+    exchange->client_name = arena_strdup(request->arena, connection->client_name);
+    exchange->loopback = connection->loopback;
+    exchange->tls = connection->tls;
+    exchange->began_mono_ms = loop_mono_ms(all->loop);
+    exchange->send = on_answer;
+    return exchange;
+}
+
+static void connection_begin(struct connection *connection) {
+    struct guard_request *request = guard_take(&connection->guard);
+    struct exchange *exchange = exchange_new(connection, request);
+    const char *what;
+    connection->minor = request->minor;
+    connection->head_only = request->method == HTTP_HEAD;
+    connection->keep_alive = request->keep_alive;
+    if (!exchange_split_path(request->arena, request->path, &exchange->segments, &exchange->segment_count, &what) ||
+        !exchange_check_query(request->arena, request->query, &what)) {
+        connection_refuse(connection, 400, what);
+        arena_free(request->arena);
+        return;
+    }
+    const struct listener_settings *settings = connection->all->settings;
+    const struct answer *refusal = settings->turn_away ? settings->turn_away(exchange) : NULL;
+    if (refusal) {
+        connection_turn_away(connection, refusal);
+        arena_free(request->arena);
+        return;
+    }
+    exchange->sender = connection;
+    connection->exchange = exchange;
+    connection_enter(connection, BUSY);
+    connection_feed(connection);
+}
+
+static enum guard_event guard_eat(struct connection *connection) {
+    struct evbuffer_iovec piece;
+    if (evbuffer_peek(connection->raw, -1, NULL, &piece, 1) < 1) return GUARD_MORE;
+    struct text input = {piece.iov_base, piece.iov_len};
+    enum guard_event event = guard_push(&connection->guard, &input);
+    evbuffer_drain(connection->raw, piece.iov_len - input.len);
+    return event;
+}
+
+static void connection_throttle(struct connection *connection) {
+    bool wanted = connection->phase >= BUSY && evbuffer_get_length(connection->raw) > BACKLOG_BYTES;
+    if (wanted == connection->throttled || connection->sent_all) return;
+    connection->throttled = wanted;
+    if (wanted) bufferevent_disable(connection->evhtp->bev, EV_READ);
+    else bufferevent_enable(connection->evhtp->bev, EV_READ);
+}
+
+/* Lets the guard eat, up to the next request. The connection may be dead afterwards. */
+static void connection_pump(struct connection *connection) {
+    static const enum phase phases[] = {[GUARD_IDLE] = IDLE, [GUARD_IN_HEAD] = HEAD, [GUARD_IN_BODY] = BODY};
+    while (connection->phase < BUSY && evbuffer_get_length(connection->raw)) {
+        switch (guard_eat(connection)) {
+        case GUARD_MORE: break;
+        case GUARD_CONTINUE: evbuffer_add_printf(output_of(connection), "HTTP/1.1 100 Continue\r\n\r\n"); break;
+        case GUARD_REFUSED:
+            connection_refuse(connection, connection->guard.refusal_status, connection->guard.refusal);
+            break;
+        case GUARD_REQUEST: connection_begin(connection); break;
+        }
+        if (connection->dead) return;
+    }
+    connection_throttle(connection);
+    if (connection->phase >= BUSY) return;
+    if (connection->sent_all) connection_end(connection);
+    else connection_enter(connection, phases[guard_phase(&connection->guard)]);
+}
+
+/* ---- what happens to a connection ---- */
+
+/* Moving a piece moves the block it lies in. Blocks are made for a kilobyte and more, so small pieces are copied when
+ * they have to wait: else a client could make each of its bytes cost that much. */
+static void raw_take(struct evbuffer *raw, struct evbuffer *input) {
+    size_t n = evbuffer_get_length(input);
+    if (n >= PIECE_BYTES || evbuffer_get_length(raw) == 0) {
+        evbuffer_add_buffer(raw, input);
+        return;
+    }
+    evbuffer_add(raw, evbuffer_pullup(input, -1), n);
+    evbuffer_drain(input, n);
+}
+
+static void on_read(struct bufferevent *bev, void *arg) {
+    struct connection *connection = arg;
+    struct loop *loop = connection->all->loop;
+    int64_t entered = loop_enter(loop);
+    struct evbuffer *input = bufferevent_get_input(bev);
+    if (connection->phase == LINGER) evbuffer_drain(input, evbuffer_get_length(input));
+    else {
+        raw_take(connection->raw, input);
+        connection_pump(connection);
+    }
+    loop_leave(loop, "client_read", entered);
+}
+
+static void on_write(struct bufferevent *bev, void *arg) {
+    (void)bev;
+    struct connection *connection = arg;
+    struct loop *loop = connection->all->loop;
+    int64_t entered = loop_enter(loop);
+    if (connection->phase == WRITING && evbuffer_get_length(output_of(connection)) == 0) {
+        answer_written(connection);
+        if (connection->phase == IDLE) connection_pump(connection);
+    }
+    loop_leave(loop, "client_written", entered);
+}
+
+static void client_sent_all(struct connection *connection) {
+    connection->sent_all = true;
+    if (connection->phase == BUSY) connection_gone(connection);
+    else if (connection->phase != WRITING) connection_end(connection);
+}
+
+static void client_failed(struct connection *connection) {
+    if (connection->phase == HANDSHAKE) {
+        char reason[200];
+        tls_error_text(bufferevent_get_openssl_error(connection->evhtp->bev), reason, sizeof reason);
+        log_put(LOG_INFO, "tls_refused", NULL, LOG_STR("peer", connection->peer), LOG_STR("what", reason));
+    }
+    connection_end(connection);
+}
+
+static void on_event(struct bufferevent *bev, short events, void *arg) {
+    (void)bev;
+    struct connection *connection = arg;
+    struct loop *loop = connection->all->loop;
+    int64_t entered = loop_enter(loop);
+    if (events & BEV_EVENT_CONNECTED) {
+        connection->client_name = tls_client_name(connection->evhtp->ssl);
+        if (connection->phase == HANDSHAKE) connection_enter(connection, IDLE);
+    } else if (events & BEV_EVENT_EOF) client_sent_all(connection);
+    else client_failed(connection);
+    loop_leave(loop, "client_event", entered);
+}
+
+/* What the client has not got yet, here and in the kernel: that takes megabytes, and asks for more only when a third of
+ * them is gone, so our own buffer stands still for long while a slow client reads all the time. */
+static size_t unread_bytes(const struct connection *connection) {
+    int queued = 0;
+    if (ioctl(connection->evhtp->sock, SIOCOUTQ, &queued) < 0) queued = 0;
+    return evbuffer_get_length(output_of(connection)) + (size_t)queued;
+}
+
+static void write_is_late(struct connection *connection) {
+    size_t left = unread_bytes(connection);
+    bool moves = left < connection->unwritten;
+    connection->unwritten = left;
+    if (moves) {
+        loop_timer_set(&connection->deadline, connection->all->settings->limits.write_timeout_ms);
+        return;
+    }
+    log_put(LOG_INFO, "client_does_not_read", NULL, LOG_STR("peer", connection->peer), LOG_INT("bytes", left));
+    connection_end(connection);
+}
+
+static void on_deadline(void *arg) {
+    struct connection *connection = arg;
+    switch (connection->phase) {
+    case HEAD: connection_refuse(connection, 408, "The request's head did not come in time"); break;
+    case BODY: connection_refuse(connection, 408, "The request's body did not come in time"); break;
+    case WRITING: write_is_late(connection); break;
+    default: connection_end(connection);
+    }
+}
+
+/* ---- beginning ---- */
+
+static void peer_write(struct connection *connection) {
+    struct buf text;
+    char ip[INET6_ADDRSTRLEN] = "?";
+    buf_init(&text, sizeof connection->peer - 1);
+    const struct sockaddr *from = connection->evhtp->saddr;
+    if (connection->is_unix) buf_adds(&text, "unix"); /* what accept gives for these is not a whole sockaddr */
+    else if (from->sa_family == AF_INET6) {
+        struct sockaddr_in6 six;
+        memcpy(&six, from, sizeof six);
+        buf_addf(&text, "[%s]:%d", inet_ntop(AF_INET6, &six.sin6_addr, ip, sizeof ip), ntohs(six.sin6_port));
+    } else {
+        struct sockaddr_in four;
+        memcpy(&four, from, sizeof four);
+        buf_addf(&text, "%s:%d", inet_ntop(AF_INET, &four.sin_addr, ip, sizeof ip), ntohs(four.sin_port));
+    }
+    memcpy(connection->peer, buf_cstr(&text), text.len + 1);
+    connection->loopback = connection->is_unix || listen_address_is_loopback(from);
+    buf_fini(&text);
+}
+
+static struct connection *connection_new(struct connections *all, evhtp_connection_t *evhtp, bool is_unix, bool tls) {
+    struct connection *connection = mem_alloc(sizeof *connection);
+    connection->all = all;
+    connection->is_unix = is_unix;
+    connection->tls = tls;
+    connection->evhtp = evhtp;
+    connection->minor = 1;
+    connection->raw = evbuffer_new();
+    guard_init(&connection->guard, &all->guard_limits);
+    peer_write(connection);
+    loop_timer_init(&connection->deadline, all->loop, "client_deadline", on_deadline, connection);
+    connection->next = all->first;
+    connection->link = &all->first;
+    if (connection->next) connection->next->link = &connection->next;
+    all->first = connection;
+    all->count++;
+    count_add(COUNT_CONNECTIONS, 1);
+    count_add(COUNT_CONNECTIONS_ACCEPTED, 1);
+    return connection;
+}
+
+static void connection_take_over(struct connection *connection) {
+    bufferevent_event_cb event;
+    void *arg;
+    bufferevent_getcb(connection->evhtp->bev, &connection->evhtp_read, &connection->evhtp_write, &event, &arg);
+    bufferevent_setcb(connection->evhtp->bev, on_read, on_write, on_event, connection);
+    evhtp_connection_set_hook(connection->evhtp, evhtp_hook_on_connection_fini, (evhtp_hook)on_fini, connection);
+}
+
+void connections_serve(struct connections *all, evhtp_t *htp) {
+    evhtp_set_gencb(htp, on_request, all);
+}
+
+void connections_add(struct connections *all, evhtp_connection_t *evhtp, bool is_unix, bool tls) {
+    struct connection *connection = connection_new(all, evhtp, is_unix, tls);
+    connection_take_over(connection);
+    connection->phase = tls ? HANDSHAKE : IDLE;
+    loop_timer_set(&connection->deadline, phase_ms(&all->settings->limits, connection->phase));
+    if (all->count > all->settings->limits.max_connections)
+        connection_refuse(connection, 503, "There are more connections than are accepted here");
+}
+
+/* ---- all connections ---- */
+
+void connections_init(struct connections *all, struct loop *loop, const struct listener_settings *settings,
+                      void (*gone)(void *arg), void *arg) {
+    *all = (struct connections){.loop = loop, .settings = settings, .gone = gone, .arg = arg};
+    all->guard_limits = (struct guard_limits){.max_head_bytes = settings->limits.max_head_bytes,
+                                              .max_headers = settings->limits.max_headers,
+                                              .max_body_bytes = settings->limits.max_body_bytes};
+    buf_init(&all->scratch, ANSWER_MAX);
+    answer_date(0, all->date);
+}
+
+void connections_fini(struct connections *all) {
+    while (all->first) connection_end(all->first);
+    buf_fini(&all->scratch);
+}
+
+/* A request that has arrived, but was not read yet, is not turned away. */
+static bool has_news(const struct connection *connection) {
+    char byte;
+    return recv(connection->evhtp->sock, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
+}
+
+/* Since it is in its phase. */
+static int64_t phase_age_ms(const struct connection *connection) {
+    const struct connections *all = connection->all;
+    int64_t left = connection->deadline.due_ms - loop_mono_ms(all->loop);
+    return phase_ms(&all->settings->limits, connection->phase) - left;
+}
+
+void connections_drain(struct connections *all) {
+    for (struct connection *connection = all->first, *next; connection; connection = next) {
+        next = connection->next;
+        if (connection->phase > IDLE || has_news(connection)) continue;
+        int64_t left = DRAIN_PATIENCE_MS - phase_age_ms(connection);
+        if (connection->served || left <= 0) connection_end(connection);
+        else loop_timer_set(&connection->deadline, left); /* it was accepted just now: its request is on the way */
+    }
+}
+
+/* Kept alive from before, with nobody having said that it ends. */
+static bool unaware(const struct connection *connection) {
+    return connection->served &&
+           (connection->phase == IDLE || (connection->phase == WRITING && !connection->close_after));
+}
+
+bool connections_told(const struct connections *all) {
+    for (const struct connection *connection = all->first; connection; connection = connection->next)
+        if (unaware(connection)) return false;
+    return true;
+}
+
+/* The client of an idle connection reads an end of the stream, and may go on sending for a moment: no reset. A request
+ * of an accepted connection is waited for, though not for ever: those who come after wait in the queue of the socket.
+ */
+static void retire_one(struct connection *connection) {
+    bool late = phase_age_ms(connection) >= RETIRE_PATIENCE_MS;
+    switch (connection->phase) {
+    case IDLE:
+        if (!has_news(connection) && (connection->served || late)) connection_linger(connection);
+        break;
+    case HANDSHAKE:
+        if (late) connection_end(connection);
+        break;
+    case HEAD:
+    case BODY:
+        if (late) connection_refuse(connection, 503, "The gateway is being replaced; send it again");
+        break;
+    case BUSY:
+    case WRITING:
+    case LINGER: break;
+    }
+}
+
+bool connections_retire(struct connections *all) {
+    bool quiet = true;
+    for (struct connection *connection = all->first, *next; connection; connection = next) {
+        next = connection->next;
+        retire_one(connection);
+    }
+    for (const struct connection *connection = all->first; connection; connection = connection->next)
+        quiet = quiet && connection->phase == LINGER;
+    return quiet;
+}
+
+void connections_wait_gone(const struct connections *all, int64_t until_mono_ms) {
+    char ignored[4096];
+    for (const struct connection *connection = all->first; connection; connection = connection->next) {
+        struct pollfd one = {.fd = connection->evhtp->sock, .events = POLLIN};
+        for (;;) {
+            int64_t left = until_mono_ms - clock_mono_ms();
+            if (left <= 0 || poll(&one, 1, (int)left) <= 0) break;
+            if (recv(one.fd, ignored, sizeof ignored, MSG_DONTWAIT) <= 0) break;
+        }
+    }
+}
