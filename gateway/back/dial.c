@@ -74,7 +74,7 @@ static int take_socket(struct dial *dial) {
 }
 
 static void end(struct dial *dial, CURLcode result) {
-    struct dial_end told = {.fd = -1, .result = result, .found = dial->found};
+    struct dial_end told = {.fd = -1, .result = result};
     if (result == CURLE_OK) {
         told.fd = take_socket(dial);
         if (told.fd < 0) told.result = CURLE_COULDNT_CONNECT; /* the peer has closed it again */

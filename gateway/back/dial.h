@@ -15,7 +15,6 @@ struct dial_end {
     int fd;          /* GIVES: connected, not blocking, closed on exec; -1: none */
     CURLcode result; /* of -1 */
     int error;       /* errno of the last try; 0: not known */
-    bool found;      /* the address was known */
 };
 
 struct dialer *dialer_new(struct loop *loop);
