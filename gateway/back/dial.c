@@ -3,9 +3,10 @@
  * HTTP are spoken by ourselves, on the socket that it has made.
  *
  * The socket is taken out of curl as soon as it is connected, and its handle goes to the next one that dials. Left in
- * curl it would not be safe: a handle that opens a connection looks through all others, once a second, and closes those
- * that the peer has closed, with the reply that came before. curl closes a socket through close_socket, which leaves
- * the one open that is being taken.
+ * curl 7.88 it would not be safe: a handle that opens a connection looks through all others, once a second
+ * (prune_dead_connections), and closes what it takes for dead, with what is still to be read there, and what was silent
+ * for two minutes, as a slow call is. curl closes a socket through close_socket, which leaves the one open that is
+ * being taken.
  *
  * curl tells which descriptors and which one timer it waits for; we tell it what happened, and then collect the handles
  * that have ended. No function of a user but `found` ever runs inside a callback of curl.

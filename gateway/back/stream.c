@@ -146,6 +146,11 @@ enum stream_result stream_receive(struct stream *stream, char *at, size_t size, 
     return len == 0 ? STREAM_CLOSED : STREAM_DONE;
 }
 
+const char *stream_reason(const struct stream *stream) {
+    const char *reason = stream->ssl ? ERR_reason_error_string(ERR_peek_last_error()) : NULL;
+    return reason ? reason : "";
+}
+
 bool stream_has_more(const struct stream *stream) {
     return stream->ssl && SSL_has_pending(stream->ssl);
 }

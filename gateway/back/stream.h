@@ -32,6 +32,8 @@ enum stream_result stream_send(struct stream *stream, struct text *first, struct
 enum stream_result stream_receive(struct stream *stream, char *at, size_t size, size_t *ret_len);
 bool stream_has_more(const struct stream *stream); /* bytes that have left the socket already */
 
+const char *stream_reason(const struct stream *stream); /* of LOST, right after it: OpenSSL's word for it, or "" */
+
 /* Whether it is open and the peer has said nothing. Reads what TLS itself has to say (session tickets). */
 bool stream_is_quiet(struct stream *stream);
 

@@ -14,7 +14,6 @@
 #include "back/transfer.h"
 
 #include <curl/curl.h>
-#include <openssl/err.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -393,11 +392,6 @@ static void on_timer(void *arg) {
 
 /* ---- a talk that went wrong ---- */
 
-static const char *reason_of_tls(const struct stream *stream) {
-    const char *reason = stream->ssl ? ERR_reason_error_string(ERR_peek_last_error()) : NULL;
-    return reason ? reason : "";
-}
-
 static void break_off(struct transfer *transfer, enum talk_state state) {
     const struct stream *stream = &transfer->channel->stream;
     const struct talk *talk = &transfer->talk;
@@ -405,7 +399,7 @@ static void break_off(struct transfer *transfer, enum talk_state state) {
     struct failure failure = {.cause = state == TALK_LOST ? FAILURE_LOST : FAILURE_REPLY,
                               .progress = talk->heard ? PROGRESS_REPLY : PROGRESS_REQUEST,
                               .error = stream->error,
-                              .detail = state == TALK_LOST ? reason_of_tls(stream) : "",
+                              .detail = state == TALK_LOST ? stream_reason(stream) : "",
                               .flaw = talk->reply.flaw};
     let_go(transfer);
     if (died && transfer->is_kept) {
