@@ -664,6 +664,91 @@ static void test_refused_early(void **state) {
     }
 }
 
+/* ---- whom to trust ---- */
+
+static void put_file(const char *path, const char *from) {
+    char copy[128], bytes[8192];
+    snprintf(copy, sizeof copy, "%s.new", path);
+    FILE *source = fopen(from, "r"), *target = fopen(copy, "w");
+    assert_true(source && target);
+    size_t len = fread(bytes, 1, sizeof bytes, source);
+    assert_int_equal(fwrite(bytes, 1, len, target), len);
+    fclose(source);
+    fclose(target);
+    assert_int_equal(rename(copy, path), 0);
+}
+
+static char changing_ca[64];
+
+static void put_ca(size_t call) {
+    put_file(changing_ca, tls_cert[call % 2 ? 0 : 1]); /* every other one is right */
+}
+
+static void on_trust_done(void *arg, const struct reply *reply) {
+    struct world *world = arg;
+    world->replies[world->next++] = reply;
+    if (world->next == world->count) {
+        loop_stop(world->loop);
+        return;
+    }
+    put_ca(world->next);
+    transfer_begin(world->upstream, &world->requests[world->next], world->arena, on_trust_done, world);
+}
+
+/* A file of certificates that changes is read again, and a session that rests on the old one is worth nothing. */
+static void test_trust_changes(void **state) {
+    (void)state;
+    struct script script = {.reply = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"};
+    struct world world;
+    snprintf(changing_ca, sizeof changing_ca, "%s/ca.pem", socket_dir);
+    script_open(&script, BY_TLS_13);
+    world_init(&world);
+    for (int i = 0; i < 4; i++) {
+        add_by(&world, BY_TLS_13, "POST", &script);
+        world.calls[i].tls = (struct stage_tls){.ca = changing_ca};
+    }
+    put_ca(0);
+    transfer_begin(world.upstream, &world.requests[0], world.arena, on_trust_done, &world);
+    loop_run(world.loop);
+    for (int i = 0; i < 4; i++) {
+        if (i % 2) assert_phase(world.replies[i], REPLY_ANSWERED);
+        else assert_failed(world.replies[i], REPLY_NEVER_SENT, FAULT_UPSTREAM, "SSL certificate problem: ");
+    }
+    unlink(changing_ca);
+    world_fini(&world);
+    script_close(&script);
+}
+
+static void speaks_no_tls(int fd) {
+    say(fd, "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n");
+    drain(fd);
+}
+
+static void says_nothing(int fd) {
+    (void)fd;
+}
+
+static void test_no_tls(void **state) {
+    (void)state;
+    static const struct {
+        void (*serve)(int);
+        const char *what;
+    } cases[] = {{speaks_no_tls, ": wrong version number"}, {says_nothing, "failed: "}};
+    for (size_t i = 0; i < 2; i++) {
+        struct raw raw = {.serve = cases[i].serve};
+        struct world world;
+        raw_start(&raw);
+        world_init(&world);
+        world_add(&world, "POST", arena_printf(world.arena, "https://127.0.0.1:%d/?k=sesame", raw.port));
+        world_run(&world);
+        assert_failed(world.replies[0], REPLY_NEVER_SENT, FAULT_UPSTREAM, cases[i].what);
+        assert_holds(world.replies[0]->fault.what, "TLS with 127.0.0.1:");
+        print_message("  %s\n", world.replies[0]->fault.what);
+        world_fini(&world);
+        raw_stop(&raw);
+    }
+}
+
 /* ---- cancel ---- */
 
 struct canceled {
@@ -833,7 +918,8 @@ int main(void) {
         cmocka_unit_test(test_kept),           cmocka_unit_test(test_kept_are_counted),
         cmocka_unit_test(test_none_kept),      cmocka_unit_test(test_rested),
         cmocka_unit_test(test_speaks_unasked), cmocka_unit_test(test_nothing_was_sent),
-        cmocka_unit_test(test_refused_early),  cmocka_unit_test(test_cancel_in_each_state),
+        cmocka_unit_test(test_refused_early),  cmocka_unit_test(test_trust_changes),
+        cmocka_unit_test(test_no_tls),         cmocka_unit_test(test_cancel_in_each_state),
         cmocka_unit_test(test_chaos),
     };
     return cmocka_run_group_tests(tests, channel_set_up, channel_tear_down);

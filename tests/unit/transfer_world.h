@@ -13,6 +13,7 @@
 #include "base/count.h"
 #include "upstream_script.h"
 
+#pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wunused-function" /* no test needs all of it */
 
 #define CALLS_MAX 16
@@ -230,5 +231,7 @@ static size_t add_tls(struct world *world, const struct script *script, const ch
     world->calls[call].tls = tls;
     return call;
 }
+
+#pragma GCC diagnostic pop
 
 #endif
