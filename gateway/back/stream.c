@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #define RECORD_MAX 16384 /* bytes of one record of TLS (RFC 8446, 5.1) */
+#define RECORDS_MAX 16   /* of TLS itself, at a time, on a connection that is quiet */
 
 void stream_init(struct stream *stream, int fd, SSL *ssl) {
     *stream = (struct stream){.fd = fd, .ssl = ssl};
@@ -158,7 +159,11 @@ bool stream_has_more(const struct stream *stream) {
 bool stream_is_quiet(struct stream *stream) {
     char byte;
     size_t len;
-    ssize_t peeked = recv(stream->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-    if (peeked < 0) return is_no_room(errno) && !stream_has_more(stream);
-    return peeked > 0 && stream->ssl && receive_tls(stream, &byte, 1, &len) == STREAM_AGAIN && !stream->wants_write;
+    for (int i = 0; i < RECORDS_MAX; i++) {
+        ssize_t peeked = recv(stream->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+        if (peeked < 0) return is_no_room(errno) && !stream_has_more(stream);
+        if (peeked == 0 || !stream->ssl) return false;
+        if (receive_tls(stream, &byte, 1, &len) != STREAM_AGAIN || stream->wants_write) return false;
+    }
+    return false;
 }
