@@ -1,0 +1,423 @@
+/* A reply: a machine that eats a connection's bytes and gives one whole reply, or why it is none.
+ *
+ * Framing is ours. http-parser cuts whole heads into headers, and that is all that it may decide: Debian builds it with
+ * HTTP_PARSER_STRICT=0, so it does not look at what stands behind a chunk, ends an extension at CR only (and then takes
+ * the next lines for the chunk's size), lets blanks into names and anything into "HTTP/"; it knows no 204 without a
+ * body, refuses a length that is said twice, and its limit of a head is the whole process's. It never sees a body, nor
+ * a byte of what it would be wrong about: each line is judged here before, and each head is a parser's first.
+ *
+ * A line is gathered behind `head`: those of a head stay there, those of chunks and trailers are cut off again. Each
+ * step below takes what it can from the input and says GO (the next step may run), a state, or that it wants more. A
+ * decision is made from a whole line, or from a length that no continuation can bring back below its limit: that is why
+ * any split of the stream gives the same. Lengths are judged before contents for the same reason.
+ *
+ * Where RFC 9112 lets a client repair or refuse, what says where a reply ends is refused, for who repairs it otherwise
+ * reads another reply; the rest is taken as libcurl 7.88.1 took it. tests/unit/test_http_reply.c has each case. */
+#include "back/http_reply.h"
+
+#include <assert.h>
+#include <http_parser.h>
+#include <string.h>
+
+#define CHUNK_LINE_MAX 4096
+#define CHUNK_DIGITS_MAX 16
+#define VERSION_LEN 7 /* "HTTP/1." */
+
+enum { GO = -1 }; /* beside enum http_reply_state */
+
+enum step {
+    STEP_STATUS_LINE,
+    STEP_FIELD,
+    STEP_LENGTH,
+    STEP_UNTIL_END,
+    STEP_CHUNK_SIZE,
+    STEP_CHUNK_DATA,
+    STEP_CHUNK_END,
+    STEP_TRAILER,
+    STEP_WHOLE,
+    STEP_BROKEN
+};
+
+static int broken(struct http_reply *reply, enum http_reply_flaw flaw) {
+    reply->step = STEP_BROKEN;
+    reply->flaw = flaw;
+    reply->may_reuse = false;
+    return HTTP_REPLY_BROKEN;
+}
+
+static bool is_digit(char c) {
+    return c >= '0' && c <= '9';
+}
+
+static void text_skip(struct text *t, size_t n) {
+    t->at += n;
+    t->len -= n;
+}
+
+/* ---- lines ---- */
+
+enum line { LINE_WAITS, LINE_WHOLE, LINE_LONG };
+
+/* The next line with its line end, of at most `max` bytes. */
+static enum line line_take(struct http_reply *reply, struct text *input, size_t max, struct text *ret_line) {
+    struct buf *head = reply->head;
+    if (input->len == 0) return LINE_WAITS;
+    const char *end = memchr(input->at, '\n', input->len);
+    size_t n = end ? (size_t)(end - input->at) + 1 : input->len;
+    if (head->len - reply->line_at + n > max) return LINE_LONG;
+    buf_add(head, input->at, n);
+    text_skip(input, n);
+    if (!end) return LINE_WAITS;
+    *ret_line = (struct text){head->at + reply->line_at, head->len - reply->line_at};
+    return LINE_WHOLE;
+}
+
+static void line_drop(struct http_reply *reply) {
+    reply->head->len = reply->line_at;
+}
+
+static size_t less(size_t a, size_t b) {
+    return a > b ? a - b : 0;
+}
+
+/* A line of a head or of trailers, its end taken off: LF alone is one too (RFC 9112, 2.2). */
+static int head_line_take(struct http_reply *reply, struct text *input, struct text *ret_line) {
+    size_t left = less(HTTP_REPLY_HEAD_MAX, reply->head_bytes);
+    switch (line_take(reply, input, left < HTTP_REPLY_LINE_MAX ? left : HTTP_REPLY_LINE_MAX, ret_line)) {
+    case LINE_WAITS: return HTTP_REPLY_MORE;
+    case LINE_LONG:
+        return broken(reply, left < HTTP_REPLY_LINE_MAX ? HTTP_REPLY_TOO_MANY_HEADERS : HTTP_REPLY_LONG_LINE);
+    case LINE_WHOLE: break;
+    }
+    reply->head_bytes += ret_line->len;
+    ret_line->len--;
+    if (ret_line->len && ret_line->at[ret_line->len - 1] == '\r') ret_line->len--;
+    return GO;
+}
+
+/* RFC 9112, 2.2, and 9110, 5.5. Other control characters are made blanks later. */
+static bool is_poisoned(struct text line) {
+    return !text_field_check(line) && (memchr(line.at, 0, line.len) || memchr(line.at, '\r', line.len));
+}
+
+/* The line stays in the head. */
+static void line_keep(struct http_reply *reply, struct text line) {
+    struct buf *head = reply->head;
+    head->len = reply->line_at + line.len;
+    buf_adds(head, "\r\n");
+    reply->line_at = head->len;
+}
+
+static bool is_folded(struct text line) {
+    return line.len && (line.at[0] == ' ' || line.at[0] == '\t');
+}
+
+/* RFC 9112, 5.2: one space in place of what folds. */
+static void line_join(struct http_reply *reply, struct text line) {
+    struct buf *head = reply->head;
+    struct text rest = text_trim(line);
+    char *at = head->at + reply->line_at - 2;
+    *at = ' ';
+    memmove(at + 1, rest.at, rest.len);
+    reply->line_at = (size_t)(at - head->at);
+    line_keep(reply, (struct text){at, rest.len + 1});
+}
+
+/* ---- headers that frame the body ---- */
+
+/* Said twice, it has to be the same (RFC 9110, 8.6; of a list in one line nothing is believed). */
+static bool take_length(struct http_reply *reply, struct text value) {
+    uint64_t length = 0;
+    for (size_t i = 0; i < value.len; i++) {
+        if (!is_digit(value.at[i])) return false;
+        uint64_t digit = (uint64_t)(value.at[i] - '0');
+        length = length > (UINT64_MAX - digit) / 10 ? UINT64_MAX : length * 10 + digit;
+    }
+    if (value.len == 0 || (reply->has_length && reply->length != length)) return false;
+    reply->has_length = true;
+    reply->length = length;
+    return true;
+}
+
+/* Chunked, once: any other coding is one that no request of ours allows (RFC 9112, 7.4). */
+static bool take_coding(struct http_reply *reply, struct text value) {
+    if (reply->is_chunked || !text_is_nocase(value, "chunked")) return false;
+    reply->is_chunked = true;
+    return true;
+}
+
+static bool take_connection(struct http_reply *reply, struct text value) {
+    struct text option;
+    while (text_cut(&value, ',', &option)) {
+        option = text_trim(option);
+        if (text_is_nocase(option, "close")) reply->says_close = true;
+        if (text_is_nocase(option, "keep-alive")) reply->says_keep_alive = true;
+    }
+    return true;
+}
+
+static const struct {
+    struct text name;
+    bool (*take)(struct http_reply *, struct text value);
+} framing[] = {{TEXT("Content-Length"), take_length},
+               {TEXT("Transfer-Encoding"), take_coding},
+               {TEXT("Connection"), take_connection}};
+
+/* ---- a head, whole ---- */
+
+static int on_name(http_parser *parser, const char *at, size_t len) {
+    struct http_reply *reply = parser->data;
+    reply->name = (struct text){at, len};
+    return memchr(at, ' ', len) != NULL;
+}
+
+static int on_value(http_parser *parser, const char *at, size_t len) {
+    struct http_reply *reply = parser->data;
+    parser->flags = (uint8_t)(parser->flags & ~F_CONTENTLENGTH); /* else the same length twice would be refused */
+    for (size_t i = 0; i < sizeof framing / sizeof framing[0]; i++)
+        if (reply->name.len == framing[i].name.len && text_is_nocase(reply->name, framing[i].name.at))
+            return !framing[i].take(reply, text_trim((struct text){at, len}));
+    return 0;
+}
+
+static int on_head(http_parser *parser) {
+    (void)parser;
+    return 1; /* there is no body for it to see */
+}
+
+static bool head_parse(struct http_reply *reply) {
+    static const http_parser_settings settings = {
+        .on_header_field = on_name, .on_header_value = on_value, .on_headers_complete = on_head};
+    http_parser parser = {.data = reply};
+    http_parser_init(&parser, HTTP_RESPONSE);
+    parser.lenient_http_headers = 1; /* control characters in values are made blanks later, but for NUL */
+    parser.allow_chunked_length = 1;
+    struct text head = buf_text(reply->head);
+    if (memchr(head.at, 0, head.len)) return false;
+    return http_parser_execute(&parser, &settings, head.at, head.len) == head.len && parser.http_errno == HPE_OK;
+}
+
+static int whole(struct http_reply *reply) {
+    reply->step = STEP_WHOLE;
+    return GO;
+}
+
+static int body_begin(struct http_reply *reply) {
+    bool stays = !reply->says_close && (reply->minor == 1 || reply->says_keep_alive);
+    if (reply->to_head || reply->code == 304) {
+        reply->may_reuse = stays;
+        return whole(reply);
+    }
+    if (reply->code == 204) { /* what announces a body may send one */
+        reply->may_reuse = stays && !reply->is_chunked && reply->length == 0;
+        return whole(reply);
+    }
+    if (reply->is_chunked) { /* RFC 9112, 6.1: a length beside chunks, or chunks in HTTP/1.0, are not to be trusted */
+        reply->may_reuse = stays && !reply->has_length && reply->minor == 1;
+        reply->step = STEP_CHUNK_SIZE;
+        return GO;
+    }
+    if (!reply->has_length) {
+        reply->step = STEP_UNTIL_END;
+        return GO;
+    }
+    if (reply->length > reply->body->max) return broken(reply, HTTP_REPLY_TOO_LARGE);
+    reply->may_reuse = stays;
+    reply->left = reply->length;
+    reply->step = STEP_LENGTH;
+    return GO;
+}
+
+static void head_begin(struct http_reply *reply) {
+    buf_clear(reply->head);
+    reply->step = STEP_STATUS_LINE;
+    reply->line_at = 0;
+    reply->header_count = 0;
+    reply->length = 0;
+    reply->is_chunked = reply->has_length = reply->says_close = reply->says_keep_alive = false;
+}
+
+static int head_end(struct http_reply *reply) {
+    if (!head_parse(reply)) return broken(reply, HTTP_REPLY_BAD_HEAD);
+    if (reply->code >= 200) return body_begin(reply);
+    head_begin(reply);
+    return GO;
+}
+
+/* ---- its lines ---- */
+
+/* RFC 9112, 4; the blank before a reason that is empty may lack. */
+static bool status_line_read(struct http_reply *reply, struct text line) {
+    const char *at = line.at;
+    if (line.len < 12 || (at[7] != '0' && at[7] != '1') || at[8] != ' ') return false;
+    if (at[9] < '1' || at[9] > '9' || !is_digit(at[10]) || !is_digit(at[11])) return false;
+    if (line.len > 12 && at[12] != ' ') return false;
+    reply->minor = at[7] - '0';
+    reply->code = (at[9] - '0') * 100 + (at[10] - '0') * 10 + at[11] - '0';
+    return reply->code != 101;
+}
+
+static int step_status_line(struct http_reply *reply, struct text *input) {
+    size_t have = reply->head->len;
+    if (have < VERSION_LEN) {
+        size_t n = input->len < VERSION_LEN - have ? input->len : VERSION_LEN - have;
+        if (n == 0) return HTTP_REPLY_MORE;
+        if (memcmp(input->at, "HTTP/1." + have, n) != 0) return broken(reply, HTTP_REPLY_NOT_HTTP);
+        buf_add(reply->head, input->at, n);
+        text_skip(input, n);
+        return GO;
+    }
+    struct text line;
+    int said = head_line_take(reply, input, &line);
+    if (said != GO) return said;
+    if (!status_line_read(reply, line)) return broken(reply, HTTP_REPLY_NOT_HTTP);
+    if (is_poisoned(line)) return broken(reply, HTTP_REPLY_BAD_HEAD);
+    line_keep(reply, line);
+    reply->step = STEP_FIELD;
+    return GO;
+}
+
+static int step_field(struct http_reply *reply, struct text *input) {
+    struct text line;
+    int said = head_line_take(reply, input, &line);
+    if (said != GO) return said;
+    if (line.len && line.at[0] == '\r')
+        return broken(reply, HTTP_REPLY_BAD_HEAD); /* an end of the head to http-parser */
+    if (is_folded(line)) {
+        if (reply->header_count == 0) return broken(reply, HTTP_REPLY_BAD_HEAD);
+        line_join(reply, line);
+        return GO;
+    }
+    line_keep(reply, line);
+    if (line.len == 0) return head_end(reply);
+    if (++reply->header_count > HTTP_REPLY_HEADERS_MAX) return broken(reply, HTTP_REPLY_TOO_MANY_HEADERS);
+    return GO;
+}
+
+/* ---- the body ---- */
+
+static bool body_move(struct http_reply *reply, struct text *input) {
+    size_t n = input->len < reply->left ? input->len : (size_t)reply->left;
+    buf_add(reply->body, input->at, n);
+    text_skip(input, n);
+    reply->left -= n;
+    return reply->left == 0;
+}
+
+static int step_length(struct http_reply *reply, struct text *input) {
+    return body_move(reply, input) ? whole(reply) : HTTP_REPLY_MORE;
+}
+
+static int step_until_end(struct http_reply *reply, struct text *input) {
+    buf_addt(reply->body, *input);
+    text_skip(input, input->len);
+    return reply->body->full ? broken(reply, HTTP_REPLY_TOO_LARGE) : HTTP_REPLY_MORE;
+}
+
+/* chunk-size, and the extensions behind it (RFC 9112, 7.1), which mean nothing to anybody and are dropped. */
+static int chunk_size_read(struct http_reply *reply, struct text line) {
+    uint64_t size = 0;
+    size_t digits = 0;
+    for (; digits < line.len && text_hex_value(line.at[digits]) >= 0; digits++)
+        size = size << 4 | (uint64_t)text_hex_value(line.at[digits]);
+    struct text rest = text_trim((struct text){line.at + digits, line.len - digits});
+    if (digits == 0 || digits > CHUNK_DIGITS_MAX || (rest.len && rest.at[0] != ';') || !text_field_check(rest))
+        return broken(reply, HTTP_REPLY_BAD_CHUNKS);
+    if (size > reply->body->max - reply->body->len) return broken(reply, HTTP_REPLY_TOO_LARGE);
+    reply->left = size;
+    reply->step = size ? STEP_CHUNK_DATA : STEP_TRAILER;
+    return GO;
+}
+
+/* A line of the frames, which end with CRLF and nothing else. */
+static int chunk_line_take(struct http_reply *reply, struct text *input, size_t max, struct text *ret_line) {
+    switch (line_take(reply, input, max, ret_line)) {
+    case LINE_WAITS: return HTTP_REPLY_MORE;
+    case LINE_LONG: return broken(reply, HTTP_REPLY_BAD_CHUNKS);
+    case LINE_WHOLE: break;
+    }
+    line_drop(reply);
+    if (ret_line->len < 2 || ret_line->at[ret_line->len - 2] != '\r') return broken(reply, HTTP_REPLY_BAD_CHUNKS);
+    ret_line->len -= 2;
+    return GO;
+}
+
+static int step_chunk_size(struct http_reply *reply, struct text *input) {
+    struct text line;
+    int said = chunk_line_take(reply, input, CHUNK_LINE_MAX, &line);
+    return said == GO ? chunk_size_read(reply, line) : said;
+}
+
+static int step_chunk_data(struct http_reply *reply, struct text *input) {
+    if (!body_move(reply, input)) return HTTP_REPLY_MORE;
+    reply->step = STEP_CHUNK_END;
+    return GO;
+}
+
+static int step_chunk_end(struct http_reply *reply, struct text *input) {
+    struct text line;
+    int said = chunk_line_take(reply, input, 2, &line);
+    if (said == GO) reply->step = STEP_CHUNK_SIZE;
+    return said;
+}
+
+/* Checked and dropped: merging trailers into the head could change what was already decided from it. */
+static int step_trailer(struct http_reply *reply, struct text *input) {
+    struct text line, name;
+    int said = head_line_take(reply, input, &line);
+    if (said != GO) return said;
+    line_drop(reply);
+    if (line.len == 0) return whole(reply);
+    if (is_poisoned(line)) return broken(reply, HTTP_REPLY_BAD_HEAD);
+    if (is_folded(line)) return reply->trailer_count ? GO : broken(reply, HTTP_REPLY_BAD_HEAD);
+    if (++reply->trailer_count > HTTP_REPLY_HEADERS_MAX) return broken(reply, HTTP_REPLY_TOO_MANY_HEADERS);
+    if (!text_cut(&line, ':', &name) || !line.at || !text_token_check(name)) return broken(reply, HTTP_REPLY_BAD_HEAD);
+    return GO;
+}
+
+/* ---- the whole ---- */
+
+static int step_whole(struct http_reply *reply, struct text *input) {
+    if (input->len) reply->may_reuse = false;
+    return HTTP_REPLY_WHOLE;
+}
+
+static int step_broken(struct http_reply *reply, struct text *input) {
+    (void)reply, (void)input;
+    return HTTP_REPLY_BROKEN;
+}
+
+static int (*const steps[])(struct http_reply *, struct text *) = {
+    [STEP_STATUS_LINE] = step_status_line, [STEP_FIELD] = step_field,           [STEP_LENGTH] = step_length,
+    [STEP_UNTIL_END] = step_until_end,     [STEP_CHUNK_SIZE] = step_chunk_size, [STEP_CHUNK_DATA] = step_chunk_data,
+    [STEP_CHUNK_END] = step_chunk_end,     [STEP_TRAILER] = step_trailer,       [STEP_WHOLE] = step_whole,
+    [STEP_BROKEN] = step_broken,
+};
+
+enum http_reply_state http_reply_push(struct http_reply *reply, struct text *input) {
+    int said = GO;
+    while (said == GO) said = steps[reply->step](reply, input);
+    return (enum http_reply_state)said;
+}
+
+enum http_reply_state http_reply_end(struct http_reply *reply) {
+    switch ((enum step)reply->step) {
+    case STEP_WHOLE: break;
+    case STEP_UNTIL_END: reply->step = STEP_WHOLE; break;
+    case STEP_BROKEN: return HTTP_REPLY_BROKEN;
+    default: broken(reply, reply->head->len ? HTTP_REPLY_ENDED_EARLY : HTTP_REPLY_NO_REPLY); return HTTP_REPLY_BROKEN;
+    }
+    reply->may_reuse = false;
+    return HTTP_REPLY_WHOLE;
+}
+
+void http_reply_begin(struct http_reply *reply, struct buf *head, struct buf *body, bool to_head) {
+    assert(head->max >= HTTP_REPLY_HEAD_ROOM);
+    *reply = (struct http_reply){.head = head, .body = body, .to_head = to_head};
+    buf_clear(body);
+    head_begin(reply);
+}
+
+void http_reply_global_init(void) {
+    http_parser_set_max_header_size(INT32_MAX); /* the limits are ours */
+}
