@@ -1,10 +1,11 @@
 /* A reply: a machine that eats a connection's bytes and gives one whole reply, or why it is none.
  *
  * Framing is ours. http-parser cuts whole heads into headers, and that is all that it may decide: Debian builds it with
- * HTTP_PARSER_STRICT=0, so it does not look at what stands behind a chunk, ends an extension at CR only (and then takes
- * the next lines for the chunk's size), lets blanks into names and anything into "HTTP/"; it knows no 204 without a
- * body, refuses a length that is said twice, and its limit of a head is the whole process's. It never sees a body, nor
- * a byte of what it would be wrong about: each line is judged here before, and each head is a parser's first.
+ * HTTP_PARSER_STRICT=0, so it does not look at what stands behind a chunk, ends an extension at CR only (and takes the
+ * chunk's data for the rest of it), swallows what follows a CR, lets blanks into names and anything into "HTTP/"; it
+ * knows no 204 without a body, refuses a length that is said twice, and its limit of a head is the whole process's. It
+ * never sees a body, nor a byte of what it would be wrong about: each line is judged here before, and each head is a
+ * parser's first.
  *
  * A line is gathered behind `head`: those of a head stay there, those of chunks and trailers are cut off again. Each
  * step below takes what it can from the input and says GO (the next step may run), a state, or that it wants more. A
@@ -100,9 +101,10 @@ static bool is_poisoned(struct text line) {
     return !text_field_check(line) && (memchr(line.at, 0, line.len) || memchr(line.at, '\r', line.len));
 }
 
-/* The line stays in the head. */
+/* The line stays in the head, without blanks at its end: http-parser takes a tab behind a length for a part of it. */
 static void line_keep(struct http_reply *reply, struct text line) {
     struct buf *head = reply->head;
+    while (line.len && (line.at[line.len - 1] == ' ' || line.at[line.len - 1] == '\t')) line.len--;
     head->len = reply->line_at + line.len;
     buf_adds(head, "\r\n");
     reply->line_at = head->len;
@@ -193,7 +195,6 @@ static bool head_parse(struct http_reply *reply) {
     parser.lenient_http_headers = 1; /* control characters in values are made blanks later, but for NUL */
     parser.allow_chunked_length = 1;
     struct text head = buf_text(reply->head);
-    if (memchr(head.at, 0, head.len)) return false;
     return http_parser_execute(&parser, &settings, head.at, head.len) == head.len && parser.http_errno == HPE_OK;
 }
 
@@ -262,7 +263,7 @@ static int step_status_line(struct http_reply *reply, struct text *input) {
     if (have < VERSION_LEN) {
         size_t n = input->len < VERSION_LEN - have ? input->len : VERSION_LEN - have;
         if (n == 0) return HTTP_REPLY_MORE;
-        if (memcmp(input->at, "HTTP/1." + have, n) != 0) return broken(reply, HTTP_REPLY_NOT_HTTP);
+        if (memcmp(input->at, &"HTTP/1."[have], n) != 0) return broken(reply, HTTP_REPLY_NOT_HTTP);
         buf_add(reply->head, input->at, n);
         text_skip(input, n);
         return GO;
@@ -281,8 +282,7 @@ static int step_field(struct http_reply *reply, struct text *input) {
     struct text line;
     int said = head_line_take(reply, input, &line);
     if (said != GO) return said;
-    if (line.len && line.at[0] == '\r')
-        return broken(reply, HTTP_REPLY_BAD_HEAD); /* an end of the head to http-parser */
+    if (is_poisoned(line)) return broken(reply, HTTP_REPLY_BAD_HEAD);
     if (is_folded(line)) {
         if (reply->header_count == 0) return broken(reply, HTTP_REPLY_BAD_HEAD);
         line_join(reply, line);

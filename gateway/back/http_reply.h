@@ -38,8 +38,9 @@ enum http_reply_flaw {
 
 struct http_reply {
     /* For all to read. */
-    struct buf *head;      /* of WHOLE: the status line, the headers and an empty line, each with CRLF; folded ones are
-                              joined with a space. It has no NUL and no bare CR; names are tokens. */
+    struct buf
+        *head;             /* of WHOLE: the status line, the headers and an empty line, each with CRLF; folded ones are
+                              joined with a space, and none ends with blanks. It has no NUL and no bare CR; names are tokens. */
     struct buf *body;      /* of WHOLE: without the frames of its chunks; nothing is decoded */
     int code;              /* of WHOLE */
     unsigned header_count; /* of WHOLE */

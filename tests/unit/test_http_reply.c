@@ -225,6 +225,8 @@ static const struct stream_case {
     {"a NUL in a name", TEXT(OK "X\0A: b\r\nContent-Length: 0\r\n\r\n"), "bad head", GOES_ON, false},
     {"a bare CR in a value", TEXT(OK "X-A: a\rb\r\nContent-Length: 0\r\n\r\n"), "bad head", GOES_ON, false},
     {"a bare CR at its end", TEXT(OK "X-A: a\r\r\nContent-Length: 0\r\n\r\n"), "bad head", GOES_ON, false},
+    {"a bare CR before a value", TEXT(OK "Content-Length:\r* 2\r\n\r\nhi"), "bad head", GOES_ON, false},
+    {"a bare CR in a fold", TEXT(OK "Content-Length: 2\r\n \r*\r\n\r\nhi"), "bad head", GOES_ON, false},
     {"a bare CR for the empty line", TEXT(OK "Content-Length: 0\r\n\rX\r\n\r\n"), "bad head", GOES_ON, false},
     {"no colon", TEXT(OK "X-A\r\nContent-Length: 0\r\n\r\n"), "bad head", GOES_ON, false},
     {"an empty name", TEXT(OK ": a\r\nContent-Length: 0\r\n\r\n"), "bad head", GOES_ON, false},
@@ -314,6 +316,8 @@ static const struct stream_case {
     {"a trailer without a colon", TEXT(CHUNKED "0\r\nX\r\n\r\n"), "bad head", GOES_ON, false},
     {"a second reply for trailers", TEXT(CHUNKED "0\r\n" OK "Content-Length: 0\r\n\r\n"), "bad head", GOES_ON, false},
     {"a trailer with a NUL", TEXT(CHUNKED "0\r\nX: \0\r\n\r\n"), "bad head", GOES_ON, false},
+    {"a fold with a NUL in a trailer", TEXT(CHUNKED "0\r\nX: y\r\n \0\r\n\r\n"), "bad head", GOES_ON, false},
+    {"a tab behind a length", TEXT(OK "Content-Length: 2 \t\r\n\r\nhi"), "200 again | hi", GOES_ON, false},
     {"a fold for the first trailer", TEXT(CHUNKED "0\r\n X: y\r\n\r\n"), "bad head", GOES_ON, false},
 };
 
@@ -347,13 +351,13 @@ static const struct head_case {
     const char *head;
     unsigned header_count;
 } head_cases[] = {
-    {"as it came", TEXT(OK "X-A:  b \r\nContent-Length: 0\r\n\r\n"), OK "X-A:  b \r\nContent-Length: 0\r\n\r\n", 2},
+    {"as it came, but for blanks at an end", TEXT(OK "X-A:  b \t\r\nContent-Length: 0\r\n\r\n"),
+     OK "X-A:  b\r\nContent-Length: 0\r\n\r\n", 2},
     {"LF becomes CRLF", TEXT("HTTP/1.1 200 OK\nX-A: b\nContent-Length: 0\n\n"),
      OK "X-A: b\r\nContent-Length: 0\r\n\r\n", 2},
-    {"folds are one blank", TEXT(OK "X-A: a\r\n \t b \r\n\tc\r\nContent-Length: 0\r\n\r\n"),
+    {"folds are one blank", TEXT(OK "X-A: a \r\n \t b \r\n\tc\r\nContent-Length: 0\r\n\r\n"),
      OK "X-A: a b c\r\nContent-Length: 0\r\n\r\n", 2},
-    {"a fold of blanks", TEXT(OK "X-A: a\n  \nContent-Length: 0\r\n\r\n"), OK "X-A: a \r\nContent-Length: 0\r\n\r\n",
-     2},
+    {"a fold of blanks", TEXT(OK "X-A: a\n  \nContent-Length: 0\r\n\r\n"), OK "X-A: a\r\nContent-Length: 0\r\n\r\n", 2},
     {"not that of 1xx", TEXT("HTTP/1.1 103 Early\r\nLink: </a>\r\n\r\n" OK "Content-Length: 0\r\n\r\n"),
      OK "Content-Length: 0\r\n\r\n", 1},
     {"not the trailers, nor the frames of chunks", TEXT(CHUNKED "1;x\r\na\r\n0\r\nX: y\r\n\r\n"), CHUNKED, 1},
