@@ -1,4 +1,4 @@
-/* Failures: from curl's result to a sentence for humans. Private to back/. */
+/* Failures: how an exchange ended without a reply, as a sentence for humans. Private to back/. */
 #ifndef BACK_FAILURE_H
 #define BACK_FAILURE_H
 
@@ -6,22 +6,44 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "back/http_reply.h"
 #include "base/fault.h"
+#include "call/request.h"
 
-struct failure {
-    CURLcode result;
-    const char *peer;   /* "host:port" */
-    const char *origin; /* "https://host:port": the fault's `where`; paths and queries may hold secrets */
-    const char *method;
-    bool sent;     /* this exchange's request was handed to a connection */
-    bool answered; /* the head of a reply has come */
-    bool too_large, too_many_headers;
-    bool refused_resend; /* curl was about to send once more what may be sent only once */
-    const char *detail;  /* curl's own words */
-    int64_t connect_timeout_ms, call_timeout_ms, max_reply_bytes;
+enum failure_cause {
+    FAILURE_URL,      /* libcurl does not take it */
+    FAILURE_TOO_LONG, /* the head of the request */
+    FAILURE_DIAL,     /* `result`, `error` */
+    FAILURE_TLS,      /* `detail` */
+    FAILURE_TIME,     /* `progress` says doing what, `limit_ms` after how long */
+    FAILURE_REPLY,    /* `flaw` */
+    FAILURE_LOST,     /* the connection broke: `error` or `detail` */
+    FAILURE_ONCE      /* a kept connection died under what may be sent only once */
 };
 
-/* Fills the fault; returns whether time ran out. `easy` is asked for how far it got. */
-bool failure_explain(CURL *easy, const struct failure *failure, struct fault *fault);
+enum failure_progress {
+    PROGRESS_NAME,    /* its address is looked up */
+    PROGRESS_CONNECT, /* connecting */
+    PROGRESS_TLS,     /* shaking hands */
+    PROGRESS_REQUEST, /* connected; no byte of a reply has come */
+    PROGRESS_REPLY
+};
+
+struct failure {
+    enum failure_cause cause;
+    enum failure_progress progress;
+    const struct request *request;
+    const char *url, *method; /* of the exchange */
+    CURLcode result;
+    int error; /* errno; 0: not known */
+    const char *detail;
+    enum http_reply_flaw flaw;
+    int64_t limit_ms;
+};
+
+void failure_explain(const struct failure *failure, struct fault *fault);
+
+/* The fault's `where`: "https://host:port"; paths and queries may hold secrets. */
+void failure_place(const char *url, struct fault *fault);
 
 #endif

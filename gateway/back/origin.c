@@ -1,14 +1,15 @@
 /* The origins that were ever called, by their text.
  *
- * libcurl takes a URL apart, puts it together again and copies its parts for every transfer, at a tenth of what a poll
- * costs. It is given the origin, taken apart beforehand (CURLOPT_CURLU), and the rest as the target that it writes as
- * it is (CURLOPT_REQUEST_TARGET). That is sound because url_parse has looked at every byte of both.
+ * libcurl takes a URL apart once for each origin: it knows which hosts it will connect to, and how they are written
+ * (127.1 is 127.0.0.1). The rest of a URL is the target that we write as it is, which is sound because url_parse has
+ * looked at every byte of it.
  *
  * There are as many as definitions name, so they are never given up. An origin is told from another by its bytes:
- * "http://A/" and "http://a/" are two here, and one to libcurl. */
+ * "http://A/" and "http://a/" are two here. */
 #include "back/origin.h"
 
 #include <assert.h>
+#include <curl/curl.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -19,7 +20,8 @@
 struct entry {
     struct entry *next;
     struct origin origin;
-    size_t len; /* of the text without its last slash */
+    char *key, *host, *host_header, *dial_url;
+    size_t len;
 };
 
 struct origins {
@@ -31,8 +33,10 @@ struct origins *origins_new(void) {
 }
 
 static void entry_free(struct entry *entry) {
-    curl_url_cleanup(entry->origin.parts);
-    mem_free(entry->origin.url);
+    mem_free(entry->key);
+    mem_free(entry->host);
+    mem_free(entry->host_header);
+    mem_free(entry->dial_url);
     mem_free(entry);
 }
 
@@ -59,25 +63,53 @@ static uint32_t hash(const char *at, size_t len) {
     return sum;
 }
 
-static struct entry *entry_new(const char *at, size_t len) {
-    struct entry *entry = mem_alloc(sizeof *entry);
-    char *url = mem_alloc(len + 2);
-    memcpy(url, at, len);
-    url[len] = '/';
-    entry->origin = (struct origin){.parts = curl_url(), .url = url};
-    entry->len = len;
-    struct url parsed;
-    if (url_parse((struct text){url, len}, &parsed, NULL)) entry->origin.host = parsed.host;
-    if (curl_url_set(entry->origin.parts, CURLUPART_URL, url, CURLU_DISALLOW_USER) == CURLUE_OK) return entry;
-    entry_free(entry);
-    return NULL;
+/* Its host as libcurl writes it, IPv6 in brackets; NULL where it does not take it. GIVES. */
+static char *host_of_curl(const char *origin) {
+    CURLU *parts = curl_url();
+    char *found = NULL, *host = NULL;
+    if (curl_url_set(parts, CURLUPART_URL, origin, CURLU_DISALLOW_USER) == CURLUE_OK &&
+        curl_url_get(parts, CURLUPART_HOST, &found, 0) == CURLUE_OK)
+        host = mem_strdup(found);
+    curl_free(found);
+    curl_url_cleanup(parts);
+    return host;
 }
 
-const struct origin *origins_find(struct origins *origins, const char *url) {
+static char *print(const char *before, const char *host, int port, const char *after) {
+    struct buf text;
+    buf_init(&text, 1024);
+    buf_adds(&text, before);
+    buf_adds(&text, host);
+    if (port) buf_addf(&text, ":%d", port);
+    buf_adds(&text, after);
+    return buf_take(&text);
+}
+
+static struct entry *entry_new(const char *at, size_t len) {
+    struct entry *entry = mem_alloc(sizeof *entry);
+    entry->key = mem_strndup(at, len);
+    entry->len = len;
+    struct url url;
+    char *host = url_parse((struct text){entry->key, len}, &url, NULL) ? host_of_curl(entry->key) : NULL;
+    if (!host) {
+        entry_free(entry);
+        return NULL;
+    }
+    bool is_tls = url.scheme.len == strlen("https");
+    int port = url_port(&url);
+    entry->host = host;
+    entry->host_header = print("", host, port == (is_tls ? 443 : 80) ? 0 : port, "");
+    entry->dial_url = print("http://", host, port, "/");
+    entry->origin = (struct origin){
+        .host = entry->host, .host_header = entry->host_header, .dial_url = entry->dial_url, .is_tls = is_tls};
+    return entry;
+}
+
+struct origin *origins_find(struct origins *origins, const char *url) {
     size_t len = origin_length(url);
     struct entry **bucket = &origins->buckets[hash(url, len) % BUCKETS];
     for (struct entry *entry = *bucket; entry; entry = entry->next)
-        if (entry->len == len && memcmp(entry->origin.url, url, len) == 0) return &entry->origin;
+        if (entry->len == len && memcmp(entry->key, url, len) == 0) return &entry->origin;
     struct entry *entry = entry_new(url, len);
     if (!entry) return NULL;
     entry->next = *bucket;

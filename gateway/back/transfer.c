@@ -1,53 +1,53 @@
 /* A transfer: one call to an upstream from its request to its reply, over as many exchanges as redirects ask for.
  *
- *   transfer_begin -> hop_begin -> (waits for a lookup) -> hop_send -> (curl, in wire.c) -> on_ended
- *     -> the next hop, or finish -> done
+ *   transfer_begin -> hop_begin -> (a connection that rests in its place), or
+ *                     hop_connect -> (waits for a lookup) -> hop_dial -> on_dialed -> (shakes hands) -> hop_send
+ *     -> on_ready -> the next hop, or finish -> done
  *
- * The engine is the only caller. What always holds: `done` is called once, from the loop, when the transfer is out of
- * curl and back in the pool; a request that is not idempotent is handed to a connection once. The second is guarded by
- * PREREQFUNCTION, which curl calls before each sending: where a kept-open connection dies before it has replied, curl
- * would send once more on a new one, a POST too, and tell nobody.
+ * The engine is the only caller. What always holds: `done` is called once, from the loop, when the transfer has let go
+ * of its connection and is back in the pool. Bytes of a request go to one connection; to a second one only where a kept
+ * connection died without a word, which happens when the upstream closes it at that moment, and the request may be
+ * repeated, or nothing of it had left.
  *
- * curl is given methods and headers only after they have been checked: it writes what it gets, and a line break in a
- * header would shift every later reply of the connection by one. */
+ * libcurl makes connections (dial.c), OpenSSL their TLS (trust.c); bytes are moved by talk.c. Here is who does what
+ * when, how long it may take, and what comes of it. */
 #include "back/transfer.h"
 
 #include <curl/curl.h>
 #include <string.h>
-#include <strings.h>
+#include <unistd.h>
 
+#include "back/channel.h"
+#include "back/dial.h"
 #include "back/failure.h"
-#include "back/handle.h"
+#include "back/head.h"
 #include "back/lookup.h"
-#include "back/origin.h"
 #include "back/reader.h"
-#include "back/redirect.h"
-#include "back/trust.h"
-#include "back/wire.h"
+#include "back/talk.h"
 #include "base/clock.h"
 #include "base/count.h"
-#include "lang/url.h"
 
 #ifdef MEM_SINGLE
 #define POOL_MAX 0 /* so that AddressSanitizer sees the end of each transfer */
 #else
 #define POOL_MAX 64
 #endif
-#define POOL_BODY_MAX 65536   /* a buffer that has grown beyond this is not kept, and read apart */
-#define HEAD_MAX (512 * 1024) /* curl itself stops at 300 KiB of headers */
-#define HEADERS_MAX 1000
+#define BODY_SMALL 65536          /* a larger one is not copied, and read apart */
+#define OUT_KEPT 65536            /* bytes that the buffer of heads may have between calls */
+#define CONNECT_DEFAULT_MS 300000 /* where nothing else is said */
 
-/* How long a connection may have idled and still be used. Most servers keep one for a minute or more; Node.js closes
- * it after 5 s, and a request that crosses with the close is lost. What may be sent only once does not risk that. */
-#define KEPT_OPEN_S 60L
-#define KEPT_OPEN_CAREFUL_S 3L
+/* How long a connection may have rested and still be used. Node.js closes it after 5 s, and a request that crosses with
+ * the close is lost: what may be sent only once does not risk that. */
+#define REST_CAREFUL_MS 3000
 
 enum state {
-    WAITING,  /* another transfer looks the host up; the timer is its patience */
-    STARTING, /* the timer, at once: hop_send */
-    SENDING,  /* curl has it */
-    READING,  /* a large reply is all there, and being parsed */
-    FAILING   /* the timer, at once: tells `fault` */
+    WAITING,  /* another transfer looks the host up */
+    STARTING, /* the timer, at once: hop_dial */
+    DIALING,
+    SHAKING, /* hands, for TLS */
+    TALKING,
+    READING, /* a large reply is all there, and being parsed */
+    FAILING  /* the timer, at once: tells `fault` */
 };
 
 struct transfer {
@@ -57,24 +57,23 @@ struct transfer {
     struct arena *arena;
     void (*done)(void *, const struct reply *);
     void *arg;
-    struct handle handle;
-    char detail[CURL_ERROR_SIZE];
-    struct hop hop;
-    const struct origin *origin; /* of the hop */
-    unsigned redirects;
-    bool sent;           /* in this hop: the request was handed to a connection */
-    bool sent_before;    /* in an earlier hop */
-    bool refused_resend; /* curl wanted to send twice */
-    bool worn;           /* an exchange did not go plainly: the handle is reset before the next one */
-    bool too_large;
-    bool too_many_headers;
-    bool head_ended; /* what comes now are trailers */
-    unsigned head_lines;
-    struct buf head, body; /* of the last reply only; its body up to max_reply */
-    int64_t began_ms;
     enum state state;
-    struct loop_timer timer;
+    struct loop_timer timer; /* of the state */
+    int64_t began_ms;
+    /* the hop */
+    struct hop hop;
+    struct origin *origin;
+    struct channel_place *place;
     struct lookup_seat seat;
+    struct dial *dial;        /* of DIALING */
+    struct channel *channel;  /* of SHAKING and TALKING */
+    bool is_kept;             /* it has served other calls */
+    int64_t connected_by_ms;  /* loop_mono_ms */
+    int64_t connect_limit_ms; /* how long that was */
+    struct talk talk;
+    /* the call */
+    unsigned redirects;
+    bool sent_before;   /* bytes of it, in an earlier talk */
     struct fault fault; /* of FAILING */
     bool timed_out;
     struct reply *reply;     /* of READING */
@@ -83,153 +82,27 @@ struct transfer {
 
 struct upstream {
     struct loop *loop;
-    struct wire *wire;
+    struct dialer *dialer;
+    struct channels *channels;
     struct lookups *lookups;
     struct reader *reader;
     struct origins *origins;
-    char *user_agent; /* a line of the head */
+    char *user_agent;
     struct transfer *pool;
     size_t pool_count;
+    struct buf out;   /* the head that is being sent */
+    char room[65536]; /* what is being received */
 };
-
-/* ---- what curl tells while it works ---- */
 
 static bool may_repeat(const struct transfer *transfer) {
     return transfer->request->call->idempotent || transfer->hop.rewritten;
 }
 
-static void start_soon(struct transfer *transfer) {
-    transfer->state = STARTING;
+/* ---- time ---- */
+
+static void at_once(struct transfer *transfer, enum state state) {
+    transfer->state = state;
     loop_timer_set(&transfer->timer, 0);
-}
-
-static void address_found(struct transfer *transfer) {
-    if (!lookup_leads(&transfer->seat)) return;
-    struct lookup_seat *seat = lookup_settle(&transfer->seat, true, loop_mono_ms(transfer->upstream->loop));
-    for (struct lookup_seat *next; seat; seat = next) {
-        next = seat->next;
-        start_soon(seat->owner);
-    }
-}
-
-static int before_sending(void *arg, char *address, char *local, int port, int local_port) {
-    (void)address, (void)local, (void)port, (void)local_port;
-    struct transfer *transfer = arg;
-    address_found(transfer);
-    transfer->worn |= transfer->sent;
-    if (transfer->sent && !may_repeat(transfer)) {
-        transfer->refused_resend = true;
-        return CURL_PREREQFUNC_ABORT;
-    }
-    transfer->sent = true;
-    return CURL_PREREQFUNC_OK;
-}
-
-static void add_head_line(struct transfer *transfer, struct text line) {
-    struct buf *head = &transfer->head;
-    bool folded = line.len && (line.at[0] == ' ' || line.at[0] == '\t'); /* RFC 9112, 5.2: one space in its place */
-    if (folded) {
-        while (head->len && (head->at[head->len - 1] == '\r' || head->at[head->len - 1] == '\n')) head->len--;
-        buf_addc(head, ' ');
-        buf_addt(head, text_trim(line));
-        buf_adds(head, "\r\n");
-    } else {
-        buf_addt(head, line);
-        transfer->head_lines++;
-    }
-}
-
-/* One line of a head, or of trailers. Each status line starts a head anew: 1xx are not the reply. */
-static size_t on_header(char *at, size_t size, size_t count, void *arg) {
-    struct transfer *transfer = arg;
-    struct text line = {at, size * count};
-    struct buf *head = &transfer->head;
-    if (text_starts(line, "HTTP/") && (head->len == 0 || transfer->head_ended)) {
-        buf_clear(head);
-        transfer->head_ended = false;
-        transfer->head_lines = 0;
-    }
-    if (!transfer->head_ended) add_head_line(transfer, line);
-    if (text_trim(line).len == 0) transfer->head_ended = true;
-    transfer->too_many_headers = head->full || transfer->head_lines > HEADERS_MAX;
-    return transfer->too_many_headers ? 0 : line.len;
-}
-
-static size_t on_body(char *at, size_t size, size_t count, void *arg) {
-    struct transfer *transfer = arg;
-    buf_add(&transfer->body, at, size * count);
-    transfer->too_large = transfer->body.full;
-    return transfer->too_large ? 0 : size * count;
-}
-
-/* ---- a request as curl's options ---- */
-
-/* The lines of a head, as curl takes them. In the transfer's arena: they end with the call. */
-struct lines {
-    struct arena *arena;
-    struct curl_slist *first, **last;
-};
-
-static void add_line(struct lines *lines, char *line) {
-    struct curl_slist *one = arena_new_of(lines->arena, struct curl_slist);
-    one->data = line;
-    *lines->last = one;
-    lines->last = &one->next;
-}
-
-static void add_header(struct lines *lines, const char *name, const char *value) {
-    size_t name_len = strlen(name), value_len = strlen(value);
-    char *line = arena_alloc(lines->arena, name_len + value_len + sizeof ": ");
-    memcpy(line, name, name_len);
-    /* "Name:" would mean to curl that the header is not wanted; an empty one is written "Name;". */
-    memcpy(line + name_len, value_len ? ": " : ";", value_len ? 2 : 1);
-    memcpy(line + name_len + 2, value, value_len);
-    add_line(lines, line);
-}
-
-static void add_basic(struct lines *lines, const char *user, const char *password) {
-    const char *plain = arena_printf(lines->arena, "%s:%s", user ? user : "", password ? password : "");
-    struct buf value;
-    buf_init(&value, REQUEST_MAX_BYTES * 2);
-    buf_adds(&value, "Basic ");
-    buf_add_base64(&value, text_of(plain));
-    add_header(lines, "Authorization", buf_cstr(&value));
-    buf_fini(&value);
-}
-
-static void add_credentials(const struct transfer *transfer, struct lines *lines) {
-    const struct request *request = transfer->request;
-    if (!transfer->hop.own_origin) return;
-    if (request->auth == AUTH_BASIC) add_basic(lines, request->user, request->password);
-    if (request->auth == AUTH_BEARER) {
-        const char *value = arena_printf(lines->arena, "Bearer %s", request->token ? request->token : "");
-        add_header(lines, "Authorization", value);
-    }
-}
-
-static bool header_goes_along(const struct transfer *transfer, const char *name) {
-    const struct request *request = transfer->request;
-    if (!transfer->hop.own_origin) return strcasecmp(name, "Accept") == 0 || strcasecmp(name, "User-Agent") == 0;
-    if (transfer->hop.rewritten && strncasecmp(name, "Content-", strlen("Content-")) == 0) return false;
-    return request->auth == AUTH_NONE || strcasecmp(name, "Authorization") != 0;
-}
-
-static struct curl_slist *write_head(const struct transfer *transfer) {
-    const struct request *request = transfer->request;
-    struct lines lines = {.arena = transfer->arena, .last = &lines.first};
-    bool has_type = false, has_agent = false;
-    for (size_t i = 0; i < request->header_count; i++) {
-        const struct request_header *header = &request->headers[i];
-        if (!header_goes_along(transfer, header->name)) continue;
-        has_type = has_type || strcasecmp(header->name, "Content-Type") == 0;
-        has_agent = has_agent || strcasecmp(header->name, "User-Agent") == 0;
-        add_header(&lines, header->name, header->value);
-    }
-    add_credentials(transfer, &lines);
-    if (!has_agent) add_line(&lines, transfer->upstream->user_agent);
-    if (!has_type) add_line(&lines, "Content-Type:"); /* curl's own would be that of a form */
-    add_line(&lines, "Expect:");                      /* else curl waits a second before it sends what is over 1 MiB */
-    return lines.first;
 }
 
 static int64_t time_left_ms(const struct transfer *transfer) {
@@ -239,169 +112,206 @@ static int64_t time_left_ms(const struct transfer *transfer) {
     return left > 1 ? left : 1;
 }
 
-/* What all exchanges have in common. */
-static void equip(struct transfer *transfer) {
-    CURL *easy = transfer->handle.easy;
-    wire_equip(transfer->upstream->wire, easy);
-    curl_easy_setopt(easy, CURLOPT_PRIVATE, transfer);
-    curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, transfer->detail);
-    curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, before_sending);
-    curl_easy_setopt(easy, CURLOPT_PREREQDATA, transfer);
-    curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
-    curl_easy_setopt(easy, CURLOPT_HEADERDATA, transfer);
-    curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
-    curl_easy_setopt(easy, CURLOPT_WRITEDATA, transfer);
-    curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L); /* else the loop would wait for the resolver's thread */
-    curl_easy_setopt(easy, CURLOPT_PROXY, "");      /* nothing from http_proxy and its like */
-    curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
-    curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
-    curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
+/* Both clocks run until the connection stands; the shorter one will ring. */
+static void limit_connecting(struct transfer *transfer) {
+    const struct stage_call *call = transfer->request->call;
+    int64_t connect = call->connect_timeout_ms, left = time_left_ms(transfer);
+    if (connect <= 0) connect = CONNECT_DEFAULT_MS;
+    bool hurries = left > 0 && left <= connect;
+    transfer->connect_limit_ms = hurries ? call->call_timeout_ms : connect;
+    transfer->connected_by_ms = loop_mono_ms(transfer->upstream->loop) + (hurries ? left : connect);
+}
+
+static int64_t connect_left_ms(const struct transfer *transfer) {
+    int64_t left = transfer->connected_by_ms - loop_mono_ms(transfer->upstream->loop);
+    return left > 1 ? left : 1;
 }
 
 /* ---- a failure in words ---- */
 
-struct peer {
-    char name[320], origin[320]; /* "host:port" or "the socket /…", "https://host:port" */
-};
-
-static void describe(const char *source, const char *unix_socket, struct peer *peer) {
-    struct url url;
-    *peer = (struct peer){0};
-    if (!url_parse(text_of(source), &url, NULL)) return;
-    struct buf text;
-    buf_init(&text, sizeof peer->name - 1);
-    if (unix_socket) buf_addf(&text, "the socket %s", unix_socket);
-    else buf_addf(&text, "%.*s:%d", TEXT_ARG(url.host), url_port(&url));
-    memcpy(peer->name, buf_cstr(&text), text.len + 1);
-    buf_clear(&text);
-    buf_addf(&text, "%.*s://%.*s:%d", TEXT_ARG(url.scheme), TEXT_ARG(url.host), url_port(&url));
-    memcpy(peer->origin, buf_cstr(&text), text.len + 1);
-    buf_fini(&text);
+static void explain(struct transfer *transfer, struct failure *failure) {
+    failure->request = transfer->request;
+    failure->url = transfer->hop.url;
+    failure->method = transfer->hop.method;
+    transfer->timed_out = failure->cause == FAILURE_TIME;
+    failure_explain(failure, &transfer->fault);
 }
 
-static void explain(struct transfer *transfer, CURLcode result) {
-    const struct stage_call *call = transfer->request->call;
-    struct peer peer;
-    describe(transfer->hop.url, transfer->request->unix_socket, &peer);
-    struct failure failure = {.result = result,
-                              .peer = peer.name,
-                              .origin = peer.origin,
-                              .method = transfer->hop.method,
-                              .sent = transfer->sent,
-                              .answered = transfer->head.len > 0,
-                              .too_large = transfer->too_large,
-                              .too_many_headers = transfer->too_many_headers,
-                              .refused_resend = transfer->refused_resend,
-                              .detail = transfer->detail,
-                              .connect_timeout_ms = call->connect_timeout_ms,
-                              .call_timeout_ms = call->call_timeout_ms,
-                              .max_reply_bytes = call->max_reply_bytes};
-    transfer->timed_out = failure_explain(transfer->handle.easy, &failure, &transfer->fault);
+static void fail_soon(struct transfer *transfer, struct failure failure) {
+    explain(transfer, &failure);
+    at_once(transfer, FAILING);
+}
+
+/* ---- lookups ---- */
+
+static void on_found(void *arg) {
+    struct transfer *transfer = arg;
+    if (!lookup_leads(&transfer->seat)) return;
+    struct lookup_seat *seat = lookup_settle(&transfer->seat, true, loop_mono_ms(transfer->upstream->loop));
+    for (struct lookup_seat *next; seat; seat = next) {
+        next = seat->next;
+        at_once(seat->owner, STARTING);
+    }
+}
+
+static void leave_lookup(struct transfer *transfer) {
+    struct lookup_seat *leader = lookup_leave(&transfer->seat);
+    if (leader) at_once(leader->owner, STARTING);
+}
+
+/* For a leader that has found nothing: what it learned is for those who wait. */
+static void settle_lookup(struct transfer *transfer, const struct dial_end *end) {
+    if (!lookup_leads(&transfer->seat)) return;
+    if (end->result != CURLE_COULDNT_RESOLVE_HOST) {
+        leave_lookup(transfer);
+        return;
+    }
+    struct lookup_seat *seat = lookup_settle(&transfer->seat, false, loop_mono_ms(transfer->upstream->loop));
+    for (struct lookup_seat *next; seat; seat = next) {
+        next = seat->next;
+        fail_soon(seat->owner, (struct failure){.cause = FAILURE_DIAL, .result = end->result});
+    }
+}
+
+/* ---- a connection ---- */
+
+static void hop_send(struct transfer *transfer);
+static void on_ready(void *owner, int events);
+
+static void let_go(struct transfer *transfer) {
+    channel_close(transfer->channel);
+    transfer->channel = NULL;
+}
+
+static void shake_hands(struct transfer *transfer) {
+    struct channel *channel = transfer->channel;
+    struct buf reason;
+    switch (stream_shake_hands(&channel->stream)) {
+    case STREAM_DONE: hop_send(transfer); break;
+    case STREAM_AGAIN: channel_want(channel, channel->stream.wants_write); break;
+    case STREAM_CLOSED:
+    case STREAM_LOST:
+        buf_init(&reason, sizeof transfer->fault.what);
+        trust_explain(&transfer->place->trust, channel->stream.ssl, transfer->origin->host, channel->stream.error,
+                      &reason);
+        let_go(transfer);
+        fail_soon(transfer, (struct failure){.cause = FAILURE_TLS, .detail = buf_cstr(&reason)});
+        buf_fini(&reason);
+        break;
+    }
+}
+
+static void begin_tls(struct transfer *transfer, int fd) {
+    struct buf reason;
+    buf_init(&reason, sizeof transfer->fault.what);
+    SSL *client = trust_client(&transfer->place->trust, transfer->origin->host, &reason);
+    if (client) {
+        transfer->state = SHAKING;
+        transfer->channel = channel_new(transfer->place, fd, client);
+        channel_use(transfer->channel, on_ready, transfer);
+        shake_hands(transfer);
+    } else {
+        close(fd);
+        fail_soon(transfer, (struct failure){.cause = FAILURE_TLS, .detail = buf_cstr(&reason)});
+    }
+    buf_fini(&reason);
+}
+
+static void on_dialed(void *arg, const struct dial_end *end) {
+    struct transfer *transfer = arg;
+    transfer->dial = NULL;
+    settle_lookup(transfer, end);
+    if (end->fd < 0) {
+        fail_soon(transfer, (struct failure){.cause = FAILURE_DIAL, .result = end->result, .error = end->error});
+    } else if (transfer->origin->is_tls) {
+        begin_tls(transfer, end->fd);
+    } else {
+        transfer->channel = channel_new(transfer->place, end->fd, NULL);
+        channel_use(transfer->channel, on_ready, transfer);
+        hop_send(transfer);
+    }
+}
+
+static void hop_dial(struct transfer *transfer) {
+    const struct dial_order order = {.url = transfer->origin->dial_url,
+                                     .unix_socket = transfer->request->unix_socket,
+                                     .patience_ms = connect_left_ms(transfer),
+                                     .found = on_found,
+                                     .done = on_dialed,
+                                     .arg = transfer};
+    transfer->state = DIALING;
+    loop_timer_set(&transfer->timer, order.patience_ms);
+    transfer->dial = dial_begin(transfer->upstream->dialer, &order);
+}
+
+static void hop_connect(struct transfer *transfer) {
+    struct upstream *upstream = transfer->upstream;
+    transfer->is_kept = false;
+    limit_connecting(transfer);
+    transfer->seat.owner = transfer;
+    if (transfer->request->unix_socket || lookups_enter(upstream->lookups, text_of(transfer->origin->host),
+                                                        &transfer->seat, loop_mono_ms(upstream->loop))) {
+        hop_dial(transfer);
+        return;
+    }
+    transfer->state = WAITING;
+    loop_timer_set(&transfer->timer, connect_left_ms(transfer));
 }
 
 /* ---- an exchange ---- */
 
-static void renew(struct transfer *transfer) {
-    handle_reset(&transfer->handle);
-    equip(transfer);
-    transfer->worn = false;
-}
-
-static void fail_soon(struct transfer *transfer) {
-    transfer->state = FAILING;
-    loop_timer_set(&transfer->timer, 0);
+static size_t body_max(const struct request *request) {
+    int64_t max = request->call->max_reply_bytes;
+    return max > 0 ? (size_t)max : 0;
 }
 
 static void hop_send(struct transfer *transfer) {
     const struct request *request = transfer->request;
-    const struct stage_call *call = request->call;
     const struct hop *hop = &transfer->hop;
-    const struct exchange_options options = {.origin = transfer->origin,
-                                             .target = origin_target(transfer->arena, hop->url),
-                                             .method = hop->method,
-                                             .has_body = request->has_body && !hop->rewritten,
-                                             .body = request->body,
-                                             .headers = write_head(transfer),
-                                             .unix_socket = request->unix_socket,
-                                             .timeout_ms = time_left_ms(transfer),
-                                             .connect_timeout_ms = call->connect_timeout_ms,
-                                             .max_idle_s = may_repeat(transfer) ? KEPT_OPEN_S : KEPT_OPEN_CAREFUL_S,
-                                             /* Stops at a Content-Length that is too large; chunked ones are counted in
-                                              * on_body. HEAD announces what it does not send. */
-                                             .max_bytes = strcmp(hop->method, "HEAD") == 0 ? 0 : call->max_reply_bytes,
-                                             .tls = &call->tls,
-                                             .own_origin = hop->own_origin};
-    handle_fill(&transfer->handle, &options);
-    transfer->state = SENDING;
-    wire_start(transfer->upstream->wire, transfer->handle.easy);
-}
-
-static int64_t patience_ms(const struct transfer *transfer) {
-    int64_t connect = transfer->request->call->connect_timeout_ms, left = time_left_ms(transfer);
-    if (connect <= 0) connect = 60000;
-    return left > 0 && left < connect ? left : connect;
+    struct buf *out = &transfer->upstream->out;
+    struct channel *channel = transfer->channel;
+    transfer->state = TALKING;
+    loop_timer_clear(&transfer->timer);
+    if (request->call->call_timeout_ms > 0) loop_timer_set(&transfer->timer, time_left_ms(transfer));
+    buf_clear(out);
+    head_write(out, request, hop, transfer->origin, transfer->arena, transfer->upstream->user_agent);
+    if (out->full) {
+        let_go(transfer);
+        fail_soon(transfer, (struct failure){.cause = FAILURE_TOO_LONG});
+        return;
+    }
+    transfer->sent_before |= transfer->talk.sent;
+    talk_begin(&transfer->talk, &channel->stream, buf_text(out), head_body(request, hop), body_max(request),
+               strcmp(hop->method, "HEAD") == 0);
+    channel_want(channel, talk_wants_write(&transfer->talk, &channel->stream));
+    if (channel->stream.is_lost) loop_timer_set(&transfer->timer, 0);
+    if (out->cap > OUT_KEPT) buf_fini(out);
 }
 
 static void hop_begin(struct transfer *transfer) {
-    transfer->sent = false;
-    transfer->head_ended = false;
-    transfer->detail[0] = 0;
-    buf_clear(&transfer->head);
-    buf_clear(&transfer->body);
-    if (transfer->worn) renew(transfer);
-    transfer->origin = origins_find(transfer->upstream->origins, transfer->hop.url);
+    struct upstream *upstream = transfer->upstream;
+    const struct request *request = transfer->request;
+    transfer->origin = origins_find(upstream->origins, transfer->hop.url);
     if (!transfer->origin) {
-        explain(transfer, CURLE_URL_MALFORMAT);
-        fail_soon(transfer);
+        fail_soon(transfer, (struct failure){.cause = FAILURE_URL});
         return;
     }
-    transfer->seat.owner = transfer;
-    if (transfer->request->unix_socket || lookups_enter(transfer->upstream->lookups, transfer->origin->host,
-                                                        &transfer->seat, loop_mono_ms(transfer->upstream->loop))) {
-        hop_send(transfer);
+    transfer->place = channels_place(upstream->channels, transfer->origin, request->unix_socket, &request->call->tls,
+                                     transfer->hop.own_origin);
+    transfer->channel = channel_take(transfer->place, may_repeat(transfer) ? CHANNEL_KEPT_MS : REST_CAREFUL_MS);
+    if (!transfer->channel) {
+        hop_connect(transfer);
         return;
     }
-    transfer->state = WAITING;
-    loop_timer_set(&transfer->timer, patience_ms(transfer));
-}
-
-/* ---- a reply from what came ---- */
-
-/* What templates and reports get is UTF-8 without control characters, whatever was sent. In place, but for what is not
- * UTF-8; there is room for a NUL behind the text. */
-static const char *clean(struct arena *arena, struct text text) {
-    char *at = (char *)(uintptr_t)text.at, all = 0;
-    for (size_t i = 0; i < text.len; i++) {
-        if ((unsigned char)at[i] < 0x20 || at[i] == 0x7F) at[i] = ' ';
-        all |= at[i];
-    }
-    at[text.len] = 0;
-    bool is_ascii = !(all & 0x80);
-    return is_ascii || text_utf8_check(text) ? at : json_text(json_new_text(arena, text)).at;
-}
-
-static void read_headers(struct transfer *transfer, struct reply *reply) {
-    struct arena *arena = transfer->arena;
-    struct text head = {arena_copy(arena, buf_cstr(&transfer->head), transfer->head.len + 1), transfer->head.len};
-    struct text line, name;
-    struct reply_header *headers = arena_array_of(arena, struct reply_header, transfer->head_lines + 1);
-    text_cut(&head, '\n', &line); /* the status line */
-    while (text_cut(&head, '\n', &line)) {
-        if (line.len == 0 || !memchr(line.at, ':', line.len)) continue;
-        text_cut(&line, ':', &name);
-        headers[reply->header_count++] = (struct reply_header){clean(arena, text_trim(name)),
-                                                               clean(arena, text_trim(line))};
-    }
-    reply->headers = headers;
+    transfer->is_kept = true;
+    channel_use(transfer->channel, on_ready, transfer);
+    hop_send(transfer);
 }
 
 /* ---- the end ---- */
 
 static void transfer_free(struct transfer *transfer) {
-    handle_fini(&transfer->handle);
-    buf_fini(&transfer->head);
-    buf_fini(&transfer->body);
+    talk_fini(&transfer->talk);
     mem_free(transfer);
 }
 
@@ -411,9 +321,7 @@ static void pool_put(struct transfer *transfer) {
         transfer_free(transfer);
         return;
     }
-    if (transfer->worn) renew(transfer);
-    else handle_empty(&transfer->handle);
-    if (transfer->body.cap > POOL_BODY_MAX) buf_fini(&transfer->body);
+    talk_rest(&transfer->talk);
     transfer->next = upstream->pool;
     upstream->pool = transfer;
     upstream->pool_count++;
@@ -426,6 +334,7 @@ static void finish(struct transfer *transfer, struct reply *reply) {
     reply->took_ms = clock_mono_ms() - transfer->began_ms;
     count_add(COUNT_CALLS_IN_FLIGHT, -1);
     count_observe(COUNT_HISTOGRAM_CALL_MS, reply->took_ms);
+    loop_timer_clear(&transfer->timer);
     pool_put(transfer);
     done(arg, reply);
 }
@@ -435,48 +344,112 @@ static void finish_failed(struct transfer *transfer) {
     struct reply *reply = arena_new_of(transfer->arena, struct reply);
     reply->fault = transfer->fault;
     reply->timed_out = transfer->timed_out;
-    reply->phase = transfer->sent || transfer->sent_before ? REPLY_MAYBE_ACTED_ON : REPLY_NEVER_SENT;
+    reply->phase = transfer->talk.sent || transfer->sent_before ? REPLY_MAYBE_ACTED_ON : REPLY_NEVER_SENT;
     finish(transfer, reply);
 }
 
-static void leave_lookup(struct transfer *transfer) {
-    struct lookup_seat *leader = lookup_leave(&transfer->seat);
-    if (leader) start_soon(leader->owner);
+static void fail(struct transfer *transfer, struct failure failure) {
+    explain(transfer, &failure);
+    finish_failed(transfer);
 }
 
-/* For a leader that has ended without sending: what it learned is for those who wait. */
-static void settle_lookup(struct transfer *transfer, CURLcode result) {
-    if (!lookup_leads(&transfer->seat)) return;
-    if (result == CURLE_OPERATION_TIMEDOUT) { /* its own time was up; others may have more */
-        leave_lookup(transfer);
-        return;
-    }
-    if (result != CURLE_COULDNT_RESOLVE_HOST) {
-        address_found(transfer);
-        return;
-    }
-    struct lookup_seat *seat = lookup_settle(&transfer->seat, false, loop_mono_ms(transfer->upstream->loop));
-    for (struct lookup_seat *next; seat; seat = next) {
-        next = seat->next;
-        struct transfer *other = seat->owner;
-        explain(other, result);
-        fail_soon(other);
-    }
+/* Lets go of all that it waits for. */
+static void abandon(struct transfer *transfer) {
+    leave_lookup(transfer);
+    if (transfer->dial) dial_cancel(transfer->dial);
+    if (transfer->channel) let_go(transfer);
+    if (transfer->state == READING) reader_cancel(transfer->reading);
+    transfer->dial = NULL;
+}
+
+static void run_out_of_time(struct transfer *transfer) {
+    bool talks = transfer->state == TALKING;
+    struct failure failure = {.cause = FAILURE_TIME, .limit_ms = transfer->connect_limit_ms};
+    if (talks) failure.limit_ms = transfer->request->call->call_timeout_ms;
+    if (talks) failure.progress = transfer->talk.heard ? PROGRESS_REPLY : PROGRESS_REQUEST;
+    else if (transfer->state == SHAKING) failure.progress = PROGRESS_TLS;
+    else if (transfer->dial && dial_found(transfer->dial)) failure.progress = PROGRESS_CONNECT;
+    else failure.progress = PROGRESS_NAME;
+    abandon(transfer);
+    fail(transfer, failure);
 }
 
 static void on_timer(void *arg) {
     struct transfer *transfer = arg;
     switch (transfer->state) {
-    case STARTING: hop_send(transfer); break;
-    case WAITING:
-        leave_lookup(transfer);
-        explain(transfer, CURLE_OPERATION_TIMEDOUT);
-        finish_failed(transfer);
-        break;
+    case STARTING: hop_dial(transfer); break;
     case FAILING: finish_failed(transfer); break;
-    case SENDING:
+    case WAITING:
+    case DIALING:
+    case SHAKING: run_out_of_time(transfer); break;
+    case TALKING:
+        if (transfer->channel->stream.is_lost) on_ready(transfer, 0);
+        else run_out_of_time(transfer);
+        break;
     case READING: break;
     }
+}
+
+/* ---- a talk that went wrong ---- */
+
+static void break_off(struct transfer *transfer, enum talk_state state) {
+    const struct stream *stream = &transfer->channel->stream;
+    const struct talk *talk = &transfer->talk;
+    bool died = !talk->heard && (state == TALK_LOST || talk->reply.flaw == HTTP_REPLY_NO_REPLY);
+    struct failure failure = {.cause = state == TALK_LOST ? FAILURE_LOST : FAILURE_REPLY,
+                              .progress = talk->heard ? PROGRESS_REPLY : PROGRESS_REQUEST,
+                              .error = stream->error,
+                              .detail = state == TALK_LOST ? stream_reason(stream) : "",
+                              .flaw = talk->reply.flaw};
+    let_go(transfer);
+    if (died && transfer->is_kept) {
+        if (!talk->sent || may_repeat(transfer)) {
+            hop_connect(transfer);
+            return;
+        }
+        failure.cause = FAILURE_ONCE;
+    }
+    fail(transfer, failure);
+}
+
+/* ---- a reply from what came ---- */
+
+static char *end_text(struct text text) { /* there is room for a NUL behind it */
+    char *at = (char *)(uintptr_t)text.at;
+    at[text.len] = 0;
+    return at;
+}
+
+/* What templates and reports get is UTF-8 without control characters, whatever was sent. In place, but for what is not
+ * UTF-8. */
+static const char *clean(struct arena *arena, struct text text) {
+    char *at = end_text(text);
+    if (!text_field_check(text) || memchr(at, '\t', text.len))
+        for (size_t i = 0; i < text.len; i++)
+            if ((unsigned char)at[i] < 0x20 || at[i] == 0x7F) at[i] = ' ';
+    return text_utf8_check(text) ? at : json_text(json_new_text(arena, text)).at;
+}
+
+static void read_headers(struct transfer *transfer, struct reply *reply) {
+    struct arena *arena = transfer->arena;
+    const struct buf *from = &transfer->talk.head;
+    struct text head = {arena_copy(arena, buf_cstr(from), from->len + 1), from->len};
+    struct text line, name;
+    struct reply_header *headers = arena_array_of(arena, struct reply_header, transfer->talk.reply.header_count + 1);
+    text_cut(&head, '\n', &line); /* the status line */
+    while (text_cut(&head, '\n', &line) && line.len > 1) {
+        text_cut(&line, ':', &name);
+        headers[reply->header_count++] = (struct reply_header){end_text(name), clean(arena, text_trim(line))};
+    }
+    reply->headers = headers;
+}
+
+static struct reply *read_reply(struct transfer *transfer) {
+    struct reply *reply = arena_new_of(transfer->arena, struct reply);
+    reply->phase = REPLY_ANSWERED;
+    reply->code = transfer->talk.reply.code;
+    read_headers(transfer, reply);
+    return reply;
 }
 
 static void on_read(void *arg) {
@@ -486,196 +459,127 @@ static void on_read(void *arg) {
 
 /* What is too large to be copied is too large for the loop to parse. */
 static void read_body(struct transfer *transfer, struct reply *reply) {
-    size_t len = transfer->body.len;
-    if (len <= POOL_BODY_MAX) {
-        reply->body = (struct text){arena_strndup(transfer->arena, buf_cstr(&transfer->body), len), len};
+    struct buf *body = &transfer->talk.body;
+    size_t len = body->len;
+    if (len <= BODY_SMALL) {
+        reply->body = (struct text){arena_strndup(transfer->arena, buf_cstr(body), len), len};
         finish(transfer, reply);
         return;
     }
     transfer->state = READING;
     transfer->reply = reply;
-    transfer->reading = reader_begin(transfer->upstream->reader, transfer->arena, reply, buf_take(&transfer->body), len,
-                                     on_read, transfer);
+    transfer->reading = reader_begin(transfer->upstream->reader, transfer->arena, reply, buf_take(body), len, on_read,
+                                     transfer);
 }
 
 static void follow(struct transfer *transfer, const struct hop *next) {
     transfer->hop = *next;
     transfer->redirects++;
-    transfer->sent_before = true;
     hop_begin(transfer);
 }
 
-static struct reply *read_reply(struct transfer *transfer) {
-    struct reply *reply = arena_new_of(transfer->arena, struct reply);
-    long code = 0;
-    curl_easy_getinfo(transfer->handle.easy, CURLINFO_RESPONSE_CODE, &code);
-    reply->phase = REPLY_ANSWERED;
-    reply->code = (int)code;
-    read_headers(transfer, reply);
-    return reply;
-}
-
-static void refuse_redirect(struct transfer *transfer) {
-    struct peer peer;
-    describe(transfer->hop.url, transfer->request->unix_socket, &peer);
-    fault_place(&transfer->fault, "%s", peer.origin);
-    finish_failed(transfer);
-}
-
-static void on_ended(void *owner, CURLcode result) {
-    struct transfer *transfer = owner;
-    settle_lookup(transfer, result);
-    if (result != CURLE_OK) {
-        transfer->worn = true;
-        explain(transfer, result);
-        finish_failed(transfer);
-        return;
-    }
+static void take_reply(struct transfer *transfer) {
+    struct channel *channel = transfer->channel;
+    transfer->channel = NULL;
+    loop_timer_clear(&transfer->timer);
+    if (talk_may_reuse(&transfer->talk)) channel_rest(channel);
+    else channel_close(channel);
     struct reply *reply = read_reply(transfer);
     struct hop next;
     switch (redirect_judge(transfer->arena, transfer->request, &transfer->hop, reply, transfer->redirects, &next,
                            &transfer->fault)) {
-    case REDIRECT_FOLLOW: follow(transfer, &next); return;
-    case REDIRECT_REFUSED: refuse_redirect(transfer); return;
-    case REDIRECT_NONE: break;
+    case REDIRECT_FOLLOW: follow(transfer, &next); break;
+    case REDIRECT_REFUSED:
+        failure_place(transfer->hop.url, &transfer->fault);
+        finish_failed(transfer);
+        break;
+    case REDIRECT_NONE: read_body(transfer, reply); break;
     }
-    read_body(transfer, reply);
+}
+
+static void on_ready(void *owner, int events) {
+    (void)events;
+    struct transfer *transfer = owner;
+    struct upstream *upstream = transfer->upstream;
+    struct stream *stream = &transfer->channel->stream;
+    if (transfer->state == SHAKING) {
+        shake_hands(transfer);
+        return;
+    }
+    enum talk_state state = talk_go_on(&transfer->talk, stream, upstream->room, sizeof upstream->room);
+    switch (state) {
+    case TALK_GOES_ON: channel_want(transfer->channel, talk_wants_write(&transfer->talk, stream)); break;
+    case TALK_WHOLE: take_reply(transfer); break;
+    case TALK_BROKEN:
+    case TALK_LOST: break_off(transfer, state); break;
+    }
 }
 
 /* ---- the beginning ---- */
 
-static bool check_headers(const struct request *request, struct fault *fault) {
-    for (size_t i = 0; i < request->header_count; i++) {
-        const struct request_header *header = &request->headers[i];
-        if (!text_token_check(text_of(header->name)))
-            return fault_set(fault, FAULT_INVALID, NULL, "the name of header %zu is not a token", i + 1);
-        if (stage_header_is_ours(header->name))
-            return fault_set(fault, FAULT_INVALID, NULL, "a request may not set the header %s", header->name);
-        if (!request_value_check(header->value))
-            return fault_set(fault, FAULT_INVALID, NULL, "the header %s holds a control character", header->name);
-    }
-    return true;
-}
-
-static bool check_credentials(const struct request *request, struct fault *fault) {
-    const char *const values[] = {request->user, request->password, request->token};
-    if (request->auth == AUTH_NONE) return true;
-    for (size_t i = 0; i < 3; i++)
-        if (values[i] && !request_value_check(values[i]))
-            return fault_set(fault, FAULT_INVALID, NULL, "the credentials hold a control character");
-    if (request->auth == AUTH_BASIC && request->user && strchr(request->user, ':'))
-        return fault_set(fault, FAULT_INVALID, NULL, "the user of basic auth may not hold a colon (RFC 7617)");
-    return true;
-}
-
-static bool check_request(const struct request *request, struct fault *fault) {
-    if (!text_token_check(text_of(request->method)) || strcmp(request->method, "CONNECT") == 0)
-        return fault_set(fault, FAULT_INVALID, NULL, "the method is not one that a call can have");
-    if (strcmp(request->method, "HEAD") == 0 && request->has_body)
-        return fault_set(fault, FAULT_INVALID, NULL, "a HEAD request has no body");
-    return check_headers(request, fault) && check_credentials(request, fault);
-}
-
-/* The last look before curl, which writes what it is given. */
+/* The last look before it is written as it is. */
 static bool check(const struct request *request, struct fault *fault) {
     struct url url;
-    struct peer peer;
     if (!url_parse(text_of(request->url), &url, fault)) return false;
-    if (check_request(request, fault)) return true;
-    describe(request->url, request->unix_socket, &peer);
-    fault_place(fault, "%s", peer.origin);
+    if (head_check(request, fault)) return true;
+    failure_place(request->url, fault);
     return false;
 }
 
-/* One that called the same origin before, since it has the TLS session of that origin (curl keeps five a handle); else
- * the one that has rested longest, once there are many. */
-static struct transfer *pool_take(struct upstream *upstream, const struct origin *origin) {
-    struct transfer **at = &upstream->pool;
-    while (*at && (*at)->next && (*at)->handle.origin != origin) at = &(*at)->next;
-    struct transfer *transfer = *at;
-    if (!transfer || (transfer->handle.origin != origin && upstream->pool_count + 1 <= POOL_MAX)) return NULL;
-    *at = transfer->next;
-    upstream->pool_count--;
-    return transfer;
-}
-
-static struct transfer *transfer_new(struct upstream *upstream, const struct origin *origin) {
-    struct transfer *transfer = pool_take(upstream, origin);
+static struct transfer *transfer_new(struct upstream *upstream) {
+    struct transfer *transfer = upstream->pool;
     if (!transfer) {
         transfer = mem_alloc(sizeof *transfer);
         transfer->upstream = upstream;
-        handle_init(&transfer->handle);
-        equip(transfer);
+        talk_init(&transfer->talk);
         return transfer;
     }
-    *transfer = (struct transfer){
-        .upstream = upstream, .handle = transfer->handle, .head = transfer->head, .body = transfer->body};
+    upstream->pool = transfer->next;
+    upstream->pool_count--;
+    *transfer = (struct transfer){.upstream = upstream, .talk = transfer->talk};
+    transfer->talk.sent = transfer->talk.heard = false;
     return transfer;
-}
-
-static size_t body_max(const struct request *request) {
-    int64_t max = request->call->max_reply_bytes;
-    return max > 0 ? (size_t)max : 0;
 }
 
 struct transfer *transfer_begin(struct upstream *upstream, const struct request *request, struct arena *arena,
                                 void (*done)(void *arg, const struct reply *reply), void *arg) {
-    struct fault fault;
-    bool good = check(request, &fault);
-    const struct origin *origin = good ? origins_find(upstream->origins, request->url) : NULL;
-    struct transfer *transfer = transfer_new(upstream, origin);
+    struct transfer *transfer = transfer_new(upstream);
     transfer->request = request;
     transfer->arena = arena;
     transfer->done = done;
     transfer->arg = arg;
     transfer->began_ms = clock_mono_ms();
     transfer->hop = (struct hop){.method = request->method, .url = request->url, .own_origin = true};
-    transfer->head.max = HEAD_MAX;
-    transfer->body.max = body_max(request);
     count_add(COUNT_CALLS_IN_FLIGHT, 1);
     loop_timer_init(&transfer->timer, upstream->loop, "transfer", on_timer, transfer);
-    if (good) {
-        hop_begin(transfer);
-    } else {
-        transfer->fault = fault;
-        fail_soon(transfer);
-    }
+    if (check(request, &transfer->fault)) hop_begin(transfer);
+    else at_once(transfer, FAILING);
     return transfer;
 }
 
 void transfer_cancel(struct transfer *transfer) {
     count_add(COUNT_CALLS_IN_FLIGHT, -1);
     loop_timer_clear(&transfer->timer);
-    if (transfer->state == SENDING) {
-        wire_stop(transfer->upstream->wire, transfer->handle.easy);
-        transfer->worn = true;
-    }
-    if (transfer->state == READING) reader_cancel(transfer->reading);
-    leave_lookup(transfer);
+    abandon(transfer);
     pool_put(transfer);
 }
 
 void upstream_global_init(void) {
     curl_global_init(CURL_GLOBAL_ALL); /* never undone: a resolver's thread may outlive its transfer */
+    http_reply_global_init();
     trust_global_init();
-}
-
-static char *user_agent_line(const char *user_agent) {
-    struct buf line;
-    buf_init(&line, REQUEST_MAX_BYTES);
-    buf_adds(&line, "User-Agent: ");
-    buf_adds(&line, user_agent);
-    return buf_take(&line);
 }
 
 struct upstream *upstream_new(struct loop *loop, const struct upstream_settings *settings) {
     struct upstream *upstream = mem_alloc(sizeof *upstream);
     upstream->loop = loop;
-    upstream->wire = wire_new(loop, settings->max_connections, on_ended);
+    upstream->dialer = dialer_new(loop);
+    upstream->channels = channels_new(loop, settings->max_connections);
     upstream->lookups = lookups_new();
     upstream->reader = reader_new(loop);
     upstream->origins = origins_new();
-    upstream->user_agent = user_agent_line(settings->user_agent);
+    upstream->user_agent = mem_strdup(settings->user_agent);
+    buf_init(&upstream->out, HEAD_MAX);
     return upstream;
 }
 
@@ -686,10 +590,12 @@ void upstream_free(struct upstream *upstream) {
         upstream->pool = transfer->next;
         transfer_free(transfer);
     }
-    wire_free(upstream->wire);
+    dialer_free(upstream->dialer);
+    channels_free(upstream->channels);
     lookups_free(upstream->lookups);
     reader_free(upstream->reader);
     origins_free(upstream->origins);
+    buf_fini(&upstream->out);
     mem_free(upstream->user_agent);
     mem_free(upstream);
 }

@@ -1,20 +1,24 @@
-/* TLS settings of a call.
+/* TLS settings as OpenSSL's contexts, and certificates against hosts.
  *
- * Left alone, libcurl 7.88 reads the system's CA bundle again for every connection: 30 ms in which the loop stands
- * still. So the system's store is made once for the process and installed by SSL_CTX_FUNCTION; curl's own CA settings
- * are emptied for those calls.
+ * A context belongs to the settings of one place (channel.c), and is made anew when one of its files has changed, so
+ * that they can be rotated in place; what was read of them before counts no more then, nor does a session that rests on
+ * it. The system's CA certificates take 30 ms to read: they are read once for the process and shared.
  *
- * A definition's own CA is left to curl (CAINFO), for two reasons: curl keeps connections and TLS sessions apart by the
- * settings that it knows (CAINFO, SSLCERT, verification), so a connection that one CA vouched for is never used by a
- * call that trusts another; and the file is looked at again for new connections, so that it can be rotated in place.
- * curl caches one such store a loop. Its cache is not used for the system's, which would push the other out. */
+ * Who is at the other end is judged by OpenSSL alone: the chain up to a certificate that is trusted, and the name of
+ * the host, or its address, in the certificate. A place keeps one session, the last that its upstream gave: a new
+ * connection goes on with it and is spared most of the handshake. Sessions never leave their place, since OpenSSL does
+ * not look at the certificate again when it goes on with one. */
 #include "back/trust.h"
 
-#include <openssl/ssl.h>
-#include <openssl/x509.h>
+#include <arpa/inet.h>
+#include <openssl/err.h>
+#include <openssl/x509v3.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/mem.h"
+
+#define STAMPS_MAX 512
 
 static X509_STORE *system_store; /* written once before threads; counted and locked by OpenSSL itself */
 
@@ -24,42 +28,189 @@ void trust_global_init(void) {
     X509_STORE_set_default_paths(system_store); /* obeys SSL_CERT_FILE and SSL_CERT_DIR */
 }
 
-static CURLcode install_system_store(CURL *easy, void *context, void *unused) {
-    (void)easy, (void)unused;
-    if (!X509_STORE_up_ref(system_store)) return CURLE_SSL_CERTPROBLEM;
-    SSL_CTX_set_cert_store(context, system_store);
-    return CURLE_OK;
+/* ---- settings ---- */
+
+static const char *certificate_of(const struct stage_tls *tls, bool own_origin) {
+    return own_origin ? tls->certificate : NULL;
 }
 
-void trust_forget(struct trust *trust) {
-    mem_free(trust->ca);
-    mem_free(trust->certificate);
-    mem_free(trust->key);
-    *trust = (struct trust){0};
+static const char *key_of(const struct stage_tls *tls, bool own_origin) {
+    return certificate_of(tls, own_origin) ? tls->key : NULL;
 }
 
 static bool same(const char *a, const char *b) {
     return a && b ? strcmp(a, b) == 0 : a == b;
 }
 
-void trust_equip(struct trust *trust, CURL *easy, const struct stage_tls *tls, bool own_origin) {
-    const char *certificate = own_origin ? tls->certificate : NULL, *key = certificate ? tls->key : NULL;
-    if (trust->known && trust->insecure == tls->insecure && same(trust->ca, tls->ca) &&
-        same(trust->certificate, certificate) && same(trust->key, key))
-        return;
-    trust_forget(trust);
-    *trust = (struct trust){.known = true,
-                            .insecure = tls->insecure,
+bool trust_is(const struct trust *trust, const struct stage_tls *tls, bool own_origin) {
+    return trust->insecure == tls->insecure && same(trust->ca, tls->ca) &&
+           same(trust->certificate, certificate_of(tls, own_origin)) && same(trust->key, key_of(tls, own_origin));
+}
+
+void trust_init(struct trust *trust, const struct stage_tls *tls, bool own_origin) {
+    *trust = (struct trust){.insecure = tls->insecure,
                             .ca = mem_strdup(tls->ca),
-                            .certificate = mem_strdup(certificate),
-                            .key = mem_strdup(key)};
-    curl_easy_setopt(easy, CURLOPT_CAPATH, NULL);
-    curl_easy_setopt(easy, CURLOPT_CAINFO, tls->ca);
-    curl_easy_setopt(easy, CURLOPT_CA_CACHE_TIMEOUT, tls->ca ? 60L : 0L);
-    curl_easy_setopt(easy, CURLOPT_SSL_CTX_FUNCTION, tls->ca ? NULL : install_system_store);
-    curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, tls->insecure ? 0L : 1L);
-    curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, tls->insecure ? 0L : 2L);
-    curl_easy_setopt(easy, CURLOPT_SSLCERT, certificate);
-    curl_easy_setopt(easy, CURLOPT_SSLKEY, key);
-    curl_easy_setopt(easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
+                            .certificate = mem_strdup(certificate_of(tls, own_origin)),
+                            .key = mem_strdup(key_of(tls, own_origin))};
+    buf_init(&trust->stamps, STAMPS_MAX);
+}
+
+static void forget_context(struct trust *trust) {
+    SSL_CTX_free(trust->context);
+    SSL_SESSION_free(trust->session);
+    trust->context = NULL;
+    trust->session = NULL;
+}
+
+void trust_fini(struct trust *trust) {
+    forget_context(trust);
+    buf_fini(&trust->stamps);
+    mem_free(trust->ca);
+    mem_free(trust->certificate);
+    mem_free(trust->key);
+}
+
+/* ---- a context ---- */
+
+/* OpenSSL keeps a list of what went wrong; the last one says most. */
+static void add_error(struct buf *reason) {
+    unsigned long error = ERR_peek_last_error();
+    const char *words = error ? ERR_reason_error_string(error) : NULL;
+    buf_adds(reason, words ? words : "no reason given");
+}
+
+static bool refuse(struct buf *reason, const char *what, const char *file) {
+    buf_adds(reason, what);
+    buf_adds(reason, file);
+    buf_adds(reason, ": ");
+    add_error(reason);
+    return false;
+}
+
+static bool load_trusted(struct trust *trust, SSL_CTX *context, struct buf *reason) {
+    if (!trust->ca) {
+        X509_STORE_up_ref(system_store);
+        SSL_CTX_set_cert_store(context, system_store);
+        return true;
+    }
+    return SSL_CTX_load_verify_file(context, trust->ca) ||
+           refuse(reason, "no CA certificates could be read from ", trust->ca);
+}
+
+static bool load_own(struct trust *trust, SSL_CTX *context, struct buf *reason) {
+    if (!trust->certificate) return true;
+    const char *key = trust->key ? trust->key : trust->certificate; /* one file may hold both */
+    if (SSL_CTX_use_certificate_chain_file(context, trust->certificate) != 1)
+        return refuse(reason, "no certificate could be read from ", trust->certificate);
+    if (SSL_CTX_use_PrivateKey_file(context, key, SSL_FILETYPE_PEM) != 1 || SSL_CTX_check_private_key(context) != 1)
+        return refuse(reason, "no key of that certificate could be read from ", key);
+    return true;
+}
+
+/* Else OpenSSL asks for it on the terminal. */
+static int no_password(char *at, int size, int writing, void *unused) {
+    (void)at, (void)size, (void)writing, (void)unused;
+    return -1;
+}
+
+static int keep_session(SSL *client, SSL_SESSION *session) {
+    struct trust *trust = SSL_get_app_data(client);
+    if (trust->context != SSL_get_SSL_CTX(client)) return 0; /* of files that have changed since */
+    SSL_SESSION_free(trust->session);
+    trust->session = session;
+    return 1; /* which is now ours */
+}
+
+static SSL_CTX *context_new(struct trust *trust, struct buf *reason) {
+    static const unsigned char alpn[] = "\x08http/1.1";
+    SSL_CTX *context = SSL_CTX_new(TLS_client_method());
+    SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);
+    SSL_CTX_set_options(context, SSL_OP_ALL | SSL_OP_NO_COMPRESSION);
+    SSL_CTX_set_mode(context,
+                     SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS);
+    SSL_CTX_clear_mode(context, SSL_MODE_AUTO_RETRY); /* else tickets without end would keep the loop in one call */
+    SSL_CTX_set_alpn_protos(context, alpn, sizeof alpn - 1);
+    SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
+    SSL_CTX_sess_set_new_cb(context, keep_session);
+    SSL_CTX_set_default_passwd_cb(context, no_password);
+    SSL_CTX_set_verify(context, trust->insecure ? SSL_VERIFY_NONE : SSL_VERIFY_PEER, NULL);
+    /* A definition's CA file may hold an intermediate certificate alone, as for curl. */
+    X509_VERIFY_PARAM_set_flags(SSL_CTX_get0_param(context), X509_V_FLAG_PARTIAL_CHAIN);
+    if (load_trusted(trust, context, reason) && load_own(trust, context, reason)) return context;
+    SSL_CTX_free(context);
+    return NULL;
+}
+
+static void add_stamp(struct buf *stamps, const char *file) {
+    struct stat info;
+    if (!file || stat(file, &info) != 0) info = (struct stat){0};
+    buf_addf(stamps, "%llu.%lld.%lld.%ld ", (unsigned long long)info.st_ino, (long long)info.st_size,
+             (long long)info.st_mtim.tv_sec, info.st_mtim.tv_nsec);
+}
+
+static bool renew_context(struct trust *trust, struct buf *reason) {
+    const char *const files[] = {trust->ca, trust->certificate, trust->key};
+    struct buf stamps;
+    buf_init(&stamps, STAMPS_MAX);
+    for (size_t i = 0; i < 3; i++) add_stamp(&stamps, files[i]);
+    if (!trust->context || !text_same(buf_text(&stamps), buf_text(&trust->stamps))) {
+        forget_context(trust);
+        trust->context = context_new(trust, reason);
+        buf_clear(&trust->stamps);
+        buf_addt(&trust->stamps, buf_text(&stamps));
+    }
+    buf_fini(&stamps);
+    return trust->context != NULL;
+}
+
+/* ---- a client ---- */
+
+/* As certificates have it: without brackets, or without the dot that ends a full name. */
+static bool bare_host(const char *host, char room[INET6_ADDRSTRLEN + 256]) {
+    struct in6_addr address;
+    bool is_bracketed = host[0] == '[';
+    size_t len = strlen(host);
+    if (is_bracketed) host++, len -= 2;
+    else if (len && host[len - 1] == '.') len--;
+    if (len > 255) len = 255; /* url_parse allows no more */
+    memcpy(room, host, len);
+    room[len] = 0;
+    return is_bracketed || inet_pton(AF_INET, room, &address) == 1;
+}
+
+SSL *trust_client(struct trust *trust, const char *host, struct buf *ret_reason) {
+    ERR_clear_error();
+    if (!renew_context(trust, ret_reason)) return NULL;
+    SSL *client = SSL_new(trust->context);
+    char name[INET6_ADDRSTRLEN + 256];
+    bool good;
+    if (bare_host(host, name)) {
+        good = X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(client), name);
+    } else {
+        SSL_set_hostflags(client, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+        good = SSL_set1_host(client, name) && SSL_set_tlsext_host_name(client, name);
+    }
+    if (!good) {
+        buf_adds(ret_reason, "the host is none that a certificate could be of");
+        SSL_free(client);
+        return NULL;
+    }
+    SSL_set_app_data(client, trust);
+    if (trust->session) SSL_set_session(client, trust->session);
+    SSL_set_connect_state(client);
+    return client;
+}
+
+void trust_explain(const struct trust *trust, SSL *client, const char *host, int error, struct buf *ret_reason) {
+    long verdict = SSL_get_verify_result(client);
+    if (trust->insecure || verdict == X509_V_OK) {
+        if (ERR_peek_last_error()) add_error(ret_reason);
+        else buf_adds(ret_reason, error ? strerror(error) : "the connection was closed");
+    } else if (verdict == X509_V_ERR_HOSTNAME_MISMATCH || verdict == X509_V_ERR_IP_ADDRESS_MISMATCH) {
+        buf_adds(ret_reason, "the certificate is not one of ");
+        buf_adds(ret_reason, host);
+    } else {
+        buf_adds(ret_reason, "SSL certificate problem: ");
+        buf_adds(ret_reason, X509_verify_cert_error_string(verdict));
+    }
 }

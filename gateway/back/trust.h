@@ -2,22 +2,34 @@
 #ifndef BACK_TRUST_H
 #define BACK_TRUST_H
 
-#include <curl/curl.h>
+#include <openssl/ssl.h>
 #include <stdbool.h>
 
+#include "base/text.h"
 #include "stage/stage.h"
 
-/* What a handle's TLS options are. Zeroed: not known. */
+/* The TLS settings of calls to one origin, and the last session of theirs. */
 struct trust {
-    bool known, insecure;
-    char *ca, *certificate, *key; /* copies; NULL: none */
+    bool insecure;
+    char *ca, *certificate, *key; /* files, copies; NULL: none */
+    SSL_CTX *context;             /* NULL: none yet, or it has to be made anew */
+    struct buf stamps;            /* of the files when it was made */
+    SSL_SESSION *session;         /* for the next connection; NULL: none */
 };
 
 void trust_global_init(void); /* once, before threads: reads the system's CA certificates */
 
-/* Sets the TLS options of a handle, all of them where one differs from `trust`, which then says what they are.
- * `own_origin` is false for a redirect to another origin, which does not get to see the client certificate. */
-void trust_equip(struct trust *trust, CURL *easy, const struct stage_tls *tls, bool own_origin);
-void trust_forget(struct trust *trust); /* the handle's options are no longer what they were */
+/* `own_origin` is false for a redirect to another origin, which does not get to see the client certificate. */
+void trust_init(struct trust *trust, const struct stage_tls *tls, bool own_origin);
+void trust_fini(struct trust *trust);
+bool trust_is(const struct trust *trust, const struct stage_tls *tls, bool own_origin);
+
+/* A TLS client for a connection to that host (IPv6 in brackets), which goes on with the session of an earlier one. The
+ * files are read again where they have changed. GIVES; NULL with the reason in *ret_reason, an empty buffer.
+ * `trust` has to outlive it. */
+SSL *trust_client(struct trust *trust, const char *host, struct buf *ret_reason);
+
+/* Why the handshake of such a client has failed; `error` is errno, or 0. */
+void trust_explain(const struct trust *trust, SSL *client, const char *host, int error, struct buf *ret_reason);
 
 #endif

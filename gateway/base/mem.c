@@ -1,15 +1,11 @@
 /* The heap with an abort on exhaustion, and arenas on top of it.
  *
  * An arena is a list of chunks that are only ever freed together. The first chunk is small, or as large as it is known
- * to have to be (runs are many, and rest for long); later ones double up to a limit. Small arenas and small blocks come
- * and go with every request, more at a time than malloc keeps at hand (7 of a size), so a thread keeps some that are
- * free, until the process ends. A block is malloc's, whoever has it: what a library got from malloc may be freed here,
- * and the other way round. Built with MEM_SINGLE, each allocation is a chunk of its own and nothing is kept, so that
- * AddressSanitizer sees the edges of every object and the end of every lifetime. */
+ * to have to be (runs are many, and rest for long); later ones double up to a limit. Built with MEM_SINGLE, each
+ * allocation is a chunk of its own, so that AddressSanitizer sees the edges of every object and the end of every
+ * lifetime. */
 #include "base/mem.h"
 
-#include <malloc.h>
-#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,19 +14,6 @@
 #define CHUNK_FIRST 928
 #define CHUNK_LIMIT 65536
 #define ALIGN _Alignof(max_align_t)
-#ifdef MEM_SINGLE
-#define SPARES_MAX 0
-#else
-#define SPARES_MAX 64 /* free arenas that a thread keeps, and chunks of each size */
-#endif
-#define SPARE_SIZES 3                /* of chunks behind the first: twice as large as that, and so on */
-#define BLOCK_STEP 16                /* bytes: malloc's sizes of blocks are so far apart */
-#define BLOCKS_MAX_BYTES (64 * 1024) /* of free blocks of each size, a thread */
-#ifdef MEM_SINGLE
-#define BLOCK_KINDS 1 /* none is kept */
-#else
-#define BLOCK_KINDS 65
-#endif
 
 struct chunk {
     struct chunk *next;
@@ -48,10 +31,7 @@ struct defer {
 struct arena {
     struct chunk *chunks; /* the newest first; allocations come from it */
     struct chunk *own;    /* the one that is freed with the arena; NULL with MEM_SINGLE */
-    union {
-        struct defer *defers; /* the newest first */
-        struct arena *next;   /* of one that a thread keeps */
-    };
+    struct defer *defers; /* the newest first */
     size_t bytes;
 };
 
@@ -60,76 +40,20 @@ static void die(void) {
     abort();
 }
 
-/* ---- blocks ---- */
-
-struct block {
-    struct block *next;
-};
-
-static _Thread_local struct {
-    struct block *first;
-    size_t count;
-} blocks[BLOCK_KINDS]; /* of kind k, from 1, hold 16 * k + 8 bytes at least, as glibc's do */
-
-static size_t kind_for(size_t size) {
-    return size < BLOCK_STEP + 8 ? 1 : (size + 7) / BLOCK_STEP;
-}
-
-/* BLOCK_KINDS and more: none that is kept. */
-static size_t kind_of(size_t room) {
-    return room < BLOCK_STEP + 8 ? BLOCK_KINDS : (room - 8) / BLOCK_STEP;
-}
-
-static void *take_block(size_t size) {
-    size_t kind = kind_for(size);
-    struct block *block = kind < BLOCK_KINDS ? blocks[kind].first : NULL;
-    if (!block) return NULL;
-    blocks[kind].first = block->next;
-    blocks[kind].count--;
-    return block;
-}
-
-void *mem_take(size_t size) {
-    void *at = take_block(size);
-    if (!at) at = malloc(size ? size : 1);
+void *mem_alloc(size_t size) {
+    void *at = calloc(1, size ? size : 1);
     if (!at) die();
     return at;
 }
 
-void *mem_alloc(size_t size) {
-    void *at = take_block(size);
-    if (at) return memset(at, 0, size);
-    at = calloc(1, size ? size : 1);
+void *mem_resize(void *at, size_t size) {
+    at = realloc(at, size ? size : 1);
     if (!at) die();
     return at;
 }
 
 void mem_free(void *at) {
-    if (!at) return;
-    size_t kind = kind_of(malloc_usable_size(at));
-    if (kind >= BLOCK_KINDS || blocks[kind].count * kind >= BLOCKS_MAX_BYTES / BLOCK_STEP) {
-        free(at);
-        return;
-    }
-    struct block *block = at;
-    block->next = blocks[kind].first;
-    blocks[kind].first = block;
-    blocks[kind].count++;
-}
-
-void *mem_resize(void *at, size_t size) {
-    if (!at) return mem_take(size);
-    size_t room = malloc_usable_size(at), kind = kind_for(size), before = kind_of(room);
-    if (kind < BLOCK_KINDS && before < BLOCK_KINDS) {
-        if (size <= room && kind >= before) return at;
-        void *to = mem_take(size);
-        memcpy(to, at, size < room ? size : room);
-        mem_free(at);
-        return to;
-    }
-    at = realloc(at, size ? size : 1);
-    if (!at) die();
-    return at;
+    free(at);
 }
 
 char *mem_strdup(const char *s) {
@@ -137,13 +61,10 @@ char *mem_strdup(const char *s) {
 }
 
 char *mem_strndup(const char *s, size_t n) {
-    char *copy = mem_take(n + 1);
+    char *copy = mem_alloc(n + 1);
     if (n) memcpy(copy, s, n);
-    copy[n] = 0;
     return copy;
 }
-
-/* ---- arenas ---- */
 
 /* The first chunk stands behind the arena itself: one allocation where little is needed, which is most often. */
 struct arena *arena_new_for(size_t bytes) {
@@ -165,62 +86,8 @@ struct arena *arena_new_for(size_t bytes) {
     return arena;
 }
 
-static _Thread_local struct {
-    struct arena *first;
-    size_t count;
-    struct {
-        struct chunk *first;
-        size_t count;
-    } chunks[SPARE_SIZES];
-} spares;
-
-/* Which size of chunk that is; SPARE_SIZES: none that is kept. */
-static size_t spare_size(size_t size) {
-    size_t i = 0;
-    while (i < SPARE_SIZES && size != (size_t)CHUNK_FIRST << (i + 1)) i++;
-    return i;
-}
-
-static struct chunk *take_spare(size_t size) {
-    size_t i = spare_size(size);
-    struct chunk *chunk = i < SPARE_SIZES ? spares.chunks[i].first : NULL;
-    if (!chunk) return NULL;
-    spares.chunks[i].first = chunk->next;
-    spares.chunks[i].count--;
-    return chunk;
-}
-
-static bool keep_chunk(struct chunk *chunk) {
-    size_t i = spare_size(chunk->size);
-    if (i == SPARE_SIZES || spares.chunks[i].count == SPARES_MAX) return false;
-    memset(chunk->bytes, 0, chunk->used);
-    chunk->used = 0;
-    chunk->next = spares.chunks[i].first;
-    spares.chunks[i].first = chunk;
-    spares.chunks[i].count++;
-    return true;
-}
-
 struct arena *arena_new(void) {
-    struct arena *arena = spares.first;
-    if (!arena) return arena_new_for(CHUNK_FIRST);
-    spares.first = arena->next;
-    spares.count--;
-    arena->defers = NULL;
-    return arena;
-}
-
-/* Its own chunk is all that it has. False: it is not one to be kept. */
-static bool keep_spare(struct arena *arena) {
-    if (!arena->own || arena->own->size != CHUNK_FIRST || spares.count == SPARES_MAX) return false;
-    memset(arena->own->bytes, 0, arena->own->used);
-    arena->own->used = 0;
-    arena->chunks = arena->own;
-    arena->bytes = sizeof *arena + sizeof *arena->own + CHUNK_FIRST;
-    arena->next = spares.first;
-    spares.first = arena;
-    spares.count++;
-    return true;
+    return arena_new_for(CHUNK_FIRST);
 }
 
 void arena_free(struct arena *arena) {
@@ -233,14 +100,13 @@ void arena_free(struct arena *arena) {
     while (arena->chunks) {
         struct chunk *chunk = arena->chunks;
         arena->chunks = chunk->next;
-        if (chunk != arena->own && !keep_chunk(chunk)) mem_free(chunk);
+        if (chunk != arena->own) mem_free(chunk);
     }
-    if (!keep_spare(arena)) mem_free(arena);
+    mem_free(arena);
 }
 
 static struct chunk *chunk_add(struct arena *arena, size_t size) {
-    struct chunk *chunk = take_spare(size);
-    if (!chunk) chunk = mem_alloc(sizeof *chunk + size);
+    struct chunk *chunk = mem_alloc(sizeof *chunk + size);
     chunk->size = size;
     chunk->next = arena->chunks;
     arena->chunks = chunk;

@@ -10,9 +10,8 @@
 #include <stddef.h>
 
 void *mem_alloc(size_t size);               /* zeroed; never NULL */
-void *mem_take(size_t size);                /* the same, not zeroed */
 void *mem_resize(void *at, size_t size);    /* the added part is not zeroed */
-void mem_free(void *at);                    /* NULL is allowed; what came from malloc as well */
+void mem_free(void *at);                    /* NULL is allowed */
 char *mem_strdup(const char *s);            /* GIVES; NULL gives NULL */
 char *mem_strndup(const char *s, size_t n); /* GIVES; NUL-terminated */
 

@@ -377,8 +377,6 @@ static int serve(struct server *server) {
 }
 
 int command_serve(int argc, char **argv) {
-    json_use_mem();
-    listener_use_mem();
     struct arena *arena = arena_new();
     const char **flags = arena_array_of(arena, const char *, (size_t)argc + 1);
     struct settings settings;

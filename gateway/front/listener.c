@@ -90,10 +90,6 @@ static void on_rested(void *arg) {
 
 static void on_retire_look(void *arg);
 
-void listener_use_mem(void) {
-    evhtp_set_mem_functions(mem_take, mem_resize, mem_free); /* libevent's as well */
-}
-
 static void on_gone(void *arg) {
     struct listener *listener = arg;
     if (listener->connections.draining && listener->connections.count == 0) loop_timer_set(&listener->drained_soon, 0);

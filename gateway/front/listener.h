@@ -34,9 +34,6 @@ struct listener_settings {
     void *arg; /* exchange->server */
 };
 
-/* Before there are threads: connections, requests and events take their memory from base/mem from then on. */
-void listener_use_mem(void);
-
 /* One loop's end of all sockets. Everything here is called on its loop's thread, or before and after the loop runs, and
  * never from within `handle`. */
 struct listener;

@@ -16,10 +16,6 @@
 
 #define MISSES_MAX 2 /* of a cursor */
 
-void json_use_mem(void) {
-    json_set_alloc_funcs(mem_take, mem_free);
-}
-
 static void drop(void *value) {
     json_decref(value);
 }

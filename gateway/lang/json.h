@@ -72,10 +72,6 @@ struct json_cursor {
 };
 const struct json *json_seek(struct json_cursor *cursor, const struct json *object, struct text name);
 
-/* Before there are threads: values take their memory from base/mem from then on. A program that has few of them may do
- * without. */
-void json_use_mem(void);
-
 /* ---- building ---- */
 /* As a string takes it: bytes that are not UTF-8, or NUL, become U+FFFD. False, and nothing written, where there are
  * none. */

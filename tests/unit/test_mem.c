@@ -3,7 +3,6 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -22,53 +21,6 @@ static void heap_copies(void **state) {
     none = mem_resize(none, 100);
     memset(none, 1, 100);
     mem_free(none);
-}
-
-static void fill(unsigned char *at, size_t size, size_t mark) {
-    memset(at, (int)(mark % 255 + 1), size);
-}
-
-static void assert_filled(const unsigned char *at, size_t size, size_t mark) {
-    for (size_t b = 0; b < size; b++) assert_int_equal(at[b], mark % 255 + 1);
-}
-
-/* Blocks of all sizes come and go, and change their size, in any order: each keeps what is put there, whoever had its
- * memory before, and one that is said to be zeroed is. */
-static void heap_blocks_are_whole(void **state) {
-    (void)state;
-    enum { MANY = 500, TURNS = 20000 };
-    static unsigned char *made[MANY];
-    static size_t sizes[MANY];
-    uint32_t random = 4711;
-    for (size_t turn = 0; turn < TURNS; turn++) {
-        random = random * 1664525u + 1013904223u;
-        size_t i = (random >> 8) % MANY, size = turn % 50 == 0 ? random >> 14 : (random >> 21) % 1200;
-        if (!made[i]) {
-            made[i] = turn % 2 ? mem_take(size) : mem_alloc(size);
-            for (size_t b = 0; b < size && turn % 2 == 0; b++) assert_int_equal(made[i][b], 0);
-            assert_int_equal((uintptr_t)made[i] % _Alignof(max_align_t), 0);
-        } else if (turn % 3 == 0) {
-            made[i] = mem_resize(made[i], size);
-            assert_filled(made[i], size < sizes[i] ? size : sizes[i], i);
-        } else {
-            assert_filled(made[i], sizes[i], i);
-            mem_free(made[i]);
-            made[i] = NULL;
-            continue;
-        }
-        sizes[i] = size;
-        fill(made[i], size, i);
-    }
-    for (size_t i = 0; i < MANY; i++) mem_free(made[i]);
-}
-
-/* What a library took from malloc is freed like what we took. */
-static void heap_takes_what_malloc_gave(void **state) {
-    (void)state;
-    for (int i = 0; i < 100; i++) mem_free(realpath("/", NULL));
-    char *grown = mem_resize(realpath("/", NULL), 100000);
-    assert_string_equal(grown, "/");
-    mem_free(grown);
 }
 
 /* Many sizes around the chunks' edges: no two overlap, each is zeroed and aligned, and all keep what is put there. */
@@ -160,8 +112,6 @@ int main(void) {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_an_arena_for_what_is_known),
         cmocka_unit_test(heap_copies),
-        cmocka_unit_test(heap_blocks_are_whole),
-        cmocka_unit_test(heap_takes_what_malloc_gave),
         cmocka_unit_test(arena_gives_whole_objects),
         cmocka_unit_test(arena_counts_its_bytes),
         cmocka_unit_test(arena_copies_text),

@@ -1,0 +1,91 @@
+/* One exchange of HTTP/1.1: a request's bytes out, a reply's bytes in, side by side.
+ *
+ * transfer.c has the connection and waits for it; here is what happens when it can be read or written. Nobody waits for
+ * the request to be out before the reply is read: an upstream may answer (413, 401) and close before it has read it
+ * all. So an error in sending ends sending alone: what the peer said before is read up to its end, and only that end is
+ * told. The common case is one call that sends all, and one, later, that receives all. */
+#include "back/talk.h"
+
+#include "base/mem.h"
+
+#define KEPT_MAX 65536 /* bytes that a buffer at rest may have */
+
+void talk_init(struct talk *talk) {
+    *talk = (struct talk){0};
+    buf_init(&talk->head, HTTP_REPLY_HEAD_ROOM);
+}
+
+void talk_fini(struct talk *talk) {
+    buf_fini(&talk->head);
+    buf_fini(&talk->body);
+    buf_fini(&talk->held);
+}
+
+void talk_rest(struct talk *talk) {
+    if (talk->head.cap > KEPT_MAX) buf_fini(&talk->head);
+    if (talk->body.cap > KEPT_MAX) buf_fini(&talk->body);
+    buf_fini(&talk->held);
+}
+
+/* ---- out ---- */
+
+static void send_some(struct talk *talk, struct stream *stream) {
+    size_t before = talk->unsent_head.len + talk->unsent_body.len;
+    enum stream_result result = stream_send(stream, &talk->unsent_head, &talk->unsent_body);
+    /* Of a record that has failed, bytes may have left all the same. */
+    bool perhaps = stream->ssl && result == STREAM_LOST;
+    talk->sent |= talk->unsent_head.len + talk->unsent_body.len < before || perhaps;
+    talk->sending = result == STREAM_AGAIN;
+}
+
+void talk_begin(struct talk *talk, struct stream *stream, struct text head, struct text body, size_t body_max,
+                bool is_head) {
+    talk->sent = talk->heard = false;
+    talk->unsent_head = head;
+    talk->unsent_body = body;
+    talk->head.max = HTTP_REPLY_HEAD_ROOM;
+    talk->body.max = body_max;
+    http_reply_begin(&talk->reply, &talk->head, &talk->body, is_head);
+    send_some(talk, stream);
+    if (!talk->sending) return;
+    buf_fini(&talk->held); /* of a talk that was broken off */
+    buf_init(&talk->held, talk->unsent_head.len);
+    buf_addt(&talk->held, talk->unsent_head);
+    talk->unsent_head = buf_text(&talk->held);
+}
+
+/* ---- in ---- */
+
+static enum talk_state state_of(enum http_reply_state state) {
+    return state == HTTP_REPLY_MORE ? TALK_GOES_ON : state == HTTP_REPLY_WHOLE ? TALK_WHOLE : TALK_BROKEN;
+}
+
+static enum talk_state hear(struct talk *talk, struct stream *stream, char *room, size_t size, bool *ret_silent) {
+    size_t len;
+    switch (stream_receive(stream, room, size, &len)) {
+    case STREAM_AGAIN: *ret_silent = true; return TALK_GOES_ON;
+    case STREAM_CLOSED: return state_of(http_reply_end(&talk->reply));
+    case STREAM_LOST: return TALK_LOST;
+    case STREAM_DONE: break;
+    }
+    talk->heard = true;
+    struct text input = {room, len};
+    return state_of(http_reply_push(&talk->reply, &input));
+}
+
+enum talk_state talk_go_on(struct talk *talk, struct stream *stream, char *room, size_t size) {
+    enum talk_state state;
+    bool silent = false;
+    if (talk->sending) send_some(talk, stream);
+    do state = hear(talk, stream, room, size, &silent);
+    while (state == TALK_GOES_ON && !silent && (stream_has_more(stream) || stream->is_lost));
+    return state == TALK_GOES_ON && stream->is_lost ? TALK_LOST : state;
+}
+
+bool talk_wants_write(const struct talk *talk, const struct stream *stream) {
+    return talk->sending || stream->wants_write;
+}
+
+bool talk_may_reuse(const struct talk *talk) {
+    return talk->reply.may_reuse && !talk->sending && talk->unsent_body.len == 0;
+}
