@@ -93,7 +93,7 @@ static void handle(struct exchange *exchange) {
     } else answer_echo(exchange);
 }
 
-static const struct answer *turn_away(const struct exchange *exchange) {
+static const struct answer *turn_away(struct exchange *exchange) {
     static const struct answer away = {.status = 503, .content_type = "text/plain", .body = TEXT("away")};
     static struct answer much = {.status = 503, .content_type = "text/plain"};
     struct text route = exchange->segment_count ? exchange->segments[0] : TEXT("");
