@@ -47,7 +47,7 @@ struct api_call {
 
 void api_handle(struct exchange *exchange); /* exchange->server is a struct api; fits listener_settings.handle */
 /* … .turn_away: starts, while there is too much to do. Nothing else is asked then, neither who it is nor what of. */
-const struct answer *api_turn_away(const struct exchange *exchange);
+const struct answer *api_turn_away(struct exchange *exchange);
 void api_refuse(int status, const char *what, struct buf *ret_body, const char **ret_content_type); /* … .refuse */
 
 /* Answers, each ends the call. */

@@ -28,7 +28,7 @@ struct listener_settings {
     void (*handle)(struct exchange *exchange); /* on the loop's thread */
     /* NULL: nobody is turned away. Asked before `handle`: the answer to a request that is not to be handled, or NULL.
      * It goes out as it is, at the least cost, and the connection stays. */
-    const struct answer *(*turn_away)(const struct exchange *exchange);
+    const struct answer *(*turn_away)(struct exchange *exchange);
     /* Fills in the answer to a request that is refused before there is an exchange: a problem document. */
     void (*refuse)(int status, const char *what, struct buf *ret_body, const char **ret_content_type);
     void *arg; /* exchange->server */

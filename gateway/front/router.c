@@ -225,15 +225,15 @@ static struct admission *admission_of(const struct api *api, const struct route 
     return needs_disk ? api->admission : api->admission_in_memory;
 }
 
-const struct answer *api_turn_away(const struct exchange *exchange) {
-    const struct api *api = exchange->server;
+const struct answer *api_turn_away(struct exchange *exchange) {
+    struct api *api = exchange->server;
     for (size_t i = 0; i < ROUTES; i++) {
         if (!(routes[i].flags & STARTS) || routes[i].method != exchange->method) continue;
         if (!match(routes[i].pattern, exchange)) continue;
         struct admission *admission = admission_of(api, &routes[i], exchange);
         if (!admission || !admission_turns_away(admission, exchange->body.len)) return NULL;
-        count_add_labelled(COUNT_FAMILY_REQUESTS, routes[i].pattern, "503", 1);
-        count_observe(COUNT_HISTOGRAM_REQUEST_MS, 0);
+        const struct api_call call = {.api = api, .exchange = exchange, .route = routes[i].pattern, .shed = true};
+        count_answer(&call, too_much.status);
         return &too_much;
     }
     return NULL;

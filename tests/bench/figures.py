@@ -7,7 +7,7 @@ import os
 import statistics
 import time
 
-from rig import MEASURED, core_busy_s
+from rig import MEASURED, Unmeasured, core_busy_s
 
 ROUNDS = int(os.environ.get("ROUNDS", "3"))
 SECONDS = int(os.environ.get("SECONDS", "2"))
@@ -27,6 +27,8 @@ def measure(rig, one, clients=CLIENTS, seconds=SECONDS):
     CPU. `strangers`: the share of the measured core that other processes, or other machines, took meanwhile."""
     cpu, busy, began = one.process.cpu_s(), core_busy_s(MEASURED), time.monotonic()
     got = rig.wrk(one.port, one.method, one.path, one.body, seconds, clients, one.prefer)
+    if not got["requests"]:
+        raise Unmeasured(f"{one.method} {one.path}: no answer that was not an error")
     if one.drain:
         rig.drain()
     took = time.monotonic() - began
@@ -34,7 +36,7 @@ def measure(rig, one, clients=CLIENTS, seconds=SECONDS):
     strangers = max(sum(core_busy_s(MEASURED)) - sum(busy) - used, 0) / took
     return {"per_s": got["requests"] / (got["us"] / 1e6), "ended_per_s": got["requests"] / (took if one.drain else got["us"] / 1e6),
             "bad": got["bad"], "slow": got["slow"], "p50_ms": got["p50_us"] / 1000, "p99_ms": got["p99_us"] / 1000,
-            "cpu_us": used / max(got["requests"], 1) * 1e6, "strangers": strangers}
+            "cpu_us": used / got["requests"] * 1e6, "strangers": strangers}
 
 
 def take_turns(rig, contenders):

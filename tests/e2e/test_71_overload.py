@@ -89,7 +89,7 @@ def test_refusing_asks_for_nothing_else(gateway, upstream, disk):
     """Neither for a token nor for the stage, and the connection goes on; all that is no start is asked as ever."""
     Jobs(upstream, hold=True)
     callers = [{"name": "orca", "token_sha256": hashlib.sha256(b"secret").hexdigest(), "start": ["*"]}]
-    options = {"loops": 1, "queue_timeout": "0s"}
+    options = {"loops": 1, "queue_timeout": "0s", "log_level": "debug"}
     gw = gateway(stages={"job": job_stage(upstream.url)}, env=disk.env, options=options, callers=callers)
     disk.stall()
     starts_until_one_is_refused(gw, token="secret")
@@ -100,6 +100,20 @@ def test_refusing_asks_for_nothing_else(gateway, upstream, disk):
         assert answer.status == status, (path, answer)
         if status == 503:
             assert answer.header("Retry-After") == "5" and answer.header("Connection") is None
+            check_problem(answer, 503)
+            gw.wait_log(event="request", level="debug", method="POST", target=path, code="503")
+    for version, kept in (("1.0", None), ("1.0\r\nConnection: keep-alive", "keep-alive"), ("1.1\r\nConnection: close", None)):
+        one = RawConnection(gw.port)
+        one.send(f"POST /runs HTTP/{version}\r\nHost: 127.0.0.1\r\nContent-Length: 2\r\n\r\n{{}}".encode())
+        answer = one.answer()
+        assert answer.status == 503 and answer.header("Connection") == (kept or "close"), (version, answer)
+    chunks = b"POST /runs HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n"
+    stranger.send(3 * chunks + b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+    assert [stranger.answer().status for _ in range(4)] == [503, 503, 503, 200]
+    stranger.send(b"POST /runs HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n")
+    assert stranger.answer().status == 100
+    stranger.send(b"{}")
+    assert stranger.answer().status == 503
     disk.stall(False)
 
 

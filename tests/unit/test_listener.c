@@ -93,7 +93,7 @@ static void handle(struct exchange *exchange) {
     } else answer_echo(exchange);
 }
 
-static const struct answer *turn_away(const struct exchange *exchange) {
+static const struct answer *turn_away(struct exchange *exchange) {
     static const struct answer away = {.status = 503, .content_type = "text/plain", .body = TEXT("away")};
     static struct answer much = {.status = 503, .content_type = "text/plain"};
     struct text route = exchange->segment_count ? exchange->segments[0] : TEXT("");
@@ -1107,6 +1107,10 @@ static void test_tls(void **state) {
     for (int i = 0; i < 100; i++) expect_reply(&client, OK, "GET/echo?||tls nobody", false);
     say(&client, "GET /big HTTP/1.1\r\n" H "\r\n");
     expect_reply(&client, OK, big, false);
+    say(&client, AWAY "GET /much HTTP/1.1\r\n" H "\r\n" AWAY); /* who is turned away is encrypted as well */
+    expect_reply(&client, UNAVAILABLE, "away", false);
+    expect_reply(&client, UNAVAILABLE, big, false);
+    expect_reply(&client, UNAVAILABLE, "away", false);
     say(&client, "GET /close HTTP/1.1\r\n" H "\r\n");
     expect_reply(&client, OK, "", false);
     assert_int_equal(client_read(&client), 0);
