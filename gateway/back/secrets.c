@@ -357,10 +357,14 @@ static bool next_stretch(const struct secrets *secrets, struct text t, size_t fr
     return end != 0;
 }
 
-bool secrets_mask_text(struct text t, struct buf *ret_masked) {
+bool secrets_find(struct text t, size_t from, size_t *ret_start, size_t *ret_end) {
     const struct secrets *secrets = secrets_now();
+    return secrets && secrets->count && next_stretch(secrets, t, from, ret_start, ret_end);
+}
+
+bool secrets_mask_text(struct text t, struct buf *ret_masked) {
     size_t from = 0, start = 0, end = 0;
-    while (secrets && secrets->count && next_stretch(secrets, t, from, &start, &end)) {
+    while (secrets_find(t, from, &start, &end)) {
         buf_add(ret_masked, t.at + from, start - from);
         buf_adds(ret_masked, "***");
         from = end;

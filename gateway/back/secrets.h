@@ -31,5 +31,7 @@ secrets_json(const struct secrets *secrets); /* an object: name to value; lives 
 void secrets_mask(struct buf *line);
 bool secrets_mask_text(struct text t,
                        struct buf *ret_masked); /* false, and nothing written, where there is nothing to mask */
+/* Where the first of them is from `from` on, for whoever has more to mask; false: there is none. */
+bool secrets_find(struct text t, size_t from, size_t *ret_start, size_t *ret_end);
 
 #endif

@@ -65,17 +65,25 @@ struct loop_watch {
     int fd, events;
 };
 
-static void read_clocks(struct loop *loop) {
-    loop->both_read_ms = loop->mono_ms = clock_mono_ms();
-    loop->wall_ms = clock_wall_ms();
-    loop->has_read = true;
-}
-
 /* The other clock is not set back or forward meanwhile. */
 static void read_again(struct loop *loop) {
     int64_t mono_ms = clock_mono_ms();
     loop->wall_ms += mono_ms - loop->mono_ms;
     loop->mono_ms = mono_ms;
+}
+
+/* Milliseconds of the two clocks do not begin at the same moment, so a time told by the other clock may be one ahead:
+ * it is not taken back, or a run might end before it began. Time may pass between two readings: it is not counted
+ * twice. */
+static void read_clocks(struct loop *loop) {
+    read_again(loop);
+    int64_t wall_ms = clock_wall_ms();
+    if (wall_ms != loop->wall_ms && wall_ms != loop->wall_ms - 1) {
+        loop->wall_ms = wall_ms;
+        loop->mono_ms = clock_mono_ms();
+    }
+    loop->both_read_ms = loop->mono_ms;
+    loop->has_read = true;
 }
 
 int64_t loop_enter(struct loop *loop) {

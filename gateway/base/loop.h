@@ -24,7 +24,8 @@ void loop_stop(struct loop *loop);  /* any thread */
 
 /* The clocks are read when the first callback of a pass begins, and the monotonic one when a callback ends, which tells
  * whether it took too long: that is when the next one begins. So these are as old as the callback at hand. The wall
- * clock goes on with the other one until the next pass, or for 10 ms: then it is seen that it was set. */
+ * clock goes on with the other one until the next pass, or for 10 ms: then it is seen that it was set. It goes back
+ * only where it was set back, and may be a millisecond ahead. */
 int64_t loop_mono_ms(const struct loop *loop);
 int64_t loop_wall_ms(const struct loop *loop);
 

@@ -29,14 +29,22 @@ static size_t secret_at(const struct run *run, const char *at, size_t left) {
     return longest;
 }
 
-static bool mask_parameters(const struct run *run, struct text text, struct buf *out) {
-    bool changed = false;
-    for (size_t i = 0; i < text.len;) {
+/* Marks each byte of one. */
+static bool cover_parameters(const struct run *run, struct text text, char *covered) {
+    bool any = false;
+    for (size_t i = 0; i < text.len; i++) {
         size_t n = secret_at(run, text.at + i, text.len - i);
-        if (n) buf_adds(out, MASK), changed = true, i += n;
-        else buf_addc(out, text.at[i++]);
+        memset(covered + i, 1, n);
+        any = any || n;
     }
-    return changed;
+    return any;
+}
+
+static void add_uncovered(struct text text, const char *covered, struct buf *out) {
+    for (size_t i = 0; i < text.len; i++) {
+        if (!covered[i]) buf_addc(out, text.at[i]);
+        else if (i == 0 || !covered[i - 1]) buf_adds(out, MASK);
+    }
 }
 
 static bool has_secrets(const struct run *run) {
@@ -45,18 +53,24 @@ static bool has_secrets(const struct run *run) {
     return false;
 }
 
-/* The run's own secrets first: those of the gateway may be parts of them. Most texts hold none, and are not copied. */
+/* The run's secrets and those of the gateway may overlap each other: all are found before any is taken out, or parts of
+ * others would be left. */
+static bool mask_own(const struct run *run, struct text text, struct buf *out) {
+    char *covered = mem_alloc(text.len + 1);
+    bool any = cover_parameters(run, text, covered);
+    for (size_t start, end, from = 0; any && secrets_find(text, from, &start, &end); from = end)
+        memset(covered + start, 1, end - start);
+    if (any) add_uncovered(text, covered, out);
+    mem_free(covered);
+    return any;
+}
+
+/* Most texts hold none, and are not copied. */
 bool mask_text(const struct run *run, struct text text, struct buf *ret_masked) {
-    struct buf own;
-    buf_init(&own, TEXT_MAX);
     buf_init(ret_masked, TEXT_MAX);
-    bool changed = has_secrets(run) && mask_parameters(run, text, &own);
-    if (changed) text = buf_text(&own);
-    if (secrets_mask_text(text, ret_masked)) changed = true;
-    else if (changed) buf_addt(ret_masked, text);
+    bool changed = (has_secrets(run) && mask_own(run, text, ret_masked)) || secrets_mask_text(text, ret_masked);
     if (changed) callback_mask(ret_masked);
     else changed = callback_mask_text(text, ret_masked);
-    buf_fini(&own);
     return changed;
 }
 

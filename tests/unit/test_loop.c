@@ -337,6 +337,41 @@ static void loop_knows_that_it_is_behind(void **state) {
     close(fds[0]), close(fds[1]);
 }
 
+/* ---- clocks ---- */
+
+enum { MILLISECONDS = 200 };
+
+struct times {
+    int64_t wall_ms, first_ms;
+};
+
+static void look_at_the_clock(void *arg) {
+    struct times *times = arg;
+    assert_true(loop_wall_ms(loop) >= times->wall_ms);
+    times->wall_ms = loop_wall_ms(loop);
+}
+
+/* Passes of more than one callback, so that times are told by either clock. */
+static void look_again(void *arg) {
+    struct times *times = arg;
+    look_at_the_clock(times);
+    if (times->wall_ms >= times->first_ms + MILLISECONDS) {
+        loop_stop(loop);
+        return;
+    }
+    loop_later(loop, look_at_the_clock, times);
+    loop_post(loop, look_again, times);
+}
+
+/* What ends within a millisecond does not end before it began. */
+static void wall_clock_goes_back_only_where_it_is_set(void **state) {
+    (void)state;
+    struct times times = {loop_wall_ms(loop), loop_wall_ms(loop)};
+    loop_post(loop, look_again, &times);
+    loop_run(loop);
+    assert_true(loop_wall_ms(loop) <= clock_wall_ms() + 1);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, open_loop, close_loop)
 
 int main(void) {
@@ -351,6 +386,7 @@ int main(void) {
         TEST(watch_changes_rests_and_ends),
         TEST(stall_is_counted),
         TEST(loop_knows_that_it_is_behind),
+        TEST(wall_clock_goes_back_only_where_it_is_set),
     };
     return cmocka_run_group_tests_name("loop", tests, NULL, NULL);
 }

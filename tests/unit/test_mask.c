@@ -8,6 +8,7 @@
 
 #include "back/secrets.h"
 #include "run/mask.h"
+#include "run/run.h"
 
 static const struct {
     const char *value, *masked; /* masked NULL: the same value */
@@ -54,8 +55,35 @@ static void test_values(void **state) {
     }
 }
 
+/* Of a run that has secrets of its own: no part of any secret is left, wherever they overlap. */
+static void test_secrets_that_overlap(void **state) {
+    (void)state;
+    static const char *secrets[] = {"abcdef", "defghi", "hunt", "see hunter22!", "abc"};
+    static const struct {
+        const char *text, *masked; /* masked NULL: nothing to mask */
+    } rows[] = {
+        {"plain abc", NULL},
+        {"-abcdef-", "-***-"},
+        {"-abcdefghi-", "-***-"},
+        {"-defghiabcdef-", "-***-"},
+        {"hunter22", "***"},
+        {"I see hunter22! there", "I *** there"},
+        {"I see hunter22 there", "I see *** there"},
+        {"hunt and hunter22", "*** and ***"},
+        {"hunt, see sdcb-01KAW-0-ff here", "***, see sdcb-*** here"},
+    };
+    struct stage stage = {.param_count = sizeof secrets / sizeof *secrets};
+    const struct run run = {.stage = &stage, .secrets = secrets};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct buf masked;
+        assert_int_equal(mask_text(&run, text_of(rows[i].text), &masked), rows[i].masked != NULL);
+        assert_string_equal(buf_cstr(&masked), rows[i].masked ? rows[i].masked : "");
+        buf_fini(&masked);
+    }
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_values)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_values), cmocka_unit_test(test_secrets_that_overlap)};
     struct fault fault;
     setenv("STAGEDOOR_SECRET_PIN", "hunter22", 1);
     setenv("STAGEDOOR_SECRET_NUMBER", "23456789", 1);
