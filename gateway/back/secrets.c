@@ -6,6 +6,9 @@
  * a header in an error page): as it is, percent-encoded, JSON-escaped, and base64 at each of the three offsets that it
  * can have inside a longer text, say "user:password".
  *
+ * What was read before and is gone stays masked: a call that was rendered with it may still be under way, and its
+ * upstream may echo it. A set keeps the last RETIRED_MAX of such values.
+ *
  * Nearly all that is masked holds no secret, so a table of the first two bytes of all forms decides first: one lookup a
  * byte. Values under 4 bytes are not masked: "on" or "42" would be everywhere. */
 #include "back/secrets.h"
@@ -29,6 +32,7 @@
 #define VALUE_MAX (64 * 1024)
 #define NAME_MAX_BYTES 128
 #define MASKED_MIN 4
+#define RETIRED_MAX 64
 #define ENVIRONMENT_PREFIX "STAGEDOOR_SECRET_"
 #define FORM_MAX (VALUE_MAX * 6) /* the longest encoding: a JSON escape is six bytes */
 
@@ -42,6 +46,7 @@ struct secrets {
     uint64_t number; /* counts the sets, from 1 */
     struct arena *arena;
     struct json *values;
+    struct json *retired;   /* an array: values of earlier sets, the latest first */
     struct needle *needles; /* the longest first */
     size_t count, cap;
     size_t first[256];        /* 1 + the longest needle that starts with the byte */
@@ -247,18 +252,46 @@ static void secrets_free(struct secrets *secrets) {
     mem_free(secrets);
 }
 
-static struct secrets *secrets_read(const char *directory, struct fault *fault) {
+static bool has_value(const struct secrets *secrets, struct text value) {
+    for (struct json_member m = json_first(secrets->values); m.name.at; m = json_next(secrets->values, m))
+        if (text_same(json_text(m.value), value)) return true;
+    for (size_t i = 0; i < json_size(secrets->retired); i++)
+        if (text_same(json_text(json_at(secrets->retired, i)), value)) return true;
+    return false;
+}
+
+static void retire(struct secrets *secrets, struct text value) {
+    if (json_size(secrets->retired) < RETIRED_MAX && !has_value(secrets, value))
+        json_push(secrets->retired, json_new_text(secrets->arena, value));
+}
+
+static void retire_all(struct secrets *secrets, const struct secrets *former) {
+    for (struct json_member m = json_first(former->values); m.name.at; m = json_next(former->values, m))
+        retire(secrets, json_text(m.value));
+    for (size_t i = 0; i < json_size(former->retired); i++) retire(secrets, json_text(json_at(former->retired, i)));
+}
+
+static void make_needles(struct secrets *secrets) {
+    for (struct json_member m = json_first(secrets->values); m.name.at; m = json_next(secrets->values, m))
+        add_forms(secrets, json_text(m.value));
+    for (size_t i = 0; i < json_size(secrets->retired); i++)
+        add_forms(secrets, json_text(json_at(secrets->retired, i)));
+    index_needles(secrets);
+}
+
+/* `former` may be NULL. */
+static struct secrets *secrets_read(const char *directory, const struct secrets *former, struct fault *fault) {
     struct secrets *secrets = mem_alloc(sizeof *secrets);
     atomic_init(&secrets->references, 1);
     secrets->arena = arena_new();
     secrets->values = json_new_object(secrets->arena);
+    secrets->retired = json_new_array(secrets->arena);
     if (!read_environment(secrets, fault) || (directory && !read_directory(secrets, directory, fault))) {
         secrets_free(secrets);
         return NULL;
     }
-    for (struct json_member m = json_first(secrets->values); m.name.at; m = json_next(secrets->values, m))
-        add_forms(secrets, json_text(m.value));
-    index_needles(secrets);
+    if (former) retire_all(secrets, former);
+    make_needles(secrets);
     return secrets;
 }
 
@@ -270,12 +303,6 @@ static void put_in_force(struct secrets *secrets) {
     atomic_store_explicit(&number_in_force, secrets ? secrets->number : 0, memory_order_release);
     pthread_mutex_unlock(&lock);
     secrets_unref(old);
-}
-
-bool secrets_load(const char *directory, struct fault *fault) {
-    struct secrets *fresh = secrets_read(directory, fault);
-    if (fresh) put_in_force(fresh);
-    return fresh;
 }
 
 static void let_go(void *secrets) {
@@ -302,6 +329,12 @@ static struct secrets *secrets_now(void) {
     uint64_t number = atomic_load_explicit(&number_in_force, memory_order_acquire);
     if (number != (held ? held->number : 0)) hold_anew();
     return held;
+}
+
+bool secrets_load(const char *directory, struct fault *fault) {
+    struct secrets *fresh = secrets_read(directory, secrets_now(), fault);
+    if (fresh) put_in_force(fresh);
+    return fresh;
 }
 
 struct secrets *secrets_ref(void) {

@@ -27,7 +27,7 @@ const struct json *
 secrets_json(const struct secrets *secrets); /* an object: name to value; lives as long as the reference */
 
 /* Replaces every secret's value (of 4 bytes or more) in the buffer by "***": as it is, percent-encoded, base64-encoded
- * and JSON-escaped. Any thread. */
+ * and JSON-escaped; those of before a load too, the last 64 of them. Any thread. */
 void secrets_mask(struct buf *line);
 bool secrets_mask_text(struct text t,
                        struct buf *ret_masked); /* false, and nothing written, where there is nothing to mask */

@@ -219,6 +219,41 @@ static void test_mask(void **state) {
     }
 }
 
+static void assert_masked(const char *line, const char *masked) {
+    struct buf got;
+    buf_init(&got, 4096);
+    buf_adds(&got, line);
+    secrets_mask(&got);
+    assert_string_equal(buf_cstr(&got), masked);
+    buf_fini(&got);
+}
+
+/* A call that was made with a value may still be answered when the value has been changed, or is gone. */
+static void test_mask_what_was(void **state) {
+    (void)state;
+    char value[16];
+    puts_file("a", "sesame-1");
+    puts_file("b", "tokens");
+    load();
+    puts_file("a", "sesame-2");
+    unlink(path_of("b"));
+    load();
+    load();
+    assert_masked("sesame-1 sesame-2 c2VzYW1lLTE= tokens", "*** *** ***E= ***");
+    assert_secret("b", NULL);
+    for (int i = 3; i < 66; i++) {
+        snprintf(value, sizeof value, "sesame-%d!", i);
+        puts_file("a", value);
+        load();
+    }
+    assert_masked("sesame-2 sesame-3! sesame-65!", "*** *** ***");
+    assert_masked("sesame-1", "sesame-1"); /* the oldest */
+    puts_file("a", "sesame-2");            /* and back */
+    load();
+    assert_secret("a", "sesame-2");
+    assert_masked("sesame-2 sesame-65!", "*** ***");
+}
+
 /* Every value, put anywhere into anything as base64, is gone: what is left does not decode to it. */
 static void test_mask_base64_anywhere(void **state) {
     (void)state;
@@ -282,6 +317,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_held_set_lives_on, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_mask, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_mask_what_was, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_mask_base64_anywhere, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_load_while_others_mask, set_up, tear_down),
     };
