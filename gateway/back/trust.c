@@ -55,11 +55,15 @@ void trust_init(struct trust *trust, const struct stage_tls *tls, bool own_origi
     buf_init(&trust->stamps, STAMPS_MAX);
 }
 
+void trust_forget_session(struct trust *trust) {
+    SSL_SESSION_free(trust->session);
+    trust->session = NULL;
+}
+
 static void forget_context(struct trust *trust) {
     SSL_CTX_free(trust->context);
-    SSL_SESSION_free(trust->session);
     trust->context = NULL;
-    trust->session = NULL;
+    trust_forget_session(trust);
 }
 
 void trust_fini(struct trust *trust) {
