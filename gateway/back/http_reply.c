@@ -1,12 +1,5 @@
 /* A reply: a machine that eats a connection's bytes and gives one whole reply, or why it is none.
  *
- * Framing is ours. http-parser cuts whole heads into headers, and that is all that it may decide: Debian builds it with
- * HTTP_PARSER_STRICT=0, so it does not look at what stands behind a chunk, ends an extension at CR only (and takes the
- * chunk's data for the rest of it), swallows what follows a CR, lets blanks into names and anything into "HTTP/"; it
- * knows no 204 without a body, refuses a length that is said twice, and its limit of a head is the whole process's. It
- * never sees a body, nor a byte of what it would be wrong about: each line is judged here before, and each head is a
- * parser's first.
- *
  * A line is gathered behind `head`: those of a head stay there, those of chunks and trailers are cut off again. Each
  * step below takes what it can from the input and says GO (the next step may run), a state, or that it wants more. A
  * decision is made from a whole line, or from a length that no continuation can bring back below its limit: that is why
@@ -17,7 +10,6 @@
 #include "back/http_reply.h"
 
 #include <assert.h>
-#include <http_parser.h>
 #include <string.h>
 
 #define CHUNK_LINE_MAX 4096
@@ -101,7 +93,7 @@ static bool is_poisoned(struct text line) {
     return !text_field_check(line) && (memchr(line.at, 0, line.len) || memchr(line.at, '\r', line.len));
 }
 
-/* The line stays in the head, without blanks at its end: http-parser takes a tab behind a length for a part of it. */
+/* The line stays in the head, without blanks at its end. */
 static void line_keep(struct http_reply *reply, struct text line) {
     struct buf *head = reply->head;
     while (line.len && (line.at[line.len - 1] == ' ' || line.at[line.len - 1] == '\t')) line.len--;
@@ -165,38 +157,33 @@ static const struct {
                {TEXT("Transfer-Encoding"), take_coding},
                {TEXT("Connection"), take_connection}};
 
-/* ---- a head, whole ---- */
+/* ---- headers ---- */
 
-static int on_name(http_parser *parser, const char *at, size_t len) {
-    struct http_reply *reply = parser->data;
-    reply->name = (struct text){at, len};
-    return memchr(at, ' ', len) != NULL;
+static bool field_split(struct text line, struct text *ret_name, struct text *ret_value) {
+    if (!text_cut(&line, ':', ret_name) || !line.at || !text_token_check(*ret_name)) return false;
+    *ret_value = line;
+    return true;
 }
 
-static int on_value(http_parser *parser, const char *at, size_t len) {
-    struct http_reply *reply = parser->data;
-    parser->flags = (uint8_t)(parser->flags & ~F_CONTENTLENGTH); /* else the same length twice would be refused */
+/* Of a line that is whole, its folds too. */
+static bool field_take(struct http_reply *reply, struct text line) {
+    struct text name, value;
+    if (!field_split(line, &name, &value)) return false;
     for (size_t i = 0; i < sizeof framing / sizeof framing[0]; i++)
-        if (reply->name.len == framing[i].name.len && text_is_nocase(reply->name, framing[i].name.at))
-            return !framing[i].take(reply, text_trim((struct text){at, len}));
-    return 0;
+        if (name.len == framing[i].name.len && text_is_nocase(name, framing[i].name.at))
+            return framing[i].take(reply, text_trim(value));
+    return true;
 }
 
-static int on_head(http_parser *parser) {
-    (void)parser;
-    return 1; /* there is no body for it to see */
+static bool fields_take(struct http_reply *reply) {
+    struct text rest = buf_text(reply->head), line;
+    text_cut(&rest, '\n', &line); /* the status line */
+    while (text_cut(&rest, '\n', &line) && line.len > 1)
+        if (!field_take(reply, (struct text){line.at, line.len - 1})) return false;
+    return true;
 }
 
-static bool head_parse(struct http_reply *reply) {
-    static const http_parser_settings settings = {
-        .on_header_field = on_name, .on_header_value = on_value, .on_headers_complete = on_head};
-    http_parser parser = {.data = reply};
-    http_parser_init(&parser, HTTP_RESPONSE);
-    parser.lenient_http_headers = 1; /* control characters in values are made blanks later, but for NUL */
-    parser.allow_chunked_length = 1;
-    struct text head = buf_text(reply->head);
-    return http_parser_execute(&parser, &settings, head.at, head.len) == head.len && parser.http_errno == HPE_OK;
-}
+/* ---- a head, whole ---- */
 
 static int whole(struct http_reply *reply) {
     reply->step = STEP_WHOLE;
@@ -239,7 +226,7 @@ static void head_begin(struct http_reply *reply) {
 }
 
 static int head_end(struct http_reply *reply) {
-    if (!head_parse(reply)) return broken(reply, HTTP_REPLY_BAD_HEAD);
+    if (!fields_take(reply)) return broken(reply, HTTP_REPLY_BAD_HEAD);
     if (reply->code >= 200) return body_begin(reply);
     head_begin(reply);
     return GO;
@@ -363,7 +350,7 @@ static int step_chunk_end(struct http_reply *reply, struct text *input) {
 
 /* Checked and dropped: merging trailers into the head could change what was already decided from it. */
 static int step_trailer(struct http_reply *reply, struct text *input) {
-    struct text line, name;
+    struct text line, name, value;
     int said = head_line_take(reply, input, &line);
     if (said != GO) return said;
     line_drop(reply);
@@ -371,8 +358,7 @@ static int step_trailer(struct http_reply *reply, struct text *input) {
     if (is_poisoned(line)) return broken(reply, HTTP_REPLY_BAD_HEAD);
     if (is_folded(line)) return reply->trailer_count ? GO : broken(reply, HTTP_REPLY_BAD_HEAD);
     if (++reply->trailer_count > HTTP_REPLY_HEADERS_MAX) return broken(reply, HTTP_REPLY_TOO_MANY_HEADERS);
-    if (!text_cut(&line, ':', &name) || !line.at || !text_token_check(name)) return broken(reply, HTTP_REPLY_BAD_HEAD);
-    return GO;
+    return field_split(line, &name, &value) ? GO : broken(reply, HTTP_REPLY_BAD_HEAD);
 }
 
 /* ---- the whole ---- */
@@ -416,8 +402,4 @@ void http_reply_begin(struct http_reply *reply, struct buf *head, struct buf *bo
     *reply = (struct http_reply){.head = head, .body = body, .to_head = to_head};
     buf_clear(body);
     head_begin(reply);
-}
-
-void http_reply_global_init(void) {
-    http_parser_set_max_header_size(INT32_MAX); /* the limits are ours */
 }

@@ -48,9 +48,8 @@ struct http_reply {
                               reply, or if the reply says or implies that it ends */
     enum http_reply_flaw flaw;
     /* Its own. */
-    int step;         /* enum step of http_reply.c */
-    struct text name; /* of the header whose value comes next */
-    bool to_head;     /* the request's method was HEAD */
+    int step;     /* enum step of http_reply.c */
+    bool to_head; /* the request's method was HEAD */
     bool is_chunked, has_length, says_close, says_keep_alive;
     int minor;         /* of HTTP/1.minor */
     size_t line_at;    /* where in `head` the line begins that is being gathered */
@@ -59,8 +58,6 @@ struct http_reply {
     uint64_t length; /* announced */
     uint64_t left;   /* of the body or of the chunk */
 };
-
-void http_reply_global_init(void); /* once, before threads: http-parser's limit of a head belongs to the process */
 
 /* Both buffers are borrowed until the reply is not used any more, and emptied. `head` has a ceiling of HEAD_ROOM at
  * least; that of `body` is what the body may have. */

@@ -568,7 +568,6 @@ void transfer_cancel(struct transfer *transfer) {
 
 void upstream_global_init(void) {
     curl_global_init(CURL_GLOBAL_ALL); /* never undone: a resolver's thread may outlive its transfer */
-    http_reply_global_init();
     trust_global_init();
 }
 

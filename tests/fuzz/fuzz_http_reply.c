@@ -10,7 +10,6 @@
 #include "back/http_reply.h"
 #include "base/mem.h"
 
-int LLVMFuzzerInitialize(int *argc, char ***argv);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 #define BODY_MAX 4096
@@ -98,12 +97,6 @@ static void run(const struct input *input, struct text cuts, struct buf *out) {
     buf_addf(out, "%d %d\n", (int)state, (int)reply.flaw);
     buf_fini(&head);
     buf_fini(&body);
-}
-
-int LLVMFuzzerInitialize(int *argc, char ***argv) {
-    (void)argc, (void)argv;
-    http_reply_global_init();
-    return 0;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {

@@ -192,8 +192,7 @@ static const struct stream_case {
     {"HTTP/1.2", TEXT("HTTP/1.2 200 OK\r\n\r\n"), "not HTTP", GOES_ON, false},
     {"HTTP/1.10", TEXT("HTTP/1.10 200 OK\r\n\r\n"), "not HTTP", GOES_ON, false},
     {"small letters", TEXT("http/1.1 200 OK\r\n\r\n"), "not HTTP", GOES_ON, false},
-    {"a name that http-parser lets pass", TEXT("HABC/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"), "not HTTP", GOES_ON,
-     false},
+    {"another name of five bytes", TEXT("HABC/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"), "not HTTP", GOES_ON, false},
     {"an empty line first", TEXT("\r\n" OK "Content-Length: 0\r\n\r\n"), "not HTTP", GOES_ON, false},
     {"an empty line between heads", TEXT("HTTP/1.1 100 \r\n\r\n\r\n" OK "Content-Length: 0\r\n\r\n"), "not HTTP",
      GOES_ON, false},
@@ -253,7 +252,7 @@ static const struct stream_case {
     {"as long as allowed, not yet come", TEXT(OK "Content-Length: 1000\r\n\r\nhi"), "more", GOES_ON, false},
     {"longer than allowed", TEXT(OK "Content-Length: 1001\r\n\r\n"), "too large", GOES_ON, false},
     {"2^63", TEXT(OK "Content-Length: 9223372036854775808\r\n\r\n"), "too large", GOES_ON, false},
-    {"2^64", TEXT(OK "Content-Length: 18446744073709551616\r\n\r\n"), "bad head", GOES_ON, false},
+    {"2^64", TEXT(OK "Content-Length: 18446744073709551616\r\n\r\n"), "too large", GOES_ON, false},
     {"conflicting where there is no body", TEXT("HTTP/1.1 304 \r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n"),
      "bad head", GOES_ON, false},
 
@@ -396,7 +395,7 @@ static const struct limit_case {
     {"a longer line", OK "X: ", "a", "\r\nContent-Length: 0\r\n\r\n", HTTP_REPLY_LINE_MAX - 4, "long line"},
     {"a line without an end", OK "X: ", "a", "", HTTP_REPLY_LINE_MAX, "long line"},
     {"a long reason", "HTTP/1.1 200 ", "a", "\r\n\r\n", HTTP_REPLY_LINE_MAX, "long line"},
-    {"more than http-parser takes by itself", OK,
+    {"many headers that are long", OK,
      "X: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
      "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
      "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\n",
@@ -476,12 +475,6 @@ static void test_verdicts_are_final(void **state) {
     reading_fini(&reading);
 }
 
-static int set_up(void **state) {
-    (void)state;
-    http_reply_global_init();
-    return 0;
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_streams),
@@ -491,5 +484,5 @@ int main(void) {
         cmocka_unit_test(test_as_large_as_allowed),
         cmocka_unit_test(test_verdicts_are_final),
     };
-    return cmocka_run_group_tests(tests, set_up, NULL);
+    return cmocka_run_group_tests(tests, NULL, NULL);
 }
