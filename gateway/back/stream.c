@@ -83,13 +83,15 @@ static void take_sent(struct text *first, struct text *second, size_t len) {
 }
 
 static enum stream_result send_plain(struct stream *stream, struct text *first, struct text *second) {
+    stream->wants_write = false;
     while (first->len || second->len) {
         struct iovec parts[] = {{(void *)(uintptr_t)first->at, first->len},
                                 {(void *)(uintptr_t)second->at, second->len}};
         struct msghdr message = {.msg_iov = parts, .msg_iovlen = second->len ? 2 : 1};
         ssize_t len = sendmsg(stream->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
         if (len < 0 && errno == EINTR) continue;
-        if (len < 0) return is_no_room(errno) ? STREAM_AGAIN : lose(stream, errno);
+        stream->wants_write = len < 0 && is_no_room(errno);
+        if (len < 0) return stream->wants_write ? STREAM_AGAIN : lose(stream, errno);
         take_sent(first, second, (size_t)len);
     }
     return STREAM_DONE;

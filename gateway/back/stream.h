@@ -11,7 +11,8 @@
 struct stream {
     int fd;
     SSL *ssl;         /* NULL: plain */
-    bool wants_write; /* TLS has something of its own to send before it can go on */
+    bool wants_write; /* after AGAIN: it can go on once the socket takes bytes. Of TLS, sending may wait for bytes that
+                         come, and receiving for room to send. */
     bool is_lost;     /* it has failed: nothing more goes either way */
     int error;        /* errno of that; 0: not of the system's */
 };

@@ -73,19 +73,22 @@ static enum talk_state hear(struct talk *talk, struct stream *stream, char *room
     return state_of(http_reply_push(&talk->reply, &input));
 }
 
-enum talk_state talk_go_on(struct talk *talk, struct stream *stream, char *room, size_t size) {
+static enum talk_state hear_all(struct talk *talk, struct stream *stream, char *room, size_t size) {
     enum talk_state state;
     bool silent = false;
-    if (talk->sending) send_some(talk, stream);
     do state = hear(talk, stream, room, size, &silent);
     while (state == TALK_GOES_ON && !silent && (stream_has_more(stream) || stream->is_lost));
     return state == TALK_GOES_ON && stream->is_lost ? TALK_LOST : state;
 }
 
-bool talk_wants_write(const struct talk *talk, const struct stream *stream) {
-    return talk->sending || stream->wants_write;
+/* Sending comes last, so that the stream wants what it wants: with TLS, what has come may be what sending waits for. */
+enum talk_state talk_go_on(struct talk *talk, struct stream *stream, char *room, size_t size) {
+    enum talk_state state = hear_all(talk, stream, room, size);
+    if (state != TALK_GOES_ON || !talk->sending) return state;
+    send_some(talk, stream);
+    return stream->is_lost ? hear_all(talk, stream, room, size) : TALK_GOES_ON;
 }
 
 bool talk_may_reuse(const struct talk *talk) {
-    return talk->reply.may_reuse && !talk->sending && talk->unsent_body.len == 0;
+    return talk->reply.may_reuse && talk->unsent_head.len == 0 && talk->unsent_body.len == 0;
 }

@@ -31,10 +31,9 @@ void talk_rest(struct talk *talk); /* its buffers are kept for another one, unle
 void talk_begin(struct talk *talk, struct stream *stream, struct text head, struct text body, size_t body_max,
                 bool is_head);
 
-/* When the stream can be read or written. `room` is lent for the call. */
+/* When the stream can be read, or written where it wants that. `room` is lent for the call. */
 enum talk_state talk_go_on(struct talk *talk, struct stream *stream, char *room, size_t size);
 
-bool talk_wants_write(const struct talk *talk, const struct stream *stream);
 bool talk_may_reuse(const struct talk *talk); /* of WHOLE: the connection is as it was before the talk */
 
 #endif

@@ -179,6 +179,8 @@ static void hop_send(struct transfer *transfer);
 static void on_ready(void *owner, int events);
 
 static void let_go(struct transfer *transfer) {
+    /* Perhaps for its session: the next one begins from the start. */
+    if (transfer->state == SHAKING) trust_forget_session(&transfer->place->trust);
     channel_close(transfer->channel);
     transfer->channel = NULL;
 }
@@ -283,7 +285,7 @@ static void hop_send(struct transfer *transfer) {
     transfer->sent_before |= transfer->talk.sent;
     talk_begin(&transfer->talk, &channel->stream, buf_text(out), head_body(request, hop), body_max(request),
                strcmp(hop->method, "HEAD") == 0);
-    channel_want(channel, talk_wants_write(&transfer->talk, &channel->stream));
+    channel_want(channel, channel->stream.wants_write);
     if (channel->stream.is_lost) loop_timer_set(&transfer->timer, 0);
     if (out->cap > OUT_KEPT) buf_fini(out);
 }
@@ -508,7 +510,7 @@ static void on_ready(void *owner, int events) {
     }
     enum talk_state state = talk_go_on(&transfer->talk, stream, upstream->room, sizeof upstream->room);
     switch (state) {
-    case TALK_GOES_ON: channel_want(transfer->channel, talk_wants_write(&transfer->talk, stream)); break;
+    case TALK_GOES_ON: channel_want(transfer->channel, stream->wants_write); break;
     case TALK_WHOLE: take_reply(transfer); break;
     case TALK_BROKEN:
     case TALK_LOST: break_off(transfer, state); break;

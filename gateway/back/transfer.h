@@ -1,4 +1,4 @@
-/* Transfers: calls to upstreams on libcurl's multi-socket interface, in the loop's own thread. */
+/* Transfers: calls to upstreams, in the loop's own thread. */
 #ifndef BACK_TRANSFER_H
 #define BACK_TRANSFER_H
 

@@ -55,11 +55,15 @@ void trust_init(struct trust *trust, const struct stage_tls *tls, bool own_origi
     buf_init(&trust->stamps, STAMPS_MAX);
 }
 
+void trust_forget_session(struct trust *trust) {
+    SSL_SESSION_free(trust->session);
+    trust->session = NULL;
+}
+
 static void forget_context(struct trust *trust) {
     SSL_CTX_free(trust->context);
-    SSL_SESSION_free(trust->session);
     trust->context = NULL;
-    trust->session = NULL;
+    trust_forget_session(trust);
 }
 
 void trust_fini(struct trust *trust) {
@@ -188,7 +192,8 @@ SSL *trust_client(struct trust *trust, const char *host, struct buf *ret_reason)
         good = X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(client), name);
     } else {
         SSL_set_hostflags(client, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
-        good = SSL_set1_host(client, name) && SSL_set_tlsext_host_name(client, name);
+        /* To OpenSSL, a dot in front stands for every name below. */
+        good = name[0] != '.' && SSL_set1_host(client, name) && SSL_set_tlsext_host_name(client, name);
     }
     if (!good) {
         buf_adds(ret_reason, "the host is none that a certificate could be of");

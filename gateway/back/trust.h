@@ -29,6 +29,8 @@ bool trust_is(const struct trust *trust, const struct stage_tls *tls, bool own_o
  * `trust` has to outlive it. */
 SSL *trust_client(struct trust *trust, const char *host, struct buf *ret_reason);
 
+void trust_forget_session(struct trust *trust); /* the next client begins without one */
+
 /* Why the handshake of such a client has failed; `error` is errno, or 0. */
 void trust_explain(const struct trust *trust, SSL *client, const char *host, int error, struct buf *ret_reason);
 
