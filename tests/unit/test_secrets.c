@@ -231,7 +231,7 @@ static void assert_masked(const char *line, const char *masked) {
 /* A call that was made with a value may still be answered when the value has been changed, or is gone. */
 static void test_mask_what_was(void **state) {
     (void)state;
-    char value[16];
+    char value[24];
     puts_file("a", "sesame-1");
     puts_file("b", "tokens");
     load();
