@@ -103,6 +103,7 @@ $(OUT)/libgateway.a: $(OBJECTS) $(OUT)/sources
 
 # What people run has mimalloc in place of glibc's malloc; tests and sanitizers see each block as it is.
 $(BUILD)/stagedoor: LIBS += -lmimalloc
+$(BUILD)/obj/gateway/main.o: CPPFLAGS += -DWITH_MIMALLOC
 $(OUT)/stagedoor: $(OUT)/obj/gateway/main.o $(OUT)/libgateway.a
 	$(call say,LINK,$@)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
 

@@ -4,6 +4,9 @@
  * leaves line by line, and output that could not be written is a failure. A reader that went away (`… | head`) ends us
  * as it would any other filter, yet not in the middle of what a command does: SIGPIPE is ignored until its end. */
 #include <fcntl.h>
+#ifdef WITH_MIMALLOC
+#include <mimalloc.h>
+#endif
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -84,7 +87,16 @@ static int end_output(int status) {
     return status == EXIT_DONE ? EXIT_FAILED : status;
 }
 
+/* mimalloc gives memory back some time after it is free, and only when more is taken or freed near it: what a burst of
+ * large bodies took would stay until then. */
+static void give_memory_back(void) {
+#ifdef WITH_MIMALLOC
+    mi_option_set(mi_option_decommit_delay, 0);
+#endif
+}
+
 int main(int argc, char **argv) {
+    give_memory_back();
     fill_descriptors();
     signal(SIGPIPE, SIG_IGN);
     setvbuf(stdout, NULL, _IOLBF, 0);
