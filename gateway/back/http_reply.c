@@ -42,11 +42,6 @@ static bool is_digit(char c) {
     return c >= '0' && c <= '9';
 }
 
-static void text_skip(struct text *t, size_t n) {
-    t->at += n;
-    t->len -= n;
-}
-
 /* ---- lines ---- */
 
 enum line { LINE_WAITS, LINE_WHOLE, LINE_LONG };

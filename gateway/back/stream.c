@@ -70,16 +70,10 @@ enum stream_result stream_shake_hands(struct stream *stream) {
 
 /* ---- sending ---- */
 
-static void take_front(struct text *text, size_t len) {
-    if (len == 0) return; /* perhaps of nothing at all */
-    text->at += len;
-    text->len -= len;
-}
-
 static void take_sent(struct text *first, struct text *second, size_t len) {
     size_t of_first = len < first->len ? len : first->len;
-    take_front(first, of_first);
-    take_front(second, len - of_first);
+    text_skip(first, of_first);
+    text_skip(second, len - of_first);
 }
 
 static enum stream_result send_plain(struct stream *stream, struct text *first, struct text *second) {

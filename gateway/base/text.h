@@ -39,6 +39,11 @@ static inline bool text_starts(struct text a, const char *prefix) {
 }
 bool text_ends(struct text a, const char *suffix);
 bool text_holds(struct text a, const char *needle);
+static inline void text_skip(struct text *t, size_t n) { /* takes n bytes off its front */
+    if (n == 0) return;                                  /* perhaps of nothing at all: NULL */
+    t->at += n;
+    t->len -= n;
+}
 struct text text_trim(struct text a); /* spaces, tabs, CR, LF off both ends */
 bool text_cut(struct text *rest, char separator,
               struct text *ret_head);                /* takes the part up to the separator off

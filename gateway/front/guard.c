@@ -65,11 +65,6 @@ static struct text keep(struct guard *guard, struct text t) {
 
 enum line { LINE_WAITS, LINE_WHOLE, LINE_LONG, LINE_BARE };
 
-static void text_skip(struct text *t, size_t n) {
-    t->at += n;
-    t->len -= n;
-}
-
 /* The next line without its CRLF, of at most `max` bytes. It is good until the next call. */
 static enum line line_take(struct guard *guard, struct text *input, size_t max, struct text *ret_line) {
     if (guard->line_spent) {
