@@ -51,6 +51,7 @@ struct loop {
     struct queue mailbox;
     struct queue inbox; /* taken out of the mailbox, not yet run; the loop's own */
     struct queue later;
+    int behind;                                 /* how many said so */
     bool timers_left;                           /* some were due when the budget was used up */
     int64_t messages_ended_ms, timers_ended_ms; /* when their last turn was over */
     atomic_bool stopping;
@@ -97,6 +98,10 @@ void loop_leave(struct loop *loop, const char *name, int64_t entered) {
     if (took <= LOOP_STALL_MS) return;
     count_add(COUNT_LOOP_STALLS, 1);
     log_put(LOG_WARN, "loop_stalled", NULL, LOG_INT("loop", loop->index), LOG_STR("in", name), LOG_INT("ms", took));
+}
+
+void loop_tick(struct loop *loop) {
+    read_again(loop);
 }
 
 static void queue_put(struct queue *queue, struct message *message) {
@@ -364,7 +369,11 @@ bool loop_has_left_over(const struct loop *loop) {
 }
 
 bool loop_is_behind(const struct loop *loop) {
-    return loop_has_left_over(loop) || pass_age_ms(loop) > LOOP_BEHIND_MS;
+    return loop->behind > 0 || loop_has_left_over(loop) || pass_age_ms(loop) > LOOP_BEHIND_MS;
+}
+
+void loop_count_behind(struct loop *loop, int by) {
+    loop->behind += by;
 }
 
 int64_t loop_mono_ms(const struct loop *loop) {

@@ -38,8 +38,10 @@ void loop_later(struct loop *loop, void (*fn)(void *), void *arg);
 
 /* Messages or timers were left over when their share of a pass was used up: there is more to do than can be done. */
 bool loop_has_left_over(const struct loop *loop);
-/* Or this pass has lasted for longer than LOOP_BEHIND_MS by now: a reading of its own. */
+/* Or somebody said so, or this pass has lasted for longer than LOOP_BEHIND_MS by now: a reading of its own. */
 bool loop_is_behind(const struct loop *loop);
+void loop_count_behind(struct loop *loop, int by); /* 1: what somebody collects for the loop waits for longer than that;
+                                                      -1: no more */
 
 struct loop_link {
     struct loop_link *next, *previous; /* both NULL while in no list */
@@ -73,6 +75,7 @@ void loop_watch_free(struct loop_watch *watch);               /* before the desc
  * loop_mono_ms. */
 int64_t loop_enter(struct loop *loop);
 void loop_leave(struct loop *loop, const char *name, int64_t entered);
+void loop_tick(struct loop *loop); /* reads the clock within a callback that does several things, between two of them */
 
 struct event_base *loop_base(struct loop *loop); /* for the libraries that bring their own events */
 

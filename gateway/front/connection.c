@@ -2,8 +2,9 @@
  * libevhtp.
  *
  * libevhtp accepts, makes the bufferevents (plain or TLS), and keeps the life of a connection and of the request on it.
- * It never sees a byte that a client sent. Right after accept its callbacks are taken off the bufferevent and kept;
- * ours move all input into a buffer of their own, and the guard makes requests out of that. For a whole request
+ * It never sees a byte that a client sent. Right after accept its callbacks are taken off the bufferevent and kept.
+ * Plain connections are read by us, as members of a crowd; over TLS the bufferevent reads. The guard makes requests out
+ * of what comes; what it has to wait with lies in `raw`. For a whole request
  * libevhtp's read callback is given one constant head (FED_HEAD); it answers by calling on_request, which hands the
  * exchange to the handler. Answers are written to the bufferevent as bytes, since libevhtp's own replies send bodies to
  * HEAD and can contradict their length; evhtp_send_reply_end then tells it that the request is over, and its write
@@ -18,20 +19,21 @@
  * A refusal goes from any of the first four to WRITING. LINGER has sent its FIN and swallows what still comes, because
  * closing with unread input would reset the connection and take the answer away from the client.
  *
+ * Whoever was answered 503 is read last: told to come back later, he may be waited with, and refusing somebody who asks
+ * again and again costs a third of a run each time. Those who ask after their runs come first.
+ *
  * Always holds: exchange is set exactly in BUSY; connection_end is never called below libevhtp's parser, and a
  * connection's memory outlives the callback it ended in (loop_later). libevhtp keeps no list of connections and frees
  * none when it is freed itself, so the list here is the one that counts. */
 #include "front/connection.h"
 
 #include <arpa/inet.h>
-#include <evhtp.h>
+#include <errno.h>
 #include <linux/sockios.h>
-#include <poll.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
-#include "base/clock.h"
 #include "base/count.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -40,42 +42,14 @@
 #define BACKLOG_BYTES 65536
 #define PIECE_BYTES 4096 /* smaller ones are copied where they have to wait */
 #define LINGER_MS 2000
-#define DRAIN_PATIENCE_MS 250   /* for a request to begin, on a connection that was just accepted */
-#define RETIRE_PATIENCE_MS 2000 /* for a request to arrive whole */
-#define ANSWER_MAX (256 << 20)  /* bytes */
 #define SCRATCH_KEEP_BYTES 65536
 #define REFUSAL_MAX_BYTES 16384
 
-enum phase { HANDSHAKE, IDLE, HEAD, BODY, BUSY, WRITING, LINGER };
-
-struct connection {
-    struct connection *next, **link; /* the place that points here */
-    struct connections *all;
-    evhtp_connection_t *evhtp;
-    bufferevent_data_cb evhtp_read, evhtp_write;
-    evhtp_request_t *request; /* libevhtp's, from feeding to recycling */
-    struct guard guard;
-    struct evbuffer *raw; /* what the guard has not eaten */
-    struct exchange *exchange;
-    enum phase phase;
-    struct loop_timer deadline;
-    size_t unwritten; /* what the client had not got when the write deadline was last looked at */
-    int minor;        /* of the request under way */
-    bool head_only, keep_alive;
-    bool close_after; /* the answer that is being written is the last one */
-    bool sent_all;    /* the client sends no more */
-    bool throttled;
-    bool served; /* a request of it was answered */
-    bool dead;
-    bool is_unix, tls, loopback;
-    char *client_name;
-    char peer[INET6_ADDRSTRLEN + 10];
-};
-
 /* ---- a connection's phases and end ---- */
 
-static int64_t phase_ms(const struct listener_limits *limits, enum phase phase) {
-    switch (phase) {
+int64_t connection_phase_ms(const struct connection *connection) {
+    const struct listener_limits *limits = &connection->all->settings->limits;
+    switch (connection->phase) {
     case HANDSHAKE:
     case HEAD: return limits->head_timeout_ms;
     case IDLE: return limits->idle_timeout_ms;
@@ -91,12 +65,41 @@ static void connection_enter(struct connection *connection, enum phase phase) {
     if (connection->phase == phase) return;
     connection->phase = phase;
     if (phase == BUSY) loop_timer_clear(&connection->deadline);
-    else loop_timer_set(&connection->deadline, phase_ms(&connection->all->settings->limits, phase));
+    else loop_timer_set(&connection->deadline, connection_phase_ms(connection));
 }
 
 static struct evbuffer *output_of(const struct connection *connection) {
     return bufferevent_get_output(connection->evhtp->bev);
 }
+
+/* ---- being read ---- */
+
+static void stop_reading(struct connection *connection) {
+    if (connection->tls) bufferevent_disable(connection->evhtp->bev, EV_READ);
+    else if (connection->crowd) crowd_remove(connection->crowd, connection->evhtp->sock, connection);
+    connection->crowd = NULL;
+}
+
+/* Where the kernel takes no more, the connection ends in the next pass, as one that waited for too long. */
+static void go_on_reading(struct connection *connection) {
+    const struct connections *all = connection->all;
+    struct crowd *crowd = connection->refused ? all->refused : all->crowd;
+    if (connection->tls) bufferevent_enable(connection->evhtp->bev, EV_READ);
+    else if (!connection->crowd && !connection->sent_all) {
+        if (crowd_add(crowd, connection->evhtp->sock, connection)) connection->crowd = crowd;
+        else loop_timer_set(&connection->deadline, 0);
+    }
+}
+
+static void set_refused(struct connection *connection, bool refused) {
+    if (connection->refused == refused) return;
+    connection->refused = refused;
+    if (!connection->crowd) return;
+    stop_reading(connection);
+    go_on_reading(connection);
+}
+
+/* ---- its end ---- */
 
 static void connection_gone(struct connection *connection) {
     struct exchange *exchange = connection->exchange;
@@ -118,6 +121,7 @@ static evhtp_res on_fini(evhtp_connection_t *evhtp, void *arg) {
     if (connection->next) connection->next->link = connection->link;
     all->count--;
     count_add(COUNT_CONNECTIONS, -1);
+    if (connection->crowd) stop_reading(connection);
     loop_timer_clear(&connection->deadline);
     if (connection->exchange) {
         connection->exchange->sender = NULL;
@@ -133,20 +137,19 @@ static evhtp_res on_fini(evhtp_connection_t *evhtp, void *arg) {
     return EVHTP_RES_OK;
 }
 
-static void connection_end(struct connection *connection) {
+void connection_end(struct connection *connection) {
     if (!connection->dead) evhtp_connection_free(connection->evhtp);
 }
 
-static void connection_linger(struct connection *connection) {
+void connection_linger(struct connection *connection) {
     if (connection->sent_all) {
         connection_end(connection);
         return;
     }
-    struct bufferevent *bev = connection->evhtp->bev;
     evbuffer_drain(connection->raw, evbuffer_get_length(connection->raw));
     if (connection->evhtp->ssl) tls_say_goodbye(connection->evhtp->ssl);
     shutdown(connection->evhtp->sock, SHUT_WR);
-    bufferevent_enable(bev, EV_READ);
+    go_on_reading(connection);
     connection_enter(connection, LINGER);
 }
 
@@ -185,7 +188,7 @@ static bool write_answer(struct connection *connection, const struct answer *ans
     bool sent = send_bytes(connection, buf_text(&all->scratch));
     if (all->scratch.cap > SCRATCH_KEEP_BYTES) {
         buf_fini(&all->scratch);
-        buf_init(&all->scratch, ANSWER_MAX);
+        buf_init(&all->scratch, CONNECTION_ANSWER_MAX);
     }
     return sent;
 }
@@ -201,6 +204,7 @@ static void answer_begins(struct connection *connection, const struct answer *an
     const struct connections *all = connection->all;
     connection->close_after = answer->close || !connection->keep_alive || all->draining || all->leaving;
     connection->served = true;
+    set_refused(connection, answer->status == 503);
 }
 
 static void answer_written(struct connection *connection) {
@@ -237,7 +241,7 @@ static void on_answer(struct exchange *exchange, const struct answer *answer) {
     loop_later(exchange->loop, exchange_end, exchange);
 }
 
-static void connection_refuse(struct connection *connection, int status, const char *what) {
+void connection_refuse(struct connection *connection, int status, const char *what) {
     struct connections *all = connection->all;
     struct buf body;
     struct answer answer = {.status = status, .close = true};
@@ -324,28 +328,33 @@ static void connection_begin(struct connection *connection) {
     connection_feed(connection);
 }
 
-static enum guard_event guard_eat(struct connection *connection) {
+/* From what had to wait, else from what came just now. */
+static enum guard_event guard_eat(struct connection *connection, struct text *fresh) {
     struct evbuffer_iovec piece;
-    if (evbuffer_peek(connection->raw, -1, NULL, &piece, 1) < 1) return GUARD_MORE;
+    if (evbuffer_peek(connection->raw, -1, NULL, &piece, 1) < 1) return guard_push(&connection->guard, fresh);
     struct text input = {piece.iov_base, piece.iov_len};
     enum guard_event event = guard_push(&connection->guard, &input);
     evbuffer_drain(connection->raw, piece.iov_len - input.len);
     return event;
 }
 
+static bool has_input(const struct connection *connection, struct text fresh) {
+    return fresh.len > 0 || evbuffer_get_length(connection->raw) > 0;
+}
+
 static void connection_throttle(struct connection *connection) {
     bool wanted = connection->phase >= BUSY && evbuffer_get_length(connection->raw) > BACKLOG_BYTES;
     if (wanted == connection->throttled || connection->sent_all) return;
     connection->throttled = wanted;
-    if (wanted) bufferevent_disable(connection->evhtp->bev, EV_READ);
-    else bufferevent_enable(connection->evhtp->bev, EV_READ);
+    if (wanted) stop_reading(connection);
+    else go_on_reading(connection);
 }
 
 /* Lets the guard eat, up to the next request. The connection may be dead afterwards. */
-static void connection_pump(struct connection *connection) {
+static void connection_pump(struct connection *connection, struct text fresh) {
     static const enum phase phases[] = {[GUARD_IDLE] = IDLE, [GUARD_IN_HEAD] = HEAD, [GUARD_IN_BODY] = BODY};
-    while (connection->phase < BUSY && evbuffer_get_length(connection->raw)) {
-        switch (guard_eat(connection)) {
+    while (connection->phase < BUSY && has_input(connection, fresh)) {
+        switch (guard_eat(connection, &fresh)) {
         case GUARD_MORE: break;
         case GUARD_CONTINUE: evbuffer_add_printf(output_of(connection), "HTTP/1.1 100 Continue\r\n\r\n"); break;
         case GUARD_REFUSED:
@@ -355,6 +364,7 @@ static void connection_pump(struct connection *connection) {
         }
         if (connection->dead) return;
     }
+    if (fresh.len) evbuffer_add(connection->raw, fresh.at, fresh.len);
     connection_throttle(connection);
     if (connection->phase >= BUSY) return;
     if (connection->sent_all) connection_end(connection);
@@ -375,31 +385,6 @@ static void raw_take(struct evbuffer *raw, struct evbuffer *input) {
     evbuffer_drain(input, n);
 }
 
-static void on_read(struct bufferevent *bev, void *arg) {
-    struct connection *connection = arg;
-    struct loop *loop = connection->all->loop;
-    int64_t entered = loop_enter(loop);
-    struct evbuffer *input = bufferevent_get_input(bev);
-    if (connection->phase == LINGER) evbuffer_drain(input, evbuffer_get_length(input));
-    else {
-        raw_take(connection->raw, input);
-        connection_pump(connection);
-    }
-    loop_leave(loop, "client_read", entered);
-}
-
-static void on_write(struct bufferevent *bev, void *arg) {
-    (void)bev;
-    struct connection *connection = arg;
-    struct loop *loop = connection->all->loop;
-    int64_t entered = loop_enter(loop);
-    if (connection->phase == WRITING && evbuffer_get_length(output_of(connection)) == 0) {
-        answer_written(connection);
-        if (connection->phase == IDLE) connection_pump(connection);
-    }
-    loop_leave(loop, "client_written", entered);
-}
-
 static void client_sent_all(struct connection *connection) {
     connection->sent_all = true;
     if (connection->phase == BUSY) connection_gone(connection);
@@ -413,6 +398,54 @@ static void client_failed(struct connection *connection) {
         log_put(LOG_INFO, "tls_refused", NULL, LOG_STR("peer", connection->peer), LOG_STR("what", reason));
     }
     connection_end(connection);
+}
+
+static void client_sent(struct connection *connection, struct text bytes) {
+    if (connection->phase == LINGER) return;
+    if (evbuffer_get_length(connection->raw)) {
+        evbuffer_add(connection->raw, bytes.at, bytes.len);
+        bytes.len = 0;
+    }
+    connection_pump(connection, bytes);
+}
+
+/* A member of the crowd is readable. */
+void connection_readable(void *member) {
+    struct connection *connection = member;
+    ssize_t n = recv(connection->evhtp->sock, connection->all->piece, CONNECTION_PIECE_BYTES, MSG_DONTWAIT);
+    if (n > 0) {
+        client_sent(connection, (struct text){connection->all->piece, (size_t)n});
+        return;
+    }
+    if (n < 0 && (errno == EAGAIN || errno == EINTR)) return;
+    stop_reading(connection);
+    if (n == 0) client_sent_all(connection);
+    else client_failed(connection);
+}
+
+static void on_read(struct bufferevent *bev, void *arg) {
+    struct connection *connection = arg;
+    struct loop *loop = connection->all->loop;
+    int64_t entered = loop_enter(loop);
+    struct evbuffer *input = bufferevent_get_input(bev);
+    if (connection->phase == LINGER) evbuffer_drain(input, evbuffer_get_length(input));
+    else {
+        raw_take(connection->raw, input);
+        connection_pump(connection, (struct text){0});
+    }
+    loop_leave(loop, "client_read", entered);
+}
+
+static void on_write(struct bufferevent *bev, void *arg) {
+    (void)bev;
+    struct connection *connection = arg;
+    struct loop *loop = connection->all->loop;
+    int64_t entered = loop_enter(loop);
+    if (connection->phase == WRITING && evbuffer_get_length(output_of(connection)) == 0) {
+        answer_written(connection);
+        if (connection->phase == IDLE) connection_pump(connection, (struct text){0});
+    }
+    loop_leave(loop, "client_written", entered);
 }
 
 static void on_event(struct bufferevent *bev, short events, void *arg) {
@@ -507,6 +540,8 @@ static void connection_take_over(struct connection *connection) {
     bufferevent_getcb(connection->evhtp->bev, &connection->evhtp_read, &connection->evhtp_write, &event, &arg);
     bufferevent_setcb(connection->evhtp->bev, on_read, on_write, on_event, connection);
     evhtp_connection_set_hook(connection->evhtp, evhtp_hook_on_connection_fini, (evhtp_hook)on_fini, connection);
+    if (!connection->tls) bufferevent_disable(connection->evhtp->bev, EV_READ);
+    go_on_reading(connection);
 }
 
 void connections_serve(struct connections *all, evhtp_t *htp) {
@@ -515,106 +550,9 @@ void connections_serve(struct connections *all, evhtp_t *htp) {
 
 void connections_add(struct connections *all, evhtp_connection_t *evhtp, bool is_unix, bool tls) {
     struct connection *connection = connection_new(all, evhtp, is_unix, tls);
-    connection_take_over(connection);
     connection->phase = tls ? HANDSHAKE : IDLE;
-    loop_timer_set(&connection->deadline, phase_ms(&all->settings->limits, connection->phase));
+    loop_timer_set(&connection->deadline, connection_phase_ms(connection));
+    connection_take_over(connection);
     if (all->count > all->settings->limits.max_connections)
         connection_refuse(connection, 503, "There are more connections than are accepted here");
-}
-
-/* ---- all connections ---- */
-
-void connections_init(struct connections *all, struct loop *loop, const struct listener_settings *settings,
-                      void (*gone)(void *arg), void *arg) {
-    *all = (struct connections){.loop = loop, .settings = settings, .gone = gone, .arg = arg};
-    all->guard_limits = (struct guard_limits){.max_head_bytes = settings->limits.max_head_bytes,
-                                              .max_headers = settings->limits.max_headers,
-                                              .max_body_bytes = settings->limits.max_body_bytes};
-    buf_init(&all->scratch, ANSWER_MAX);
-    answer_date(0, all->date);
-}
-
-void connections_fini(struct connections *all) {
-    while (all->first) connection_end(all->first);
-    buf_fini(&all->scratch);
-}
-
-/* A request that has arrived, but was not read yet, is not turned away. */
-static bool has_news(const struct connection *connection) {
-    char byte;
-    return recv(connection->evhtp->sock, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
-}
-
-/* Since it is in its phase. */
-static int64_t phase_age_ms(const struct connection *connection) {
-    const struct connections *all = connection->all;
-    int64_t left = connection->deadline.due_ms - loop_mono_ms(all->loop);
-    return phase_ms(&all->settings->limits, connection->phase) - left;
-}
-
-void connections_drain(struct connections *all) {
-    for (struct connection *connection = all->first, *next; connection; connection = next) {
-        next = connection->next;
-        if (connection->phase > IDLE || has_news(connection)) continue;
-        int64_t left = DRAIN_PATIENCE_MS - phase_age_ms(connection);
-        if (connection->served || left <= 0) connection_end(connection);
-        else loop_timer_set(&connection->deadline, left); /* it was accepted just now: its request is on the way */
-    }
-}
-
-/* Kept alive from before, with nobody having said that it ends. */
-static bool unaware(const struct connection *connection) {
-    return connection->served &&
-           (connection->phase == IDLE || (connection->phase == WRITING && !connection->close_after));
-}
-
-bool connections_told(const struct connections *all) {
-    for (const struct connection *connection = all->first; connection; connection = connection->next)
-        if (unaware(connection)) return false;
-    return true;
-}
-
-/* The client of an idle connection reads an end of the stream, and may go on sending for a moment: no reset. A request
- * of an accepted connection is waited for, though not for ever: those who come after wait in the queue of the socket.
- */
-static void retire_one(struct connection *connection) {
-    bool late = phase_age_ms(connection) >= RETIRE_PATIENCE_MS;
-    switch (connection->phase) {
-    case IDLE:
-        if (!has_news(connection) && (connection->served || late)) connection_linger(connection);
-        break;
-    case HANDSHAKE:
-        if (late) connection_end(connection);
-        break;
-    case HEAD:
-    case BODY:
-        if (late) connection_refuse(connection, 503, "The gateway is being replaced; send it again");
-        break;
-    case BUSY:
-    case WRITING:
-    case LINGER: break;
-    }
-}
-
-bool connections_retire(struct connections *all) {
-    bool quiet = true;
-    for (struct connection *connection = all->first, *next; connection; connection = next) {
-        next = connection->next;
-        retire_one(connection);
-    }
-    for (const struct connection *connection = all->first; connection; connection = connection->next)
-        quiet = quiet && connection->phase == LINGER;
-    return quiet;
-}
-
-void connections_wait_gone(const struct connections *all, int64_t until_mono_ms) {
-    char ignored[4096];
-    for (const struct connection *connection = all->first; connection; connection = connection->next) {
-        struct pollfd one = {.fd = connection->evhtp->sock, .events = POLLIN};
-        for (;;) {
-            int64_t left = until_mono_ms - clock_mono_ms();
-            if (left <= 0 || poll(&one, 1, (int)left) <= 0) break;
-            if (recv(one.fd, ignored, sizeof ignored, MSG_DONTWAIT) <= 0) break;
-        }
-    }
 }

@@ -1,54 +1,47 @@
-/* Connections: the clients of one listener, from accept to close. For the listener alone. */
+/* A connection, for connections.c and connection.c alone. */
 #ifndef FRONT_CONNECTION_H
 #define FRONT_CONNECTION_H
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
+#include <event2/bufferevent.h>
+#include <evhtp.h>
 
-#include "base/loop.h"
-#include "base/text.h"
-#include "front/answer.h"
-#include "front/guard.h"
-#include "front/listener.h"
+#include "front/connections.h"
 
-struct evhtp;
-struct evhtp_connection;
-struct connection;
+#define CONNECTION_PIECE_BYTES 65536      /* read at once */
+#define CONNECTION_ANSWER_MAX (256 << 20) /* bytes */
 
-/* All connections of a listener, and what they share. */
-struct connections {
-    struct loop *loop;
-    const struct listener_settings *settings; /* borrowed */
-    void (*gone)(void *arg);                  /* told of each that has ended; from anywhere */
-    void *arg;
-    bool leaving;  /* each answer is its connection's last */
-    bool draining; /* and so is one that was begun before */
-    size_t count;
-    /* what follows is connection.c's */
-    struct connection *first;
-    struct connection *feeding; /* whose request libevhtp is being shown */
-    struct guard_limits guard_limits;
-    struct buf scratch; /* an answer on its way to a bufferevent */
-    int64_t date_second;
-    char date[ANSWER_DATE_SIZE];
+enum phase { HANDSHAKE, IDLE, HEAD, BODY, BUSY, WRITING, LINGER };
+
+struct connection {
+    struct connection *next, **link; /* the place that points here */
+    struct connections *all;
+    evhtp_connection_t *evhtp;
+    bufferevent_data_cb evhtp_read, evhtp_write;
+    evhtp_request_t *request; /* libevhtp's, from feeding to recycling */
+    struct guard guard;
+    struct evbuffer *raw; /* what the guard has not eaten */
+    struct exchange *exchange;
+    enum phase phase;
+    struct loop_timer deadline;
+    size_t unwritten; /* what the client had not got when the write deadline was last looked at */
+    int minor;        /* of the request under way */
+    bool head_only, keep_alive;
+    bool close_after;    /* the answer that is being written is the last one */
+    bool sent_all;       /* the client sends no more */
+    struct crowd *crowd; /* that it is a member of */
+    bool throttled;
+    bool refused; /* its last answer was 503 */
+    bool served;  /* a request of it was answered */
+    bool dead;
+    bool is_unix, tls, loopback;
+    char *client_name;
+    char peer[INET6_ADDRSTRLEN + 10];
 };
 
-void connections_init(struct connections *all, struct loop *loop, const struct listener_settings *settings,
-                      void (*gone)(void *arg), void *arg);
-void connections_fini(struct connections *all); /* closes what is open */
-
-void connections_serve(struct connections *all, struct evhtp *htp); /* before it accepts anybody */
-/* TAKES a connection that libevhtp has just accepted: it sees none of its bytes. Over the limit it is told so. */
-void connections_add(struct connections *all, struct evhtp_connection *evhtp, bool is_unix, bool tls);
-
-/* Where nobody is accepted any more. Idle connections end, and those that came just now soon; all others after their
- * answer. */
-void connections_drain(struct connections *all);
-bool connections_told(const struct connections *all); /* no client is left that was not told that its connection ends */
-/* Half-closes what is idle, and refuses what takes too long to arrive. Whether no request is left. */
-bool connections_retire(struct connections *all);
-/* Blocks until the clients of lingering connections have closed them, or the time has come. */
-void connections_wait_gone(const struct connections *all, int64_t until_mono_ms);
+int64_t connection_phase_ms(const struct connection *connection); /* how long it may be in its phase; 0: for ever */
+void connection_readable(void *member);                           /* as a member of a crowd */
+void connection_end(struct connection *connection);               /* at once */
+void connection_linger(struct connection *connection);            /* after a FIN, when the client has read it */
+void connection_refuse(struct connection *connection, int status, const char *what); /* and its end */
 
 #endif

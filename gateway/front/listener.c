@@ -14,7 +14,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
-#include "front/connection.h"
+#include "front/connections.h"
 
 #define RETIRE_LOOK_MS 10  /* how often a listener that retires looks at its connections */
 #define ACCEPT_REST_MS 100 /* after accept found no descriptor left */
