@@ -50,7 +50,8 @@ struct server {
     pthread_t thread;
     struct exchange *held; /* on the loop's thread */
     sem_t holds, went, drained, done;
-    atomic_int handled;
+    atomic_int handled, away;
+    int away_before; /* the last request that was handled */
     int port;
 };
 
@@ -78,6 +79,7 @@ static void answer_echo(struct exchange *exchange) {
 static void handle(struct exchange *exchange) {
     struct server *server = exchange->server;
     atomic_fetch_add(&server->handled, 1);
+    server->away_before = atomic_load(&server->away);
     struct text route = exchange->segment_count ? exchange->segments[0] : TEXT("");
     if (text_is(route, "hold")) {
         exchange->on_gone = on_gone;
@@ -93,11 +95,18 @@ static void handle(struct exchange *exchange) {
     } else answer_echo(exchange);
 }
 
+static void take_a_millisecond(void) {
+    int64_t now = clock_mono_ms();
+    while (clock_mono_ms() == now) {}
+}
+
 static const struct answer *turn_away(struct exchange *exchange) {
     static const struct answer away = {.status = 503, .content_type = "text/plain", .body = TEXT("away")};
     static struct answer much = {.status = 503, .content_type = "text/plain"};
     struct text route = exchange->segment_count ? exchange->segments[0] : TEXT("");
     much.body = (struct text){big, BIG_BYTES};
+    if (text_is(route, "away")) atomic_fetch_add(&((struct server *)exchange->server)->away, 1);
+    if (exchange->query.len) take_a_millisecond();
     return text_is(route, "away") ? &away : text_is(route, "much") ? &much : NULL;
 }
 
@@ -379,6 +388,40 @@ static void test_turned_away(void **state) {
     wait_for(&server.drained);
     server_stop(&server);
     assert_int_equal(server.handled, 2);
+}
+
+static void wait_on_loop(void *arg) {
+    struct server *server = arg;
+    wait_for(&server->went);
+}
+
+/* Told to come back later, he may be waited with: that others ask for refusals holds up nobody else. */
+static void test_who_was_refused_is_read_last(void **state) {
+    (void)state;
+    struct server server;
+    struct client refused[60], other;
+    server_start(&server, &usual, "127.0.0.1:0", NULL);
+    for (int i = 0; i < 60; i++) {
+        client_open(&refused[i], &server);
+        say(&refused[i], AWAY);
+        expect_reply(&refused[i], UNAVAILABLE, "away", false);
+    }
+    client_open(&other, &server);
+    say(&other, "GET /echo HTTP/1.1\r\n" H "\r\n");
+    expect_reply(&other, OK, NULL, false);
+    loop_post(server.loop, wait_on_loop, &server); /* all of them are ready when it goes on, the other one last */
+    for (int i = 0; i < 60; i++) say(&refused[i], "POST /away?slowly HTTP/1.1\r\n" H "\r\n");
+    for (int i = 0; i < 60; i++) wait_arrived(&refused[i]);
+    say(&other, "GET /echo HTTP/1.1\r\n" H "\r\n");
+    wait_arrived(&other);
+    sem_post(&server.went);
+    expect_reply(&other, OK, NULL, false);
+    assert_in_range(server.away_before, 60, 60 + 20); /* a millisecond each, in turns of 5 */
+    for (int i = 0; i < 60; i++) expect_reply(&refused[i], UNAVAILABLE, "away", false);
+    for (int i = 0; i < 60; i++) client_close(&refused[i]);
+    client_close(&other);
+    server_stop(&server);
+    assert_int_equal(server.away, 120);
 }
 
 /* What is answered in pieces would wait for the client's delayed acknowledgement, 40 ms each time. */
@@ -1274,6 +1317,7 @@ int main(void) {
         cmocka_unit_test(test_http_1_0),
         cmocka_unit_test(test_pipelining),
         cmocka_unit_test(test_turned_away),
+        cmocka_unit_test(test_who_was_refused_is_read_last),
         cmocka_unit_test(test_nothing_waits_to_be_sent),
         cmocka_unit_test(test_pipelining_behind_a_slow_one),
         cmocka_unit_test(test_split_requests),
