@@ -4,11 +4,11 @@
  * libevhtp accepts, makes the bufferevents (plain or TLS), and keeps the life of a connection and of the request on it.
  * It never sees a byte that a client sent. Right after accept its callbacks are taken off the bufferevent and kept.
  * Plain connections are read by us, as members of a crowd; over TLS the bufferevent reads. The guard makes requests out
- * of what comes; what it has to wait with lies in `raw`. For a whole request
- * libevhtp's read callback is given one constant head (FED_HEAD); it answers by calling on_request, which hands the
- * exchange to the handler. Answers are written to the bufferevent as bytes, since libevhtp's own replies send bodies to
- * HEAD and can contradict their length; evhtp_send_reply_end then tells it that the request is over, and its write
- * callback, called when all is flushed, recycles it. Only then is the next request fed: one at a time.
+ * of what comes; what it has to wait with lies in `raw`. For a whole request libevhtp's read callback is given one
+ * constant head (FED_HEAD); it answers by calling on_request, which hands the exchange to the handler. Answers are
+ * written to the bufferevent as bytes, since libevhtp's own replies send bodies to HEAD and can contradict their
+ * length; evhtp_send_reply_end then tells it that the request is over, and its write callback, called when all is
+ * flushed, recycles it. Only then is the next request fed: one at a time.
  *
  * Reading goes on while a request is under way, so that a client that leaves is seen at once; who sends more than
  * BACKLOG_BYTES ahead has to wait. A client that ends its sending half has left as far as the handler is told, yet an
