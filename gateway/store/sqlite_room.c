@@ -6,8 +6,8 @@
  * then what is in the log can always be moved, however full the disk is. And new runs leave room for what becomes of
  * those that are there, and for pruning: SPARE in the file, LOG_LEAST in the log.
  *
- * Room is taken by SQLite's own means: a chunk size and hints, which write to every block beyond the end of the file,
- * and zeros beyond the end of the log, which are no frames. */
+ * Room is taken by zeros: behind the end of the file, a chunk at a time, and behind the end of the log, where they are
+ * no frames. SQLite is told the chunk's size, so that it leaves the file as long as that. */
 #include "store/sqlite_room.h"
 
 #include <errno.h>
@@ -25,27 +25,26 @@ static sqlite3_file *file_of(struct sqlite_connection *c, int which) {
     return file && file->pMethods ? file : NULL;
 }
 
-static int64_t size_of(sqlite3_file *file) {
-    sqlite3_int64 size = 0;
-    return file && file->pMethods->xFileSize(file, &size) == SQLITE_OK ? size : 0;
+/* In large pieces: SQLite's own hint writes to each block by a call, and took a tenth of the writer's CPU. */
+static int lengthen(sqlite3_file *file, int64_t to) {
+    static const char zeros[64 << 10];
+    sqlite3_int64 at;
+    int rc = file->pMethods->xFileSize(file, &at);
+    for (; rc == SQLITE_OK && at < to; at += (int64_t)sizeof zeros) {
+        int64_t n = to - at < (int64_t)sizeof zeros ? to - at : (int64_t)sizeof zeros;
+        rc = file->pMethods->xWrite(file, zeros, (int)n, at);
+    }
+    return rc;
 }
 
-/* ---- the log ---- */
-
 void sqlite_room_take_log(struct sqlite_connection *c) {
-    static const char zeros[64 << 10];
     sqlite3_file *log = file_of(c, SQLITE_FCNTL_JOURNAL_POINTER);
-    if (!log) return;
-    for (int64_t at = size_of(log); at < LOG_LEAST; at += (int64_t)sizeof zeros) {
-        int64_t left = LOG_LEAST - at;
-        int n = left < (int64_t)sizeof zeros ? (int)left : (int)sizeof zeros;
-        if (log->pMethods->xWrite(log, zeros, n, at) != SQLITE_OK) return;
-    }
+    if (log) lengthen(log, LOG_LEAST);
 }
 
 /* ---- the file ---- */
 
-/* A hint that fails says no more than that; the file knows why. */
+/* Of the ways in which a disk can be full, SQLite calls one so; of others the file knows. */
 static int told_why(sqlite3_file *file, int rc) {
     int why = 0;
     if ((rc & 0xff) == SQLITE_IOERR) file->pMethods->xFileControl(file, SQLITE_FCNTL_LAST_ERRNO, &why);
@@ -55,11 +54,13 @@ static int told_why(sqlite3_file *file, int rc) {
 int sqlite_room_reserve(struct sqlite_connection *c, int64_t page_bytes, bool spare) {
     sqlite3_file *file = file_of(c, SQLITE_FCNTL_FILE_POINTER);
     int64_t pages = 0, unused = 0;
+    sqlite3_int64 size = 0;
     int rc = sqlite_op_pages(c, &pages, &unused);
-    sqlite3_int64 wanted = pages * page_bytes;
+    int64_t wanted = pages * page_bytes;
     if (spare && unused * page_bytes < SPARE) wanted += SPARE - unused * page_bytes;
-    if (rc != SQLITE_OK || size_of(file) >= wanted) return rc;
-    return told_why(file, file->pMethods->xFileControl(file, SQLITE_FCNTL_SIZE_HINT, &wanted));
+    if (rc == SQLITE_OK) rc = file->pMethods->xFileSize(file, &size);
+    if (rc != SQLITE_OK || size >= wanted) return rc;
+    return told_why(file, lengthen(file, (wanted + CHUNK - 1) / CHUNK * CHUNK));
 }
 
 static void limit_log(struct sqlite_connection *c, int64_t bytes) {

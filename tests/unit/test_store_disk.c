@@ -47,7 +47,6 @@ static struct {
 struct disk_file {
     sqlite3_file base;
     struct platter *platter;
-    int64_t chunk;
     sqlite3_file real[]; /* of the real one's size */
 };
 
@@ -121,26 +120,6 @@ static int disk_sync(sqlite3_file *file, int flags) {
     return fails ? SQLITE_IOERR_FSYNC : SQLITE_OK;
 }
 
-static int hint(sqlite3_file *file, int64_t size) {
-    struct disk_file *it = (struct disk_file *)(void *)file;
-    int rc = SQLITE_OK;
-    if (!it->chunk) return SQLITE_OK;
-    pthread_mutex_lock(&disk.lock);
-    int64_t wanted = (size + it->chunk - 1) / it->chunk * it->chunk;
-    if (!has_room(it->platter, wanted)) rc = SQLITE_FULL;
-    else rc = real_of(file)->pMethods->xFileControl(real_of(file), SQLITE_FCNTL_SIZE_HINT, &size);
-    int64_t now = real_size(file);
-    if (now > it->platter->size) changed(it->platter, it->platter->size, now);
-    pthread_mutex_unlock(&disk.lock);
-    return rc;
-}
-
-static int disk_control(sqlite3_file *file, int op, void *arg) {
-    if (op == SQLITE_FCNTL_SIZE_HINT) return hint(file, *(sqlite3_int64 *)arg);
-    if (op == SQLITE_FCNTL_CHUNK_SIZE) ((struct disk_file *)(void *)file)->chunk = *(int *)arg;
-    return real_of(file)->pMethods->xFileControl(real_of(file), op, arg);
-}
-
 #define PASS(name, parameters, ...)                                            \
     static int disk_##name parameters {                                        \
         return real_of(file)->pMethods->x##name(real_of(file), ##__VA_ARGS__); \
@@ -151,6 +130,7 @@ PASS(FileSize, (sqlite3_file * file, sqlite3_int64 *ret), ret)
 PASS(Lock, (sqlite3_file * file, int level), level)
 PASS(Unlock, (sqlite3_file * file, int level), level)
 PASS(CheckReservedLock, (sqlite3_file * file, int *ret), ret)
+PASS(FileControl, (sqlite3_file * file, int op, void *arg), op, arg)
 PASS(SectorSize, (sqlite3_file * file))
 PASS(DeviceCharacteristics, (sqlite3_file * file))
 PASS(ShmMap, (sqlite3_file * file, int page, int size, int extend, void volatile **ret), page, size, extend, ret)
@@ -171,7 +151,7 @@ static const sqlite3_io_methods methods = {.iVersion = 2,
                                            .xLock = disk_Lock,
                                            .xUnlock = disk_Unlock,
                                            .xCheckReservedLock = disk_CheckReservedLock,
-                                           .xFileControl = disk_control,
+                                           .xFileControl = disk_FileControl,
                                            .xSectorSize = disk_SectorSize,
                                            .xDeviceCharacteristics = disk_DeviceCharacteristics,
                                            .xShmMap = disk_ShmMap,
