@@ -99,12 +99,17 @@ void channel_rest(struct channel *channel) {
     if (channels->count && !loop_timer_waits(&channels->timer)) loop_timer_set(&channels->timer, CHANNEL_KEPT_MS);
 }
 
+static bool is_good(struct channel *channel) {
+    struct stream *stream = &channel->stream;
+    return stream_is_quiet(stream) && (!stream->ssl || trust_holds(&channel->place->trust, stream->ssl));
+}
+
 struct channel *channel_take(struct channel_place *place, int64_t max_rest_ms) {
     int64_t now_ms = loop_mono_ms(place->channels->loop);
     for (struct channel *channel = place->resting, *next; channel; channel = next) {
         next = channel->next;
         bool is_old = now_ms - channel->rested_ms >= max_rest_ms;
-        if (!is_old && stream_is_quiet(&channel->stream)) {
+        if (!is_old && is_good(channel)) {
             leave_rest(channel);
             return channel;
         }
