@@ -10,8 +10,6 @@
  * it is used. Always holds: what rests has no owner, and is in both lists. */
 #include "back/channel.h"
 
-#include <string.h>
-
 #include "base/mem.h"
 
 struct channels {
@@ -26,9 +24,7 @@ struct channels {
 
 static bool place_is(const struct channel_place *place, const char *unix_socket, const struct stage_tls *tls,
                      bool own_origin) {
-    if (place->unix_socket && unix_socket ? strcmp(place->unix_socket, unix_socket) != 0
-                                          : place->unix_socket != unix_socket)
-        return false;
+    if (!text_same_cstr(place->unix_socket, unix_socket)) return false;
     return !place->origin->is_tls || trust_is(&place->trust, tls, own_origin);
 }
 

@@ -37,13 +37,10 @@ static const char *key_of(const struct stage_tls *tls, bool own_origin) {
     return certificate_of(tls, own_origin) ? tls->key : NULL;
 }
 
-static bool same(const char *a, const char *b) {
-    return a && b ? strcmp(a, b) == 0 : a == b;
-}
-
 bool trust_is(const struct trust *trust, const struct stage_tls *tls, bool own_origin) {
-    return trust->insecure == tls->insecure && same(trust->ca, tls->ca) &&
-           same(trust->certificate, certificate_of(tls, own_origin)) && same(trust->key, key_of(tls, own_origin));
+    return trust->insecure == tls->insecure && text_same_cstr(trust->ca, tls->ca) &&
+           text_same_cstr(trust->certificate, certificate_of(tls, own_origin)) &&
+           text_same_cstr(trust->key, key_of(tls, own_origin));
 }
 
 void trust_init(struct trust *trust, const struct stage_tls *tls, bool own_origin) {
