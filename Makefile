@@ -177,7 +177,7 @@ format:
 $(BUILD)/bench/bench_postgres: CPPFLAGS += $(shell pkg-config --silence-errors --cflags libpq)
 $(BUILD)/bench/bench_postgres: LIBS += -lpq
 
-$(BUILD)/bench/%: tests/bench/%.c $(OUT)/libgateway.a
+$(BUILD)/bench/%: tests/bench/%.c $(wildcard tests/bench/*.h) $(OUT)/libgateway.a
 	@mkdir -p $(@D)
 	$(call say,BENCH,$@)$(CC) $(CPPFLAGS) $(CFLAGS) $(WARNINGS) -Wno-missing-prototypes $(LDFLAGS) -o $@ $< $(OUT)/libgateway.a $(LIBS)
 
