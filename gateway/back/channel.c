@@ -10,8 +10,6 @@
  * it is used. Always holds: what rests has no owner, and is in both lists. */
 #include "back/channel.h"
 
-#include <string.h>
-
 #include "base/mem.h"
 
 struct channels {
@@ -26,9 +24,7 @@ struct channels {
 
 static bool place_is(const struct channel_place *place, const char *unix_socket, const struct stage_tls *tls,
                      bool own_origin) {
-    if (place->unix_socket && unix_socket ? strcmp(place->unix_socket, unix_socket) != 0
-                                          : place->unix_socket != unix_socket)
-        return false;
+    if (!text_same_cstr(place->unix_socket, unix_socket)) return false;
     return !place->origin->is_tls || trust_is(&place->trust, tls, own_origin);
 }
 
@@ -99,12 +95,17 @@ void channel_rest(struct channel *channel) {
     if (channels->count && !loop_timer_waits(&channels->timer)) loop_timer_set(&channels->timer, CHANNEL_KEPT_MS);
 }
 
+static bool is_good(struct channel *channel) {
+    struct stream *stream = &channel->stream;
+    return stream_is_quiet(stream) && (!stream->ssl || trust_holds(&channel->place->trust, stream->ssl));
+}
+
 struct channel *channel_take(struct channel_place *place, int64_t max_rest_ms) {
     int64_t now_ms = loop_mono_ms(place->channels->loop);
     for (struct channel *channel = place->resting, *next; channel; channel = next) {
         next = channel->next;
         bool is_old = now_ms - channel->rested_ms >= max_rest_ms;
-        if (!is_old && stream_is_quiet(&channel->stream)) {
+        if (!is_old && is_good(channel)) {
             leave_rest(channel);
             return channel;
         }

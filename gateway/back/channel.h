@@ -41,8 +41,8 @@ void channels_free(struct channels *channels);                        /* none ma
 struct channel_place *channels_place(struct channels *channels, struct origin *origin, const char *unix_socket,
                                      const struct stage_tls *tls, bool own_origin);
 
-/* One that has rested for less than `max_rest_ms`, is open, and has nothing to say; or NULL, when the caller makes one.
- * What is passed over is closed. */
+/* One that has rested for less than `max_rest_ms`, is open, has nothing to say, and was made with the files of its TLS
+ * as they are now; or NULL, when the caller makes one. What is passed over is closed. */
 struct channel *channel_take(struct channel_place *place, int64_t max_rest_ms);
 
 /* TAKES the socket and the client (NULL: plain). In use. */

@@ -1,6 +1,6 @@
 /* Who looks a name up, and who waits for it.
  *
- * A list of the hosts that were ever asked for: as many as definitions name, so it is searched from its front and never
+ * A list of what was ever dialed by name: as many as definitions name, so it is searched from its front and never
  * shrinks. transfer.c starts, fails and times the waiting ones; nothing here knows what they are.
  * Always holds: a lookup without a leader has nobody waiting. */
 #include "back/lookup.h"
@@ -12,7 +12,7 @@
 
 struct lookup {
     struct lookup *next;
-    char *host;
+    char *url;
     int64_t known_until_ms;
     struct lookup_seat *leader;
     struct lookup_seat *first, **last; /* who waits, in the order of coming */
@@ -31,7 +31,7 @@ void lookups_free(struct lookups *lookups) {
     while (lookups->first) {
         struct lookup *lookup = lookups->first;
         lookups->first = lookup->next;
-        mem_free(lookup->host);
+        mem_free(lookup->url);
         mem_free(lookup);
     }
     mem_free(lookups);
@@ -48,11 +48,11 @@ static bool needs_none(struct text host) {
     return inet_pton(AF_INET, copy, &address) == 1;
 }
 
-static struct lookup *find(struct lookups *lookups, struct text host) {
+static struct lookup *find(struct lookups *lookups, const char *url) {
     for (struct lookup *lookup = lookups->first; lookup; lookup = lookup->next)
-        if (text_is_nocase(host, lookup->host)) return lookup;
+        if (strcasecmp(lookup->url, url) == 0) return lookup;
     struct lookup *lookup = mem_alloc(sizeof *lookup);
-    lookup->host = mem_strndup(host.at, host.len);
+    lookup->url = mem_strdup(url);
     lookup->last = &lookup->first;
     lookup->next = lookups->first;
     lookups->first = lookup;
@@ -75,9 +75,10 @@ static void take_out(struct lookup_seat *seat) {
     seat->at = NULL;
 }
 
-bool lookups_enter(struct lookups *lookups, struct text host, struct lookup_seat *seat, int64_t now_ms) {
+bool lookups_enter(struct lookups *lookups, struct text host, const char *url, struct lookup_seat *seat,
+                   int64_t now_ms) {
     if (needs_none(host)) return true;
-    struct lookup *lookup = find(lookups, host);
+    struct lookup *lookup = find(lookups, url);
     if (now_ms < lookup->known_until_ms) return true;
     seat->lookup = lookup;
     if (!lookup->leader) {

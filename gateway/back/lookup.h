@@ -1,8 +1,8 @@
-/* Lookups: of the calls that wait for the address of a host, one asks and the others wait for it. Bookkeeping only:
- * who leads, who waits. Private to back/.
+/* Lookups: of the calls that wait for the address of a host and port, one asks and the others wait for it. Bookkeeping
+ * only: who leads, who waits. Private to back/.
  *
  * libcurl starts a thread for every lookup that its cache cannot answer, also for a thousand of the same name at the
- * same moment, which is what a restart with many runs in flight looks like. */
+ * same moment, which is what a restart with many runs in flight looks like. Its cache is by host and port. */
 #ifndef BACK_LOOKUP_H
 #define BACK_LOOKUP_H
 
@@ -26,8 +26,10 @@ struct lookup_seat {
 struct lookups *lookups_new(void);
 void lookups_free(struct lookups *lookups);
 
-/* True: go ahead (the address is known, or the seat leads now, or there is nothing to look up). False: wait. */
-bool lookups_enter(struct lookups *lookups, struct text host, struct lookup_seat *seat, int64_t now_ms);
+/* `url` is what is dialed, as struct origin has it. True: go ahead (the address is known, or the seat leads now, or
+ * there is nothing to look up). False: wait. */
+bool lookups_enter(struct lookups *lookups, struct text host, const char *url, struct lookup_seat *seat,
+                   int64_t now_ms);
 bool lookup_leads(const struct lookup_seat *seat);
 
 /* The leader knows: gives the list of those who waited (by `next`), which are out of their seats. `found` lets later

@@ -11,22 +11,23 @@
 struct stream {
     int fd;
     SSL *ssl;         /* NULL: plain */
-    bool wants_write; /* after AGAIN: it can go on once the socket takes bytes. Of TLS, sending may wait for bytes that
-                         come, and receiving for room to send. */
+    struct buf held;  /* of TLS: records that the socket has not taken yet */
+    bool wants_write; /* it can go on once the socket takes bytes. Of TLS, sending may wait for bytes that come, and
+                         what has come may ask for some to be sent. */
     bool is_lost;     /* it has failed: nothing more goes either way */
     int error;        /* errno of that; 0: not of the system's */
 };
 
 enum stream_result { STREAM_DONE, STREAM_AGAIN, STREAM_CLOSED, STREAM_LOST };
 
-/* TAKES the descriptor, and the client if there is one. */
+/* TAKES the descriptor, and the client if there is one. A stream stays where it is. */
 void stream_init(struct stream *stream, int fd, SSL *ssl);
 void stream_fini(struct stream *stream); /* says goodbye where TLS wants it, and closes */
 
 enum stream_result stream_shake_hands(struct stream *stream); /* of TLS: DONE, AGAIN or LOST */
 
-/* Sends what goes of one text and then of the other, and takes it off their fronts: DONE, AGAIN or LOST. After AGAIN
- * the same bytes have to come again, wherever they are then. */
+/* Sends what goes of one text and then of the other, and takes it off their fronts: DONE, AGAIN or LOST. DONE: all of
+ * it has left, with what was held. */
 enum stream_result stream_send(struct stream *stream, struct text *first, struct text *second);
 
 /* DONE with *ret_len > 0; AGAIN; CLOSED: its end, as the peer meant it; LOST. */

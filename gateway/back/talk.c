@@ -90,5 +90,5 @@ enum talk_state talk_go_on(struct talk *talk, struct stream *stream, char *room,
 }
 
 bool talk_may_reuse(const struct talk *talk) {
-    return talk->reply.may_reuse && talk->unsent_head.len == 0 && talk->unsent_body.len == 0;
+    return talk->reply.may_reuse && !talk->sending && talk->unsent_head.len == 0 && talk->unsent_body.len == 0;
 }

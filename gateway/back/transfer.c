@@ -251,8 +251,9 @@ static void hop_connect(struct transfer *transfer) {
     transfer->is_kept = false;
     limit_connecting(transfer);
     transfer->seat.owner = transfer;
-    if (transfer->request->unix_socket || lookups_enter(upstream->lookups, text_of(transfer->origin->host),
-                                                        &transfer->seat, loop_mono_ms(upstream->loop))) {
+    if (transfer->request->unix_socket ||
+        lookups_enter(upstream->lookups, text_of(transfer->origin->host), transfer->origin->dial_url, &transfer->seat,
+                      loop_mono_ms(upstream->loop))) {
         hop_dial(transfer);
         return;
     }

@@ -1,8 +1,9 @@
 /* TLS settings as OpenSSL's contexts, and certificates against hosts.
  *
  * A context belongs to the settings of one place (channel.c), and is made anew when one of its files has changed, so
- * that they can be rotated in place; what was read of them before counts no more then, nor does a session that rests on
- * it. The system's CA certificates take 30 ms to read: they are read once for the process and shared.
+ * that they can be rotated in place; what was read of them before counts no more then, nor does a session or a kept
+ * connection that rests on it. The system's CA certificates take 30 ms to read: they are read once for the process and
+ * shared.
  *
  * Who is at the other end is judged by OpenSSL alone: the chain up to a certificate that is trusted, and the name of
  * the host, or its address, in the certificate. A place keeps one session, the last that its upstream gave: a new
@@ -17,8 +18,6 @@
 #include <sys/stat.h>
 
 #include "base/mem.h"
-
-#define STAMPS_MAX 512
 
 static X509_STORE *system_store; /* written once before threads; counted and locked by OpenSSL itself */
 
@@ -38,13 +37,10 @@ static const char *key_of(const struct stage_tls *tls, bool own_origin) {
     return certificate_of(tls, own_origin) ? tls->key : NULL;
 }
 
-static bool same(const char *a, const char *b) {
-    return a && b ? strcmp(a, b) == 0 : a == b;
-}
-
 bool trust_is(const struct trust *trust, const struct stage_tls *tls, bool own_origin) {
-    return trust->insecure == tls->insecure && same(trust->ca, tls->ca) &&
-           same(trust->certificate, certificate_of(tls, own_origin)) && same(trust->key, key_of(tls, own_origin));
+    return trust->insecure == tls->insecure && text_same_cstr(trust->ca, tls->ca) &&
+           text_same_cstr(trust->certificate, certificate_of(tls, own_origin)) &&
+           text_same_cstr(trust->key, key_of(tls, own_origin));
 }
 
 void trust_init(struct trust *trust, const struct stage_tls *tls, bool own_origin) {
@@ -52,7 +48,6 @@ void trust_init(struct trust *trust, const struct stage_tls *tls, bool own_origi
                             .ca = mem_strdup(tls->ca),
                             .certificate = mem_strdup(certificate_of(tls, own_origin)),
                             .key = mem_strdup(key_of(tls, own_origin))};
-    buf_init(&trust->stamps, STAMPS_MAX);
 }
 
 void trust_forget_session(struct trust *trust) {
@@ -68,7 +63,6 @@ static void forget_context(struct trust *trust) {
 
 void trust_fini(struct trust *trust) {
     forget_context(trust);
-    buf_fini(&trust->stamps);
     mem_free(trust->ca);
     mem_free(trust->certificate);
     mem_free(trust->key);
@@ -130,8 +124,7 @@ static SSL_CTX *context_new(struct trust *trust, struct buf *reason) {
     SSL_CTX *context = SSL_CTX_new(TLS_client_method());
     SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);
     SSL_CTX_set_options(context, SSL_OP_ALL | SSL_OP_NO_COMPRESSION);
-    SSL_CTX_set_mode(context,
-                     SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS);
+    SSL_CTX_set_mode(context, SSL_MODE_RELEASE_BUFFERS);
     SSL_CTX_clear_mode(context, SSL_MODE_AUTO_RETRY); /* else tickets without end would keep the loop in one call */
     SSL_CTX_set_alpn_protos(context, alpn, sizeof alpn - 1);
     SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
@@ -145,26 +138,44 @@ static SSL_CTX *context_new(struct trust *trust, struct buf *reason) {
     return NULL;
 }
 
-static void add_stamp(struct buf *stamps, const char *file) {
+static struct trust_stamp stamp_of(const char *file) {
     struct stat info;
-    if (!file || stat(file, &info) != 0) info = (struct stat){0};
-    buf_addf(stamps, "%llu.%lld.%lld.%ld ", (unsigned long long)info.st_ino, (long long)info.st_size,
-             (long long)info.st_mtim.tv_sec, info.st_mtim.tv_nsec);
+    if (!file || stat(file, &info) != 0) return (struct trust_stamp){0};
+    return (struct trust_stamp){info.st_ino, info.st_size, info.st_mtim};
+}
+
+static void take_stamps(const struct trust *trust, struct trust_stamp ret_stamps[TRUST_FILES]) {
+    const char *const files[TRUST_FILES] = {trust->ca, trust->certificate, trust->key};
+    for (size_t i = 0; i < TRUST_FILES; i++) ret_stamps[i] = stamp_of(files[i]);
+}
+
+static bool is_same_file(const struct trust_stamp *a, const struct trust_stamp *b) {
+    return a->inode == b->inode && a->size == b->size && a->changed.tv_sec == b->changed.tv_sec &&
+           a->changed.tv_nsec == b->changed.tv_nsec;
+}
+
+static bool files_are(const struct trust *trust, const struct trust_stamp stamps[TRUST_FILES]) {
+    for (size_t i = 0; i < TRUST_FILES; i++)
+        if (!is_same_file(&trust->stamps[i], &stamps[i])) return false;
+    return true;
 }
 
 static bool renew_context(struct trust *trust, struct buf *reason) {
-    const char *const files[] = {trust->ca, trust->certificate, trust->key};
-    struct buf stamps;
-    buf_init(&stamps, STAMPS_MAX);
-    for (size_t i = 0; i < 3; i++) add_stamp(&stamps, files[i]);
-    if (!trust->context || !text_same(buf_text(&stamps), buf_text(&trust->stamps))) {
+    struct trust_stamp stamps[TRUST_FILES];
+    take_stamps(trust, stamps);
+    if (!trust->context || !files_are(trust, stamps)) {
         forget_context(trust);
         trust->context = context_new(trust, reason);
-        buf_clear(&trust->stamps);
-        buf_addt(&trust->stamps, buf_text(&stamps));
+        memcpy(trust->stamps, stamps, sizeof stamps);
     }
-    buf_fini(&stamps);
     return trust->context != NULL;
+}
+
+bool trust_holds(const struct trust *trust, const SSL *client) {
+    struct trust_stamp stamps[TRUST_FILES];
+    if (SSL_get_SSL_CTX(client) != trust->context) return false; /* one that was made of the files before */
+    take_stamps(trust, stamps);
+    return files_are(trust, stamps);
 }
 
 /* ---- a client ---- */

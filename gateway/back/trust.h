@@ -4,17 +4,27 @@
 
 #include <openssl/ssl.h>
 #include <stdbool.h>
+#include <sys/types.h>
+#include <time.h>
 
 #include "base/text.h"
 #include "stage/stage.h"
 
+#define TRUST_FILES 3
+
+struct trust_stamp { /* zero: there is no file, or it cannot be looked at */
+    ino_t inode;
+    off_t size;
+    struct timespec changed;
+};
+
 /* The TLS settings of calls to one origin, and the last session of theirs. */
 struct trust {
     bool insecure;
-    char *ca, *certificate, *key; /* files, copies; NULL: none */
-    SSL_CTX *context;             /* NULL: none yet, or it has to be made anew */
-    struct buf stamps;            /* of the files when it was made */
-    SSL_SESSION *session;         /* for the next connection; NULL: none */
+    char *ca, *certificate, *key;           /* files, copies; NULL: none */
+    SSL_CTX *context;                       /* NULL: none yet, or it has to be made anew */
+    struct trust_stamp stamps[TRUST_FILES]; /* of the files when it was made */
+    SSL_SESSION *session;                   /* for the next connection; NULL: none */
 };
 
 void trust_global_init(void); /* once, before threads: reads the system's CA certificates */
@@ -28,6 +38,9 @@ bool trust_is(const struct trust *trust, const struct stage_tls *tls, bool own_o
  * files are read again where they have changed. GIVES; NULL with the reason in *ret_reason, an empty buffer.
  * `trust` has to outlive it. */
 SSL *trust_client(struct trust *trust, const char *host, struct buf *ret_reason);
+
+/* Whether such a client rests on the files as they are now. */
+bool trust_holds(const struct trust *trust, const SSL *client);
 
 void trust_forget_session(struct trust *trust); /* the next client begins without one */
 

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/text.h"
 
 static const int64_t bounds_ms[] = {1,    2,    5,    10,    25,    50,    100,    250,    500,
                                     1000, 2500, 5000, 10000, 30000, 60000, 300000, 3600000};
@@ -97,14 +98,11 @@ static uint32_t hash_of(enum count_family family, const char *first, const char 
     return hash ^ hash >> 15;
 }
 
-static bool same(const char *a, const char *b) {
-    return a == b || (a && b && strcmp(a, b) == 0);
-}
-
 static struct labelled *find(enum count_family family, const char *first, const char *second, uint32_t hash) {
     struct labelled *set = atomic_load_explicit(&chains[hash % CHAINS], memory_order_acquire);
     for (; set; set = set->chained)
-        if (set->hash == hash && set->family == family && same(set->first, first) && same(set->second, second))
+        if (set->hash == hash && set->family == family && text_same_cstr(set->first, first) &&
+            text_same_cstr(set->second, second))
             return set;
     return NULL;
 }

@@ -76,9 +76,7 @@ static struct text fitting(const struct buf *line, struct text t) {
     size_t room = line->max - line->len;
     size_t most = room > LINE_RESERVE_BYTES ? (room - LINE_RESERVE_BYTES) / ESCAPED_MAX_BYTES : 0;
     if (most > VALUE_MAX_BYTES) most = VALUE_MAX_BYTES;
-    if (t.len <= most) return t;
-    for (int i = 0; i < 3 && most > 0 && ((unsigned char)t.at[most] & 0xC0) == 0x80; i++) most--;
-    return (struct text){t.at, most};
+    return text_beginning(t, most);
 }
 
 static void add_key(struct buf *line, const char *key) {

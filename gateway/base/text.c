@@ -20,6 +20,12 @@ bool text_holds(struct text a, const char *needle) {
     return a.len && memmem(a.at, a.len, needle, strlen(needle));
 }
 
+struct text text_beginning(struct text a, size_t most) {
+    if (a.len <= most) return a;
+    for (int i = 1; i < TEXT_CHARACTER_MAX && most > 0 && ((unsigned char)a.at[most] & 0xC0) == 0x80; i++) most--;
+    return (struct text){a.at, most};
+}
+
 static bool is_blank(char c) {
     return c == ' ' || c == '\t' || c == '\r' || c == '\n';
 }

@@ -27,6 +27,9 @@ static inline struct text text_of(const char *s) { /* NULL gives an empty slice 
 static inline bool text_same(struct text a, struct text b) {
     return a.len == b.len && (a.len == 0 || memcmp(a.at, b.at, a.len) == 0);
 }
+static inline bool text_same_cstr(const char *a, const char *b) { /* NULL is like NULL alone */
+    return a == b || (a && b && strcmp(a, b) == 0);
+}
 static inline bool text_is(struct text a, const char *s) {
     return text_same(a, text_of(s));
 }
@@ -44,7 +47,9 @@ static inline void text_skip(struct text *t, size_t n) { /* takes n bytes off it
     t->at += n;
     t->len -= n;
 }
-struct text text_trim(struct text a); /* spaces, tabs, CR, LF off both ends */
+struct text text_beginning(struct text a, size_t most); /* at most so many bytes of it, cut between two characters of
+                                                           UTF-8; what is none is cut where it has to be */
+struct text text_trim(struct text a);                   /* spaces, tabs, CR, LF off both ends */
 bool text_cut(struct text *rest, char separator,
               struct text *ret_head);                /* takes the part up to the separator off
                                                         `rest`; false when `rest` is used up (at is

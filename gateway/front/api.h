@@ -46,7 +46,8 @@ struct api_call {
 };
 
 void api_handle(struct exchange *exchange); /* exchange->server is a struct api; fits listener_settings.handle */
-/* … .turn_away: starts, while there is too much to do. Nothing else is asked then, neither who it is nor what of. */
+/* … .turn_away: starts, while there is too much to do. Nothing else is asked then, neither who it is nor what of, but
+ * for a stage that needs no disk: that it has a line of its own is for those who may start it. */
 const struct answer *api_turn_away(struct exchange *exchange);
 void api_refuse(int status, const char *what, struct buf *ret_body, const char **ret_content_type); /* … .refuse */
 

@@ -183,12 +183,24 @@ static const char *base_url_of(const struct api *api, const struct exchange *exc
                       NULL);
 }
 
+/* Who has a token is nobody's browser, a gateway that is meant for others is called by their names for it, and no
+ * browser believes a certificate that was made for another name. */
+static bool is_no_strange_page(const struct api *api, const struct exchange *exchange, struct fault *fault) {
+    struct browser_rules rules = {.public_url = api->public_url,
+                                  .any_host = api->callers || api->open || exchange->tls};
+    return browser_check(exchange, &rules, fault);
+}
+
+static bool knows_caller(const struct callers *callers, const struct exchange *exchange,
+                         const struct caller **ret_caller, struct fault *fault) {
+    if (!callers) return true;
+    *ret_caller = callers_find(callers, exchange_header(exchange, "Authorization"), exchange->client_name, fault);
+    return *ret_caller != NULL;
+}
+
 static bool identify(struct api_call *call, struct fault *fault) {
-    if (!call->api->callers) return true;
     call->callers = callers_ref(call->api->callers);
-    call->caller = callers_find(call->callers, exchange_header(call->exchange, "Authorization"),
-                                call->exchange->client_name, fault);
-    return call->caller != NULL;
+    return knows_caller(call->callers, call->exchange, &call->caller, fault);
 }
 
 /* As problem_write has it: written once, since it is given where there is no time. */
@@ -214,15 +226,29 @@ static void on_admission(void *arg, bool goes) {
     api_answer(call, &answer);
 }
 
-/* A start that names its stage in its body is not looked at before it is admitted, so it counts as one of a stage that
- * needs the disk. NULL: every start begins at once. */
-static struct admission *admission_of(const struct api *api, const struct route *route,
-                                      const struct exchange *exchange) {
-    const struct catalog_entry *entry = NULL;
-    if (strchr(route->pattern, '{'))
-        entry = catalog_find(api->catalog, exchange->segments[exchange->segment_count - 1]);
-    bool needs_disk = !entry || !entry->stage || entry->stage->durable;
-    return needs_disk ? api->admission : api->admission_in_memory;
+/* ---- admission ---- */
+
+/* The stage of a start, where it needs no disk. One that is named in the body is not looked at before it is admitted,
+ * so it counts as one that does. */
+static const struct catalog_entry *in_memory_stage(const struct api *api, const struct route *route,
+                                                   const struct exchange *exchange) {
+    if (!strchr(route->pattern, '{')) return NULL;
+    const struct catalog_entry *entry = catalog_find(api->catalog, exchange->segments[exchange->segment_count - 1]);
+    return entry && entry->stage && !entry->stage->durable ? entry : NULL;
+}
+
+/* What api_handle will find. */
+static bool may_start(const struct api *api, const struct exchange *exchange, const struct catalog_entry *entry) {
+    const struct caller *caller = NULL;
+    struct fault unused;
+    if (!is_no_strange_page(api, exchange, &unused)) return false;
+    return knows_caller(api->callers, exchange, &caller, &unused) && caller_may(caller, RIGHT_START, entry->name);
+}
+
+/* Whoever may not start the stage is answered as if there were none: what it needs would tell that it is there. NULL:
+ * every start begins at once. */
+static struct admission *admission_to(const struct api *api, bool may_start_in_memory) {
+    return may_start_in_memory ? api->admission_in_memory : api->admission;
 }
 
 const struct answer *api_turn_away(struct exchange *exchange) {
@@ -230,7 +256,8 @@ const struct answer *api_turn_away(struct exchange *exchange) {
     for (size_t i = 0; i < ROUTES; i++) {
         if (!(routes[i].flags & STARTS) || routes[i].method != exchange->method) continue;
         if (!match(routes[i].pattern, exchange)) continue;
-        struct admission *admission = admission_of(api, &routes[i], exchange);
+        const struct catalog_entry *entry = in_memory_stage(api, &routes[i], exchange);
+        struct admission *admission = admission_to(api, entry && may_start(api, exchange, entry));
         if (!admission || !admission_turns_away(admission, exchange->body.len)) return NULL;
         const struct api_call call = {.api = api, .exchange = exchange, .route = routes[i].pattern, .shed = true};
         count_answer(&call, too_much.status);
@@ -239,12 +266,15 @@ const struct answer *api_turn_away(struct exchange *exchange) {
     return NULL;
 }
 
-static void handle(struct api_call *call, const struct route *route) {
-    struct admission *admission = route->flags & STARTS ? admission_of(call->api, route, call->exchange) : NULL;
+static void admit(struct api_call *call, const struct route *route) {
+    const struct catalog_entry *entry = in_memory_stage(call->api, route, call->exchange);
+    struct admission *admission = admission_to(call->api, entry && caller_may(call->caller, RIGHT_START, entry->name));
     call->handle = route->handle;
     if (admission) admission_enter(admission, &call->seat, call->exchange->body.len, on_admission, call);
     else route->handle(call);
 }
+
+/* ---- all of it ---- */
 
 void api_handle(struct exchange *exchange) {
     struct api_call *call = arena_new_of(exchange->arena, struct api_call);
@@ -252,15 +282,12 @@ void api_handle(struct exchange *exchange) {
     call->exchange = exchange;
     call->route = "none";
     call->base_url = base_url_of(call->api, exchange);
-    /* Who has a token is nobody's browser, a gateway that is meant for others is called by their names for it, and no
-     * browser believes a certificate that was made for another name. */
-    struct browser_rules rules = {.public_url = call->api->public_url,
-                                  .any_host = call->api->callers || call->api->open || exchange->tls};
     struct fault fault;
     const struct route *route = find(call);
     bool secret = route && call->token; /* the path is the credential: who has it may come by any name, from any page */
-    if (!secret && !browser_check(exchange, &rules, &fault)) api_fault(call, &fault);
+    if (!secret && !is_no_strange_page(call->api, exchange, &fault)) api_fault(call, &fault);
     else if (!route) answer_no_route(call);
     else if (!(route->flags & ANYBODY) && !identify(call, &fault)) api_fault(call, &fault);
-    else handle(call, route);
+    else if (route->flags & STARTS) admit(call, route);
+    else route->handle(call);
 }

@@ -511,15 +511,14 @@ static bool read_condition(struct parser *p, const struct condition **ret) {
 }
 
 static bool refuse_beginning(struct parser *p) {
-    struct text rest = p->source;
+    struct text rest = p->source, shown;
     if (!begins_name(peek(p)) && (!peek(p) || !strchr(".[@", peek(p))))
         return expected(p, "$, which begins every path");
     bool is_name = begins_name(peek(p));
     if (peek(p) == '@') rest.at++, rest.len--;
-    size_t shown = rest.len < 200 ? rest.len : 200;
-    while (shown < rest.len && shown && ((unsigned char)rest.at[shown] & 0xC0) == 0x80) shown--;
+    shown = text_beginning(rest, 200);
     fault_set(p->fault, FAULT_SYNTAX, NULL, "JSONPath, column 1: expected $, which begins every path; write %s%.*s",
-              is_name ? "$." : "$", (int)shown, rest.at);
+              is_name ? "$." : "$", TEXT_ARG(shown));
     return show(p, 0);
 }
 

@@ -69,15 +69,11 @@ static const char *make_name(struct import_work *w, const char *of) {
     return free_name;
 }
 
-static bool same_or_null(const char *a, const char *b) {
-    return a && b ? strcmp(a, b) == 0 : a == b;
-}
-
 const char *import_secret(struct import_work *w, const char *value, const char *source, const char *of, int line) {
     const struct import_secret *all = (const struct import_secret *)(const void *)w->job->secrets.at;
     w->names_secret = true;
     for (size_t i = 0; i < w->job->secrets.len / sizeof *all; i++)
-        if (same_or_null(all[i].value, value) && same_or_null(all[i].source, source)) return all[i].name;
+        if (text_same_cstr(all[i].value, value) && text_same_cstr(all[i].source, source)) return all[i].name;
     struct import_secret secret = {.name = make_name(w, of),
                                    .value = arena_strdup(w->arena, value),
                                    .source = arena_strdup(w->arena, source),

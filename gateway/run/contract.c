@@ -219,21 +219,10 @@ static bool is_dated(enum contract_kind kind) {
     return kind == CONTRACT_DEPRECATION || kind == CONTRACT_SUNSET;
 }
 
-static bool same(const char *a, const char *b) {
-    return a == b || (a && b && strcmp(a, b) == 0);
-}
-
-/* What is kept of a word. */
-static struct text word_cut(struct text word) {
-    size_t n = word.len < CONTRACT_WORD_MAX ? word.len : CONTRACT_WORD_MAX;
-    while (n < word.len && n > 0 && ((unsigned char)word.at[n] & 0xC0) == 0x80) n--; /* between two characters */
-    return (struct text){word.at, n};
-}
-
 static bool is_of(const struct finding *f, const struct contract_note *note, struct text word) {
-    return f->kind == note->kind && same(f->step, note->step) && same(f->setting, note->setting) &&
-           same(f->path, note->path) && same(f->expected, note->expected) && same(f->found, note->found) &&
-           (f->kind != CONTRACT_WORD || text_is(word, f->word));
+    return f->kind == note->kind && text_same_cstr(f->step, note->step) && text_same_cstr(f->setting, note->setting) &&
+           text_same_cstr(f->path, note->path) && text_same_cstr(f->expected, note->expected) &&
+           text_same_cstr(f->found, note->found) && (f->kind != CONTRACT_WORD || text_is(word, f->word));
 }
 
 static struct finding *add(struct contract *contract, const struct contract_note *note, struct text word,
@@ -329,7 +318,7 @@ static void tell_full(const struct run *run) {
 }
 
 void contract_put(struct contract *contract, const struct run *run, const struct contract_note *note, int64_t now_ms) {
-    struct text word = word_cut(note->word);
+    struct text word = text_beginning(note->word, CONTRACT_WORD_MAX);
     struct finding copy = {.kind = note->kind};
     bool news = false, full = false;
     pthread_mutex_lock(&contract->lock);

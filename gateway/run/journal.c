@@ -50,12 +50,9 @@ size_t journal_bytes(const struct journal *journal) {
     return bytes;
 }
 
-/* At most RULE_MAX bytes, between two characters. */
 static size_t length_of(const char *text) {
-    size_t n = text ? strnlen(text, RULE_MAX) : 0;
-    if (n == RULE_MAX)
-        while (n > 0 && ((unsigned char)text[n] & 0xC0) == 0x80) n--;
-    return n;
+    struct text seen = {text, text ? strnlen(text, RULE_MAX + 1) : 0};
+    return text_beginning(seen, RULE_MAX).len;
 }
 
 static bool same_text(const char *kept, const char *text) {

@@ -30,10 +30,8 @@ void move_put_text(char **to, const struct run *run, const char *text) {
 
 /* What came from outside may be of any length; only its beginning is told. */
 int move_told(const char *text) {
-    size_t n = strnlen(text, MOVE_SAID_MAX + 1);
-    if (n > MOVE_SAID_MAX)
-        for (n = MOVE_SAID_MAX; n > 0 && ((unsigned char)text[n] & 0xC0) == 0x80;) n--; /* between two characters */
-    return (int)n;
+    struct text seen = {text, strnlen(text, MOVE_SAID_MAX + 1)};
+    return (int)text_beginning(seen, MOVE_SAID_MAX).len;
 }
 
 static void begin_text(struct buf *text) {

@@ -33,10 +33,6 @@ static size_t bucket_of(const struct run_group *like) {
     return (value ^ value >> 16) % BUCKETS;
 }
 
-static bool same_text(const char *a, const char *b) {
-    return a && b ? strcmp(a, b) == 0 : a == b;
-}
-
 struct groups *groups_new(void) {
     struct groups *groups = mem_alloc(sizeof *groups);
     groups->arena = arena_new();
@@ -51,8 +47,9 @@ void groups_free(struct groups *groups) {
 
 struct run_group *groups_find(const struct groups *groups, const struct run_group *like) {
     struct run_group *group = groups->buckets[bucket_of(like)];
-    while (group && !(same_text(group->status, like->status) && same_text(group->definition, like->definition) &&
-                      same_text(group->stage, like->stage) && group->over == like->over))
+    while (group &&
+           !(text_same_cstr(group->status, like->status) && text_same_cstr(group->definition, like->definition) &&
+             text_same_cstr(group->stage, like->stage) && group->over == like->over))
         group = group->next;
     return group;
 }

@@ -208,7 +208,7 @@ static int update(struct sqlite_connection *c, struct store_op *op) {
     if (stays) rc = change(c, STATEMENT_UPDATE_BODY, place, &op->record, group);
     if (rc == SQLITE_OK && (!stays || sqlite3_changes(c->db) == 0))
         rc = change(c, STATEMENT_UPDATE, place, &op->record, group);
-    if (rc != SQLITE_OK) return rc;
+    if (rc != SQLITE_OK || sqlite3_changes(c->db) == 0) return rc; /* no row: its place is of before */
     op->outcome = STORE_DONE;
     if (group->over) ends_note(c, place, op->record.ended_ms);
     return rc;

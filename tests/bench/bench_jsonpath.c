@@ -7,21 +7,9 @@
 
 #include "base/clock.h"
 #include "lang/jsonpath.h"
+#include "read_file.h"
 
-static const struct json_limits LIMITS = {.max_bytes = 64 << 20, .max_depth = 64, .max_items = 4000000};
-
-static const struct json *read_document(struct arena *arena, const char *name, struct fault *fault) {
-    struct buf buf;
-    buf_init(&buf, 64 << 20);
-    FILE *file = fopen(name, "r");
-    if (!file) perror(name), exit(1);
-    char part[4096];
-    for (size_t n; (n = fread(part, 1, sizeof part, file)) > 0;) buf_add(&buf, part, n);
-    fclose(file);
-    const struct json *root = json_parse(arena, buf_text(&buf), &LIMITS, fault);
-    buf_fini(&buf);
-    return root;
-}
+static const struct json_limits LIMITS = {.max_bytes = FILE_MAX, .max_depth = 64, .max_items = 4000000};
 
 static size_t find(const struct jsonpath *path, const struct json *root, struct arena *arena, struct json *list) {
     struct jsonpath_nodes nodes;
@@ -40,7 +28,7 @@ int main(int argc, char **argv) {
     if (argc != 4) return fputs("usage: bench_jsonpath PATH FILE SECONDS\n", stderr), 2;
     struct arena *arena = arena_new();
     struct fault fault = {0};
-    const struct json *root = read_document(arena, argv[2], &fault);
+    const struct json *root = json_parse(arena, read_file(arena, argv[2]), &LIMITS, &fault);
     const struct jsonpath *path = root ? jsonpath_compile(arena, text_of(argv[1]), &fault) : NULL;
     if (!path) return fprintf(stderr, "%s\n", fault.what), 1;
     int64_t finds = 0, began_ms = clock_mono_ms(), until_ms = began_ms + (int64_t)(strtod(argv[3], NULL) * 1e3), now_ms;

@@ -4,16 +4,8 @@
  *     bench_postgres CONNINFO ROWS_A_COMMIT SECONDS      {"rows_per_s": …} */
 #include <libpq-fe.h>
 #include <stdbool.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <time.h>
 
-static double now_s(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
-}
+#include "rows.h"
 
 static void must(PGconn *db, bool good) {
     if (good) return;
@@ -27,10 +19,10 @@ static void run(PGconn *db, const char *sql) {
     PQclear(result);
 }
 
-static void insert(PGconn *db, long long id, const char *body) {
-    char text[32];
-    const char *values[] = {text, body};
-    snprintf(text, sizeof text, "%026lld", id);
+static void insert(PGconn *db, long long number, const char *body) {
+    char id[ROW_ID_SIZE];
+    const char *values[] = {id, body};
+    row_id(id, number);
     must(db, PQsendQueryPrepared(db, "put", 2, values, NULL, NULL, 0));
 }
 
@@ -47,13 +39,15 @@ static void wait_for_commit(PGconn *db) {
     }
 }
 
+static void commit(void *db, const struct rows *rows, long long first) {
+    for (long i = 0; i < rows->batch; i++) insert(db, first + i, rows->body); /* up to a sync it is one transaction */
+    must(db, PQpipelineSync(db) == 1);
+    wait_for_commit(db);
+}
+
 int main(int argc, char **argv) {
-    char body[1001];
     if (argc != 4) return 2;
-    long batch = strtol(argv[2], NULL, 10);
-    double seconds = strtod(argv[3], NULL);
-    memset(body, 'x', 1000);
-    body[1000] = 0;
+    struct rows rows = rows_of(argv);
     PGconn *db = PQconnectdb(argv[1]);
     must(db, PQstatus(db) == CONNECTION_OK);
     run(db, "SET client_min_messages = warning");
@@ -63,14 +57,7 @@ int main(int argc, char **argv) {
     must(db, PQresultStatus(prepared) == PGRES_COMMAND_OK);
     PQclear(prepared);
     must(db, PQenterPipelineMode(db) == 1);
-    long long rows = 0;
-    double began = now_s();
-    while (now_s() - began < seconds) {
-        for (long i = 0; i < batch; i++) insert(db, ++rows, body); /* up to a sync it is one transaction */
-        must(db, PQpipelineSync(db) == 1);
-        wait_for_commit(db);
-    }
-    printf("{\"rows_per_s\": %.1f}\n", (double)rows / (now_s() - began));
+    rows_run(&rows, commit, db);
     PQfinish(db);
     return 0;
 }

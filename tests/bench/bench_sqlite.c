@@ -2,16 +2,8 @@
  *
  *     bench_sqlite FILE ROWS_A_COMMIT SECONDS      {"rows_per_s": …} */
 #include <sqlite3.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <time.h>
 
-static double now_s(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
-}
+#include "rows.h"
 
 static void must(sqlite3 *db, int code) {
     if (code == SQLITE_OK || code == SQLITE_DONE) return;
@@ -19,40 +11,40 @@ static void must(sqlite3 *db, int code) {
     exit(1);
 }
 
-static void insert(sqlite3 *db, sqlite3_stmt *statement, long long id, const char *body) {
-    char text[32];
-    snprintf(text, sizeof text, "%026lld", id);
-    must(db, sqlite3_bind_text(statement, 1, text, -1, SQLITE_TRANSIENT));
-    must(db, sqlite3_bind_text(statement, 2, body, -1, SQLITE_STATIC));
-    must(db, sqlite3_step(statement));
-    must(db, sqlite3_reset(statement));
+struct target {
+    sqlite3 *db;
+    sqlite3_stmt *statement;
+};
+
+static void insert(const struct target *to, long long number, const char *body) {
+    char id[ROW_ID_SIZE];
+    row_id(id, number);
+    must(to->db, sqlite3_bind_text(to->statement, 1, id, -1, SQLITE_TRANSIENT));
+    must(to->db, sqlite3_bind_text(to->statement, 2, body, -1, SQLITE_STATIC));
+    must(to->db, sqlite3_step(to->statement));
+    must(to->db, sqlite3_reset(to->statement));
+}
+
+static void commit(void *target, const struct rows *rows, long long first) {
+    const struct target *to = target;
+    must(to->db, sqlite3_exec(to->db, "BEGIN IMMEDIATE", NULL, NULL, NULL));
+    for (long i = 0; i < rows->batch; i++) insert(to, first + i, rows->body);
+    must(to->db, sqlite3_exec(to->db, "COMMIT", NULL, NULL, NULL));
 }
 
 int main(int argc, char **argv) {
-    sqlite3 *db;
-    sqlite3_stmt *statement;
-    char body[1001];
+    struct target to;
     if (argc != 4) return 2;
-    long batch = strtol(argv[2], NULL, 10);
-    double seconds = strtod(argv[3], NULL);
-    memset(body, 'x', 1000);
-    body[1000] = 0;
-    must(NULL, sqlite3_open(argv[1], &db));
-    must(db, sqlite3_exec(db,
-                          "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
-                          "CREATE TABLE IF NOT EXISTS runs (id TEXT PRIMARY KEY, body TEXT) WITHOUT ROWID;"
-                          "DELETE FROM runs;",
-                          NULL, NULL, NULL));
-    must(db, sqlite3_prepare_v2(db, "INSERT INTO runs VALUES (?, ?)", -1, &statement, NULL));
-    long long rows = 0;
-    double began = now_s();
-    while (now_s() - began < seconds) {
-        must(db, sqlite3_exec(db, "BEGIN IMMEDIATE", NULL, NULL, NULL));
-        for (long i = 0; i < batch; i++) insert(db, statement, ++rows, body);
-        must(db, sqlite3_exec(db, "COMMIT", NULL, NULL, NULL));
-    }
-    printf("{\"rows_per_s\": %.1f}\n", (double)rows / (now_s() - began));
-    sqlite3_finalize(statement);
-    sqlite3_close(db);
+    struct rows rows = rows_of(argv);
+    must(NULL, sqlite3_open(argv[1], &to.db));
+    must(to.db, sqlite3_exec(to.db,
+                             "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
+                             "CREATE TABLE IF NOT EXISTS runs (id TEXT PRIMARY KEY, body TEXT) WITHOUT ROWID;"
+                             "DELETE FROM runs;",
+                             NULL, NULL, NULL));
+    must(to.db, sqlite3_prepare_v2(to.db, "INSERT INTO runs VALUES (?, ?)", -1, &to.statement, NULL));
+    rows_run(&rows, commit, &to);
+    sqlite3_finalize(to.statement);
+    sqlite3_close(to.db);
     return 0;
 }

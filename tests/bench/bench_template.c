@@ -9,21 +9,9 @@
 
 #include "lang/json.h"
 #include "lang/template.h"
+#include "read_file.h"
 
 #define ROOTS_MAX 16
-
-static struct text read_file(struct arena *arena, const char *path) {
-    struct buf buf;
-    buf_init(&buf, 1 << 20);
-    FILE *file = fopen(path, "r");
-    if (!file) perror(path), exit(1);
-    char part[4096];
-    for (size_t n; (n = fread(part, 1, sizeof part, file)) > 0;) buf_add(&buf, part, n);
-    fclose(file);
-    struct text whole = {arena_strndup(arena, buf_cstr(&buf), buf.len), buf.len};
-    buf_fini(&buf);
-    return whole;
-}
 
 static void fail(const struct fault *fault) {
     fprintf(stderr, "%s: %s\n", fault->where, fault->what);

@@ -7,7 +7,7 @@ import subprocess
 import time
 
 from peers import start_node
-from rig import HOME, Rig, Unmeasured, request, wait_for
+from rig import HOME, Absent, Rig, Unmeasured, request, wait_for
 
 FLIGHT = [int(count) for count in os.environ.get("FLIGHT", "1000,10000,100000").split(",")]
 EVERY_S = 10
@@ -126,9 +126,9 @@ def bench_flight(say, results):
             try:
                 with Rig() as rig:
                     figures = measured(rig, count)
-            except TooFew as fault:
-                results["not_measured"] = str(fault)
-                say(f"not measured: {fault}", "")
+            except (Absent, TooFew) as fault:
+                results["not_measured"] = str(fault).splitlines()[0]
+                say(f"not measured: {results['not_measured']}", "")
                 continue
             points[name].append(figures)
             say(f"{figures['runs']:,} runs in flight, polled every 10 s; {name}: CPU", f"{figures['cpu_percent']:.1f} %")

@@ -5,9 +5,10 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from rig import HOME, MEASURED, Unmeasured, free_port
+from rig import HOME, MEASURED, Absent, free_port
 
 PEERS = Path(__file__).resolve().parent / "peers"
+NPM_S = 30
 
 PASSED_ON = "proxy_pass http://behind; proxy_http_version 1.1; proxy_set_header Connection '';"
 PROXY = """
@@ -60,6 +61,18 @@ def start_haproxy(rig):
     return port, rig.start("haproxy", ["haproxy", "-db", "-f", str(conf)], MEASURED, port, "/x")
 
 
+def npm_install(folder):
+    """Without a network npm would try for minutes."""
+    patience = ["--fetch-retries=1", "--fetch-retry-mintimeout=1000", "--fetch-timeout=10000"]
+    try:
+        done = subprocess.run(["npm", "install", "--no-audit", "--no-fund", "--no-package-lock", *patience], cwd=folder,
+                              capture_output=True, text=True, timeout=NPM_S)
+    except (OSError, subprocess.TimeoutExpired) as fault:
+        raise Absent(f"npm install: {fault}") from None
+    if done.returncode:
+        raise Absent(f"npm install: {done.stderr.strip()[-2000:]}")
+
+
 def node_modules():
     """Installed by npm, once, under build/."""
     folder = HOME / "build" / "bench-peers"
@@ -67,10 +80,7 @@ def node_modules():
     wanted = (PEERS / "package.json").read_text()
     if not (folder / "installed").exists() or (folder / "installed").read_text() != wanted:
         (folder / "package.json").write_text(wanted)
-        done = subprocess.run(["npm", "install", "--no-audit", "--no-fund", "--no-package-lock"], cwd=folder,
-                              capture_output=True, text=True)
-        if done.returncode:
-            raise Unmeasured(f"npm install: {done.stderr[-2000:]}")
+        npm_install(folder)
         (folder / "installed").write_text(wanted)
     return folder
 
@@ -80,3 +90,7 @@ def start_node(rig, script, path, **env):
     (folder / script).write_text((PEERS / script).read_text())  # modules are looked for beside the script
     env = {"PORT": str(port), "UPSTREAM": f"http://127.0.0.1:{rig.upstream_port}", "NODE_ENV": "production", **env}
     return port, rig.start(script, ["node", script], MEASURED, port, path, env=env, cwd=folder)
+
+
+def start_gateway_on_node(rig):
+    return start_node(rig, "gateway.js", "/ready")

@@ -104,6 +104,10 @@ class Unmeasured(Exception):
     """Something cannot be measured here and now; why, in one line."""
 
 
+class Absent(Unmeasured):
+    """One that takes part is not there, or does not do the work. The others can be measured all the same."""
+
+
 @contextlib.contextmanager
 def limited(seconds):
     """What is within ends after so long, as not measured."""
@@ -211,7 +215,7 @@ class Rig(contextlib.ExitStack):
 
         def ready():
             if process.child.poll() is not None:
-                raise Unmeasured(f"{name} ended: " + (self.dir / f"{name}-{port}.log").read_text(errors="replace")[-3000:])
+                raise Absent(f"{name} ended: " + (self.dir / f"{name}-{port}.log").read_text(errors="replace")[-3000:])
             return request(port, "GET", path)[0] < 500
 
         wait_for(name, ready)

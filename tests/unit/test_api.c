@@ -16,6 +16,7 @@
 #include "run_rig.h"
 
 #define HEX "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08" /* "test" */
+#define HEX_OF_LOOKS "95d09b6231e6627f68a42cf844d9e928ac3f5df11c1a78025da84e22292955b1"
 
 struct bench {
     struct loop *loop;
@@ -75,7 +76,22 @@ static void keep(struct exchange *exchange, const struct answer *answer) {
     buf_addt(&sent->body, answer->body);
 }
 
-/* `headers` is "Name: value" lines. Every answer with a body has to be JSON that orca would not evaluate. */
+/* Of "Name: value" lines, or NULL. */
+static const struct guard_header *headers_of(struct arena *arena, const char *headers) {
+    struct text rest = text_of(headers), line, name;
+    const struct guard_header *list = NULL;
+    while (headers && text_cut(&rest, '\n', &line)) {
+        struct guard_header *header = arena_new_of(arena, struct guard_header);
+        if (!text_cut(&line, ':', &name)) continue;
+        line = text_trim(line);
+        *header = (struct guard_header){.name = name, .value = {arena_strndup(arena, line.at, line.len), line.len}};
+        header->next = (struct guard_header *)(uintptr_t)list;
+        list = header;
+    }
+    return list;
+}
+
+/* Every answer with a body has to be JSON that orca would not evaluate. */
 static void request(struct bench *bench, enum http_method method, const char *target, const char *headers,
                     struct text body, struct sent *ret) {
     struct arena *arena = arena_new();
@@ -89,22 +105,12 @@ static void request(struct bench *bench, enum http_method method, const char *ta
                                 .peer = "127.0.0.1:9",
                                 .send = keep,
                                 .sender = ret};
-    struct text path = text_of(target), rest = text_of(headers), line;
+    struct text path = text_of(target);
     const char *question = strchr(target, '?'), *what;
     exchange.target = path;
     if (question) path.len = (size_t)(question - target), exchange.query = text_of(question + 1);
     assert_true(exchange_split_path(arena, path, &exchange.segments, &exchange.segment_count, &what));
-    const struct guard_header *list = NULL;
-    while (headers && text_cut(&rest, '\n', &line)) {
-        struct text name;
-        struct guard_header *header = arena_new_of(arena, struct guard_header);
-        if (!text_cut(&line, ':', &name)) continue;
-        line = text_trim(line);
-        *header = (struct guard_header){.name = name, .value = {arena_strndup(arena, line.at, line.len), line.len}};
-        header->next = (struct guard_header *)(uintptr_t)list;
-        list = header;
-    }
-    exchange.headers = list;
+    exchange.headers = headers_of(arena, headers);
     api_handle(&exchange);
     assert_int_equal(ret->count, 1);
     if (ret->body.len) {
@@ -117,11 +123,12 @@ static void request(struct bench *bench, enum http_method method, const char *ta
     arena_free(arena);
 }
 
-static bool turned_away(struct bench *bench, enum http_method method, const char *target) {
+static bool turned_away(struct bench *bench, enum http_method method, const char *target, const char *headers) {
     struct arena *arena = arena_new();
     struct exchange exchange = {.arena = arena, .loop = bench->loop, .server = &bench->api, .method = method};
     const char *what;
     assert_true(exchange_split_path(arena, text_of(target), &exchange.segments, &exchange.segment_count, &what));
+    exchange.headers = headers_of(arena, headers);
     const struct answer *answer = api_turn_away(&exchange);
     if (answer) assert_int_equal(answer->status, 503);
     arena_free(arena);
@@ -236,18 +243,22 @@ static void test_lists_that_are_refused(void **state) {
     }
 }
 
-static void test_who_is_let_in(void **state) {
-    struct bench *bench = *state;
+static void let_in(struct bench *bench, const char *text) {
     char path[] = "/tmp/stagedoor-api-XXXXXX";
-    static const char text[] = "callers = ( { name = \"looker\"; token_sha256 = \"" HEX "\"; see = [ \"job\" ]; } );";
     int fd = mkstemp(path);
-    assert_int_equal(write(fd, text, sizeof text - 1), (ssize_t)sizeof text - 1);
+    assert_int_equal(write(fd, text, strlen(text)), (ssize_t)strlen(text));
     close(fd);
     struct faults faults;
     faults_init(&faults);
     bench->api.callers = bench->callers = callers_load(path, &faults);
     unlink(path);
     assert_non_null(bench->callers);
+    faults_fini(&faults);
+}
+
+static void test_who_is_let_in(void **state) {
+    struct bench *bench = *state;
+    let_in(bench, "callers = ( { name = \"looker\"; token_sha256 = \"" HEX "\"; see = [ \"job\" ]; } );");
     static const struct {
         enum http_method method;
         const char *target, *headers;
@@ -278,7 +289,6 @@ static void test_who_is_let_in(void **state) {
     request(bench, HTTP_GET, "/stages", "Authorization: Bearer test", (struct text){0}, &sent);
     assert_null(strstr(buf_cstr(&sent.body), "bad"));
     buf_fini(&sent.body);
-    faults_fini(&faults);
 }
 
 static const struct {
@@ -304,11 +314,12 @@ static const struct {
 static void turn_away_on_loop(void *arg) {
     struct bench *bench = arg;
     for (size_t i = 0; i < ASKED; i++)
-        if (turned_away(bench, asked[i].method, asked[i].target) != asked[i].away) fail_msg("%s", asked[i].target);
+        if (turned_away(bench, asked[i].method, asked[i].target, NULL) != asked[i].away)
+            fail_msg("%s", asked[i].target);
     bench->stage->durable = false;
-    assert_false(turned_away(bench, HTTP_POST, "/stages/job"));
+    assert_false(turned_away(bench, HTTP_POST, "/stages/job", NULL));
     bench->api.admission_in_memory = bench->api.admission;
-    assert_true(turned_away(bench, HTTP_POST, "/stages/job"));
+    assert_true(turned_away(bench, HTTP_POST, "/stages/job", NULL));
 }
 
 static void stop_on_loop(void *arg) {
@@ -317,14 +328,64 @@ static void stop_on_loop(void *arg) {
 
 static void test_who_is_turned_away(void **state) {
     struct bench *bench = *state;
-    for (size_t i = 0; i < ASKED; i++) assert_false(turned_away(bench, asked[i].method, asked[i].target));
+    for (size_t i = 0; i < ASKED; i++) assert_false(turned_away(bench, asked[i].method, asked[i].target, NULL));
     bench->api.admission = admission_new(bench->loop, NULL, 0);
-    for (size_t i = 0; i < ASKED; i++) assert_false(turned_away(bench, asked[i].method, asked[i].target));
+    for (size_t i = 0; i < ASKED; i++) assert_false(turned_away(bench, asked[i].method, asked[i].target, NULL));
     loop_post(bench->loop, turn_away_on_loop, bench);
     loop_post(bench->loop, stop_on_loop, bench->loop);
     loop_run(bench->loop);
     admission_dismiss(bench->api.admission);
     admission_free(bench->api.admission);
+}
+
+/* Where disk and memory differ in what they can do, only who may start the stage is answered by what it needs: anybody
+ * else would learn that there is such a stage. */
+static void strangers_on_loop(void *arg) {
+    struct bench *bench = arg;
+    static const struct {
+        const char *headers;
+        bool starts; /* may this one start the stage? */
+    } rows[] = {
+        {"Authorization: Bearer test", true},   {NULL, false},
+        {"Authorization: Bearer wrong", false}, {"Authorization: Basic test", false},
+        {"Authorization: Bearer looks", false}, {"Authorization: Bearer test\nOrigin: http://elsewhere.test", false},
+    };
+    struct admission *full = bench->api.admission, *idle = bench->api.admission_in_memory;
+    for (size_t i = 0; i < 2 * sizeof rows / sizeof *rows; i++) {
+        bool disk_is_behind = i % 2;
+        const char *headers = rows[i / 2].headers;
+        bench->api.admission = disk_is_behind ? full : idle;
+        bench->api.admission_in_memory = disk_is_behind ? idle : full;
+        bool other = turned_away(bench, HTTP_POST, "/stages/other", headers);
+        assert_int_equal(other, disk_is_behind);
+        if (turned_away(bench, HTTP_POST, "/stages/job", headers) != (rows[i / 2].starts ? !other : other))
+            fail_msg("%s, %s", headers, disk_is_behind ? "disk" : "memory");
+    }
+    struct sent sent[2];
+    bench->api.admission = full;
+    bench->api.admission_in_memory = idle;
+    request(bench, HTTP_POST, "/stages/job", "Authorization: Bearer looks", (struct text){0}, &sent[0]);
+    request(bench, HTTP_POST, "/stages/other", "Authorization: Bearer looks", (struct text){0}, &sent[1]);
+    assert_int_equal(sent[0].status, 503);
+    assert_int_equal(sent[1].status, 503);
+    for (size_t i = 0; i < 2; i++) buf_fini(&sent[i].body);
+}
+
+static void test_strangers_learn_no_names(void **state) {
+    struct bench *bench = *state;
+    let_in(bench, "callers = ( { name = \"starter\"; token_sha256 = \"" HEX "\"; start = [ \"job\" ]; },"
+                  " { name = \"looker\"; token_sha256 = \"" HEX_OF_LOOKS "\"; see = [ ]; } );");
+    struct admission *full = admission_new(bench->loop, NULL, 0), *idle = admission_new(bench->loop, NULL, 60000);
+    bench->stage->durable = false;
+    bench->api.admission = full;
+    bench->api.admission_in_memory = idle;
+    loop_post(bench->loop, strangers_on_loop, bench);
+    loop_post(bench->loop, stop_on_loop, bench->loop);
+    loop_run(bench->loop);
+    admission_dismiss(full);
+    admission_dismiss(idle);
+    admission_free(full);
+    admission_free(idle);
 }
 
 /* Who has waited, and who is turned away, read the same: what problem_write would have written. */
@@ -373,6 +434,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_lists_that_are_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_who_is_let_in, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_who_is_turned_away, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_strangers_learn_no_names, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_what_is_said_where_there_is_too_much, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_broken_stage_is_shown, set_up, tear_down),
     };

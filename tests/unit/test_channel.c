@@ -719,6 +719,50 @@ static void test_trust_changes(void **state) {
     script_close(&script);
 }
 
+static bool changes_at_rest;
+
+static enum script_after changes_ca(struct script_end *end, unsigned index) {
+    if (index == 1 && !changes_at_rest) put_ca(0);
+    script_puts(end, end->script->reply);
+    return AFTER_KEEP;
+}
+
+static void on_kept_done(void *arg, const struct reply *reply) {
+    struct world *world = arg;
+    world->replies[world->next++] = reply;
+    if (world->next == 2 && changes_at_rest) put_ca(0);
+    if (world->next == world->count) loop_stop(world->loop);
+    else transfer_begin(world->upstream, &world->requests[world->next], world->arena, on_kept_done, world);
+}
+
+/* While a call is under way, or between two: what vouched for the kept connection does not count any more. */
+static void test_trust_changes_under_kept_ones(void **state) {
+    (void)state;
+    for (int at_rest = 0; at_rest < 2; at_rest++) {
+        struct script script = {.answer = changes_ca, .reply = "HTTP/1.1 204 No Content\r\n\r\n"};
+        struct world world;
+        snprintf(changing_ca, sizeof changing_ca, "%s/ca.pem", socket_dir);
+        changes_at_rest = at_rest;
+        script_open(&script, BY_TLS_13);
+        world_init(&world);
+        for (int i = 0; i < 3; i++) {
+            add_by(&world, BY_TLS_13, "GET", &script);
+            world.calls[i].tls = (struct stage_tls){.ca = changing_ca};
+        }
+        put_ca(1);
+        transfer_begin(world.upstream, &world.requests[0], world.arena, on_kept_done, &world);
+        loop_run(world.loop);
+        for (int i = 0; i < 2; i++) assert_phase(world.replies[i], REPLY_ANSWERED);
+        assert_failed(world.replies[2], REPLY_NEVER_SENT, FAULT_UPSTREAM, "SSL certificate problem: ");
+        unlink(changing_ca);
+        world_fini(&world);
+        script_stop(&script);
+        assert_int_equal(atomic_load(&script.connections), 2); /* the second one did not hold */
+        SSL_CTX_free(script.tls);
+        script_fini(&script);
+    }
+}
+
 static void speaks_no_tls(int fd) {
     say(fd, "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n");
     drain(fd);
@@ -911,15 +955,25 @@ static int channel_tear_down(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_socket),         cmocka_unit_test(test_second_address),
-        cmocka_unit_test(test_host_header),    cmocka_unit_test(test_pieces),
-        cmocka_unit_test(test_cut_short),      cmocka_unit_test(test_said_goodbye),
-        cmocka_unit_test(test_sent_in_pieces), cmocka_unit_test(test_large_both_ways),
-        cmocka_unit_test(test_kept),           cmocka_unit_test(test_kept_are_counted),
-        cmocka_unit_test(test_none_kept),      cmocka_unit_test(test_rested),
-        cmocka_unit_test(test_speaks_unasked), cmocka_unit_test(test_nothing_was_sent),
-        cmocka_unit_test(test_refused_early),  cmocka_unit_test(test_trust_changes),
-        cmocka_unit_test(test_no_tls),         cmocka_unit_test(test_cancel_in_each_state),
+        cmocka_unit_test(test_socket),
+        cmocka_unit_test(test_second_address),
+        cmocka_unit_test(test_host_header),
+        cmocka_unit_test(test_pieces),
+        cmocka_unit_test(test_cut_short),
+        cmocka_unit_test(test_said_goodbye),
+        cmocka_unit_test(test_sent_in_pieces),
+        cmocka_unit_test(test_large_both_ways),
+        cmocka_unit_test(test_kept),
+        cmocka_unit_test(test_kept_are_counted),
+        cmocka_unit_test(test_none_kept),
+        cmocka_unit_test(test_rested),
+        cmocka_unit_test(test_speaks_unasked),
+        cmocka_unit_test(test_nothing_was_sent),
+        cmocka_unit_test(test_refused_early),
+        cmocka_unit_test(test_trust_changes),
+        cmocka_unit_test(test_trust_changes_under_kept_ones),
+        cmocka_unit_test(test_no_tls),
+        cmocka_unit_test(test_cancel_in_each_state),
         cmocka_unit_test(test_chaos),
     };
     return cmocka_run_group_tests(tests, channel_set_up, channel_tear_down);

@@ -464,6 +464,13 @@ static void test_cancel_in_advance(void **state) {
 #define ATTACHES "dedup = { key = \"same\"; on_duplicate = \"attach\"; }; "
 #define OTHERS 8
 
+/* With a run that goes on until the word changes. */
+static void begin_busy(struct gateway *gw, unsigned loops, const char *key, char id[STORE_ID_SIZE]) {
+    begin_with(gw, loops, ATTACHES);
+    atomic_store(&gw->word, BUSY);
+    start(gw, key, id);
+}
+
 static void start_again(struct gateway *gw, unsigned from, const char *key, const char *id) {
     struct question q = question(gw, from, ASK_START, key);
     ask(&q);
@@ -501,10 +508,8 @@ static void start_others(struct gateway *gw, const char *id) {
 static void test_attached_keys(void **state) {
     (void)state;
     struct gateway gw;
-    begin_with(&gw, 2, ATTACHES);
-    atomic_store(&gw.word, BUSY);
     char id[STORE_ID_SIZE];
-    start(&gw, "k", id);
+    begin_busy(&gw, 2, "k", id);
     start_others(&gw, id);
     atomic_store(&gw.word, PASSED);
     assert_end(&gw, id, "SUCCEEDED");
@@ -527,10 +532,8 @@ static void test_attached_keys(void **state) {
 static void test_attached_start_waits(void **state) {
     (void)state;
     struct gateway gw;
-    begin_with(&gw, 2, ATTACHES);
-    atomic_store(&gw.word, BUSY);
     char id[STORE_ID_SIZE];
-    start(&gw, NULL, id);
+    begin_busy(&gw, 2, NULL, id);
     struct question q = question(&gw, 1, ASK_START, "o");
     q.ask->wait_ms = PATIENCE_S * 1000;
     put(&q);
@@ -546,10 +549,8 @@ static void test_attached_start_waits(void **state) {
 static void test_cancel_by_attached_key(void **state) {
     (void)state;
     struct gateway gw;
-    begin_with(&gw, 2, ATTACHES);
-    atomic_store(&gw.word, BUSY);
     char id[STORE_ID_SIZE];
-    start(&gw, "k", id);
+    begin_busy(&gw, 2, "k", id);
     await_requests(&gw, 2);
     start_again(&gw, 1, "o", id);
     for (int over = 0; over <= 1; over++) {
@@ -570,10 +571,8 @@ static void test_cancel_by_attached_key(void **state) {
 static void test_attached_key_is_no_run(void **state) {
     (void)state;
     struct gateway gw;
-    begin_with(&gw, 1, ATTACHES);
-    atomic_store(&gw.word, BUSY);
     char id[STORE_ID_SIZE], kept[STORE_ID_SIZE];
-    start(&gw, "k", id);
+    begin_busy(&gw, 1, "k", id);
     start_again(&gw, 0, "o", id);
     id_of_key(&gw, "o", kept);
     assert_string_not_equal(kept, id);
@@ -832,10 +831,8 @@ static void delete_run(struct gateway *gw, const char *id) {
 static void test_attached_keys_outlive_the_process(void **state) {
     (void)state;
     struct gateway gw;
-    begin_with(&gw, 2, ATTACHES);
-    atomic_store(&gw.word, BUSY);
     char id[STORE_ID_SIZE];
-    start(&gw, "k", id);
+    begin_busy(&gw, 2, "k", id);
     await_requests(&gw, 3); /* its call is in no doubt */
     start_others(&gw, id);
     restart(&gw);

@@ -227,6 +227,17 @@ static void client_close(struct client *client) {
     buf_fini(&client->got);
 }
 
+/* The usual one, and one client of it. */
+static void visit(struct server *server, struct client *client) {
+    server_start(server, &usual, "127.0.0.1:0", NULL);
+    client_open(client, server);
+}
+
+static void leave(struct server *server, struct client *client) {
+    client_close(client);
+    server_stop(server);
+}
+
 static ssize_t client_write(struct client *client, const void *at, size_t n) {
     return client->tls ? SSL_write(client->tls, at, (int)n) : send(client->fd, at, n, MSG_NOSIGNAL);
 }
@@ -293,12 +304,10 @@ static void expect_end(struct client *client) {
 static void one(const char *request, const char *beginning, const char *body) {
     struct server server;
     struct client client;
-    server_start(&server, &usual, "127.0.0.1:0", NULL);
-    client_open(&client, &server);
+    visit(&server, &client);
     say(&client, request);
     expect_reply(&client, beginning, body, false);
-    client_close(&client);
-    server_stop(&server);
+    leave(&server, &client);
 }
 
 /* ---- tests ---- */
@@ -307,8 +316,7 @@ static void test_keep_alive(void **state) {
     (void)state;
     struct server server;
     struct client client;
-    server_start(&server, &usual, "127.0.0.1:0", NULL);
-    client_open(&client, &server);
+    visit(&server, &client);
     for (int i = 0; i < 20; i++) {
         say(&client, "POST /echo/a%20b?x=1 HTTP/1.1\r\n" H "Content-Length: 3\r\n\r\nabc");
         expect_reply(&client, OK "Server: stagedoor\r\nDate: ", "POST/echo/a b?x=1|abc", false);
@@ -322,8 +330,7 @@ static void test_keep_alive(void **state) {
     say(&client, "GET /echo HTTP/1.1\r\n" H "Connection: close\r\n\r\n");
     expect_reply(&client, OK, "GET/echo?|", false);
     expect_end(&client);
-    client_close(&client);
-    server_stop(&server);
+    leave(&server, &client);
     assert_int_equal(server.handled, 81);
 }
 
@@ -331,8 +338,7 @@ static void test_http_1_0(void **state) {
     (void)state;
     struct server server;
     struct client client;
-    server_start(&server, &usual, "127.0.0.1:0", NULL);
-    client_open(&client, &server);
+    visit(&server, &client);
     say(&client, "GET /echo HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
     expect_reply(&client, OK, "GET/echo?|", false);
     say(&client, "GET /close HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
@@ -343,8 +349,7 @@ static void test_http_1_0(void **state) {
     say(&client, "GET /echo HTTP/1.0\r\n\r\n");
     expect_reply(&client, OK, "GET/echo?|", false);
     expect_end(&client);
-    client_close(&client);
-    server_stop(&server);
+    leave(&server, &client);
 }
 
 #define AWAY "POST /away HTTP/1.1\r\n" H "Content-Length: 3\r\n\r\nabc"
@@ -355,8 +360,7 @@ static void test_turned_away(void **state) {
     (void)state;
     struct server server;
     struct client client;
-    server_start(&server, &usual, "127.0.0.1:0", NULL);
-    client_open(&client, &server);
+    visit(&server, &client);
     for (int i = 0; i < 20; i++) {
         say(&client, AWAY);
         expect_reply(&client, UNAVAILABLE "Server: stagedoor\r\nDate: ", "away", false);
@@ -431,8 +435,7 @@ static void test_nothing_waits_to_be_sent(void **state) {
     struct client client;
     int found = 0, on = 0;
     socklen_t size;
-    server_start(&server, &usual, "127.0.0.1:0", NULL);
-    client_open(&client, &server);
+    visit(&server, &client);
     say(&client, AWAY); /* it was accepted */
     expect_reply(&client, UNAVAILABLE, "away", false);
     for (int fd = 0; fd < 1024; fd++) {
@@ -447,8 +450,7 @@ static void test_nothing_waits_to_be_sent(void **state) {
         found++;
     }
     assert_int_equal(found, 1);
-    client_close(&client);
-    server_stop(&server);
+    leave(&server, &client);
 }
 
 static void test_pipelining(void **state) {
@@ -457,8 +459,7 @@ static void test_pipelining(void **state) {
     struct server server;
     struct client client;
     struct buf all;
-    server_start(&server, &usual, "127.0.0.1:0", NULL);
-    client_open(&client, &server);
+    visit(&server, &client);
     buf_init(&all, 1 << 20);
     for (int i = 0; i < COUNT; i++)
         buf_addf(&all, "POST /echo?%d HTTP/1.1\r\n" H "Content-Length: 2\r\n\r\n%02d", i, i % 100);
@@ -469,8 +470,7 @@ static void test_pipelining(void **state) {
         expect_reply(&client, OK, body, false);
     }
     buf_fini(&all);
-    client_close(&client);
-    server_stop(&server);
+    leave(&server, &client);
     assert_int_equal(server.handled, COUNT);
 }
 
@@ -479,8 +479,7 @@ static void test_pipelining_behind_a_slow_one(void **state) {
     (void)state;
     struct server server;
     struct client client;
-    server_start(&server, &usual, "127.0.0.1:0", NULL);
-    client_open(&client, &server);
+    visit(&server, &client);
     say(&client, "GET /hold HTTP/1.1\r\n" H "\r\nGET /echo HTTP/1.1\r\n" H "\r\nGET /nonsense HTTP/3.0\r\n\r\n");
     wait_for(&server.holds);
     release(&server);
@@ -488,8 +487,7 @@ static void test_pipelining_behind_a_slow_one(void **state) {
     expect_reply(&client, OK, "GET/echo?|", false);
     expect_reply(&client, "HTTP/1.1 505 ", "505 Only HTTP/1.1 and HTTP/1.0 are spoken here", false);
     expect_end(&client);
-    client_close(&client);
-    server_stop(&server);
+    leave(&server, &client);
 }
 
 static void test_split_requests(void **state) {
@@ -498,8 +496,7 @@ static void test_split_requests(void **state) {
                                   "3\r\nabc\r\n2;x\r\nde\r\n0\r\nT: t\r\n\r\n";
     struct server server;
     struct client client;
-    server_start(&server, &usual, "127.0.0.1:0", NULL);
-    client_open(&client, &server);
+    visit(&server, &client);
     int on = 1;
     setsockopt(client.fd, IPPROTO_TCP, 1 /* TCP_NODELAY */, &on, sizeof on);
     for (size_t cut = 1; cut < sizeof request - 1; cut++) {
@@ -515,16 +512,14 @@ static void test_split_requests(void **state) {
         say_bytes(&client, request + cut, sizeof request - 1 - cut);
         expect_reply(&client, OK, "POST/echo/abc?x=1&y=2|abcde", false);
     }
-    client_close(&client);
-    server_stop(&server);
+    leave(&server, &client);
 }
 
 static void test_expect_continue(void **state) {
     (void)state;
     struct server server;
     struct client client;
-    server_start(&server, &usual, "127.0.0.1:0", NULL);
-    client_open(&client, &server);
+    visit(&server, &client);
     say(&client, "POST /echo HTTP/1.1\r\n" H "Content-Length: 3\r\nExpect: 100-continue\r\n\r\n");
     expect_reply(&client, "HTTP/1.1 100 Continue\r\n\r\n", NULL, false);
     say(&client, "abc");
@@ -532,8 +527,7 @@ static void test_expect_continue(void **state) {
     say(&client, "POST /echo HTTP/1.1\r\n" H "Content-Length: 100001\r\nExpect: 100-continue\r\n\r\n");
     expect_reply(&client, "HTTP/1.1 413 ", NULL, false);
     expect_end(&client);
-    client_close(&client);
-    server_stop(&server);
+    leave(&server, &client);
     one("POST /echo HTTP/1.1\r\n" H "Content-Length: 3\r\nExpect: tea\r\n\r\n", "HTTP/1.1 417 Expectation Failed\r\n",
         "417 The only expectation known here is 100-continue");
 }
@@ -563,15 +557,13 @@ static void test_refusals(void **state) {
     }
     struct server server; /* and has one behind a HEAD that was answered */
     struct client client;
-    server_start(&server, &usual, "127.0.0.1:0", NULL);
-    client_open(&client, &server);
+    visit(&server, &client);
     say(&client, "HEAD /echo HTTP/1.1\r\n" H "\r\n");
     expect_reply(&client, OK, NULL, true);
     say(&client, "\x01");
     expect_reply(&client, "HTTP/1.1 400 ", "400 The connection does not begin with an HTTP request", false);
     expect_end(&client);
-    client_close(&client);
-    server_stop(&server);
+    leave(&server, &client);
 }
 
 /* The client is still sending when it is refused; the refusal must reach it, not a reset. */
@@ -580,15 +572,13 @@ static void test_oversized_body(void **state) {
     struct server server;
     struct client client;
     char *lot = mem_alloc(4 << 20);
-    server_start(&server, &usual, "127.0.0.1:0", NULL);
-    client_open(&client, &server);
+    visit(&server, &client);
     say(&client, "POST /echo HTTP/1.1\r\n" H "Content-Length: 4194304\r\n\r\n");
     say_bytes(&client, lot, 4 << 20);
     expect_reply(&client, "HTTP/1.1 413 Content Too Large\r\n",
                  "413 The request's body is larger than is accepted here", false);
     expect_end(&client);
-    client_close(&client);
-    server_stop(&server);
+    leave(&server, &client);
     assert_int_equal(server.handled, 0);
     mem_free(lot);
 }
@@ -631,8 +621,7 @@ static void test_client_leaves(void **state) {
     (void)state;
     struct server server;
     struct client client;
-    server_start(&server, &usual, "127.0.0.1:0", NULL);
-    client_open(&client, &server);
+    visit(&server, &client);
     say(&client, "GET /hold HTTP/1.1\r\n" H "\r\n");
     wait_for(&server.holds);
     client_close(&client);
@@ -662,8 +651,7 @@ static void test_client_leaves(void **state) {
     release(&server);
     expect_reply(&client, OK, "released", false);
     expect_end(&client);
-    client_close(&client);
-    server_stop(&server);
+    leave(&server, &client);
 }
 
 /* The listener goes while a request is under way: the handler is told, and may answer later. */
@@ -671,8 +659,7 @@ static void test_free_in_flight(void **state) {
     (void)state;
     struct server server;
     struct client client, half;
-    server_start(&server, &usual, "127.0.0.1:0", NULL);
-    client_open(&client, &server);
+    visit(&server, &client);
     client_open(&half, &server);
     say(&half, "GET /ec");
     say(&client, "GET /hold HTTP/1.1\r\n" H "\r\n");
@@ -738,8 +725,7 @@ static void test_drain_with_news(void **state) {
     (void)state;
     struct server server;
     struct client client;
-    server_start(&server, &usual, "127.0.0.1:0", NULL);
-    client_open(&client, &server);
+    visit(&server, &client);
     say(&client, "GET /echo HTTP/1.1\r\n" H "\r\n");
     expect_reply(&client, OK, NULL, false);
     loop_post(server.loop, drain_when_told, &server);
@@ -815,8 +801,7 @@ static void test_client_that_does_not_read(void **state) {
         usleep(5000); /* a slow reader is what is tested */
     }
     assert_int_equal(count_read(COUNT_CONNECTIONS), 1);
-    client_close(&client);
-    server_stop(&server);
+    leave(&server, &client);
 }
 
 /* No descriptor left: accepting rests, and goes on as soon as there is one. */
@@ -825,8 +810,7 @@ static void test_no_descriptors(void **state) {
     struct server server;
     struct client client, second;
     struct rlimit before, none;
-    server_start(&server, &usual, "127.0.0.1:0", NULL);
-    client_open(&client, &server);
+    visit(&server, &client);
     say(&client, "GET /echo HTTP/1.1\r\n" H "\r\n");
     expect_reply(&client, OK, NULL, false);
     second = (struct client){.fd = -1};
@@ -849,8 +833,7 @@ static void test_no_descriptors(void **state) {
     setrlimit(RLIMIT_NOFILE, &before);
     expect_reply(&second, OK, "GET/echo?|", false);
     client_close(&second);
-    client_close(&client);
-    server_stop(&server);
+    leave(&server, &client);
 }
 
 /* ---- addresses and sockets ---- */
@@ -1184,8 +1167,7 @@ static void test_tls(void **state) {
     assert_false(text_starts(buf_text(&client.got), "HTTP/"));
     client_close(&client);
     client_open(&client, &server); /* leaves in the handshake */
-    client_close(&client);
-    server_stop(&server);
+    leave(&server, &client);
 }
 
 static void test_tls_client_certificates(void **state) {
@@ -1267,8 +1249,7 @@ static void test_tls_deadline(void **state) {
     client_open(&client, &server); /* a handshake that stalls */
     say_bytes(&client, "\x16\x03\x01", 3);
     expect_end(&client);
-    client_close(&client);
-    server_stop(&server);
+    leave(&server, &client);
 }
 
 static void test_tls_files(void **state) {

@@ -9,7 +9,7 @@
 #include "back/lookup.h"
 
 static bool enter(struct lookups *lookups, const char *host, struct lookup_seat *seat, int64_t now_ms) {
-    return lookups_enter(lookups, text_of(host), seat, now_ms);
+    return lookups_enter(lookups, text_of(host), host, seat, now_ms);
 }
 
 static void test_addresses_need_none(void **state) {

@@ -1102,6 +1102,20 @@ static void change_file(struct rig *rig, const char *sql) {
     sqlite3_close(db);
 }
 
+/* The writer remembers where the latest runs are; somebody else has taken this one out of the file. */
+static void update_of_a_run_that_is_gone(void **state) {
+    struct rig *rig = *state;
+    struct store_op op = {.kind = STORE_UPDATE};
+    for (int over = 0; over < 2; over++) {
+        assert_int_equal(insert(rig, make("a", "s", NULL, "RUNNING", 1, 0)), STORE_DONE);
+        change_file(rig, "DELETE FROM runs");
+        op.record = make("a", "s", NULL, over ? "SUCCEEDED" : "RUNNING", 1, over ? 9 : 0);
+        assert_int_equal(carry_out(rig, &op), STORE_MISSING);
+        store_op_fini(&op);
+        assert_false(holds(rig, "a"));
+    }
+}
+
 static void overwrite(struct rig *rig, off_t at, const char *bytes, size_t len) {
     int fd = open(rig->path, O_WRONLY);
     assert_int_equal(pwrite(fd, bytes, len, at), (ssize_t)len);
@@ -1421,6 +1435,7 @@ int main(void) {
         T(keeps_every_field),
         T(key_belongs_to_one_run),
         T(update_changes_what_it_names),
+        T(update_of_a_run_that_is_gone),
         T(order_is_that_of_handing_over),
         T(one_bad_record_fails_alone),
         T(lists_by_every_filter),

@@ -9,6 +9,8 @@
 
 #include <cmocka.h>
 
+#include <dlfcn.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -298,9 +300,9 @@ static void wait_until_ready(struct rig *rig) {
 
 /* ---- the log's writes ---- */
 
-static int writes_to_log(void) {
+static int writes_to(enum medium medium) {
     pthread_mutex_lock(&disk.lock);
-    int writes = disk.platters[LOG].writes;
+    int writes = disk.platters[medium].writes;
     pthread_mutex_unlock(&disk.lock);
     return writes;
 }
@@ -309,11 +311,11 @@ static int writes_to_log(void) {
 static void commit_is_written_in_few_pieces(void **state) {
     struct rig *rig = *state;
     assert_int_equal(insert(rig, rig->inserted++, BODY), STORE_DONE); /* with which the log begins */
-    int before = writes_to_log();
+    int before = writes_to(LOG);
     assert_int_equal(insert(rig, rig->inserted++, 60 << 10), STORE_DONE);
-    assert_int_equal(writes_to_log() - before, 1);
+    assert_int_equal(writes_to(LOG) - before, 1);
     assert_int_equal(insert(rig, rig->inserted++, 60 << 10), STORE_DONE);
-    assert_int_equal(writes_to_log() - before, 2);
+    assert_int_equal(writes_to(LOG) - before, 2);
 }
 
 /* ---- a small disk ---- */
@@ -464,6 +466,25 @@ static void failed_move_is_made_again(void **state) {
     }
 }
 
+/* How often somebody found that another was in the way, as the writer does that may not move the log. */
+static atomic_int put_off;
+
+int pthread_mutex_trylock(pthread_mutex_t *lock) {
+    int (*real)(pthread_mutex_t *);
+    *(void **)&real = dlsym(RTLD_NEXT, "pthread_mutex_trylock");
+    int rc = real(lock);
+    if (rc == EBUSY) atomic_fetch_add(&put_off, 1);
+    return rc;
+}
+
+/* Until it was, or the log is moved all the same. */
+static void wait_for_the_idle_writer(void) {
+    int64_t until = clock_mono_ms() + 20000;
+    int before = atomic_load(&put_off), written = writes_to(DATABASE);
+    while (atomic_load(&put_off) == before && writes_to(DATABASE) == written && clock_mono_ms() < until) usleep(1000);
+    assert_true(clock_mono_ms() < until);
+}
+
 /* Holds the reader up in the middle of a list. */
 static atomic_bool reader_is_there, let_reader_go;
 
@@ -482,7 +503,7 @@ static void write_beside_a_reader(struct rig *rig) {
     hand_over(rig, &list, &left);
     while (!atomic_load(&reader_is_there)) usleep(1000);
     for (int i = 0; i < 20; i++) assert_int_equal(insert(rig, rig->inserted++, BODY), STORE_DONE);
-    usleep(600000); /* long enough for an idle writer to move what it may */
+    wait_for_the_idle_writer();
     atomic_store(&let_reader_go, true);
     store_wait(rig->loop, &left);
     assert_int_equal(list.outcome, STORE_DONE);

@@ -10,6 +10,7 @@
 #include "transfer_world.h"
 
 #define BODY_BYTES (16 << 20) /* more than sockets hold */
+#define BODY_END 'z'          /* its last byte, and no other one's */
 #define PASSES_MAX 5000       /* the body takes hundreds; a loop that spins makes tens of thousands a second */
 
 /* Passes of the loop. */
@@ -47,8 +48,40 @@ static void renegotiates(SSL *ssl) {
     swallow(ssl);
 }
 
-/* An upstream of one connection, which speaks TLS 1.2 for as long as it likes to. */
+/* Asks for new keys, while what is sent to it has filled the sockets. */
+static void asks_for_keys(SSL *ssl) {
+    assert_int_equal(SSL_key_update(ssl, SSL_KEY_UPDATE_REQUESTED), 1);
+    assert_int_equal(SSL_do_handshake(ssl), 1);
+}
+
+static atomic_size_t heard; /* bytes of requests */
+
+/* Twice, each taken notice of by itself; then it hears all, and answers. */
+static void asks_for_keys_twice(SSL *ssl) {
+    static const char answer[] = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+    char piece[16384];
+    for (int i = 0; i < 2; i++) {
+        unsigned before = atomic_load(&reads);
+        asks_for_keys(ssl);
+        while (atomic_load(&reads) == before) usleep(1000);
+    }
+    int len;
+    do {
+        len = SSL_read(ssl, piece, sizeof piece);
+        if (len > 0) atomic_fetch_add(&heard, (size_t)len);
+    } while (len > 0 && piece[len - 1] != BODY_END);
+    SSL_write(ssl, answer, sizeof answer - 1);
+    SSL_read(ssl, piece, sizeof piece);
+}
+
+/* Asks for as long as the other side listens, and never reads: what is owed to it must not grow without end. */
+static void asks_for_keys_for_ever(SSL *ssl) {
+    while (SSL_key_update(ssl, SSL_KEY_UPDATE_REQUESTED) == 1 && SSL_do_handshake(ssl) == 1) {}
+}
+
+/* An upstream of one connection, which speaks TLS for as long as it likes to. */
 struct tricky {
+    void (*behaves)(SSL *ssl);
     SSL_CTX *tls;
     int listener, port;
     pthread_t thread;
@@ -59,18 +92,18 @@ static void *tricky_main(void *arg) {
     int fd = accept(tricky->listener, NULL, NULL);
     SSL *ssl = SSL_new(tricky->tls);
     SSL_set_fd(ssl, fd);
-    if (SSL_accept(ssl) == 1) renegotiates(ssl);
+    if (SSL_accept(ssl) == 1) tricky->behaves(ssl);
     SSL_free(ssl);
     close(fd);
     return NULL;
 }
 
-static void tricky_start(struct tricky *tricky) {
+static void tricky_start(struct tricky *tricky, int version) {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t size = sizeof address;
     signal(SIGPIPE, SIG_IGN);
     tricky->tls = server_context(0, NULL);
-    SSL_CTX_set_max_proto_version(tricky->tls, TLS1_2_VERSION);
+    SSL_CTX_set_max_proto_version(tricky->tls, version);
     tricky->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (bind(tricky->listener, (void *)&address, size) || listen(tricky->listener, 1)) abort();
     getsockname(tricky->listener, (void *)&address, &size);
@@ -84,24 +117,54 @@ static void tricky_stop(struct tricky *tricky) {
     SSL_CTX_free(tricky->tls);
 }
 
+/* A call with more than the sockets take; the reply is in world->replies[0]. */
+static void call_tricky(struct world *world, struct tricky *tricky, int version, int64_t timeout_ms) {
+    tricky_start(tricky, version);
+    world_init(world);
+    size_t call = world_add(world, "POST", arena_printf(world->arena, "https://127.0.0.1:%d/", tricky->port));
+    world->calls[call].tls = (struct stage_tls){.ca = tls_cert[0]};
+    world->calls[call].call_timeout_ms = timeout_ms;
+    world->requests[call].has_body = true;
+    char *body = arena_alloc(world->arena, BODY_BYTES);
+    body[BODY_BYTES - 1] = BODY_END;
+    world->requests[call].body = (struct text){body, BODY_BYTES};
+    world_run(world);
+}
+
+static void tricky_over(struct world *world, struct tricky *tricky) {
+    world_fini(world);
+    tricky_stop(tricky);
+}
+
 /* A loop that is told of what it does not act upon would turn without end. */
 static void test_renegotiation(void **state) {
     (void)state;
-    struct tricky tricky;
+    struct tricky tricky = {.behaves = renegotiates};
     struct world world;
-    tricky_start(&tricky);
-    world_init(&world);
-    size_t call = world_add(&world, "POST", arena_printf(world.arena, "https://127.0.0.1:%d/", tricky.port));
-    world.calls[call].tls = (struct stage_tls){.ca = tls_cert[0]};
-    world.calls[call].call_timeout_ms = 1000;
-    world.requests[call].has_body = true;
-    world.requests[call].body = (struct text){arena_alloc(world.arena, BODY_BYTES), BODY_BYTES};
-    world_run(&world);
+    call_tricky(&world, &tricky, TLS1_2_VERSION, 1000);
     print_message("  %u passes of the loop\n", atomic_load(&passes));
     assert_failed(world.replies[0], REPLY_MAYBE_ACTED_ON, FAULT_UPSTREAM, "no reply from 127.0.0.1:");
     assert_true(atomic_load(&passes) < PASSES_MAX);
-    world_fini(&world);
-    tricky_stop(&tricky);
+    tricky_over(&world, &tricky);
+}
+
+static void test_new_keys_while_sending(void **state) {
+    (void)state;
+    struct tricky tricky = {.behaves = asks_for_keys_twice};
+    struct world world;
+    call_tricky(&world, &tricky, TLS1_3_VERSION, 20000);
+    assert_phase(world.replies[0], REPLY_ANSWERED);
+    tricky_over(&world, &tricky);
+    assert_true(atomic_load(&heard) > BODY_BYTES); /* and its head */
+}
+
+static void test_new_keys_for_ever(void **state) {
+    (void)state;
+    struct tricky tricky = {.behaves = asks_for_keys_for_ever};
+    struct world world;
+    call_tricky(&world, &tricky, TLS1_3_VERSION, 20000);
+    assert_failed(world.replies[0], REPLY_MAYBE_ACTED_ON, FAULT_UPSTREAM, "broke before it replied");
+    tricky_over(&world, &tricky);
 }
 
 /* ---- sessions ---- */
@@ -146,6 +209,8 @@ static void test_session_refused(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_renegotiation),
+        cmocka_unit_test(test_new_keys_while_sending),
+        cmocka_unit_test(test_new_keys_for_ever),
         cmocka_unit_test(test_session_refused),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

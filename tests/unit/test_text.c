@@ -141,6 +141,37 @@ static void writes_characters(void **state) {
     assert_int_equal(text_characters(text_of(NULL)), 0);
 }
 
+static void beginnings(void **state) {
+    (void)state;
+    static const struct {
+        const char *whole;
+        size_t most, len;
+    } rows[] = {{"abc", 4, 3},
+                {"abc", 3, 3},
+                {"abc", 2, 2},
+                {"abc", 0, 0},
+                {"", 0, 0},
+                {"\xC3\xA9", 1, 0},
+                {"a\xC3\xA9", 2, 1},
+                {"a\xC3\xA9z", 3, 3},
+                {"a\xE2\x82\xAC", 3, 1},
+                {"a\xE2\x82\xAC", 2, 1},
+                {"\xF0\x9F\x98\x80", 3, 0},
+                {"a\xF0\x9F\x98\x80\xF0\x9F\x98\x80", 8, 5},
+                {"\x80\x80\x80\x80\x80\x80", 5, 2}}; /* which is nothing: most of it stays */
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        struct text whole = text_of(rows[i].whole), beginning = text_beginning(whole, rows[i].most);
+        assert_ptr_equal(beginning.at, whole.at);
+        assert_int_equal(beginning.len, rows[i].len);
+    }
+    assert_int_equal(text_beginning(text_of(NULL), 7).len, 0);
+    assert_true(text_same_cstr(NULL, NULL));
+    assert_true(text_same_cstr("ab", (char[]){"ab"}));
+    assert_false(text_same_cstr("ab", "abc"));
+    assert_false(text_same_cstr(NULL, ""));
+    assert_false(text_same_cstr("", NULL));
+}
+
 static void measures_distance(void **state) {
     (void)state;
     static const struct {
@@ -368,6 +399,7 @@ int main(void) {
         cmocka_unit_test(reads_integers),
         cmocka_unit_test(checks_utf8),
         cmocka_unit_test(writes_characters),
+        cmocka_unit_test(beginnings),
         cmocka_unit_test(measures_distance),
         cmocka_unit_test(finds_the_nearest_name),
         cmocka_unit_test(buffer_grows_to_its_ceiling),

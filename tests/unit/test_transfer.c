@@ -1186,6 +1186,31 @@ static void test_many_lookups(void **state) {
     }
 }
 
+/* libcurl remembers an address by host and port: each port is asked for once, by whomever. */
+static void test_lookups_of_two_ports(void **state) {
+    (void)state;
+    struct script scripts[2] = {{.reply = "HTTP/1.1 204 No Content\r\n\r\n"},
+                                {.reply = "HTTP/1.1 204 No Content\r\n\r\n"}};
+    struct world world;
+    world_init(&world);
+    for (int i = 0; i < 2; i++) {
+        script_start(&scripts[i]);
+        world_add(&world, "POST", arena_printf(world.arena, "http://slow.test:%d/", scripts[i].port));
+    }
+    struct many many = {.loop = world.loop};
+    atomic_store(&resolver.asked, 0);
+    for (int i = 0; i < SCRIPT_CONNECTIONS_MAX; i++)
+        transfer_begin(world.upstream, &world.requests[i % 2], world.arena, on_one_of_many, &many);
+    loop_run(world.loop);
+    assert_int_equal(many.answered, SCRIPT_CONNECTIONS_MAX);
+    assert_int_equal(atomic_load(&resolver.asked), 2);
+    world_fini(&world);
+    for (int i = 0; i < 2; i++) {
+        script_stop(&scripts[i]);
+        script_fini(&scripts[i]);
+    }
+}
+
 /* The leader's time is up, or it is canceled, and those who wait do not wait for it. */
 static void test_lookup_without_its_leader(void **state) {
     (void)state;
@@ -1361,6 +1386,7 @@ int main(void) {
         cmocka_unit_test(test_cancel_at_once),
         cmocka_unit_test(test_many_at_once),
         cmocka_unit_test(test_many_lookups),
+        cmocka_unit_test(test_lookups_of_two_ports),
         cmocka_unit_test(test_lookup_without_its_leader),
         cmocka_unit_test(test_tls),
         cmocka_unit_test(test_tls_sessions),

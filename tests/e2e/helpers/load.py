@@ -2,6 +2,7 @@
 scripted upstream.
 
     load = Load(gw.port, stage="job", rate=500)
+    load.sent()               # so many so far
     …
     result = load.stop()      # {"sent": …, "failed": […], "acknowledged": {key: id}, "seconds": …, "slowest_s": …, "lost": {…}}
 
@@ -37,6 +38,11 @@ class Load:
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
         assert self.process.stdout.readline() == "running\n"
+
+    def sent(self):
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+        return int(self.process.stdout.readline())
 
     def stop(self):
         out, _ = self.process.communicate(timeout=PATIENCE_S)
@@ -148,6 +154,12 @@ class Generator:
             tasks.add(task)
             task.add_done_callback(tasks.discard)
 
+    def told(self):
+        if sys.stdin.readline():
+            print(self.sent, flush=True)
+        else:
+            self.end()
+
     def end(self):
         """Told to stop, or left alone by a test that failed: with `again` it would ask for ever then."""
         loop = asyncio.get_running_loop()
@@ -158,7 +170,7 @@ class Generator:
     async def run(self):
         tasks, self.kept = set(), [Connection(self) for _ in range(KEPT)]
         self.began = time.monotonic()
-        asyncio.get_running_loop().add_reader(sys.stdin, self.end)
+        asyncio.get_running_loop().add_reader(sys.stdin, self.told)
         print("running", flush=True)
         await asyncio.gather(self.spawn(tasks), *(self.keep(which) for which in range(KEPT)))
         await asyncio.gather(*list(tasks))
