@@ -10,6 +10,7 @@
 
 #define URL_MAX_BYTES 65536
 #define VALUE_MAX_BYTES 65536 /* a header, a credential */
+#define RENDERED_USUAL 1023   /* bytes */
 #define OWN_HEADERS 4         /* Content-Type, Accept, traceparent, a key */
 
 struct rendering {
@@ -54,6 +55,7 @@ static const char *render(const struct rendering *r, const struct template *temp
                           struct text *ret_text) {
     struct buf out;
     buf_init(&out, max);
+    buf_expect(&out, RENDERED_USUAL);
     const char *text = NULL;
     if (template_render(template, r->source->roots, &out, r->fault)) {
         text = arena_strndup(r->arena, buf_cstr(&out), out.len);

@@ -24,14 +24,20 @@ const char *http_method_word(enum http_method method) {
 /* ---- what the client sent ---- */
 
 const char *exchange_header(const struct exchange *exchange, const char *name) {
-    for (const struct guard_header *h = exchange->headers; h; h = h->next)
-        if (text_is_nocase(h->name, name)) return h->value.at;
+    for (const struct guard_header *h = exchange->headers; h; h = h->next) {
+        char first = *h->name.at; /* in which most differ already */
+        if ((first | 0x20) == (*name | 0x20) && text_is_nocase(h->name, name)) return h->value.at;
+    }
     return NULL;
 }
 
 /* Into the arena, NUL-terminated. False for a bad escape. */
 static bool decode(struct arena *arena, struct text encoded, bool plus_is_space, struct text *ret_decoded) {
     struct buf out;
+    if (!text_holds(encoded, "%") && !(plus_is_space && text_holds(encoded, "+"))) {
+        *ret_decoded = (struct text){arena_strndup(arena, encoded.at, encoded.len), encoded.len};
+        return true;
+    }
     buf_init(&out, encoded.len);
     bool good = url_decode(&out, encoded, plus_is_space);
     if (good) *ret_decoded = (struct text){arena_strndup(arena, buf_cstr(&out), out.len), out.len};

@@ -130,7 +130,7 @@ static void take_segments(struct api_call *call, const char *pattern) {
                           : text_is(part, "{id}")    ? &call->id
                           : text_is(part, "{token}") ? &call->token
                                                      : NULL;
-        if (to) *to = arena_strndup(call->exchange->arena, segment.at, segment.len);
+        if (to) *to = segment.at;
     }
 }
 
