@@ -8,7 +8,6 @@
 #include <string.h>
 #include <strings.h>
 
-#define URL_MAX_BYTES 65536
 #define VALUE_MAX_BYTES 65536 /* a header, a credential */
 #define RENDERED_USUAL 1023   /* bytes */
 #define OWN_HEADERS 4         /* Content-Type, Accept, traceparent, a key */
@@ -127,19 +126,22 @@ static const char *socket_of(const struct rendering *r, const struct stage_call 
     return call->unix_socket;
 }
 
-static bool render_url(const struct rendering *r, struct request *request) {
+static const char *make_url(const struct rendering *r) {
     size_t root;
     struct url parsed;
-    const char *url = render(r, r->call->url, URL_MAX_BYTES, NULL);
-    if (!url) return false;
+    const char *url = render(r, r->call->url, STAGE_URL_MAX_BYTES, NULL);
+    if (!url) return NULL;
     if (template_is_whole_url(r->call->url, &root))
         url = root >= ROOT_STEPS ? resolve_from_step(r, root - ROOT_STEPS, url) : check_listed(r, url);
-    if (!url) return false;
-    if (!url_parse(text_of(url), &parsed, r->fault)) return false;
+    if (!url || !url_parse(text_of(url), &parsed, r->fault)) return NULL;
     const char *hash = strchr(url, '#');
-    request->url = hash ? arena_strndup(r->arena, url, (size_t)(hash - url)) : url;
-    request->unix_socket = socket_of(r, r->call, request->url);
-    return true;
+    return hash ? arena_strndup(r->arena, url, (size_t)(hash - url)) : url;
+}
+
+static bool render_url(const struct rendering *r, struct request *request) {
+    request->url = r->call->fixed_url ? r->call->fixed_url : make_url(r);
+    if (request->url) request->unix_socket = socket_of(r, r->call, request->url);
+    return request->url;
 }
 
 static bool has_header(const struct request *request, const char *name) {

@@ -220,7 +220,7 @@ static struct admission *admission_of(const struct api *api, const struct route 
                                       const struct exchange *exchange) {
     const struct catalog_entry *entry = NULL;
     if (strchr(route->pattern, '{'))
-        entry = catalog_find(api->catalog, exchange->segments[exchange->segment_count - 1]);
+        entry = catalog_find(api->catalog, exchange->segments[exchange->segment_count - 1].at);
     bool needs_disk = !entry || !entry->stage || entry->stage->durable;
     return needs_disk ? api->admission : api->admission_in_memory;
 }
