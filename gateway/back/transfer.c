@@ -426,9 +426,9 @@ static char *end_text(struct text text) { /* there is room for a NUL behind it *
 
 /* What templates and reports get is UTF-8 without control characters, whatever was sent. In place, but for what is not
  * UTF-8. */
-static const char *clean(struct arena *arena, struct text text) {
+static const char *clean(struct arena *arena, struct text text, bool has_controls) {
     char *at = end_text(text);
-    if (!text_field_check(text) || memchr(at, '\t', text.len))
+    if (has_controls || memchr(at, '\t', text.len))
         for (size_t i = 0; i < text.len; i++)
             if ((unsigned char)at[i] < 0x20 || at[i] == 0x7F) at[i] = ' ';
     return text_utf8_check(text) ? at : json_text(json_new_text(arena, text)).at;
@@ -443,7 +443,8 @@ static void read_headers(struct transfer *transfer, struct reply *reply) {
     text_cut(&head, '\n', &line); /* the status line */
     while (text_cut(&head, '\n', &line) && line.len > 1) {
         text_cut(&line, ':', &name);
-        headers[reply->header_count++] = (struct reply_header){end_text(name), clean(arena, text_trim(line))};
+        headers[reply->header_count++] = (struct reply_header){
+            end_text(name), clean(arena, text_trim(line), transfer->talk.reply.has_controls)};
     }
     reply->headers = headers;
 }

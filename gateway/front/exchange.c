@@ -60,6 +60,7 @@ const char *exchange_query(struct exchange *exchange, const char *name) {
 
 bool exchange_check_query(struct arena *arena, struct text query, const char **ret_what) {
     struct text decoded;
+    if (query.len == 0) return true;
     *ret_what = "The query has a bad percent escape";
     if (!decode(arena, query, true, &decoded)) return false;
     *ret_what = "The query has a NUL";
