@@ -85,10 +85,8 @@ static bool goes_along(const struct request *request, const struct hop *hop, con
 }
 
 static bool sets(const struct request *request, const struct hop *hop, const char *name) {
-    for (size_t i = 0; i < request->header_count; i++) {
-        const char *at = request->headers[i].name; /* most differ in their first letter already */
-        if ((*at | 0x20) == (*name | 0x20) && strcasecmp(at, name) == 0 && goes_along(request, hop, name)) return true;
-    }
+    for (size_t i = 0; i < request->header_count; i++)
+        if (text_same_nocase(request->headers[i].name, name) && goes_along(request, hop, name)) return true;
     return false;
 }
 

@@ -6,7 +6,6 @@
 #include "call/request.h"
 
 #include <string.h>
-#include <strings.h>
 
 #define VALUE_MAX_BYTES 65536 /* a header, a credential */
 #define RENDERED_USUAL 1023   /* bytes */
@@ -146,7 +145,7 @@ static bool render_url(const struct rendering *r, struct request *request) {
 
 static bool has_header(const struct request *request, const char *name) {
     for (size_t i = 0; i < request->header_count; i++)
-        if (strcasecmp(request->headers[i].name, name) == 0) return true;
+        if (text_same_nocase(request->headers[i].name, name)) return true;
     return false;
 }
 
