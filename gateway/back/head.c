@@ -1,9 +1,8 @@
 /* The head of a request as it goes over the wire (RFC 9112, 3).
  *
  * transfer.c asks for the check once a call, and for the head once an exchange. Nothing but what was checked is
- * written: the method and names are tokens, values have no control characters, the target is a part of a URL that
- * url_parse has looked at, the host is libcurl's. A line break in any of them would shift every later reply of the
- * connection by one.
+ * written: the method and names are tokens, values have no control characters, the target is what origin.c has judged,
+ * the host is libcurl's. A line break in any of them would shift every later reply of the connection by one.
  *
  * Lines are in the order in which libcurl wrote them. A body has its length always, and what usually has a body has one
  * of zero without (RFC 9110, 8.6); there is no Expect, no chunk and no compression. */
@@ -87,7 +86,7 @@ static bool goes_along(const struct request *request, const struct hop *hop, con
 
 static bool sets(const struct request *request, const struct hop *hop, const char *name) {
     for (size_t i = 0; i < request->header_count; i++)
-        if (strcasecmp(request->headers[i].name, name) == 0 && goes_along(request, hop, name)) return true;
+        if (text_same_nocase(request->headers[i].name, name) && goes_along(request, hop, name)) return true;
     return false;
 }
 
@@ -105,7 +104,7 @@ void head_write(struct buf *out, const struct request *request, const struct hop
                 struct arena *arena, const char *user_agent) {
     buf_adds(out, hop->method);
     buf_addc(out, ' ');
-    buf_adds(out, origin_target(arena, hop->url));
+    buf_adds(out, origin_target(arena, origin, hop->url));
     buf_adds(out, " HTTP/1.1\r\n");
     add_line(out, "Host", origin->host_header);
     if (!sets(request, hop, "Accept")) buf_adds(out, "Accept: */*\r\n");

@@ -84,8 +84,10 @@ static int head_line_take(struct http_reply *reply, struct text *input, struct t
 }
 
 /* RFC 9112, 2.2, and 9110, 5.5. Other control characters are made blanks later. */
-static bool is_poisoned(struct text line) {
-    return !text_field_check(line) && (memchr(line.at, 0, line.len) || memchr(line.at, '\r', line.len));
+static bool is_poisoned(struct http_reply *reply, struct text line) {
+    if (text_field_check(line)) return false;
+    reply->has_controls = true;
+    return memchr(line.at, 0, line.len) || memchr(line.at, '\r', line.len);
 }
 
 /* The line stays in the head, without blanks at its end. */
@@ -254,7 +256,7 @@ static int step_status_line(struct http_reply *reply, struct text *input) {
     int said = head_line_take(reply, input, &line);
     if (said != GO) return said;
     if (!status_line_read(reply, line)) return broken(reply, HTTP_REPLY_NOT_HTTP);
-    if (is_poisoned(line)) return broken(reply, HTTP_REPLY_BAD_HEAD);
+    if (is_poisoned(reply, line)) return broken(reply, HTTP_REPLY_BAD_HEAD);
     line_keep(reply, line);
     reply->step = STEP_FIELD;
     return GO;
@@ -264,7 +266,7 @@ static int step_field(struct http_reply *reply, struct text *input) {
     struct text line;
     int said = head_line_take(reply, input, &line);
     if (said != GO) return said;
-    if (is_poisoned(line)) return broken(reply, HTTP_REPLY_BAD_HEAD);
+    if (is_poisoned(reply, line)) return broken(reply, HTTP_REPLY_BAD_HEAD);
     if (is_folded(line)) {
         if (reply->header_count == 0) return broken(reply, HTTP_REPLY_BAD_HEAD);
         line_join(reply, line);
@@ -350,7 +352,7 @@ static int step_trailer(struct http_reply *reply, struct text *input) {
     if (said != GO) return said;
     line_drop(reply);
     if (line.len == 0) return whole(reply);
-    if (is_poisoned(line)) return broken(reply, HTTP_REPLY_BAD_HEAD);
+    if (is_poisoned(reply, line)) return broken(reply, HTTP_REPLY_BAD_HEAD);
     if (is_folded(line)) return reply->trailer_count ? GO : broken(reply, HTTP_REPLY_BAD_HEAD);
     if (++reply->trailer_count > HTTP_REPLY_HEADERS_MAX) return broken(reply, HTTP_REPLY_TOO_MANY_HEADERS);
     return field_split(line, &name, &value) ? GO : broken(reply, HTTP_REPLY_BAD_HEAD);

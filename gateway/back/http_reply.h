@@ -44,6 +44,7 @@ struct http_reply {
     struct buf *body;      /* of WHOLE: without the frames of its chunks; nothing is decoded */
     int code;              /* of WHOLE */
     unsigned header_count; /* of WHOLE */
+    bool has_controls;     /* of WHOLE: there may be control characters in the head, besides tabs */
     bool may_reuse;        /* of WHOLE: the connection may carry another request. It may not if bytes came behind the
                               reply, or if the reply says or implies that it ends */
     enum http_reply_flaw flaw;

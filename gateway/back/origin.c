@@ -1,8 +1,8 @@
 /* The origins that were ever called, by their text.
  *
  * libcurl takes a URL apart once for each origin: it knows which hosts it will connect to, and how they are written
- * (127.1 is 127.0.0.1). The rest of a URL is the target that we write as it is, which is sound because url_parse has
- * looked at every byte of it.
+ * (127.1 is 127.0.0.1). So does url_parse: of the next URL of an origin only the rest is looked at. That is the target,
+ * which we write as it is, so every byte of it is judged here for each exchange.
  *
  * There are as many as definitions name, so they are never given up. An origin is told from another by its bytes:
  * "http://A/" and "http://a/" are two here. */
@@ -21,7 +21,6 @@ struct entry {
     struct entry *next;
     struct origin origin;
     char *key, *host, *host_header, *dial_url;
-    size_t len;
 };
 
 struct origins {
@@ -51,9 +50,9 @@ void origins_free(struct origins *origins) {
     mem_free(origins);
 }
 
-/* Up to the path or the query, one of which begins what is left. */
+/* Up to the path or the query, one of which begins what is left; whatever it is. */
 static size_t origin_length(const char *url) {
-    const char *host = strstr(url, "://") + strlen("://");
+    const char *mark = strstr(url, "://"), *host = mark ? mark + strlen("://") : url;
     return (size_t)(host - url) + strcspn(host, "/?");
 }
 
@@ -88,7 +87,6 @@ static char *print(const char *before, const char *host, int port, const char *a
 static struct entry *entry_new(const char *at, size_t len) {
     struct entry *entry = mem_alloc(sizeof *entry);
     entry->key = mem_strndup(at, len);
-    entry->len = len;
     struct url url;
     char *host = url_parse((struct text){entry->key, len}, &url, NULL) ? host_of_curl(entry->key) : NULL;
     if (!host) {
@@ -101,24 +99,30 @@ static struct entry *entry_new(const char *at, size_t len) {
     entry->host_header = print("", host, port == (is_tls ? 443 : 80) ? 0 : port, "");
     entry->dial_url = print("http://", host, port, "/");
     entry->origin = (struct origin){
-        .host = entry->host, .host_header = entry->host_header, .dial_url = entry->dial_url, .is_tls = is_tls};
+        .len = len, .host = host, .host_header = entry->host_header, .dial_url = entry->dial_url, .is_tls = is_tls};
     return entry;
 }
 
-struct origin *origins_find(struct origins *origins, const char *url) {
+bool origins_find(struct origins *origins, const char *url, struct origin **ret_origin, struct fault *fault) {
+    struct url parsed;
     size_t len = origin_length(url);
     struct entry **bucket = &origins->buckets[hash(url, len) % BUCKETS];
     for (struct entry *entry = *bucket; entry; entry = entry->next)
-        if (entry->len == len && memcmp(entry->key, url, len) == 0) return &entry->origin;
+        if (entry->origin.len == len && memcmp(entry->key, url, len) == 0) {
+            *ret_origin = &entry->origin;
+            return url_check_rest(text_of(url + len), fault);
+        }
+    if (!url_parse(text_of(url), &parsed, fault)) return false;
     struct entry *entry = entry_new(url, len);
-    if (!entry) return NULL;
+    *ret_origin = entry ? &entry->origin : NULL;
+    if (!entry) return true;
     entry->next = *bucket;
     *bucket = entry;
-    return &entry->origin;
+    return true;
 }
 
-const char *origin_target(struct arena *arena, const char *url) {
+const char *origin_target(struct arena *arena, const struct origin *origin, const char *url) {
     assert(!strchr(url, '#')); /* it would be sent */
-    const char *rest = url + origin_length(url);
+    const char *rest = url + origin->len;
     return rest[0] == '/' ? rest : arena_printf(arena, "/%s", rest); /* RFC 9112, 3.2.1 */
 }

@@ -5,12 +5,14 @@
 
 #include <stdbool.h>
 
+#include "base/fault.h"
 #include "base/mem.h"
 #include "base/text.h"
 
 struct channel_place;
 
 struct origin {
+    size_t len;              /* of that part */
     const char *host;        /* IPv6 in brackets */
     const char *host_header; /* "ci.example.com:8443": without the scheme's own port */
     const char *dial_url;    /* "http://ci.example.com:8443/", of https too: what libcurl is told to connect to */
@@ -23,11 +25,12 @@ struct origins; /* one a loop */
 struct origins *origins_new(void);
 void origins_free(struct origins *origins); /* no connection may be left; NULL is allowed */
 
-/* The origin of a URL that url_parse has accepted, without a fragment; it lives as long as `origins`. NULL where
- * libcurl does not take its host. */
-struct origin *origins_find(struct origins *origins, const char *url);
+/* The origin of a URL, which lives as long as `origins`; *ret_origin is NULL where libcurl does not take its host.
+ * Faults: as url_parse has them. A URL has no fragment here. */
+bool origins_find(struct origins *origins, const char *url, struct origin **ret_origin, struct fault *fault);
 
-/* The rest of such a URL, as the first line of a request has it: "/api?x=1". In `arena`, or within the URL. */
-const char *origin_target(struct arena *arena, const char *url);
+/* The rest of a URL of that origin, as the first line of a request has it: "/api?x=1". In `arena`, or within the URL.
+ */
+const char *origin_target(struct arena *arena, const struct origin *origin, const char *url);
 
 #endif

@@ -24,7 +24,6 @@
 #include "back/lookup.h"
 #include "back/reader.h"
 #include "back/talk.h"
-#include "base/clock.h"
 #include "base/count.h"
 
 #ifdef MEM_SINGLE
@@ -108,7 +107,7 @@ static void at_once(struct transfer *transfer, enum state state) {
 static int64_t time_left_ms(const struct transfer *transfer) {
     int64_t limit = transfer->request->call->call_timeout_ms;
     if (limit <= 0) return 0; /* none */
-    int64_t left = limit - (clock_mono_ms() - transfer->began_ms);
+    int64_t left = limit - (loop_mono_ms(transfer->upstream->loop) - transfer->began_ms);
     return left > 1 ? left : 1;
 }
 
@@ -294,7 +293,10 @@ static void hop_send(struct transfer *transfer) {
 static void hop_begin(struct transfer *transfer) {
     struct upstream *upstream = transfer->upstream;
     const struct request *request = transfer->request;
-    transfer->origin = origins_find(upstream->origins, transfer->hop.url);
+    if (!origins_find(upstream->origins, transfer->hop.url, &transfer->origin, &transfer->fault)) {
+        at_once(transfer, FAILING);
+        return;
+    }
     if (!transfer->origin) {
         fail_soon(transfer, (struct failure){.cause = FAILURE_URL});
         return;
@@ -334,7 +336,7 @@ static void finish(struct transfer *transfer, struct reply *reply) {
     void (*done)(void *, const struct reply *) = transfer->done;
     void *arg = transfer->arg;
     reply->url = arena_strdup(transfer->arena, transfer->hop.url);
-    reply->took_ms = clock_mono_ms() - transfer->began_ms;
+    reply->took_ms = loop_mono_ms(transfer->upstream->loop) - transfer->began_ms;
     count_add(COUNT_CALLS_IN_FLIGHT, -1);
     count_observe(COUNT_HISTOGRAM_CALL_MS, reply->took_ms);
     loop_timer_clear(&transfer->timer);
@@ -425,9 +427,9 @@ static char *end_text(struct text text) { /* there is room for a NUL behind it *
 
 /* What templates and reports get is UTF-8 without control characters, whatever was sent. In place, but for what is not
  * UTF-8. */
-static const char *clean(struct arena *arena, struct text text) {
+static const char *clean(struct arena *arena, struct text text, bool has_controls) {
     char *at = end_text(text);
-    if (!text_field_check(text) || memchr(at, '\t', text.len))
+    if (has_controls || memchr(at, '\t', text.len))
         for (size_t i = 0; i < text.len; i++)
             if ((unsigned char)at[i] < 0x20 || at[i] == 0x7F) at[i] = ' ';
     return text_utf8_check(text) ? at : json_text(json_new_text(arena, text)).at;
@@ -442,7 +444,8 @@ static void read_headers(struct transfer *transfer, struct reply *reply) {
     text_cut(&head, '\n', &line); /* the status line */
     while (text_cut(&head, '\n', &line) && line.len > 1) {
         text_cut(&line, ':', &name);
-        headers[reply->header_count++] = (struct reply_header){end_text(name), clean(arena, text_trim(line))};
+        headers[reply->header_count++] = (struct reply_header){
+            end_text(name), clean(arena, text_trim(line), transfer->talk.reply.has_controls)};
     }
     reply->headers = headers;
 }
@@ -520,15 +523,6 @@ static void on_ready(void *owner, int events) {
 
 /* ---- the beginning ---- */
 
-/* The last look before it is written as it is. */
-static bool check(const struct request *request, struct fault *fault) {
-    struct url url;
-    if (!url_parse(text_of(request->url), &url, fault)) return false;
-    if (head_check(request, fault)) return true;
-    failure_place(request->url, fault);
-    return false;
-}
-
 static struct transfer *transfer_new(struct upstream *upstream) {
     struct transfer *transfer = upstream->pool;
     if (!transfer) {
@@ -551,12 +545,16 @@ struct transfer *transfer_begin(struct upstream *upstream, const struct request 
     transfer->arena = arena;
     transfer->done = done;
     transfer->arg = arg;
-    transfer->began_ms = clock_mono_ms();
+    transfer->began_ms = loop_mono_ms(upstream->loop);
     transfer->hop = (struct hop){.method = request->method, .url = request->url, .own_origin = true};
     count_add(COUNT_CALLS_IN_FLIGHT, 1);
     loop_timer_init(&transfer->timer, upstream->loop, "transfer", on_timer, transfer);
-    if (check(request, &transfer->fault)) hop_begin(transfer);
-    else at_once(transfer, FAILING);
+    if (head_check(request, &transfer->fault)) {
+        hop_begin(transfer);
+    } else {
+        failure_place(request->url, &transfer->fault);
+        at_once(transfer, FAILING);
+    }
     return transfer;
 }
 

@@ -50,7 +50,7 @@ void digest_hmac_sha256(struct text key, struct text t, unsigned char out[32]) {
 
 /* What is asked for is a few bytes at a time, and each asking costs OpenSSL thousands of instructions. */
 void digest_random(void *out, size_t len) {
-    static _Thread_local unsigned char pool[512];
+    static _Thread_local unsigned char pool[4096];
     static _Thread_local size_t left;
     bool fits = len <= sizeof pool;
     if (!fits && RAND_bytes(out, (int)len) != 1) die("random numbers");

@@ -6,15 +6,24 @@
 #include "base/index.h"
 
 #include "base/mem.h"
+#include "base/word.h"
 
-static uint32_t mix(uint32_t hash, struct text t) {
-    for (size_t i = 0; i < t.len; i++) hash = (hash ^ (unsigned char)t.at[i]) * 16777619u;
-    return hash;
+/* Both halves of the product count, so that each bit of the word has a say in each bit of the hash. */
+static uint64_t mix(uint64_t hash, uint64_t word) {
+    __extension__ unsigned __int128 product = (unsigned __int128)(hash ^ word) * UINT64_C(0x9E3779B97F4A7C15);
+    return (uint64_t)product ^ (uint64_t)(product >> 64);
+}
+
+/* The length goes along, so that where one text ends and the next begins makes a difference. */
+static uint64_t mix_text(uint64_t hash, struct text t) {
+    uint64_t len = t.len;
+    for (; t.len >= 8; text_skip(&t, 8)) hash = mix(hash, word_load(t.at, 8));
+    return mix(t.len ? mix(hash, word_load(t.at, t.len)) : hash, len);
 }
 
 uint32_t index_hash(struct text first, struct text second) {
-    uint32_t hash = mix(mix(2166136261u, first) * 16777619u, second);
-    return hash ^ hash >> 16;
+    uint64_t hash = mix_text(mix_text(UINT64_C(0xCBF29CE484222325), first), second);
+    return (uint32_t)(hash ^ hash >> 32);
 }
 
 static void put(struct index *index, struct index_link *link) {

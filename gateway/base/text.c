@@ -17,7 +17,8 @@ bool text_ends(struct text a, const char *suffix) {
 }
 
 bool text_holds(struct text a, const char *needle) {
-    return a.len && memmem(a.at, a.len, needle, strlen(needle));
+    const char *at = a.len ? memchr(a.at, *needle, a.len) : NULL; /* most have not even its first byte */
+    return at && memmem(at, a.len - (size_t)(at - a.at), needle, strlen(needle));
 }
 
 struct text text_beginning(struct text a, size_t most) {
@@ -165,8 +166,8 @@ char *text_put_character(char *to, uint32_t character) {
 }
 
 size_t text_characters(struct text a) {
-    size_t count = 0;
-    for (size_t i = 0; i < a.len; i++) count += ((unsigned char)a.at[i] & 0xC0) != 0x80;
+    size_t count = skip_ascii(a, 0);
+    for (size_t i = count; i < a.len; i++) count += ((unsigned char)a.at[i] & 0xC0) != 0x80;
     return count;
 }
 

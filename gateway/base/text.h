@@ -33,8 +33,14 @@ static inline bool text_same_cstr(const char *a, const char *b) { /* NULL is lik
 static inline bool text_is(struct text a, const char *s) {
     return text_same(a, text_of(s));
 }
+static inline bool text_may_be_nocase(const char *a, const char *b) { /* most differ in their first letter already */
+    return (*a | 0x20) == (*b | 0x20);
+}
 static inline bool text_is_nocase(struct text a, const char *s) { /* ASCII */
-    return a.len == strlen(s) && (a.len == 0 || strncasecmp(a.at, s, a.len) == 0);
+    return a.len == strlen(s) && (a.len == 0 || (text_may_be_nocase(a.at, s) && strncasecmp(a.at, s, a.len) == 0));
+}
+static inline bool text_same_nocase(const char *a, const char *b) {
+    return text_may_be_nocase(a, b) && strcasecmp(a, b) == 0;
 }
 static inline bool text_starts(struct text a, const char *prefix) {
     size_t n = strlen(prefix);

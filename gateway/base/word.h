@@ -3,7 +3,7 @@
  *
  * A mark is the high bit of a byte. The lowest mark of a word is right, and so is that there is none; above the lowest
  * one bytes may be marked that are not meant, since subtracting has borrowed from them. Bytes that are not ASCII are
- * never marked. Users: base/text, lang/json_token. */
+ * never marked. Users: base/text, base/index, lang/json_token. */
 #ifndef BASE_WORD_H
 #define BASE_WORD_H
 

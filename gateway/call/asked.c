@@ -126,6 +126,15 @@ static struct limit rate_limit(const struct reply *reply) {
     return found;
 }
 
+/* All that is looked for here begins with one of two letters, and most replies have no header that does. */
+static bool may_ask(const struct reply *reply) {
+    for (size_t i = 0; i < reply->header_count; i++) {
+        int first = reply->headers[i].name[0] | 0x20;
+        if (first == 'r' || first == 'x') return true;
+    }
+    return false;
+}
+
 /* -1: no limit is reached. */
 static int64_t limit_wait(const struct reply *reply, int64_t now_ms) {
     const struct limit limits[] = {x_rate_limit(reply, now_ms), rate_limit(reply), rate_limit_pair(reply)};
@@ -137,7 +146,7 @@ static int64_t limit_wait(const struct reply *reply, int64_t now_ms) {
 }
 
 int64_t asked_wait_ms(const struct reply *reply, int64_t now_ms) {
-    if (reply->phase != REPLY_ANSWERED) return -1;
+    if (reply->phase != REPLY_ANSWERED || !may_ask(reply)) return -1;
     int64_t wait_ms = retry_after(reply, now_ms);
     return wait_ms >= 0 ? wait_ms : limit_wait(reply, now_ms);
 }
@@ -148,7 +157,7 @@ bool asked_is_limited(const struct reply *reply) {
 }
 
 int64_t asked_hold_ms(const struct reply *reply, int64_t now_ms) {
-    if (reply->phase != REPLY_ANSWERED) return -1;
+    if (reply->phase != REPLY_ANSWERED || !may_ask(reply)) return -1;
     if (reply->code == 429 || reply->code == 403 || reply->code == 503) return asked_wait_ms(reply, now_ms);
     return limit_wait(reply, now_ms);
 }

@@ -21,10 +21,8 @@ const char *reply_phase_word(enum reply_phase phase) {
 }
 
 const char *reply_header(const struct reply *reply, const char *name) {
-    for (size_t i = 0; i < reply->header_count; i++) {
-        const char *at = reply->headers[i].name; /* most differ in their first letter already */
-        if ((*at | 0x20) == (*name | 0x20) && strcasecmp(at, name) == 0) return reply->headers[i].value;
-    }
+    for (size_t i = 0; i < reply->header_count; i++)
+        if (text_same_nocase(reply->headers[i].name, name)) return reply->headers[i].value;
     return NULL;
 }
 

@@ -6,10 +6,9 @@
 #include "call/request.h"
 
 #include <string.h>
-#include <strings.h>
 
-#define URL_MAX_BYTES 65536
 #define VALUE_MAX_BYTES 65536 /* a header, a credential */
+#define RENDERED_USUAL 1023   /* bytes */
 #define OWN_HEADERS 4         /* Content-Type, Accept, traceparent, a key */
 
 struct rendering {
@@ -54,6 +53,7 @@ static const char *render(const struct rendering *r, const struct template *temp
                           struct text *ret_text) {
     struct buf out;
     buf_init(&out, max);
+    buf_expect(&out, RENDERED_USUAL);
     const char *text = NULL;
     if (template_render(template, r->source->roots, &out, r->fault)) {
         text = arena_strndup(r->arena, buf_cstr(&out), out.len);
@@ -125,24 +125,27 @@ static const char *socket_of(const struct rendering *r, const struct stage_call 
     return call->unix_socket;
 }
 
-static bool render_url(const struct rendering *r, struct request *request) {
+static const char *make_url(const struct rendering *r) {
     size_t root;
     struct url parsed;
-    const char *url = render(r, r->call->url, URL_MAX_BYTES, NULL);
-    if (!url) return false;
+    const char *url = render(r, r->call->url, STAGE_URL_MAX_BYTES, NULL);
+    if (!url) return NULL;
     if (template_is_whole_url(r->call->url, &root))
         url = root >= ROOT_STEPS ? resolve_from_step(r, root - ROOT_STEPS, url) : check_listed(r, url);
-    if (!url) return false;
-    if (!url_parse(text_of(url), &parsed, r->fault)) return false;
+    if (!url || !url_parse(text_of(url), &parsed, r->fault)) return NULL;
     const char *hash = strchr(url, '#');
-    request->url = hash ? arena_strndup(r->arena, url, (size_t)(hash - url)) : url;
-    request->unix_socket = socket_of(r, r->call, request->url);
-    return true;
+    return hash ? arena_strndup(r->arena, url, (size_t)(hash - url)) : url;
+}
+
+static bool render_url(const struct rendering *r, struct request *request) {
+    request->url = r->call->fixed_url ? r->call->fixed_url : make_url(r);
+    if (request->url) request->unix_socket = socket_of(r, r->call, request->url);
+    return request->url;
 }
 
 static bool has_header(const struct request *request, const char *name) {
     for (size_t i = 0; i < request->header_count; i++)
-        if (strcasecmp(request->headers[i].name, name) == 0) return true;
+        if (text_same_nocase(request->headers[i].name, name)) return true;
     return false;
 }
 

@@ -27,7 +27,7 @@ static bool find_stage(struct ci *c, const struct export_options *given, const c
     if (!local_context(&c->settings, &given->local, &context, fault)) return false;
     c->catalog = catalog_load(c->settings.stages, &context, NULL, 0, fault);
     if (!c->catalog) return false;
-    const struct catalog_entry *entry = catalog_find(c->catalog, text_of(name));
+    const struct catalog_entry *entry = catalog_find(c->catalog, name);
     const char *near = entry ? NULL : catalog_nearest(c->catalog, text_of(name));
     if (!entry)
         return fault_set(fault, FAULT_NOT_FOUND, c->settings.stages, "there is no stage \"%s\"%s%s%s", name,

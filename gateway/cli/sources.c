@@ -75,7 +75,7 @@ static void tell_entries(const struct server *server) {
         if (entry->disabled) log_put(LOG_INFO, "definition_disabled", &ctx, LOG_STR("why", entry->disabled));
         broken += entry->fault_count > 0;
         disabled += entry->disabled != NULL;
-        if (catalog_find(catalog, text_of(entry->name)) == entry) /* the one that counts, of those of one name */
+        if (catalog_find(catalog, entry->name) == entry) /* the one that counts, of those of one name */
             count_set_labelled(COUNT_FAMILY_STAGE_STATE, entry->name, NULL, entry->fault_count > 0);
     }
     log_put(LOG_INFO, "definitions_read", NULL, LOG_INT("stages", sources_count(server)), LOG_INT("broken", broken),
@@ -203,7 +203,7 @@ void sources_reload(struct server *server) {
 /* Where no definition of the stage is in force (its file is gone, disabled or broken), its runs keep the limits that
  * they began with: the newest of them, since runs come in the order of their starts. */
 static void keep_limits(struct server *server, const struct stage *stage) {
-    const struct catalog_entry *entry = catalog_find(server->catalog, text_of(stage->name));
+    const struct catalog_entry *entry = catalog_find(server->catalog, stage->name);
     if (!(entry && entry->stage))
         gate_tune_stage(server->gate, stage->name, stage->limits, stage->call_limits, loop_mono_ms(server->loop));
 }

@@ -43,6 +43,7 @@ struct api_call {
     const char *stage, *id, *token;
     bool named; /* the stage by the body, and not by the path */
     const char *base_url;
+    int64_t wait_ms; /* Prefer: wait=N, of what asks an engine */
 };
 
 void api_handle(struct exchange *exchange); /* exchange->server is a struct api; fits listener_settings.handle */

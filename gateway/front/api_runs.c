@@ -253,8 +253,7 @@ static void answer_report(struct api_call *call, struct ask *ask, int status, bo
     if (location)
         answer.headers[answer.header_count++] = (struct answer_header){
             "Location", arena_join(arena, call->base_url, "/runs/", ask->id, NULL)};
-    if (wait_of(call->exchange))
-        answer.headers[answer.header_count++] = (struct answer_header){"Preference-Applied", "wait"};
+    if (call->wait_ms) answer.headers[answer.header_count++] = (struct answer_header){"Preference-Applied", "wait"};
     answer.headers[answer.header_count++] = (struct answer_header){"Cache-Control", "no-store"};
     api_answer(call, &answer);
 }
@@ -286,7 +285,7 @@ static struct ask *ask_for(struct api_call *call, enum ask_kind kind) {
     ask->caller_name = caller_name(call->caller);
     ask->allowed = allowed;
     ask->rights = call->caller;
-    ask->wait_ms = wait_of(call->exchange);
+    ask->wait_ms = call->wait_ms = wait_of(call->exchange);
     call->exchange->context = ask;
     if (ask->wait_ms) call->exchange->on_gone = on_gone;
     return ask;

@@ -27,7 +27,7 @@ static bool listed(const struct api_call *call, const struct catalog_entry *entr
 
 const struct catalog_entry *api_entry(struct api_call *call, enum caller_right right) {
     const struct catalog *catalog = call->api->catalog;
-    const struct catalog_entry *entry = catalog_find(catalog, text_of(call->stage));
+    const struct catalog_entry *entry = catalog_find(catalog, call->stage);
     char detail[256];
     if (!entry || !visible(call, entry->name)) {
         const char *near = caller_sees_all(call->caller) ? catalog_nearest(catalog, text_of(call->stage)) : NULL;

@@ -32,6 +32,10 @@ const char *exchange_header(const struct exchange *exchange, const char *name) {
 /* Into the arena, NUL-terminated. False for a bad escape. */
 static bool decode(struct arena *arena, struct text encoded, bool plus_is_space, struct text *ret_decoded) {
     struct buf out;
+    if (!text_holds(encoded, "%") && !(plus_is_space && text_holds(encoded, "+"))) {
+        *ret_decoded = (struct text){arena_strndup(arena, encoded.at, encoded.len), encoded.len};
+        return true;
+    }
     buf_init(&out, encoded.len);
     bool good = url_decode(&out, encoded, plus_is_space);
     if (good) *ret_decoded = (struct text){arena_strndup(arena, buf_cstr(&out), out.len), out.len};
@@ -54,6 +58,7 @@ const char *exchange_query(struct exchange *exchange, const char *name) {
 
 bool exchange_check_query(struct arena *arena, struct text query, const char **ret_what) {
     struct text decoded;
+    if (query.len == 0) return true;
     *ret_what = "The query has a bad percent escape";
     if (!decode(arena, query, true, &decoded)) return false;
     *ret_what = "The query has a NUL";

@@ -42,8 +42,8 @@ struct exchange {
     struct loop *loop;
     void *server; /* what listener_settings.arg said */
     enum http_method method;
-    const struct text
-        *segments; /* of the path, decoded, none empty: "/runs/x%20y" gives "runs", "x y"; "/" gives none */
+    const struct text *segments; /* of the path, decoded, none empty, each with a NUL behind it: "/runs/x%20y" gives
+                                    "runs", "x y"; "/" gives none */
     size_t segment_count;
     struct text target;      /* as it was sent, for logs */
     struct text query;       /* raw, behind '?' */

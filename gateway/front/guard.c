@@ -170,10 +170,14 @@ static bool cut_authority(struct text *target) {
     return true;
 }
 
+static bool is_target_char(char c) {
+    return c > ' ' && c <= '~' && c != '"' && c != '<' && c != '>' && c != '#';
+}
+
 static int take_target(struct guard *guard, struct text target) {
     struct guard_request *request = guard->request;
     for (size_t i = 0; i < target.len; i++)
-        if (target.at[i] <= ' ' || target.at[i] > '~' || strchr("\"<>#", target.at[i]))
+        if (!is_target_char(target.at[i]))
             return refuse(guard, 400, "The request's target has a character that must be percent-encoded");
     if (text_is(target, "*")) {
         if (request->method == HTTP_OPTIONS)
@@ -256,13 +260,13 @@ static int take_expect(struct guard *guard, struct text value) {
 }
 
 static const struct {
-    const char *name;
+    struct text name;
     int (*take)(struct guard *, struct text value);
-} framing[] = {{"Host", take_host},
-               {"Content-Length", take_length},
-               {"Transfer-Encoding", take_coding},
-               {"Connection", take_connection},
-               {"Expect", take_expect}};
+} framing[] = {{TEXT("Host"), take_host},
+               {TEXT("Content-Length"), take_length},
+               {TEXT("Transfer-Encoding"), take_coding},
+               {TEXT("Connection"), take_connection},
+               {TEXT("Expect"), take_expect}};
 
 /* ---- the head's fields ---- */
 
@@ -286,7 +290,8 @@ static int field_take(struct guard *guard, struct text line) {
     *guard->last_header = header;
     guard->last_header = &header->next;
     for (size_t i = 0; i < sizeof framing / sizeof framing[0]; i++)
-        if (text_is_nocase(name, framing[i].name)) return framing[i].take(guard, header->value);
+        if (name.len == framing[i].name.len && text_is_nocase(name, framing[i].name.at))
+            return framing[i].take(guard, header->value);
     return GO;
 }
 

@@ -130,7 +130,7 @@ static void take_segments(struct api_call *call, const char *pattern) {
                           : text_is(part, "{id}")    ? &call->id
                           : text_is(part, "{token}") ? &call->token
                                                      : NULL;
-        if (to) *to = arena_strndup(call->exchange->arena, segment.at, segment.len);
+        if (to) *to = segment.at;
     }
 }
 
@@ -233,7 +233,7 @@ static void on_admission(void *arg, bool goes) {
 static const struct catalog_entry *in_memory_stage(const struct api *api, const struct route *route,
                                                    const struct exchange *exchange) {
     if (!strchr(route->pattern, '{')) return NULL;
-    const struct catalog_entry *entry = catalog_find(api->catalog, exchange->segments[exchange->segment_count - 1]);
+    const struct catalog_entry *entry = catalog_find(api->catalog, exchange->segments[exchange->segment_count - 1].at);
     return entry && entry->stage && !entry->stage->durable ? entry : NULL;
 }
 

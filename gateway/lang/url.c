@@ -102,13 +102,10 @@ static bool check_bytes(struct text t, struct fault *fault) {
     return true;
 }
 
-static bool check_brackets(const struct url *url, struct fault *fault) {
-    struct text parts[] = {url->path, url->query, url->fragment};
-    for (size_t i = 0; i < 3; i++)
-        if (text_holds(parts[i], "[") || text_holds(parts[i], "]") || text_holds(parts[i], "#"))
-            return fault_set(fault, FAULT_INVALID, NULL,
-                             "the URL has one of the characters []# behind its host; write it as a %% escape");
-    return true;
+static bool check_brackets(struct text part, struct fault *fault) {
+    return find_any(part, 0, '[', ']', '#') == part.len ||
+           fault_set(fault, FAULT_INVALID, NULL,
+                     "the URL has one of the characters []# behind its host; write it as a %% escape");
 }
 
 static bool check_ipv6(struct text host) {
@@ -166,9 +163,14 @@ bool url_parse(struct text source, struct url *ret_url, struct fault *fault) {
     struct url url = {
         .scheme = parts.scheme, .path = parts.path, .query = parts.query, .fragment = parts.fragment, .port = 0};
     if (!read_authority(parts.authority, &url, fault)) return false;
-    if (!check_brackets(&url, fault)) return false;
+    if (!check_brackets(url.path, fault) || !check_brackets(url.query, fault) || !check_brackets(url.fragment, fault))
+        return false;
     *ret_url = url;
     return true;
+}
+
+bool url_check_rest(struct text rest, struct fault *fault) {
+    return check_bytes(rest, fault) && check_brackets(rest, fault);
 }
 
 int url_port(const struct url *url) {

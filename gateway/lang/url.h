@@ -17,6 +17,8 @@ struct url {
 /* An absolute http or https URL; refused: other schemes, no host, userinfo, bytes that RFC 3986 does not allow, bad %
  * escapes. */
 bool url_parse(struct text source, struct url *ret_url, struct fault *fault);
+/* Whether that may stand behind an origin: the path and query of such a URL, or nothing. No fragment. */
+bool url_check_rest(struct text rest, struct fault *fault);
 bool url_same_origin(const struct url *a, const struct url *b); /* RFC 6454, 4: scheme, host without case, port */
 int url_port(const struct url *url);                            /* 80 or 443 where none is written */
 /* RFC 3986, 5.2: a reference (also a relative one) against an absolute base. NULL with a fault if the result is none of

@@ -56,6 +56,7 @@ void move_put_text(char **to, const struct run *run, const char *text);
 /* The progress; secrets are masked. */
 void move_say(struct move *m, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void move_say_running(struct move *m, const struct verdict *verdict);
+void move_say_succeeded(struct move *m, bool warned, const char *what); /* `what` ("": nothing) comes behind it */
 /* That the time is up; `what` ("": nothing) comes behind it. */
 void move_say_not_done(struct move *m, const char *what);
 /* "WHAT; WHY", or WHAT alone where there is no why; as much of it as is told. In `scratch`. */

@@ -58,7 +58,17 @@ void move_say(struct move *m, const char *format, ...) {
     say(m, &text);
 }
 
-/* Of each poll, so it is put together by hand. */
+/* Of each run, so it is put together by hand. */
+void move_say_succeeded(struct move *m, bool warned, const char *what) {
+    struct buf text;
+    begin_text(&text);
+    buf_adds(&text, warned ? "succeeded with a warning" : "succeeded");
+    if (*what) buf_adds(&text, ": ");
+    add_told(&text, what);
+    say(m, &text);
+}
+
+/* Of each poll, likewise. */
 void move_say_running(struct move *m, const struct verdict *verdict) {
     struct run *run = m->run;
     struct buf text;

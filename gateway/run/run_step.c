@@ -74,7 +74,7 @@ void move_succeed(struct move *m, const struct said *said, const struct verdict 
         const char *first = json_text(json_at(frozen_thaw(scratch, run->warnings), 0)).at;
         bool warned = verdict->warned || (first && !*what);
         if (first && !*what) what = first;
-        move_say(m, "succeeded%s%s%.*s", warned ? " with a warning" : "", *what ? ": " : "", move_told(what), what);
+        move_say_succeeded(m, warned, what);
         move_end(m, RUN_SUCCEEDED, REASON_NONE, NULL);
         return;
     }

@@ -68,17 +68,18 @@ static void put_roots(const struct run *run, struct arena *arena, int64_t now_ms
     if (has_location(run) && named & BIT(ROOT_STEPS + run->step - 1)) put_location(run, arena, roots);
 }
 
-static void put_reply(const struct run *run, const struct json *reply, const struct json **roots) {
+/* Paths name the body too. */
+static void put_reply(const struct run *run, const struct json *reply, uint64_t named, const struct json **roots) {
     roots[ROOT_BODY] = json_gets(reply, "body");
-    roots[ROOT_HEADERS] = json_gets(reply, "headers");
-    roots[ROOT_CODE] = json_gets(reply, "code");
+    if (named & BIT(ROOT_HEADERS)) roots[ROOT_HEADERS] = json_gets(reply, "headers");
+    if (named & BIT(ROOT_CODE)) roots[ROOT_CODE] = json_gets(reply, "code");
     if (reply) roots[ROOT_STEPS + run->step] = reply; /* an output may name its own step as well */
 }
 
 void run_roots(const struct run *run, struct arena *arena, int64_t now_ms, const struct json *reply,
                const struct json *roots[RUN_ROOTS_MAX]) {
     put_roots(run, arena, now_ms, ALL, roots);
-    put_reply(run, reply, roots);
+    put_reply(run, reply, ALL, roots);
 }
 
 void run_roots_of_call(const struct run *run, struct arena *arena, int64_t now_ms, const struct stage_call *call,
@@ -129,6 +130,6 @@ const struct json *run_outputs_of(const struct run *run, struct arena *arena, co
     uint64_t named = 0;
     for (size_t i = 0; i < count; i++) named |= template_roots(outputs[i].expression);
     put_roots(run, arena, now_ms, named, roots);
-    put_reply(run, reply, roots);
+    put_reply(run, reply, named, roots);
     return outputs_make(arena, outputs, count, roots);
 }

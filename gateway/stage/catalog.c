@@ -223,26 +223,20 @@ void catalog_unref(struct catalog *catalog) {
     arena_free(generation_of(catalog)->arena);
 }
 
-static int compare_name(struct text name, const char *other) {
-    size_t len = strlen(other), least = name.len < len ? name.len : len;
-    int order = least ? memcmp(name.at, other, least) : 0;
-    return order ? order : name.len < len ? -1 : name.len > len;
-}
-
 static int weight_of(const struct catalog_entry *entry) {
     return entry->stage ? 2 : entry->disabled ? 0 : 1;
 }
 
 /* Of several files with one name the one that has a stage in force; else one that is not disabled. */
-const struct catalog_entry *catalog_find(const struct catalog *catalog, struct text name) {
+const struct catalog_entry *catalog_find(const struct catalog *catalog, const char *name) {
     size_t low = 0, high = catalog->count;
     while (low < high) {
         size_t middle = low + (high - low) / 2;
-        if (compare_name(name, catalog->entries[middle].name) <= 0) high = middle;
+        if (strcmp(name, catalog->entries[middle].name) <= 0) high = middle;
         else low = middle + 1;
     }
     const struct catalog_entry *found = NULL;
-    for (; low < catalog->count && text_is(name, catalog->entries[low].name); low++)
+    for (; low < catalog->count && strcmp(name, catalog->entries[low].name) == 0; low++)
         if (!found || weight_of(&catalog->entries[low]) > weight_of(found)) found = &catalog->entries[low];
     return found;
 }

@@ -33,7 +33,7 @@ struct catalog *catalog_load(const char *directory, const struct stage_context *
                              int64_t now_wall_ms, struct fault *fault);
 struct catalog *catalog_ref(struct catalog *catalog);
 void catalog_unref(struct catalog *catalog); /* any thread; NULL is allowed */
-const struct catalog_entry *catalog_find(const struct catalog *catalog, struct text name);
+const struct catalog_entry *catalog_find(const struct catalog *catalog, const char *name);
 const char *catalog_nearest(const struct catalog *catalog, struct text name);
 
 #endif

@@ -234,11 +234,27 @@ static void read_retry(struct compile *c, const struct conf *group, struct stage
     else call->retry_max_delay_ms = call->retry_delay_ms;
 }
 
+/* A URL into which nothing goes is the same for each call. One that is none is told when it is called, as others are.
+ */
+static const char *fixed_url(struct arena *arena, const struct template *t) {
+    struct buf text;
+    struct url url;
+    struct fault fault;
+    size_t root;
+    if (!t || template_roots(t) || template_is_whole_url(t, &root)) return NULL;
+    buf_init(&text, STAGE_URL_MAX_BYTES);
+    bool good = template_render(t, NULL, &text, &fault) && url_parse(buf_text(&text), &url, &fault);
+    const char *fixed = good ? arena_strndup(arena, buf_cstr(&text), strcspn(buf_cstr(&text), "#")) : NULL;
+    buf_fini(&text);
+    return fixed;
+}
+
 static void read_url(struct compile *c, const struct conf *group, const char *of, struct stage_call *call) {
     const struct conf *at = conf_find(group, "url");
     if (!at) compile_fault(c, group, FAULT_INVALID, "%s needs a url", of);
     else if (at->kind == CONF_STRING && at->string.len == 0) compile_fault(c, at, FAULT_INVALID, "url is empty");
     else if (at->kind == CONF_STRING) call->url = compile_template(c, at, PLACE_URL);
+    call->fixed_url = fixed_url(c->arena, call->url);
 }
 
 static void read_unix_socket(struct compile *c, const struct conf *at, struct stage_call *call) {

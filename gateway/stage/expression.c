@@ -69,6 +69,16 @@ static void cut(struct buf *where, size_t len) {
     if (where->at) where->at[len] = 0;
 }
 
+bool expression_is_inside(const struct json *value) {
+    if (json_kind(value) == JSON_STRING) return expression_is_left(json_text(value));
+    for (size_t i = 0; json_kind(value) == JSON_ARRAY && i < json_size(value); i++)
+        if (expression_is_inside(json_at(value, i))) return true;
+    if (json_kind(value) != JSON_OBJECT) return false;
+    for (struct json_member m = json_first(value); m.name.at; m = json_next(value, m))
+        if (expression_is_left(m.name) || expression_is_inside(m.value)) return true;
+    return false;
+}
+
 bool expression_find(const struct json *value, struct buf *where, struct faults *faults) {
     size_t len = where->len;
     bool found = false;

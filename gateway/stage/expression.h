@@ -9,6 +9,7 @@
 #include "lang/json.h"
 
 bool expression_is_left(struct text t);
+bool expression_is_inside(const struct json *value); /* in one of its texts, or in a member's name */
 
 /* One fault, at `where`, with what is likely to be wrong about it. The expression itself is not shown: it may stand
  * where a secret should. */

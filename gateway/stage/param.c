@@ -366,6 +366,7 @@ bool param_check(struct arena *arena, const struct param *param, const struct js
 static bool holds_expression(const struct json *value, struct text name, bool secret, struct faults *faults) {
     struct buf where;
     if (secret && json_kind(value) != JSON_STRING) return false; /* refused anyway, and its names are no pointer's */
+    if (!expression_is_inside(value)) return false;              /* as ever: no place has to be written */
     buf_init(&where, 64 * 1024);
     buf_adds(&where, "/parameters");
     expression_add_pointer(&where, name);

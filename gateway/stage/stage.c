@@ -9,7 +9,6 @@
 #include "stage/stage.h"
 
 #include <string.h>
-#include <strings.h>
 
 #include "base/digest.h"
 #include "stage/compile.h"
@@ -397,10 +396,12 @@ const char *stage_hash(const struct stage *stage) {
 }
 
 bool stage_header_is_ours(const char *name) {
-    static const char *const ours[] = {"Connection", "Content-Length",      "Expect",           "Host",
-                                       "Keep-Alive", "Proxy-Authorization", "Proxy-Connection", "TE",
-                                       "Trailer",    "Transfer-Encoding",   "Upgrade"};
+    static const struct text ours[] = {
+        TEXT("Connection"), TEXT("Content-Length"),      TEXT("Expect"),           TEXT("Host"),
+        TEXT("Keep-Alive"), TEXT("Proxy-Authorization"), TEXT("Proxy-Connection"), TEXT("TE"),
+        TEXT("Trailer"),    TEXT("Transfer-Encoding"),   TEXT("Upgrade")};
+    struct text given = text_of(name);
     for (size_t i = 0; i < sizeof ours / sizeof *ours; i++)
-        if ((*name | 0x20) == (*ours[i] | 0x20) && strcasecmp(name, ours[i]) == 0) return true;
+        if (ours[i].len == given.len && text_is_nocase(given, ours[i].at)) return true;
     return false;
 }

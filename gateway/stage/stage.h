@@ -42,6 +42,7 @@ enum stage_root {
 
 #define STAGE_STEPS_MAX 32
 #define STAGE_NAME_MAX 64
+#define STAGE_URL_MAX_BYTES 65536
 
 struct stage_header {
     const char *name; /* a token (RFC 9110, 5.6.2) */
@@ -65,6 +66,7 @@ struct stage_tls {
 struct stage_call {
     const char *method; /* upper case */
     const struct template *url;
+    const char *fixed_url;   /* what `url` gives, if nothing goes into it: a URL, without its fragment. Else NULL */
     const char *unix_socket; /* what is connected to in place of the URL's host; NULL: the host */
     const struct stage_header *headers;
     size_t header_count;

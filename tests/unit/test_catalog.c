@@ -45,7 +45,7 @@ static struct catalog *reload(struct catalog *previous) {
 }
 
 static const struct catalog_entry *find(const struct catalog *catalog, const char *name) {
-    return catalog_find(catalog, text_of(name));
+    return catalog_find(catalog, name);
 }
 
 static void test_reading(void **state) {

@@ -145,6 +145,40 @@ static void test_two_steps(void **state) {
     stage_unref(s);
 }
 
+/* A URL into which nothing goes is known at once, and is what rendering it would give, but for a fragment. */
+static void test_fixed_urls(void **state) {
+    (void)state;
+    static const char *const rows[][2] = {{"http://h/", "http://h/"},
+                                          {"https://h:8443/a?b=c#part", "https://h:8443/a?b=c"},
+                                          {"http://h{# why #}/a%20b", "http://h/a%20b"},
+                                          {"http://h/{{ 'a b' }}", "http://h/a%20b"},
+                                          {"http://h/{% if true %}x{% endif %}", "http://h/x"},
+                                          {"http://h/{{ run.id }}", NULL},
+                                          {"http://h/?at={{ now }}", NULL},
+                                          {"http://h/{{ secret.loadtest_token }}", NULL}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct arena *arena = arena_new();
+        struct json *source = json_new_object(arena);
+        struct faults faults;
+        struct buf text;
+        const char *definition = arena_join(arena, "name = \"x\"; request = { url = \"", rows[i][0], "\"; };", NULL);
+        json_set(source, "file", json_new_string(arena, "x.conf"));
+        json_set(source, "text", json_new_string(arena, definition));
+        buf_init(&text, 4096);
+        json_write(&text, source);
+        faults_init(&faults);
+        struct stage *stage = stage_load_source(buf_cstr(&text), &context, &faults);
+        if (!stage) fail_msg("%s: %s", rows[i][0], faults.items[0].what);
+        const char *fixed = stage->steps[0].call.fixed_url;
+        assert_int_equal(fixed != NULL, rows[i][1] != NULL);
+        if (fixed) assert_string_equal(fixed, rows[i][1]);
+        stage_unref(stage);
+        faults_fini(&faults);
+        buf_fini(&text);
+        arena_free(arena);
+    }
+}
+
 static void test_threshold(void **state) {
     (void)state;
     enter("tests/good");
@@ -442,17 +476,12 @@ static int setup(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_broken),
-        cmocka_unit_test(test_two_steps),
-        cmocka_unit_test(test_threshold),
-        cmocka_unit_test(test_steps),
-        cmocka_unit_test(test_in_doubt),
-        cmocka_unit_test(test_callbacks),
-        cmocka_unit_test(test_callbacks_to_nowhere),
-        cmocka_unit_test(test_log),
-        cmocka_unit_test(test_everything),
-        cmocka_unit_test(test_pinned),
-        cmocka_unit_test(test_pinned_is_checked),
+        cmocka_unit_test(test_broken),     cmocka_unit_test(test_two_steps),
+        cmocka_unit_test(test_fixed_urls), cmocka_unit_test(test_threshold),
+        cmocka_unit_test(test_steps),      cmocka_unit_test(test_in_doubt),
+        cmocka_unit_test(test_callbacks),  cmocka_unit_test(test_callbacks_to_nowhere),
+        cmocka_unit_test(test_log),        cmocka_unit_test(test_everything),
+        cmocka_unit_test(test_pinned),     cmocka_unit_test(test_pinned_is_checked),
         cmocka_unit_test(test_docs),
     };
     return cmocka_run_group_tests(tests, setup, NULL);

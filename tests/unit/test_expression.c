@@ -48,6 +48,7 @@ static void test_values(void **state) {
         buf_init(&where, 10000);
         const struct json *value = json_parse(arena, text_of(rows[i][0]), &limits, NULL);
         assert_non_null(value);
+        assert_int_equal(expression_is_inside(value), rows[i][1][0] != 0);
         assert_int_equal(expression_find(value, &where, &faults), rows[i][1][0] != 0);
         check_places(&faults, rows[i][0], rows[i][1]);
         assert_int_equal(where.len, 0);

@@ -263,6 +263,18 @@ static void test_own_headers_win(void **state) {
     bench_fini(&bench);
 }
 
+static void test_fixed_url(void **state) {
+    (void)state;
+    struct bench bench;
+    bench_with_url(&bench);
+    bench.call.fixed_url = "http://fixed.example/a";
+    bench.call.unix_socket = "/run/x";
+    render_well(&bench);
+    assert_string_equal(bench.request.url, "http://fixed.example/a");
+    assert_string_equal(bench.request.unix_socket, "/run/x");
+    bench_fini(&bench);
+}
+
 static void test_headers_refused(void **state) {
     (void)state;
     static const char *const names[] = {
@@ -413,6 +425,7 @@ int main(void) {
         cmocka_unit_test(test_socket),
         cmocka_unit_test(test_headers),
         cmocka_unit_test(test_own_headers_win),
+        cmocka_unit_test(test_fixed_url),
         cmocka_unit_test(test_headers_refused),
         cmocka_unit_test(test_body),
         cmocka_unit_test(test_headers_sign_the_body),

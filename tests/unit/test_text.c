@@ -392,12 +392,45 @@ static void writes_and_reads_base64(void **state) {
     }
 }
 
+/* Whatever is looked at a word at a time: one odd byte at each place of each length. */
+static void checks_every_place(void **state) {
+    (void)state;
+    for (size_t len = 1; len <= 20; len++) {
+        for (size_t at = 0; at < len; at++) {
+            char *room = mem_alloc(len); /* no more, so that a read behind it is seen */
+            struct text text = {memset(room, 'a', len), len};
+            assert_true(text_field_check(text) && text_utf8_check(text) && !text_holds(text, "$"));
+            assert_int_equal(text_characters(text), len);
+            room[at] = '$';
+            assert_true(text_holds(text, "$"));
+            assert_int_equal(text_holds(text, "$a"), at + 1 < len);
+            assert_int_equal(text_holds(text, "a$"), at > 0);
+            room[at] = '\t';
+            assert_true(text_field_check(text));
+            room[at] = '\n';
+            assert_false(text_field_check(text));
+            room[at] = 0x7F;
+            assert_false(text_field_check(text));
+            room[at] = (char)0xC3;
+            assert_false(text_utf8_check(text));
+            assert_true(text_field_check(text));
+            if (at + 1 < len) {
+                room[at + 1] = (char)0xB6;
+                assert_true(text_utf8_check(text));
+                assert_int_equal(text_characters(text), len - 1);
+            }
+            mem_free(room);
+        }
+    }
+}
+
 int main(void) {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(compares),
         cmocka_unit_test(cuts_into_parts),
         cmocka_unit_test(reads_integers),
         cmocka_unit_test(checks_utf8),
+        cmocka_unit_test(checks_every_place),
         cmocka_unit_test(writes_characters),
         cmocka_unit_test(beginnings),
         cmocka_unit_test(measures_distance),

@@ -363,6 +363,29 @@ static void test_unsafe(void **state) {
     }
 }
 
+/* Also where the origin was called before, of which only the rest is looked at then. */
+static void test_unsafe_rest(void **state) {
+    (void)state;
+    static const char *const rests[] = {"/a sesame", "/a\r\nX-B: sesame", "/%zz",  "/%4",       "/[sesame",
+                                        "/a?b=]",    "/sesame\\",         "/\x7f", "/h\xC3\xB6"};
+    for (size_t i = 0; i < sizeof rests / sizeof *rests; i++) {
+        struct script script = {.reply = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"};
+        struct world world;
+        script_start(&script);
+        world_init(&world);
+        world_add_to(&world, "GET", &script, "/a");
+        world_add_to(&world, "GET", &script, rests[i]);
+        world_run(&world);
+        assert_phase(world.replies[0], REPLY_ANSWERED);
+        assert_phase(world.replies[1], REPLY_NEVER_SENT);
+        assert_int_equal(world.replies[1]->fault.kind, FAULT_INVALID);
+        assert_lacks(world.replies[1]->fault.what, "sesame");
+        script_stop(&script);
+        world_fini(&world);
+        script_fini(&script);
+    }
+}
+
 /* ---- what is sent ---- */
 
 static const struct wire_case {
@@ -1364,6 +1387,7 @@ int main(void) {
         cmocka_unit_test(test_no_tls_session),
         cmocka_unit_test(test_nobody_accepts),
         cmocka_unit_test(test_unsafe),
+        cmocka_unit_test(test_unsafe_rest),
         cmocka_unit_test(test_wire),
         cmocka_unit_test(test_nothing_is_left_over),
         cmocka_unit_test(test_limits_are_of_one_call),

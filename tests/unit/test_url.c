@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include <cmocka.h>
 #include <string.h>
@@ -39,6 +40,34 @@ static void urls_that_parse(void **state) {
         assert_null(url.userinfo.at);
         assert_int_equal(url.port, cases[i].port);
         assert_int_equal(url_port(&url), cases[i].port_in_use);
+    }
+}
+
+/* What may stand behind an origin is what makes a URL of it, but for a fragment. */
+static void rests_of_urls(void **state) {
+    (void)state;
+    static const struct {
+        const char *rest;
+        bool good, with_origin;
+    } cases[] = {{"", true, true},
+                 {"/", true, true},
+                 {"/x/%20;y?q=/?@:", true, true},
+                 {"?q", true, true},
+                 {"/#f", false, true},
+                 {"/[", false, false},
+                 {"/a?]", false, false},
+                 {"/%2", false, false},
+                 {"/%zz", false, false},
+                 {"/a b", false, false},
+                 {"/a\n", false, false},
+                 {"/\\", false, false},
+                 {"/h\xC3\xB6", false, false}};
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        char whole[64];
+        struct url url;
+        snprintf(whole, sizeof whole, "https://a:1%s", cases[i].rest);
+        assert_int_equal(url_check_rest(text_of(cases[i].rest), NULL), cases[i].good);
+        assert_int_equal(url_parse(text_of(whole), &url, NULL), cases[i].with_origin);
     }
 }
 
@@ -218,8 +247,8 @@ static void encoding(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(urls_that_parse), cmocka_unit_test(urls_that_are_refused),
-        cmocka_unit_test(origins),         cmocka_unit_test(resolution),
-        cmocka_unit_test(encoding),
+        cmocka_unit_test(rests_of_urls),   cmocka_unit_test(origins),
+        cmocka_unit_test(resolution),      cmocka_unit_test(encoding),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
