@@ -5,13 +5,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "back/secrets.h"
 #include "base/clock.h"
+#include "cli/descriptors.h"
 #include "cli/doctor.h"
 #include "cli/reach.h"
 #include "front/callers.h"
@@ -19,7 +19,6 @@
 #include "stage/catalog.h"
 
 #define FREE_LEAST_BYTES ((uint64_t)256 * 1024 * 1024)
-#define DESCRIPTORS_BESIDE 1000 /* calls to upstreams, the store, the log */
 
 extern char **environ;
 
@@ -215,14 +214,11 @@ static void check_store(struct doctor *d) {
 }
 
 static void check_limits(struct doctor *d) {
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_max == RLIM_INFINITY) return;
-    int64_t wanted = d->settings->max_connections + DESCRIPTORS_BESIDE;
-    if ((int64_t)limit.rlim_max >= wanted) return;
+    int64_t wanted = d->settings->max_connections, most = descriptors_for_clients(wanted);
+    if (most == wanted) return;
     findings_add(&d->findings, FINDINGS_WARNING, "limits",
-                 "raise it (LimitNOFILE= in systemd), or lower max_connections",
-                 "%llu descriptors at most (ulimit -Hn), and max_connections = %lld wants %lld",
-                 (unsigned long long)limit.rlim_max, (long long)d->settings->max_connections, (long long)wanted);
+                 "raise the limit of descriptors (LimitNOFILE= in systemd, ulimit -Hn), or lower max_connections",
+                 "max_connections = %lld, of which there is room for %lld", (long long)wanted, (long long)most);
 }
 
 void doctor_local(struct doctor *doctor) {

@@ -10,7 +10,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -19,6 +18,7 @@
 #include "base/count.h"
 #include "base/log.h"
 #include "cli/command.h"
+#include "cli/descriptors.h"
 #include "cli/reach.h"
 #include "cli/serve_flags.h"
 #include "cli/server.h"
@@ -187,11 +187,14 @@ static void block_signals(struct server *server) {
     server->signal_fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
 }
 
-static void raise_descriptors(void) {
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
-    limit.rlim_cur = limit.rlim_max;
-    setrlimit(RLIMIT_NOFILE, &limit);
+/* Of clients, all loops together. */
+static int64_t most_connections(const struct settings *settings) {
+    int64_t most = descriptors_for_clients(settings->max_connections);
+    if (most < settings->max_connections)
+        log_put(LOG_WARN, "max_connections_lowered", NULL, LOG_INT("from", settings->max_connections),
+                LOG_INT("to", most),
+                LOG_STR("what", "raise the limit of descriptors (LimitNOFILE= in systemd, ulimit -Hn)"));
+    return most;
 }
 
 static bool begin_log(const struct settings *settings, struct fault *fault) {
@@ -223,7 +226,10 @@ static void make_workers(struct server *server) {
     server->gate = gate_new(count);
     server->contracts = contracts_new();
     struct worker_callbacks callbacks = {server->callback_key, server->callback_url};
-    struct worker_shared shared = {server->gate, &server->holds, server->contracts};
+    struct worker_shared shared = {.gate = server->gate,
+                                   .holds = &server->holds,
+                                   .contracts = server->contracts,
+                                   .max_connections = most_connections(server->settings)};
     for (unsigned i = 0; i < count; i++)
         worker_init(&server->workers[i], i, server->settings, server->store, &callbacks, &shared, &server->engines);
     sources_tune(server);
@@ -274,7 +280,7 @@ static bool start(struct server *server, struct fault *fault) {
     struct faults faults;
     block_signals(server); /* before the first thread, the log's */
     if (!reach_check(settings, fault) || !begin_log(settings, fault)) return false;
-    raise_descriptors();
+    descriptors_raise();
     upstream_global_init();
     server->loop = loop_new(UINT16_MAX);
     upgrade_init(&server->upgrade, server->loop, server->arena);

@@ -56,7 +56,7 @@ void worker_init(struct worker *worker, unsigned index, const struct settings *s
         &(struct listener_settings){.limits = {.max_head_bytes = (size_t)settings->max_header_size_bytes,
                                                .max_headers = (size_t)settings->max_headers,
                                                .max_body_bytes = (size_t)settings->max_body_size_bytes,
-                                               .max_connections = share_of(settings->max_connections, engines->count),
+                                               .max_connections = share_of(shared->max_connections, engines->count),
                                                .head_timeout_ms = settings->head_timeout_ms,
                                                .body_timeout_ms = settings->body_timeout_ms,
                                                .idle_timeout_ms = settings->idle_timeout_ms,

@@ -31,6 +31,7 @@ struct worker_shared {
     struct gate *gate;
     struct holds *holds;
     struct contracts *contracts;
+    int64_t max_connections; /* of clients */
 };
 
 /* Everything but the thread. `engines->items[loop_index]` is set to the worker's engine. */

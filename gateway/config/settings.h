@@ -74,7 +74,8 @@
     X(CHOICE, log_format, "logfmt", "logfmt|json", RESTART, "Log", "The form of a log line.")                         \
     X(PATH, log_file, "-", "", RESTART, "Log", "File that the log is appended to; - is standard error.")              \
     X(INTEGER, max_connections, SETTINGS_LIMIT("10000", "50"), "1..1000000", RESTART, "Limits of clients",            \
-      "Client connections open at a time; further ones are closed at once.")                                          \
+      "Client connections open at a time; further ones are answered 503. Lowered, and logged, where calls to "        \
+      "upstreams would have less than 1,000 descriptors (RLIMIT_NOFILE), or a quarter.")                              \
     X(SIZE, max_header_size, SETTINGS_LIMIT("16KiB", "1KiB"), "512..1MiB", RESTART, "Limits of clients",              \
       "The request line and all headers; above it 431.")                                                              \
     X(INTEGER, max_headers, SETTINGS_LIMIT("100", "16"), "4..10000", RESTART, "Limits of clients",                    \

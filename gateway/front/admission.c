@@ -12,14 +12,13 @@
  * the time of coming; `look` is set while there is a line. */
 #include "front/admission.h"
 
-#include "base/clock.h"
 #include "base/count.h"
 #include "base/log.h"
 #include "base/mem.h"
 
-#define SLICE_MS 10      /* of starts, before the loop looks for other work */
-#define SLICE_MOST_MS 40 /* where that takes as much */
-#define DISK_LOOK_MS 2   /* how often it is looked whether the disk has caught up */
+#define SLICE_STARTS 64 /* before the loop looks for other work; more of them would not stay in a core's caches */
+#define SLICE_MS 10     /* or so much time */
+#define DISK_LOOK_MS 2  /* how often it is looked whether the disk has caught up */
 #define CALM_MS 1000
 #ifdef TINY_LIMITS
 #define LINE_BYTES (64 << 10)
@@ -34,8 +33,7 @@ struct admission {
     int64_t patience_ms;
     struct admission_seat *first, **last;
     size_t bytes;
-    bool moving; /* it has a turn in the next pass */
-    int64_t slice_ended_ms;
+    bool moving;            /* it has a turn in the next pass */
     struct loop_timer look; /* at the disk, and for who has waited long enough */
     struct loop_timer calm; /* while starts are refused */
     int64_t shedding_since_ms, shed_ms, shed;
@@ -113,20 +111,13 @@ static void look_again(struct admission *admission) {
     loop_timer_set(&admission->look, left);
 }
 
-/* As long as all else took since: refusing takes time as well. */
-static int64_t slice_ms(const struct admission *admission) {
-    int64_t others_ms = loop_mono_ms(admission->loop) - admission->slice_ended_ms;
-    if (others_ms < SLICE_MS) return SLICE_MS;
-    return others_ms < SLICE_MOST_MS ? others_ms : SLICE_MOST_MS;
-}
-
 static void take_slice(struct admission *admission) {
-    int64_t until_ms = loop_mono_ms(admission->loop) + slice_ms(admission);
-    while (admission->first && !disk_is_behind(admission)) {
+    int64_t until_ms = loop_mono_ms(admission->loop) + SLICE_MS;
+    for (int left = SLICE_STARTS; left > 0 && admission->first && !disk_is_behind(admission); left--) {
         struct admission_seat *seat = take(admission);
         seat->decided(seat->arg, true);
-        admission->slice_ended_ms = clock_mono_ms();
-        if (admission->slice_ended_ms >= until_ms) break;
+        loop_tick(admission->loop);
+        if (loop_mono_ms(admission->loop) >= until_ms) break;
     }
 }
 

@@ -3,6 +3,7 @@ load is not another's: whoever waits, waits for its own.
 
 The disk stands still by tests/faults/disk.c, so that what is asserted is an order, and no time."""
 
+import contextlib
 import hashlib
 import json
 import re
@@ -264,3 +265,28 @@ def test_slow_upstream_is_not_anothers(gateway, upstream):
     for _ in range(5):
         assert client.run("call")["status"] == "SUCCEEDED"
     assert len({request.connection for request in upstream.got("POST", "/call")}) == 1
+
+
+def test_clients_leave_descriptors_to_calls(gateway, upstream, tmp_path):
+    """However many only connect: calls to upstreams have descriptors, and what the limit allows is said."""
+    upstream.on("POST", "/call", reply(200))
+    few = tmp_path / "few"
+    gw = gateway(started=False, stages={"call": call_stage(upstream.url)}, options={"loops": 1, "max_connections": 1000})
+    few.write_text(f"#!/bin/sh\nulimit -n 200\nexec {gw.binary} \"$@\"\n")
+    few.chmod(0o755)
+    gw.binary = few
+    client = gw.start().client()
+    assert client.get("/health").status == 200
+    assert "event=max_connections_lowered from=1000 to=150" in gw.log_text()
+    crowd = contextlib.ExitStack()
+    for _ in range(149):  # and the client's
+        last = crowd.enter_context(RawConnection(gw.port))
+    last.send(b"GET /health HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n\r\n" % gw.port)
+    assert last.answer().status == 200
+    with RawConnection(gw.port) as refused:
+        refused.send(b"GET /health HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n\r\n" % gw.port)
+        assert refused.answer().status == 503
+    for _ in range(20):
+        assert client.run("call")["status"] == "SUCCEEDED"
+    assert upstream.count("POST", "/call") == 20
+    crowd.close()

@@ -30,13 +30,14 @@ struct start {
     bool went;
     int64_t at_ms;
     int place; /* among those that were decided */
+    int pass;
 };
 
 struct bench {
     struct loop *loop;
     struct admission *admission;
     struct start starts[SEATS];
-    int decided, wanted;
+    int decided, wanted, passes;
     struct loop_timer timer;
 };
 
@@ -61,11 +62,17 @@ static int tear_down(void **state) {
     return 0;
 }
 
+static void count_passes(void *unused) {
+    bench.passes++;
+    if (bench.decided < bench.wanted) loop_later(bench.loop, count_passes, unused);
+}
+
 static void on_decided(void *arg, bool goes) {
     struct start *start = arg;
     start->decided++;
     start->went = goes;
     start->at_ms = clock_mono_ms();
+    start->pass = bench.passes;
     start->place = bench.decided++;
     if (bench.decided == bench.wanted) loop_stop(bench.loop);
 }
@@ -179,6 +186,21 @@ static void what_was_accepted_goes_first(void **state) {
     assert_int_equal(worked, 30);
 }
 
+/* A line of many goes on by slices, between which others have their turn. */
+static void others_have_turns_between_slices(void **state) {
+    (void)state;
+    enum { MANY = 200, A_SLICE = 64 };
+    struct start many[MANY] = {0};
+    bench.wanted = MANY;
+    disk_is_behind = true;
+    for (int i = 0; i < MANY; i++) admission_enter(bench.admission, &many[i].seat, 100, on_decided, &many[i]);
+    disk_is_behind = false;
+    loop_later(bench.loop, count_passes, NULL);
+    loop_run(bench.loop);
+    for (int i = 0; i < MANY; i++) assert_true(many[i].went && many[i].place == i);
+    assert_in_range(many[MANY - 1].pass - many[0].pass, MANY / A_SLICE, MANY);
+}
+
 /* Others who never stop asking: the line moves all the same. */
 static void ask_on(void *arg) {
     if (bench.decided < 3) loop_post(bench.loop, ask_on, arg);
@@ -254,6 +276,7 @@ int main(void) {
         TEST_OF(nobody_queues_up_where_the_first_waits_for_long),
         TEST_OF(memory_has_a_ceiling),
         TEST_OF(what_was_accepted_goes_first),
+        TEST_OF(others_have_turns_between_slices),
         TEST_OF(nobody_starves),
         TEST_OF(loop_that_is_behind_lets_starts_wait),
         TEST_OF(without_patience_nobody_waits),
