@@ -9,7 +9,7 @@
 #include "base/mem.h"
 #include "front/connection.h"
 
-#define TURN_MS 2 /* of reading, a pass */
+#define TURN_MS 4 /* of reading, a pass */
 #define TURN_OF_REFUSED_MS 1
 #define DRAIN_PATIENCE_MS 250   /* for a request to begin, on a connection that was just accepted */
 #define RETIRE_PATIENCE_MS 2000 /* for a request to arrive whole */

@@ -6,8 +6,8 @@
  * connection was late for its caller. `%n` in path and body is the number of the request. With `follow_ms` each run
  * that was started is asked for by GET, so often, until it has ended, as orca does; `expect` is the status that it has
  * to end with. rate=0: each connection sends its next request once the last one was answered. With `every`, figures of
- * each so many seconds come as lines before the last one. Answers need a Content-Length. One thread, no allocation a
- * request. */
+ * each so many seconds come as lines before the last one. With stay=1 its connections stay open until its input ends.
+ * Answers need a Content-Length. One thread, no allocation a request. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
@@ -33,7 +33,7 @@
 #define CONNECTIONS_MAX 20000
 
 static struct {
-    int64_t port, rate, seconds, connections, follow_ms, drain_s, first, every, open;
+    int64_t port, rate, seconds, connections, follow_ms, drain_s, first, every, open, stay;
     const char *method, *path, *body, *prefer, *expect;
 } plan = {.rate = 100, .seconds = 3, .connections = 256, .drain_s = 30, .method = "POST", .path = "/", .expect = ""};
 
@@ -453,6 +453,13 @@ static void print_beat(bool final) {
     memset(load.codes_now, 0, sizeof load.codes_now);
 }
 
+/* What is said has an end, so that who reads it goes on. */
+static void stay(void) {
+    char byte;
+    fclose(stdout);
+    while (read(STDIN_FILENO, &byte, 1) > 0) {}
+}
+
 /* A few at a time, so that the server's queue has room for them. */
 static void open_ahead(void) {
     static struct epoll_event events[EVENTS];
@@ -497,6 +504,7 @@ static void run(void) {
         }
     }
     print_beat(true);
+    if (plan.stay) stay();
 }
 
 /* ---- arguments ---- */
@@ -511,9 +519,10 @@ static bool take_argument(struct text name, const char *value) {
         {"seconds", &plan.seconds, NULL},     {"connections", &plan.connections, NULL},
         {"follow_ms", &plan.follow_ms, NULL}, {"drain_s", &plan.drain_s, NULL},
         {"first", &plan.first, NULL},         {"every", &plan.every, NULL},
-        {"open", &plan.open, NULL},           {"method", NULL, &plan.method},
-        {"path", NULL, &plan.path},           {"body", NULL, &plan.body},
-        {"prefer", NULL, &plan.prefer},       {"expect", NULL, &plan.expect},
+        {"open", &plan.open, NULL},           {"stay", &plan.stay, NULL},
+        {"method", NULL, &plan.method},       {"path", NULL, &plan.path},
+        {"body", NULL, &plan.body},           {"prefer", NULL, &plan.prefer},
+        {"expect", NULL, &plan.expect},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         if (!text_is(name, rows[i].name)) continue;

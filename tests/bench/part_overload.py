@@ -32,7 +32,7 @@ def drain(rig):
 
 
 def recover(rig):
-    """Milliseconds until a start is taken again."""
+    """Milliseconds until a start is taken again. Those who asked are still connected: they ask no more."""
     began = time.monotonic()
     while request(rig.port, "POST", "/stages/fire", start_body())[0] != 202:
         time.sleep(0.005)
@@ -48,13 +48,14 @@ def rest_busy_s():
 def flood(rig, rate):
     late = late_buckets(rig)
     starts = rig.begin_load(path="/stages/fire", body=start_body(), rate=round(rate), connections=CONNECTIONS, seconds=SECONDS + 2,
-                            every=1, open=min(round(rate), CONNECTIONS))
+                            every=1, open=min(round(rate), CONNECTIONS), stay=1)
     reports = rig.begin_load(method="GET", path=f"/runs/{rig.report}", rate=100, connections=64, seconds=SECONDS + 2)
     first, cpu, busy, began = json.loads(starts.stdout.readline()), rig.gateway.cpu_s(), rest_busy_s(), time.monotonic()
     *steady, got = [json.loads(line) for line in starts.stdout]
     busy = max(now - before for now, before in zip(rest_busy_s(), busy)) / (time.monotonic() - began)
     read = said_by(reports)
     recovered = recover(rig)
+    starts.communicate()
     drain(rig)
     cpu = rig.gateway.cpu_s() - cpu
     codes, seconds = got["codes"], steady[-1]["seconds"] - first["seconds"]

@@ -263,7 +263,7 @@ class Rig(contextlib.ExitStack):
     def begin_load(self, core=REST, **plan):
         """tests/bench/load.c at the gateway; `load` gives what it says when it is over."""
         words = [f"{name}={value}" for name, value in {"port": self.port, **plan}.items()]
-        load = subprocess.Popen(["taskset", "-c", str(core), HOME / "build/bench/load", *words], stdout=subprocess.PIPE, text=True)
+        load = subprocess.Popen(["taskset", "-c", str(core), HOME / "build/bench/load", *words], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.callback(load.kill)
         return load
 
