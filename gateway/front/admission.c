@@ -16,14 +16,15 @@
 #include "base/log.h"
 #include "base/mem.h"
 
-#define SLICE_STARTS 64 /* before the loop looks for other work; more of them would not stay in a core's caches */
-#define SLICE_MS 10     /* or so much time */
-#define DISK_LOOK_MS 2  /* how often it is looked whether the disk has caught up */
+#define SLICE_MS 10    /* of starts, or so many, before the loop looks for other work */
+#define DISK_LOOK_MS 2 /* how often it is looked whether the disk has caught up */
 #define CALM_MS 1000
 #ifdef TINY_LIMITS
 #define LINE_BYTES (64 << 10)
+#define SLICE_STARTS 4
 #else
 #define LINE_BYTES (32 << 20)
+#define SLICE_STARTS 64 /* more of them would not stay in a core's caches until they are done */
 #endif
 #define SEAT_BYTES 4096 /* of a request, besides its body; about */
 

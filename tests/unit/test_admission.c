@@ -186,10 +186,15 @@ static void what_was_accepted_goes_first(void **state) {
     assert_int_equal(worked, 30);
 }
 
+#ifdef TINY_LIMITS
+enum { MANY = 13, A_SLICE = 4 };
+#else
+enum { MANY = 200, A_SLICE = 64 };
+#endif
+
 /* A line of many goes on by slices, between which others have their turn. */
 static void others_have_turns_between_slices(void **state) {
     (void)state;
-    enum { MANY = 200, A_SLICE = 64 };
     struct start many[MANY] = {0};
     bench.wanted = MANY;
     disk_is_behind = true;
