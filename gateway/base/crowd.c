@@ -1,6 +1,7 @@
 /* The crowd on epoll. How long its members wait is measured by one of them that is ours: an eventfd, made readable when
  * a turn ends with more to do, is reached when all that were ready before it have been read. While that takes longer
- * than LOOP_BEHIND_MS the loop is behind. Always holds: `probe_ms` is set exactly while the eventfd is readable. */
+ * than LOOP_BEHIND_MS the loop is behind, if the crowd presses. Always holds: `probe_ms` is set exactly while the
+ * eventfd is readable. */
 #include "base/crowd.h"
 
 #include <errno.h>
@@ -15,6 +16,7 @@
 struct crowd {
     struct loop *loop;
     int64_t turn_ms;
+    bool presses;
     void (*readable)(void *);
     int fd, probe_fd;
     struct loop_watch *watch;
@@ -25,7 +27,7 @@ struct crowd {
 };
 
 static void set_behind(struct crowd *crowd, bool behind) {
-    if (behind == crowd->behind) return;
+    if (!crowd->presses || behind == crowd->behind) return;
     crowd->behind = behind;
     loop_count_behind(crowd->loop, behind ? 1 : -1);
 }
@@ -105,9 +107,10 @@ void crowd_remove(struct crowd *crowd, int fd, const void *member) {
 
 /* ---- beginning and end ---- */
 
-struct crowd *crowd_new(struct loop *loop, const char *name, int64_t turn_ms, void (*readable)(void *member)) {
+struct crowd *crowd_new(struct loop *loop, const char *name, int64_t turn_ms, bool presses,
+                        void (*readable)(void *member)) {
     struct crowd *crowd = mem_alloc(sizeof *crowd);
-    *crowd = (struct crowd){.loop = loop, .turn_ms = turn_ms, .readable = readable};
+    *crowd = (struct crowd){.loop = loop, .turn_ms = turn_ms, .presses = presses, .readable = readable};
     crowd->fd = epoll_create1(EPOLL_CLOEXEC);
     crowd->probe_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     crowd_add(crowd, crowd->probe_fd, crowd);

@@ -14,8 +14,10 @@
 
 struct crowd;
 
-/* GIVES. A turn is timed under `name`, as every callback of the loop. */
-struct crowd *crowd_new(struct loop *loop, const char *name, int64_t turn_ms, void (*readable)(void *member));
+/* GIVES. A turn is timed under `name`, as every callback of the loop. Where it `presses`, the
+ * loop is behind while its members wait for longer than LOOP_BEHIND_MS. */
+struct crowd *crowd_new(struct loop *loop, const char *name, int64_t turn_ms, bool presses,
+                        void (*readable)(void *member));
 void crowd_free(struct crowd *crowd); /* NULL is allowed */
 
 /* Level triggered. False: the kernel takes no more (errno). */

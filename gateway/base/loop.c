@@ -127,8 +127,8 @@ static void later_run(struct loop *loop) {
     }
 }
 
-/* What was left over gets as long as all else took since: sockets have no budget, and those of clients who ask without
- * end would leave ever less to the runs. */
+/* What was left over gets as long as all else took since: the sockets of upstreams and of TLS have no budget, and who
+ * uses them without end would leave ever less to the runs. */
 static int64_t budget_ms(bool left_over, int64_t ended_ms, int64_t now_ms) {
     int64_t others_ms = left_over ? now_ms - ended_ms : 0;
     if (others_ms < PASS_BUDGET_MS) return PASS_BUDGET_MS;

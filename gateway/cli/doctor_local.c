@@ -14,6 +14,7 @@
 #include "cli/descriptors.h"
 #include "cli/doctor.h"
 #include "cli/reach.h"
+#include "cli/worker.h"
 #include "front/callers.h"
 #include "front/tls.h"
 #include "stage/catalog.h"
@@ -214,7 +215,7 @@ static void check_store(struct doctor *d) {
 }
 
 static void check_limits(struct doctor *d) {
-    int64_t wanted = d->settings->max_connections, most = descriptors_for_clients(wanted);
+    int64_t wanted = d->settings->max_connections, most = descriptors_for_clients(wanted, worker_count(d->settings));
     if (most == wanted) return;
     findings_add(&d->findings, FINDINGS_WARNING, "limits",
                  "raise the limit of descriptors (LimitNOFILE= in systemd, ulimit -Hn), or lower max_connections",

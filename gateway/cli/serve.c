@@ -188,8 +188,8 @@ static void block_signals(struct server *server) {
 }
 
 /* Of clients, all loops together. */
-static int64_t most_connections(const struct settings *settings) {
-    int64_t most = descriptors_for_clients(settings->max_connections);
+static int64_t most_connections(const struct settings *settings, unsigned loops) {
+    int64_t most = descriptors_for_clients(settings->max_connections, loops);
     if (most < settings->max_connections)
         log_put(LOG_WARN, "max_connections_lowered", NULL, LOG_INT("from", settings->max_connections),
                 LOG_INT("to", most),
@@ -218,8 +218,7 @@ static bool open_sockets(struct server *server, struct fault *fault) {
 }
 
 static void make_workers(struct server *server) {
-    long cores = sysconf(_SC_NPROCESSORS_ONLN);
-    unsigned count = server->settings->loops ? (unsigned)server->settings->loops : cores > 0 ? (unsigned)cores : 1;
+    unsigned count = worker_count(server->settings);
     server->engines.items = arena_array_of(server->arena, struct engine *, count);
     server->engines.count = count;
     server->workers = arena_array_of(server->arena, struct worker, count);
@@ -229,7 +228,7 @@ static void make_workers(struct server *server) {
     struct worker_shared shared = {.gate = server->gate,
                                    .holds = &server->holds,
                                    .contracts = server->contracts,
-                                   .max_connections = most_connections(server->settings)};
+                                   .max_connections = most_connections(server->settings, count)};
     for (unsigned i = 0; i < count; i++)
         worker_init(&server->workers[i], i, server->settings, server->store, &callbacks, &shared, &server->engines);
     sources_tune(server);

@@ -5,6 +5,7 @@
 #include "cli/worker.h"
 
 #include <string.h>
+#include <unistd.h>
 
 #include "back/transfer.h"
 #include "base/mem.h"
@@ -22,6 +23,11 @@ struct message {
 /* A loop's part of a limit that holds for the gateway. */
 static size_t share_of(int64_t limit, unsigned loops) {
     return ((size_t)limit + loops - 1) / loops;
+}
+
+unsigned worker_count(const struct settings *settings) {
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    return settings->loops ? (unsigned)settings->loops : cores > 0 ? (unsigned)cores : 1;
 }
 
 void worker_init(struct worker *worker, unsigned index, const struct settings *settings, struct store *store,

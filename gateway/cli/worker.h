@@ -34,6 +34,8 @@ struct worker_shared {
     int64_t max_connections; /* of clients */
 };
 
+unsigned worker_count(const struct settings *settings); /* `loops`, or one a core */
+
 /* Everything but the thread. `engines->items[loop_index]` is set to the worker's engine. */
 void worker_init(struct worker *worker, unsigned index, const struct settings *settings, struct store *store,
                  const struct worker_callbacks *callbacks, const struct worker_shared *shared, struct engines *engines);

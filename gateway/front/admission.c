@@ -150,8 +150,12 @@ static bool keeps_up(const struct admission *admission) {
     return !admission->first && !loop_is_behind(admission->loop) && !disk_is_behind(admission);
 }
 
+bool admission_is_full(const struct admission *admission, size_t bytes) {
+    return !has_room(admission, bytes) && !keeps_up(admission);
+}
+
 bool admission_turns_away(struct admission *admission, size_t bytes) {
-    if (has_room(admission, bytes) || keeps_up(admission)) return false;
+    if (!admission_is_full(admission, bytes)) return false;
     note_shed(admission);
     return true;
 }

@@ -26,7 +26,8 @@ struct admission_seat {
 
 struct admission *admission_new(struct loop *loop, const struct store *store,
                                 int64_t patience_ms); /* GIVES; without a store no disk is waited for */
-/* Whether a start would be refused at once; it counts as refused then, and must not enter. */
+bool admission_is_full(const struct admission *admission, size_t bytes); /* whether a start would be refused at once */
+/* The same; it counts as refused then, and must not enter. */
 bool admission_turns_away(struct admission *admission, size_t bytes);
 void admission_tune(struct admission *admission, int64_t patience_ms);
 /* `decided` is called exactly once, at once or later. `bytes`: what is held in memory for as long as it waits. */

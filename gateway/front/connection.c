@@ -1,5 +1,5 @@
-/* Connections: what their bytes become, and which phase they are in. With the listener the one file that knows
- * libevhtp.
+/* Connections: what their bytes become, and which phase they are in. With the listener and
+ * connections.c, which ends them, it is what knows libevhtp.
  *
  * libevhtp accepts, makes the bufferevents (plain or TLS), and keeps the life of a connection and of the request on it.
  * It never sees a byte that a client sent. Right after accept its callbacks are taken off the bufferevent and kept.
@@ -10,7 +10,7 @@
  * length; evhtp_send_reply_end then tells it that the request is over, and its write callback, called when all is
  * flushed, recycles it. Only then is the next request fed: one at a time.
  *
- * Reading goes on while a request is under way, so that a client that leaves is seen at once; who sends more than
+ * Reading goes on while a request is under way, so that a client that leaves is seen; who sends more than
  * BACKLOG_BYTES ahead has to wait. A client that ends its sending half has left as far as the handler is told, yet an
  * answer is still written: it may be reading.
  *
@@ -19,8 +19,8 @@
  * A refusal goes from any of the first four to WRITING. LINGER has sent its FIN and swallows what still comes, because
  * closing with unread input would reset the connection and take the answer away from the client.
  *
- * Whoever was answered 503 is read last: told to come back later, he may be waited with, and refusing somebody who asks
- * again and again costs a third of a run each time. Those who ask after their runs come first.
+ * Whoever was turned away is read last, until a request of his was taken: told to come back later, he may be waited
+ * with, and refusing somebody who asks again and again costs up to a third of a run each time.
  *
  * Always holds: exchange is set exactly in BUSY; connection_end is never called below libevhtp's parser, and a
  * connection's memory outlives the callback it ended in (loop_later). libevhtp keeps no list of connections and frees
@@ -42,6 +42,7 @@
 #define BACKLOG_BYTES 65536
 #define PIECE_BYTES 4096 /* smaller ones are copied where they have to wait */
 #define LINGER_MS 2000
+#define READ_LATE_MS 100 /* until it is looked again whether what has arrived was read */
 #define SCRATCH_KEEP_BYTES 65536
 #define REFUSAL_MAX_BYTES 16384
 
@@ -80,14 +81,18 @@ static void stop_reading(struct connection *connection) {
     connection->crowd = NULL;
 }
 
-/* Where the kernel takes no more, the connection ends in the next pass, as one that waited for too long. */
+static void end_later(void *arg) {
+    connection_end(arg);
+}
+
+/* Where the kernel takes no more, the connection ends in the next pass. */
 static void go_on_reading(struct connection *connection) {
-    const struct connections *all = connection->all;
+    struct connections *all = connection->all;
     struct crowd *crowd = connection->refused ? all->refused : all->crowd;
     if (connection->tls) bufferevent_enable(connection->evhtp->bev, EV_READ);
     else if (!connection->crowd && !connection->sent_all) {
         if (crowd_add(crowd, connection->evhtp->sock, connection)) connection->crowd = crowd;
-        else loop_timer_set(&connection->deadline, 0);
+        else loop_later(all->loop, end_later, connection);
     }
 }
 
@@ -193,10 +198,13 @@ static bool write_answer(struct connection *connection, const struct answer *ans
     return sent;
 }
 
+static void written_soon(const struct connection *connection) {
+    bufferevent_trigger(connection->evhtp->bev, EV_WRITE, BEV_TRIG_IGNORE_WATERMARKS | BEV_TRIG_DEFER_CALLBACKS);
+}
+
 /* on_write comes in every case, later. */
 static void write_and_wait(struct connection *connection, const struct answer *answer) {
-    if (write_answer(connection, answer))
-        bufferevent_trigger(connection->evhtp->bev, EV_WRITE, BEV_TRIG_IGNORE_WATERMARKS | BEV_TRIG_DEFER_CALLBACKS);
+    if (write_answer(connection, answer)) written_soon(connection);
     connection_enter(connection, WRITING);
 }
 
@@ -204,7 +212,6 @@ static void answer_begins(struct connection *connection, const struct answer *an
     const struct connections *all = connection->all;
     connection->close_after = answer->close || !connection->keep_alive || all->draining || all->leaving;
     connection->served = true;
-    set_refused(connection, answer->status == 503);
 }
 
 static void answer_written(struct connection *connection) {
@@ -219,16 +226,20 @@ static void answer_written(struct connection *connection) {
 static void connection_answer(struct connection *connection, const struct answer *answer) {
     connection->exchange = NULL;
     answer_begins(connection, answer);
+    set_refused(connection, false);
     write_and_wait(connection, answer);
     evhtp_send_reply_end(connection->request);
 }
 
-/* Where there is too much to do, saying so has to be cheap: libevhtp hears nothing of it. */
+/* Where there is too much to do, saying so has to be cheap: libevhtp hears nothing of it. One a callback, however many
+ * requests came in one piece. */
 static void connection_turn_away(struct connection *connection, const struct answer *answer) {
     answer_begins(connection, answer);
+    set_refused(connection, !connection->close_after);
     bool sent = write_answer(connection, answer);
     connection_enter(connection, WRITING);
-    if (sent) answer_written(connection);
+    if (sent && evbuffer_get_length(connection->raw)) written_soon(connection);
+    else if (sent) answer_written(connection);
 }
 
 static void exchange_end(void *arg) {
@@ -350,6 +361,11 @@ static void connection_throttle(struct connection *connection) {
     else go_on_reading(connection);
 }
 
+static void let_wait(struct connection *connection, struct text *fresh) {
+    if (fresh->len) evbuffer_add(connection->raw, fresh->at, fresh->len);
+    fresh->len = 0;
+}
+
 /* Lets the guard eat, up to the next request. The connection may be dead afterwards. */
 static void connection_pump(struct connection *connection, struct text fresh) {
     static const enum phase phases[] = {[GUARD_IDLE] = IDLE, [GUARD_IN_HEAD] = HEAD, [GUARD_IN_BODY] = BODY};
@@ -360,11 +376,14 @@ static void connection_pump(struct connection *connection, struct text fresh) {
         case GUARD_REFUSED:
             connection_refuse(connection, connection->guard.refusal_status, connection->guard.refusal);
             break;
-        case GUARD_REQUEST: connection_begin(connection); break;
+        case GUARD_REQUEST:
+            let_wait(connection, &fresh);
+            connection_begin(connection);
+            break;
         }
         if (connection->dead) return;
     }
-    if (fresh.len) evbuffer_add(connection->raw, fresh.at, fresh.len);
+    let_wait(connection, &fresh);
     connection_throttle(connection);
     if (connection->phase >= BUSY) return;
     if (connection->sent_all) connection_end(connection);
@@ -402,10 +421,7 @@ static void client_failed(struct connection *connection) {
 
 static void client_sent(struct connection *connection, struct text bytes) {
     if (connection->phase == LINGER) return;
-    if (evbuffer_get_length(connection->raw)) {
-        evbuffer_add(connection->raw, bytes.at, bytes.len);
-        bytes.len = 0;
-    }
+    if (evbuffer_get_length(connection->raw)) let_wait(connection, &bytes);
     connection_pump(connection, bytes);
 }
 
@@ -481,8 +497,22 @@ static void write_is_late(struct connection *connection) {
     connection_end(connection);
 }
 
+bool connection_has_news(const struct connection *connection) {
+    char byte;
+    return recv(connection->evhtp->sock, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
+}
+
+/* What has arrived may wait for its turn: that is not the client's doing. */
+static bool is_read_late(const struct connection *connection) {
+    return connection->phase >= IDLE && connection->phase < BUSY && connection_has_news(connection);
+}
+
 static void on_deadline(void *arg) {
     struct connection *connection = arg;
+    if (is_read_late(connection)) {
+        loop_timer_set(&connection->deadline, READ_LATE_MS);
+        return;
+    }
     switch (connection->phase) {
     case HEAD: connection_refuse(connection, 408, "The request's head did not come in time"); break;
     case BODY: connection_refuse(connection, 408, "The request's body did not come in time"); break;

@@ -7,7 +7,7 @@
 
 #include "front/connections.h"
 
-#define CONNECTION_PIECE_BYTES 65536      /* read at once */
+#define CONNECTION_PIECE_BYTES 16384      /* read at once */
 #define CONNECTION_ANSWER_MAX (256 << 20) /* bytes */
 
 enum phase { HANDSHAKE, IDLE, HEAD, BODY, BUSY, WRITING, LINGER };
@@ -39,6 +39,7 @@ struct connection {
 };
 
 int64_t connection_phase_ms(const struct connection *connection); /* how long it may be in its phase; 0: for ever */
+bool connection_has_news(const struct connection *connection);    /* something has arrived, and was not read yet */
 void connection_readable(void *member);                           /* as a member of a crowd */
 void connection_end(struct connection *connection);               /* at once */
 void connection_linger(struct connection *connection);            /* after a FIN, when the client has read it */

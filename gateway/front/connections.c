@@ -20,8 +20,8 @@ void connections_init(struct connections *all, struct loop *loop, const struct l
     all->guard_limits = (struct guard_limits){.max_head_bytes = settings->limits.max_head_bytes,
                                               .max_headers = settings->limits.max_headers,
                                               .max_body_bytes = settings->limits.max_body_bytes};
-    all->crowd = crowd_new(loop, "client_read", TURN_MS, connection_readable);
-    all->refused = crowd_new(loop, "refused_client_read", TURN_OF_REFUSED_MS, connection_readable);
+    all->crowd = crowd_new(loop, "client_read", TURN_MS, true, connection_readable);
+    all->refused = crowd_new(loop, "refused_client_read", TURN_OF_REFUSED_MS, false, connection_readable);
     all->piece = mem_alloc(CONNECTION_PIECE_BYTES);
     buf_init(&all->scratch, CONNECTION_ANSWER_MAX);
     answer_date(0, all->date);
@@ -35,12 +35,6 @@ void connections_fini(struct connections *all) {
     buf_fini(&all->scratch);
 }
 
-/* A request that has arrived, but was not read yet, is not turned away. */
-static bool has_news(const struct connection *connection) {
-    char byte;
-    return recv(connection->evhtp->sock, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
-}
-
 /* Since it is in its phase. */
 static int64_t phase_age_ms(const struct connection *connection) {
     const struct connections *all = connection->all;
@@ -51,7 +45,7 @@ static int64_t phase_age_ms(const struct connection *connection) {
 void connections_drain(struct connections *all) {
     for (struct connection *connection = all->first, *next; connection; connection = next) {
         next = connection->next;
-        if (connection->phase > IDLE || has_news(connection)) continue;
+        if (connection->phase > IDLE || connection_has_news(connection)) continue;
         int64_t left = DRAIN_PATIENCE_MS - phase_age_ms(connection);
         if (connection->served || left <= 0) connection_end(connection);
         else loop_timer_set(&connection->deadline, left); /* it was accepted just now: its request is on the way */
@@ -77,14 +71,15 @@ static void retire_one(struct connection *connection) {
     bool late = phase_age_ms(connection) >= RETIRE_PATIENCE_MS;
     switch (connection->phase) {
     case IDLE:
-        if (!has_news(connection) && (connection->served || late)) connection_linger(connection);
+        if (!connection_has_news(connection) && (connection->served || late)) connection_linger(connection);
         break;
     case HANDSHAKE:
         if (late) connection_end(connection);
         break;
     case HEAD:
     case BODY:
-        if (late) connection_refuse(connection, 503, "The gateway is being replaced; send it again");
+        if (late && !connection_has_news(connection))
+            connection_refuse(connection, 503, "The gateway is being replaced; send it again");
         break;
     case BUSY:
     case WRITING:

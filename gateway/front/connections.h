@@ -26,7 +26,7 @@ struct connections {
     bool leaving;  /* each answer is its connection's last */
     bool draining; /* and so is one that was begun before */
     size_t count;
-    /* what follows is connection.c's */
+    /* what follows is connection.c's and connections.c's */
     struct connection *first;
     struct connection *feeding; /* whose request libevhtp is being shown */
     struct guard_limits guard_limits;

@@ -20,7 +20,7 @@
 #define ACCEPT_REST_MS 100 /* after accept found no descriptor left */
 #define ACCEPT_ROW_MAX 64  /* connections in a row; further ones wait in the socket queue, and nobody waits for them */
 #define ACCEPT_QUIET_MS 5000 /* a burst of such failures is over when none came for so long */
-#define TURNED_AWAY_MAX 256  /* connections over the limit that may wait for their 503 to be read */
+#define TURNED_AWAY_MAX 256
 
 struct port { /* one address on this loop */
     struct port *next;
@@ -55,11 +55,17 @@ static void count_accepted(struct port *port) {
     loop_timer_set(&port->rest, 0);
 }
 
+/* Connections over the limit that may wait for their 503 to be read. */
+static size_t most_turned_away(const struct connections *all) {
+    size_t most = all->settings->limits.max_connections / 8 + 8;
+    return most < TURNED_AWAY_MAX ? most : TURNED_AWAY_MAX;
+}
+
 static evhtp_res on_accept(evhtp_connection_t *evhtp, void *arg) {
     struct port *port = arg;
     struct connections *all = &port->listener->connections;
     count_accepted(port);
-    if (all->count >= all->settings->limits.max_connections + TURNED_AWAY_MAX)
+    if (all->count >= all->settings->limits.max_connections + most_turned_away(all))
         return EVHTP_RES_ERROR; /* libevhtp closes it */
     int64_t entered = loop_enter(all->loop);
     connections_add(all, evhtp, port->is_unix, port->tls);

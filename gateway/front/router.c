@@ -251,8 +251,15 @@ static struct admission *admission_to(const struct api *api, bool may_start_in_m
     return may_start_in_memory ? api->admission_in_memory : api->admission;
 }
 
+/* Most of the time nobody is turned away, and nothing has to be asked. */
+static bool all_have_room(const struct api *api, size_t bytes) {
+    return !(api->admission && admission_is_full(api->admission, bytes)) &&
+           !(api->admission_in_memory && admission_is_full(api->admission_in_memory, bytes));
+}
+
 const struct answer *api_turn_away(struct exchange *exchange) {
     struct api *api = exchange->server;
+    if (all_have_room(api, exchange->body.len)) return NULL;
     for (size_t i = 0; i < ROUTES; i++) {
         if (!(routes[i].flags & STARTS) || routes[i].method != exchange->method) continue;
         if (!match(routes[i].pattern, exchange)) continue;

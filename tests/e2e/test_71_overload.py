@@ -277,9 +277,9 @@ def test_clients_leave_descriptors_to_calls(gateway, upstream, tmp_path):
     gw.binary = few
     client = gw.start().client()
     assert client.get("/health").status == 200
-    assert "event=max_connections_lowered from=1000 to=150" in gw.log_text()
+    assert "event=max_connections_lowered from=1000 to=117" in gw.log_text()
     crowd = contextlib.ExitStack()
-    for _ in range(149):  # and the client's
+    for _ in range(116):  # and the client's
         last = crowd.enter_context(RawConnection(gw.port))
     last.send(b"GET /health HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n\r\n" % gw.port)
     assert last.answer().status == 200

@@ -59,7 +59,7 @@ static void on_readable(void *arg) {
 static int begin(void **state) {
     (void)state;
     loop = loop_new(0);
-    crowd = crowd_new(loop, "test", TURN_MS, on_readable);
+    crowd = crowd_new(loop, "test", TURN_MS, true, on_readable);
     all_read = turns_between = 0;
     was_behind = until_calm = removes_others = false;
     for (int i = 0; i < MANY; i++) {

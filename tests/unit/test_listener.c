@@ -428,6 +428,32 @@ static void test_who_was_refused_is_read_last(void **state) {
     assert_int_equal(server.away, 120);
 }
 
+/* However many requests came in one piece: others have their turn between them. */
+static void test_one_is_turned_away_at_a_time(void **state) {
+    (void)state;
+    struct server server;
+    struct client many, other;
+    server_start(&server, &usual, "127.0.0.1:0", NULL);
+    client_open(&many, &server);
+    client_open(&other, &server);
+    say(&many, AWAY); /* both were accepted */
+    expect_reply(&many, UNAVAILABLE, "away", false);
+    say(&other, "GET /echo HTTP/1.1\r\n" H "\r\n");
+    expect_reply(&other, OK, NULL, false);
+    loop_post(server.loop, wait_on_loop, &server);
+    for (int i = 0; i < 100; i++) say(&many, "POST /away?slowly HTTP/1.1\r\n" H "\r\n");
+    wait_arrived(&many);
+    say(&other, "GET /echo HTTP/1.1\r\n" H "\r\n");
+    wait_arrived(&other);
+    sem_post(&server.went);
+    expect_reply(&other, OK, NULL, false);
+    assert_in_range(server.away_before, 1, 1 + 2 * 32); /* libevent makes 32 callbacks of that kind a pass */
+    for (int i = 0; i < 100; i++) expect_reply(&many, UNAVAILABLE, "away", false);
+    client_close(&many);
+    client_close(&other);
+    server_stop(&server);
+}
+
 /* What is answered in pieces would wait for the client's delayed acknowledgement, 40 ms each time. */
 static void test_nothing_waits_to_be_sent(void **state) {
     (void)state;
@@ -1299,6 +1325,7 @@ int main(void) {
         cmocka_unit_test(test_pipelining),
         cmocka_unit_test(test_turned_away),
         cmocka_unit_test(test_who_was_refused_is_read_last),
+        cmocka_unit_test(test_one_is_turned_away_at_a_time),
         cmocka_unit_test(test_nothing_waits_to_be_sent),
         cmocka_unit_test(test_pipelining_behind_a_slow_one),
         cmocka_unit_test(test_split_requests),
