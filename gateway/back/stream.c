@@ -230,6 +230,7 @@ bool stream_has_more(const struct stream *stream) {
 bool stream_is_quiet(struct stream *stream) {
     char byte;
     size_t len;
+    if (stream->is_lost) return false; /* its socket may live all the same */
     for (int i = 0; i < RECORDS_MAX; i++) {
         ssize_t peeked = recv(stream->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
         if (peeked < 0) return is_no_room(errno) && !stream_has_more(stream);

@@ -28,13 +28,14 @@ static sqlite3_file *file_of(struct sqlite_connection *c, int which) {
 /* In large pieces: SQLite's own hint writes to each block by a call, and took a tenth of the writer's CPU. */
 static int lengthen(sqlite3_file *file, int64_t to) {
     static const char zeros[64 << 10];
-    sqlite3_int64 at;
-    int rc = file->pMethods->xFileSize(file, &at);
-    for (; rc == SQLITE_OK && at < to; at += (int64_t)sizeof zeros) {
+    for (;;) {
+        sqlite3_int64 at = 0;
+        int rc = file->pMethods->xFileSize(file, &at); /* each time: another program may write to the file */
+        if (rc != SQLITE_OK || at >= to) return rc;
         int64_t n = to - at < (int64_t)sizeof zeros ? to - at : (int64_t)sizeof zeros;
         rc = file->pMethods->xWrite(file, zeros, (int)n, at);
+        if (rc != SQLITE_OK) return rc;
     }
-    return rc;
 }
 
 void sqlite_room_take_log(struct sqlite_connection *c) {

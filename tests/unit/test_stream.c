@@ -7,6 +7,7 @@
 #include <cmocka.h>
 #include <sys/epoll.h>
 
+#include "back/stream.h"
 #include "transfer_world.h"
 
 #define BODY_BYTES (16 << 20) /* more than sockets hold */
@@ -186,6 +187,20 @@ static enum script_after answers_once(struct script_end *end, unsigned index) {
     return AFTER_CLOSE;
 }
 
+/* One that has failed is no more to be used, though its socket may be open and still. */
+static void test_lost_is_not_quiet(void **state) {
+    (void)state;
+    int ends[2];
+    struct stream stream;
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends), 0);
+    stream_init(&stream, ends[0], NULL);
+    assert_true(stream_is_quiet(&stream));
+    stream.is_lost = true;
+    assert_false(stream_is_quiet(&stream));
+    stream_fini(&stream);
+    close(ends[1]);
+}
+
 /* A session that the upstream cannot go on with any more costs one call, and not each from then on. */
 static void test_session_refused(void **state) {
     (void)state;
@@ -208,9 +223,8 @@ static void test_session_refused(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_renegotiation),
-        cmocka_unit_test(test_new_keys_while_sending),
-        cmocka_unit_test(test_new_keys_for_ever),
+        cmocka_unit_test(test_renegotiation),     cmocka_unit_test(test_new_keys_while_sending),
+        cmocka_unit_test(test_new_keys_for_ever), cmocka_unit_test(test_lost_is_not_quiet),
         cmocka_unit_test(test_session_refused),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
