@@ -4,7 +4,6 @@
  * eventfd is readable. */
 #include "base/crowd.h"
 
-#include <errno.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>

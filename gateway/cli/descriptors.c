@@ -4,8 +4,10 @@
 
 #include <sys/resource.h>
 
+#include "front/listener.h"
+
 #define KEPT 1000
-#define OF_A_LOOP 24 /* its own, and those 8 */
+#define OF_A_LOOP 16 /* its own: epolls, eventfds, listening sockets */
 
 void descriptors_raise(void) {
     struct rlimit limit;
@@ -14,12 +16,12 @@ void descriptors_raise(void) {
     setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-/* Over its share a loop takes an eighth of it and 8, at most, to say no (front/listener). */
 int64_t descriptors_for_clients(int64_t wanted, unsigned loops) {
     struct rlimit limit;
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_max > INT64_MAX) return wanted;
-    int64_t all = (int64_t)limit.rlim_max - (int64_t)loops * OF_A_LOOP;
-    int64_t most = (all / 4 < KEPT ? all - all / 4 : all - KEPT) * 8 / 9;
+    int64_t all = (int64_t)limit.rlim_max - (int64_t)loops * (OF_A_LOOP + LISTENER_OVER(0));
+    int64_t most = all / 4 < KEPT ? all - all / 4 : all - KEPT;
+    most = most * LISTENER_SHARE / (LISTENER_SHARE + 1);
     if (most < 1) most = 1;
     return wanted < most ? wanted : most;
 }

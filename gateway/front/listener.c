@@ -57,7 +57,7 @@ static void count_accepted(struct port *port) {
 
 /* Connections over the limit that may wait for their 503 to be read. */
 static size_t most_turned_away(const struct connections *all) {
-    size_t most = all->settings->limits.max_connections / 8 + 8;
+    size_t most = LISTENER_OVER(all->settings->limits.max_connections);
     return most < TURNED_AWAY_MAX ? most : TURNED_AWAY_MAX;
 }
 

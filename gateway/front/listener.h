@@ -12,6 +12,10 @@
 #include "front/listen_socket.h"
 #include "front/tls.h"
 
+/* Of so many connections at most, how many more may be open, to be told that there are too many; never over 256. */
+#define LISTENER_SHARE 8
+#define LISTENER_OVER(max) ((max) / LISTENER_SHARE + 8)
+
 struct listener_limits {
     size_t max_head_bytes;    /* 431; request line over 8 KiB: 414 */
     size_t max_headers;       /* 431 */

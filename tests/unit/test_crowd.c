@@ -23,7 +23,7 @@ struct member {
 static struct loop *loop;
 static struct crowd *crowd;
 static struct member members[MANY];
-static int all_read, turns_between;
+static int all_read, turns_between, stop_at;
 static bool was_behind, until_calm, removes_others;
 
 static void take(struct member *member) {
@@ -49,18 +49,18 @@ static void on_readable(void *arg) {
     bool behind = loop_is_behind(loop);
     was_behind = was_behind || behind;
     take(arg);
-    if (all_read >= MANY && until_calm && behind) send_to(arg); /* a pass may be long for other reasons */
-    else if (all_read >= MANY) loop_stop(loop);
+    if (all_read >= stop_at && until_calm && behind) send_to(arg); /* a pass may be long for other reasons */
+    else if (all_read >= stop_at) loop_stop(loop);
     if (!removes_others) return;
     remove_others(arg);
     loop_stop(loop);
 }
 
-static int begin(void **state) {
-    (void)state;
+static int begin_with(bool presses) {
     loop = loop_new(0);
-    crowd = crowd_new(loop, "test", TURN_MS, true, on_readable);
+    crowd = crowd_new(loop, "test", TURN_MS, presses, on_readable);
     all_read = turns_between = 0;
+    stop_at = MANY;
     was_behind = until_calm = removes_others = false;
     for (int i = 0; i < MANY; i++) {
         members[i] = (struct member){0};
@@ -68,6 +68,16 @@ static int begin(void **state) {
         if (!crowd_add(crowd, members[i].ends[0], &members[i])) return -1;
     }
     return 0;
+}
+
+static int begin(void **state) {
+    (void)state;
+    return begin_with(true);
+}
+
+static int begin_without_pressure(void **state) {
+    (void)state;
+    return begin_with(false);
 }
 
 static int end(void **state) {
@@ -118,6 +128,27 @@ static void test_who_sends_on_holds_up_nobody(void **state) {
     for (int i = 1; i < MANY - 64; i++) assert_int_equal(members[i].read, 1);
 }
 
+/* Stopped half way: outside of a pass nothing else says that it is behind. */
+static bool is_behind_half_way(void) {
+    stop_at = MANY / 2;
+    send_to_all();
+    loop_run(loop);
+    return loop_is_behind(loop);
+}
+
+static void test_one_that_presses(void **state) {
+    (void)state;
+    assert_true(is_behind_half_way());
+    crowd_free(crowd);
+    crowd = NULL;
+    assert_false(loop_is_behind(loop));
+}
+
+static void test_one_that_does_not_press(void **state) {
+    (void)state;
+    assert_false(is_behind_half_way());
+}
+
 static void test_who_was_removed_is_not_read(void **state) {
     (void)state;
     removes_others = true;
@@ -132,6 +163,8 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_a_turn_ends, begin, end),
         cmocka_unit_test_setup_teardown(test_the_loop_is_behind_while_they_wait, begin, end),
         cmocka_unit_test_setup_teardown(test_who_sends_on_holds_up_nobody, begin, end),
+        cmocka_unit_test_setup_teardown(test_one_that_presses, begin, end),
+        cmocka_unit_test_setup_teardown(test_one_that_does_not_press, begin_without_pressure, end),
         cmocka_unit_test_setup_teardown(test_who_was_removed_is_not_read, begin, end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

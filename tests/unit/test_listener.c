@@ -51,7 +51,7 @@ struct server {
     struct exchange *held; /* on the loop's thread */
     sem_t holds, went, drained, done;
     atomic_int handled, away;
-    int away_before; /* the last request that was handled */
+    int away_before, open_at; /* the last request that was handled */
     int port;
 };
 
@@ -80,6 +80,7 @@ static void handle(struct exchange *exchange) {
     struct server *server = exchange->server;
     atomic_fetch_add(&server->handled, 1);
     server->away_before = atomic_load(&server->away);
+    server->open_at = (int)count_read(COUNT_CONNECTIONS);
     struct text route = exchange->segment_count ? exchange->segments[0] : TEXT("");
     if (text_is(route, "hold")) {
         exchange->on_gone = on_gone;
@@ -426,6 +427,39 @@ static void test_who_was_refused_is_read_last(void **state) {
     client_close(&other);
     server_stop(&server);
     assert_int_equal(server.away, 120);
+}
+
+/* What is to end frees a descriptor: it does not wait behind those who ask again. */
+static void test_who_was_refused_and_ends_is_not_read_last(void **state) {
+    (void)state;
+    struct server server;
+    struct client refused[60], ends, other;
+    server_start(&server, &usual, "127.0.0.1:0", NULL);
+    for (int i = 0; i < 60; i++) {
+        client_open(&refused[i], &server);
+        say(&refused[i], AWAY);
+        expect_reply(&refused[i], UNAVAILABLE, "away", false);
+    }
+    client_open(&ends, &server);
+    say(&ends, "POST /away HTTP/1.0\r\n\r\n");
+    expect_reply(&ends, UNAVAILABLE, "away", false);
+    expect_end(&ends);
+    client_open(&other, &server);
+    say(&other, "GET /echo HTTP/1.1\r\n" H "\r\n");
+    expect_reply(&other, OK, NULL, false);
+    assert_int_equal(server.open_at, 62);
+    loop_post(server.loop, wait_on_loop, &server);
+    for (int i = 0; i < 60; i++) say(&refused[i], "POST /away?slowly HTTP/1.1\r\n" H "\r\n");
+    for (int i = 0; i < 60; i++) wait_arrived(&refused[i]);
+    client_close(&ends);
+    say(&other, "GET /echo HTTP/1.1\r\n" H "\r\n");
+    wait_arrived(&other);
+    sem_post(&server.went);
+    expect_reply(&other, OK, NULL, false);
+    assert_int_equal(server.open_at, 61);
+    for (int i = 0; i < 60; i++) client_close(&refused[i]);
+    client_close(&other);
+    server_stop(&server);
 }
 
 /* However many requests came in one piece: others have their turn between them. */
@@ -1325,6 +1359,7 @@ int main(void) {
         cmocka_unit_test(test_pipelining),
         cmocka_unit_test(test_turned_away),
         cmocka_unit_test(test_who_was_refused_is_read_last),
+        cmocka_unit_test(test_who_was_refused_and_ends_is_not_read_last),
         cmocka_unit_test(test_one_is_turned_away_at_a_time),
         cmocka_unit_test(test_nothing_waits_to_be_sent),
         cmocka_unit_test(test_pipelining_behind_a_slow_one),
