@@ -40,7 +40,6 @@
 
 #define FED_HEAD "GET / HTTP/1.1\r\n\r\n"
 #define BACKLOG_BYTES 65536
-#define PIECE_BYTES 4096 /* smaller ones are copied where they have to wait */
 #define LINGER_MS 2000
 #define READ_LATE_MS 100 /* until it is looked again whether what has arrived was read */
 #define SCRATCH_KEEP_BYTES 65536
@@ -500,7 +499,7 @@ bool connection_has_news(const struct connection *connection) {
 
 /* What has arrived may wait for its turn: that is not the client's doing. */
 static bool is_read_late(const struct connection *connection) {
-    return connection->phase >= IDLE && connection->phase < BUSY && connection_has_news(connection);
+    return connection->phase < BUSY && connection_has_news(connection);
 }
 
 static void on_deadline(void *arg) {
