@@ -370,6 +370,7 @@ static void sqlite_close(void *state) {
 static void sqlite_submit(void *state, struct store_op *op) {
     struct sqlite *store = state;
     if (opqueue_put(store->queue, op)) return;
+    op->outcome = STORE_FAILED;
     fault_set(&op->fault, FAULT_BUSY, store->file.path, "too many operations wait for the disk");
     count_add(COUNT_STORE_FAULTS, 1);
     store_answer(op);
