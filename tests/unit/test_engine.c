@@ -1043,7 +1043,7 @@ static void test_crash_forgets(void **state) {
     char id[STORE_ID_SIZE], other[STORE_ID_SIZE];
     start(&gw, "k", id);
     await_requests(&gw, 3);
-    assert_int_equal(store_rows(gw.url), 0);
+    assert_int_equal(store_runs(gw.url), 0);
     restart(&gw);
     struct question lost = get(&gw, 0, id, 0);
     ask(&lost);
@@ -1078,15 +1078,15 @@ static void test_stop_forgets_nothing(void **state) {
     atomic_store(&gw.word, BUSY);
     start(&gw, "flies", flies);
     await_requests(&gw, atomic_load(&gw.script.requests) + 3);
-    assert_int_equal(store_rows(gw.url), 0);
+    assert_int_equal(store_runs(gw.url), 0);
     bool drained[2] = {false, false};
     for (unsigned i = 0; i < 2; i++) {
         loop_post(gw.loops[i], drain_one, &(struct drain_of){gw.items[i], &drained[i]});
         await(&drained[i], "the drain");
     }
-    assert_int_equal(store_rows(gw.url), 1);
+    assert_int_equal(store_runs(gw.url), 1);
     restart(&gw);
-    assert_int_equal(store_rows(gw.url), 2);
+    assert_int_equal(store_runs(gw.url), 2);
     assert_end(&gw, over, "\"status\":\"SUCCEEDED\"");
     atomic_store(&gw.word, PASSED);
     assert_end(&gw, flies, "\"status\":\"SUCCEEDED\"");
@@ -1133,7 +1133,7 @@ static void test_stop_among_repeated_starts(void **state) {
     struct stop stop = {.gw = &gw, .starts = starts, .count = REPEATS};
     loop_post(gw.loops[0], ask_and_drain, &stop);
     await(&stop.drained, "the drain");
-    assert_int_equal(store_rows(gw.url), 1);
+    assert_int_equal(store_runs(gw.url), 1);
     for (unsigned i = 0; i < REPEATS; i++) {
         answered(&starts[i]);
         assert_told(&starts[i], "\"reason\":\"canceled_before_start\"");

@@ -181,7 +181,7 @@ static void is_found_like_any_other(void **state) {
     assert_int_equal(op.found->ended_ms, 17);
     store_op_fini(&op);
     assert_int_equal(update(rig, in_memory("nobody", "s", NULL, 1), "RUNNING", 0), STORE_MISSING);
-    assert_int_equal(store_rows(rig->url), 0);
+    assert_int_equal(store_runs(rig->url), 0);
 }
 
 static void id_is_one_run(void **state) {
@@ -218,7 +218,7 @@ static void moves_to_the_disk(void **state) {
     assert_int_equal(insert(rig, record, NULL), STORE_DONE);
     record.in_memory = false;
     assert_int_equal(insert(rig, record, NULL), STORE_DONE);
-    assert_int_equal(store_rows(rig->url), 1);
+    assert_int_equal(store_runs(rig->url), 1);
     assert_body(rig, "a", "{\"on\":\"disk\"}");
     assert_int_equal(update(rig, record, "SUCCEEDED", 20), STORE_DONE);
     struct store_op op = {.kind = STORE_LIST, .filter = {.limit = 9}};
@@ -344,7 +344,7 @@ static void orderly_end_loses_nothing_that_is_over(void **state) {
     assert_body(rig, "a", "{\"of\":\"a\"}");
     assert_body(rig, "b", "{\"of\":\"b\"}");
     assert_false(is_there(rig, "flies")); /* its engine did not move it */
-    assert_int_equal(store_rows(rig->url), 2);
+    assert_int_equal(store_runs(rig->url), 2);
 }
 
 /* ---- lists ---- */
