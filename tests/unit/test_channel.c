@@ -156,7 +156,8 @@ static void test_host_header(void **state) {
     static const struct {
         const char *url, *host;
     } cases[] = {
-        {"http://Socket.test/", "\r\nHost: Socket.test\r\n"},
+        {"http://Socket.test/", "\r\nHost: socket.test\r\n"},
+        {"HTTP://socket.test:08080/", "\r\nHost: socket.test:8080\r\n"},
         {"http://socket.test:80/", "\r\nHost: socket.test\r\n"},
         {"http://socket.test:443/", "\r\nHost: socket.test:443\r\n"},
         {"http://socket.test:8080?x", "\r\nHost: socket.test:8080\r\n"},
@@ -386,6 +387,25 @@ static void test_kept(void **state) {
         SSL_CTX_free(script.tls);
         script_fini(&script);
     }
+}
+
+/* Case, and zeros in front of a port, make no other upstream. */
+static void test_kept_however_it_is_spelled(void **state) {
+    (void)state;
+    static const char *const spellings[] = {"http://kept.test:", "http://Kept.Test:", "HTTP://kept.test:00"};
+    struct script script = {.reply = "HTTP/1.1 204 No Content\r\n\r\n"};
+    struct world world;
+    script_start(&script);
+    world_init(&world);
+    for (int i = 0; i < 3; i++)
+        world_add(&world, "POST", arena_printf(world.arena, "%s%d/", spellings[i], script.port));
+    world_run(&world);
+    for (int i = 0; i < 3; i++) assert_phase(world.replies[i], REPLY_ANSWERED);
+    world_fini(&world);
+    script_stop(&script);
+    assert_int_equal(atomic_load(&script.requests), 3);
+    assert_int_equal(atomic_load(&script.connections), 1);
+    script_fini(&script);
 }
 
 /* Two are kept: the one that has rested longest goes. */
@@ -964,6 +984,7 @@ int main(void) {
         cmocka_unit_test(test_sent_in_pieces),
         cmocka_unit_test(test_large_both_ways),
         cmocka_unit_test(test_kept),
+        cmocka_unit_test(test_kept_however_it_is_spelled),
         cmocka_unit_test(test_kept_are_counted),
         cmocka_unit_test(test_none_kept),
         cmocka_unit_test(test_rested),
