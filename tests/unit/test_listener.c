@@ -717,7 +717,7 @@ static void test_deadline_with_news(void **state) {
     limits.idle_timeout_ms = 1000;
     struct server server;
     struct client clients[COUNT];
-    server_start(&server, &limits, "127.0.0.1:0", NULL);
+    server_start(&server, &limits, USUAL, NULL);
     for (int i = 0; i < COUNT; i++) {
         client_open(&clients[i], &server);
         say(&clients[i], AWAY);
@@ -1521,6 +1521,7 @@ int main(void) {
         OVER_TLS(test_refusals),
         OVER_TLS(test_oversized_body),
         OVER_TLS(test_deadlines),
+        OVER_TLS(test_deadline_with_news),
         OVER_TLS(test_client_leaves),
         OVER_TLS(test_free_in_flight),
         OVER_TLS(test_drain),
