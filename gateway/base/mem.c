@@ -46,8 +46,10 @@ void *mem_alloc(size_t size) {
     return at;
 }
 
+/* Of nothing realloc makes something as well, but takes three times as long for it. */
 void *mem_resize(void *at, size_t size) {
-    at = realloc(at, size ? size : 1);
+    if (size == 0) size = 1;
+    at = at ? realloc(at, size) : malloc(size);
     if (!at) die();
     return at;
 }
@@ -61,8 +63,9 @@ char *mem_strdup(const char *s) {
 }
 
 char *mem_strndup(const char *s, size_t n) {
-    char *copy = mem_alloc(n + 1);
+    char *copy = mem_resize(NULL, n + 1);
     if (n) memcpy(copy, s, n);
+    copy[n] = 0;
     return copy;
 }
 
