@@ -220,13 +220,14 @@ static void refuse_caller(struct arena *arena, const char *prefix, const char *n
 static const struct json *caller_of(struct arena *arena, const struct json *object, struct faults *faults) {
     const struct json *nested = json_gets(object, "caller");
     struct json *made = json_new_object(arena);
+    struct json_cursor cursor = {0};
     if (json_kind(nested) != JSON_OBJECT && json_kind(nested) != JSON_NULL)
         faults_addf(faults, FAULT_INVALID, "/caller", "caller has to be an object, and is %s",
                     json_kind_word(json_kind(nested)));
     check_members(nested, caller_members, sizeof caller_members / sizeof *caller_members, "/caller", arena, faults);
     for (size_t i = 0; i < sizeof caller_members / sizeof *caller_members; i++) {
         const char *name = caller_members[i];
-        const struct json *value = json_gets(nested, name);
+        const struct json *value = json_seek(&cursor, nested, text_of(name));
         bool inside = json_kind(value) != JSON_NULL;
         if (!inside) value = json_gets(object, name);
         refuse_caller(arena, inside ? "/caller/" : "/", name, value, faults);
