@@ -66,6 +66,21 @@ bool jsonpath_singular(const struct jsonpath *path) {
     return path->query.singular;
 }
 
+/* A filter may look at the root again. */
+static bool has_filter(const struct segment *segments) {
+    for (const struct segment *segment = segments; segment; segment = segment->next)
+        for (const struct selector *s = segment->selectors; s; s = s->next)
+            if (s->kind == SELECT_FILTER) return true;
+    return false;
+}
+
+bool jsonpath_into(const struct jsonpath *path, struct text *ret_name) {
+    const struct segment *first = path->query.segments;
+    if (!first || first->descendant || first->selectors->next || first->selectors->kind != SELECT_NAME) return false;
+    *ret_name = first->selectors->name;
+    return !has_filter(first);
+}
+
 const char *jsonpath_source(const struct jsonpath *path) {
     return path->source;
 }
