@@ -281,7 +281,7 @@ static void answer_report(struct api_call *call, struct ask *ask, int status, bo
 static void on_answer(struct ask *ask) {
     struct api_call *call = ask->arg;
     bool acts = ask->kind != ASK_GET && ask->kind != ASK_LIST && ask->kind != ASK_EXPLAIN;
-    if (ask->failed) api_fault(call, &ask->fault);
+    if (ask->failed) api_fault(call, ask->fault);
     else answer_report(call, ask, acts && !ask->ended ? 202 : 200, ask->kind == ASK_START);
     ask_free(ask);
 }
