@@ -217,7 +217,7 @@ void buf_init(struct buf *buf, size_t max) {
 }
 
 void buf_fini(struct buf *buf) {
-    mem_free(buf->at);
+    if (buf->at) mem_free(buf->at); /* most of them stayed empty */
     *buf = (struct buf){0};
 }
 
