@@ -494,7 +494,9 @@ static void fail_reply(const struct transfer *call, struct reply *reply) {
     bool never = call->fate == FATE_NEVER_SENT;
     reply->phase = never ? REPLY_NEVER_SENT : REPLY_MAYBE_ACTED_ON;
     reply->timed_out = call->fate == FATE_STALL || call->fate == FATE_STALL_ACTED;
-    fault_set(&reply->fault, call->fate == FATE_TOO_LARGE ? FAULT_TOO_LARGE : FAULT_UPSTREAM, NULL, "%s",
+    struct fault *fault = arena_new_of(call->arena, struct fault);
+    reply->fault = fault;
+    fault_set(fault, call->fate == FATE_TOO_LARGE ? FAULT_TOO_LARGE : FAULT_UPSTREAM, NULL, "%s",
               never                          ? "connection refused"
               : reply->timed_out             ? "no reply in time"
               : call->fate == FATE_TOO_LARGE ? "the reply is larger than max_reply"
