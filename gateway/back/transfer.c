@@ -293,7 +293,7 @@ static void hop_send(struct transfer *transfer) {
 static void hop_begin(struct transfer *transfer) {
     struct upstream *upstream = transfer->upstream;
     const struct request *request = transfer->request;
-    if (!origins_find(upstream->origins, transfer->hop.url, &transfer->origin, &transfer->fault)) {
+    if (!origins_find(upstream->origins, transfer->arena, &transfer->hop.url, &transfer->origin, &transfer->fault)) {
         at_once(transfer, FAILING);
         return;
     }
@@ -347,7 +347,7 @@ static void finish(struct transfer *transfer, struct reply *reply) {
 /* Of `fault`. */
 static void finish_failed(struct transfer *transfer) {
     struct reply *reply = arena_new_of(transfer->arena, struct reply);
-    reply->fault = transfer->fault;
+    reply->fault = arena_copy(transfer->arena, &transfer->fault, sizeof transfer->fault);
     reply->timed_out = transfer->timed_out;
     reply->phase = transfer->talk.sent || transfer->sent_before ? REPLY_MAYBE_ACTED_ON : REPLY_NEVER_SENT;
     finish(transfer, reply);
@@ -474,8 +474,8 @@ static void read_body(struct transfer *transfer, struct reply *reply) {
     }
     transfer->state = READING;
     transfer->reply = reply;
-    transfer->reading = reader_begin(transfer->upstream->reader, transfer->arena, reply, buf_take(body), len, on_read,
-                                     transfer);
+    transfer->reading = reader_begin(transfer->upstream->reader, transfer->arena, reply, buf_take(body), len,
+                                     transfer->request->call->wanted, on_read, transfer);
 }
 
 static void follow(struct transfer *transfer, const struct hop *next) {
