@@ -208,8 +208,8 @@ static int update(struct sqlite_connection *c, struct store_op *op) {
     struct run_group *group;
     bool taken = false;
     int rc = noted ? find_group(c, &op->record, &group) : SQLITE_OK;
-    if (noted && rc == SQLITE_OK) rc = tail_change(c, noted, &op->record, group->number, &taken);
     op->outcome = STORE_DONE;
+    if (noted && rc == SQLITE_OK) rc = tail_change(c, noted, op, group->number, &taken);
     return rc != SQLITE_OK || taken ? rc : update_row(c, op);
 }
 

@@ -86,12 +86,8 @@ static int on_end(sqlite3_vtab_cursor *base) {
     return cursor->at == cursor->c->new_row_count;
 }
 
-/* The row before has been added by now, if it could be. */
 static int on_next(sqlite3_vtab_cursor *base) {
-    struct cursor *cursor = cursor_of(base);
-    struct row *row = &cursor->c->new_rows[cursor->at++];
-    row->added = sqlite3_last_insert_rowid(cursor->c->db) == row->place;
-    if (row->added) was_added(cursor->c, row);
+    cursor_of(base)->at++;
     return SQLITE_OK;
 }
 
@@ -143,11 +139,27 @@ int row_offer(struct sqlite_connection *c) {
     return sqlite3_create_module(c->db, "new_rows", &new_rows, c);
 }
 
+/* What is remembered of its id may be of a row that was there before. */
+static int find_added(struct sqlite_connection *c, struct row *row) {
+    int64_t place;
+    place_forget(c);
+    int rc = place_find(c, row->record.id, &place);
+    row->added = rc == SQLITE_OK && place == row->place;
+    return rc;
+}
+
 int row_add(struct sqlite_connection *c, struct row *rows, size_t count) {
     c->new_rows = rows;
     c->new_row_count = count;
-    sqlite3_set_last_insert_rowid(c->db, -1); /* nobody's place */
-    return statement_run(c, STATEMENT_INSERT);
+    int rc = statement_run(c, STATEMENT_INSERT);
+    bool all = rc == SQLITE_OK && (size_t)sqlite3_changes(c->db) == count;
+    for (size_t i = 0; i < count && rc == SQLITE_OK; i++) {
+        if (all) rows[i].added = true;
+        else rc = find_added(c, &rows[i]);
+    }
+    for (size_t i = 0; i < count && rc == SQLITE_OK; i++)
+        if (rows[i].added) was_added(c, &rows[i]);
+    return rc;
 }
 
 /* ---- what is there ---- */

@@ -19,6 +19,7 @@
 
 #include "base/index.h"
 #include "store/sqlite_note.h"
+#include "store/sqlite_op.h"
 #include "store/sqlite_place.h"
 #include "store/sqlite_row.h"
 
@@ -44,7 +45,7 @@ struct tail_run {
     size_t bytes;
     struct note *note; /* NULL: begun in this transaction */
     /* of this transaction */
-    const struct store_record *change;
+    struct store_op *change;
     int64_t change_group;
     bool has_row;
 };
@@ -237,18 +238,27 @@ static void give_row(struct tail *tail, struct tail_run *run) {
     run->has_row = true;
     if (!run->change) return;
     row->group = run->change_group;
-    row->record.updated_ms = run->change->updated_ms;
-    row->record.ended_ms = run->change->ended_ms;
-    row->record.body = run->change->body;
+    row->record.updated_ms = run->change->record.updated_ms;
+    row->record.ended_ms = run->change->record.ended_ms;
+    row->record.body = run->change->record.body;
 }
 
-/* Nothing can be in their way: that was seen to when they came. */
+/* Nobody here has its id or its key: that was seen to when it came. But somebody else may have written to the file:
+ * then the run has no record any more, as its engine is to know. */
+static void miss_rows(struct tail *tail) {
+    for (size_t i = 0; i < tail->row_count; i++) {
+        if (tail->rows[i].added) continue;
+        struct tail_run *run = find_id(tail, tail->rows[i].record.id);
+        if (run->change) run->change->outcome = STORE_MISSING;
+    }
+}
+
+/* Not one alone: what these codes are said of has been done in part. */
 static int add_rows(struct sqlite_connection *c) {
     struct tail *tail = c->tail;
     int rc = tail->row_count ? row_add(c, tail->rows, tail->row_count) : SQLITE_OK;
-    for (size_t i = 0; i < tail->row_count && rc == SQLITE_OK; i++)
-        if (!tail->rows[i].added) rc = SQLITE_CORRUPT;
-    return rc == SQLITE_TOOBIG ? SQLITE_CORRUPT : rc;
+    if (rc == SQLITE_OK) miss_rows(tail);
+    return sqlite_op_fails_alone(rc) ? SQLITE_ABORT : rc;
 }
 
 /* Notes go first, so that their pages are used again. */
@@ -268,11 +278,11 @@ int tail_settle(struct sqlite_connection *c) {
     return tail_count(c) ? give_rows(c, INT64_MAX) : SQLITE_OK;
 }
 
-int tail_change(struct sqlite_connection *c, struct tail_run *run, const struct store_record *record, int64_t group,
+int tail_change(struct sqlite_connection *c, struct tail_run *run, struct store_op *op, int64_t group,
                 bool *ret_taken) {
-    *ret_taken = !run->change && record->body.len <= CHANGE_BYTES;
+    *ret_taken = !run->change && op->record.body.len <= CHANGE_BYTES;
     if (!*ret_taken) return give_rows(c, run->row.place);
-    run->change = record;
+    run->change = op;
     run->change_group = group;
     if (run->row.place > c->tail->upto) c->tail->upto = run->row.place;
     return SQLITE_OK;

@@ -23,10 +23,9 @@ bool tail_may_have(const struct sqlite_connection *c, const struct store_record 
 
 bool tail_takes(const struct store_record *record);                /* others get a row at once */
 void tail_add(struct sqlite_connection *c, const struct row *row); /* that is nowhere yet; copied */
-/* What the run's row is to say; borrowed until the transaction's end. False: the run has a row now, which can be
- * changed as any other. */
-int tail_change(struct sqlite_connection *c, struct tail_run *run, const struct store_record *record, int64_t group,
-                bool *ret_taken);
+/* What the run's row is to say: an UPDATE, whose outcome becomes MISSING if there can be no row. Borrowed until the
+ * transaction's end. False: the run has a row now, which can be changed as any other. */
+int tail_change(struct sqlite_connection *c, struct tail_run *run, struct store_op *op, int64_t group, bool *ret_taken);
 int tail_settle(struct sqlite_connection *c); /* gives all of them rows */
 
 int tail_write(struct sqlite_connection *c); /* before the commit */

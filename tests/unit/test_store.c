@@ -1282,6 +1282,31 @@ static void last_change_stays(void **state) {
     assert_int_equal(prune(rig, 51), 8);
 }
 
+/* Somebody else has taken its key, or its id, before it had a row: it has no record any more, and may get one anew. */
+static void one_whose_row_is_anothers_is_missing(void **state) {
+    struct rig *rig = *state;
+    static const char *const taken[] = {"'z', 's', 'k'", "'a', 's', NULL"};
+    for (int i = 0; i < 2; i++) {
+        char sql[256];
+        assert_int_equal(insert(rig, make("a", "s", "k", "RUNNING", 10, 0)), STORE_DONE);
+        assert_int_equal(insert(rig, make("b", "s", NULL, "RUNNING", 20, 0)), STORE_DONE);
+        snprintf(sql, sizeof sql, "INSERT INTO runs SELECT 1, %s, number, 1, 1, 0, 'x', NULL FROM run_groups LIMIT 1",
+                 taken[i]);
+        change_file(rig, sql);
+        struct store_op ends[2] = {{.kind = STORE_UPDATE, .record = make("a", "s", NULL, "SUCCEEDED", 10, 30)},
+                                   {.kind = STORE_UPDATE, .record = make("b", "s", NULL, "SUCCEEDED", 20, 30)}};
+        size_t left = 0;
+        for (int k = 0; k < 2; k++) hand_over(rig, &ends[k], &left);
+        store_wait(rig->loop, &left);
+        assert_int_equal(ends[0].outcome, STORE_MISSING);
+        assert_int_equal(ends[1].outcome, STORE_DONE);
+        assert_int_equal(insert(rig, make("a", "s", NULL, "RUNNING", 10, 0)), i ? STORE_FAILED : STORE_DONE);
+        expect_list(rig, (struct store_filter){.limit = 9}, i ? "ba" : "baz", false);
+        change_file(rig, "DELETE FROM runs; DELETE FROM run_ends; DELETE FROM run_starts");
+        rig_reopen(rig);
+    }
+}
+
 struct life { /* of a run: it begins, and ends with the next round, which is when it is asked for, before or after */
     struct store_op begin, end, get, find;
     char key[16];
@@ -1748,6 +1773,7 @@ int main(void) {
         T(late_ones_have_places_of_their_own),
         T(they_are_few),
         T(last_change_stays),
+        T(one_whose_row_is_anothers_is_missing),
         T(none_is_missed_meanwhile),
         T(notes_outlive_the_process),
         T(damaged_notes_are_told),
