@@ -24,6 +24,7 @@ struct entry {
 };
 
 struct origins {
+    struct entry *last; /* that was asked for; as a rule it is again */
     struct entry *buckets[BUCKETS];
 };
 
@@ -103,17 +104,26 @@ static struct entry *entry_new(const char *at, size_t len) {
     return entry;
 }
 
+static bool begins(const struct entry *entry, const char *url) {
+    size_t len = entry->origin.len;
+    return strncmp(url, entry->key, len) == 0 && (url[len] == '/' || url[len] == '?' || !url[len]);
+}
+
 bool origins_find(struct origins *origins, const char *url, struct origin **ret_origin, struct fault *fault) {
     struct url parsed;
-    size_t len = origin_length(url);
-    struct entry **bucket = &origins->buckets[hash(url, len) % BUCKETS];
-    for (struct entry *entry = *bucket; entry; entry = entry->next)
-        if (entry->origin.len == len && memcmp(entry->key, url, len) == 0) {
-            *ret_origin = &entry->origin;
-            return url_check_rest(text_of(url + len), fault);
-        }
+    struct entry *entry = origins->last, **bucket = NULL;
+    if (!entry || !begins(entry, url)) {
+        size_t len = origin_length(url);
+        bucket = &origins->buckets[hash(url, len) % BUCKETS];
+        for (entry = *bucket; entry && !begins(entry, url);) entry = entry->next;
+    }
+    if (entry) {
+        origins->last = entry;
+        *ret_origin = &entry->origin;
+        return url_check_rest(text_of(url + entry->origin.len), fault);
+    }
     if (!url_parse(text_of(url), &parsed, fault)) return false;
-    struct entry *entry = entry_new(url, len);
+    entry = entry_new(url, origin_length(url));
     *ret_origin = entry ? &entry->origin : NULL;
     if (!entry) return true;
     entry->next = *bucket;
