@@ -29,8 +29,8 @@ struct reply_header {
 
 struct reply {
     enum reply_phase phase;
-    struct fault fault; /* where phase is not ANSWERED: UPSTREAM, TOO_LARGE (max_reply), FORBIDDEN (egress) …; `what` is
-                           for humans */
+    const struct fault *fault; /* where phase is not ANSWERED: UPSTREAM, TOO_LARGE (max_reply), FORBIDDEN (egress) …;
+                                  `what` is for humans */
     bool timed_out;
     int code;
     const struct reply_header *headers;

@@ -84,7 +84,7 @@ void verdict_judge(struct arena *arena, const struct stage_step *step, const str
     const struct json *body = answered && looks ? reply_body(arena, reply, &is_json) : NULL;
     *ret_verdict = (struct verdict){.kind = VERDICT_RUNNING, .percent = -1};
     if (!answered) {
-        judge_by_policy(&policy, reply->fault.what, ret_verdict);
+        judge_by_policy(&policy, reply->fault->what, ret_verdict);
     } else if (expected && !rules->exist && !rules->use_roots) {
         ret_verdict->kind = VERDICT_SUCCEEDED;
         ret_verdict->rule = "expect";

@@ -35,7 +35,7 @@ static void on_reply(void *arg, const struct reply *reply) {
     log_put(reply->phase == REPLY_ANSWERED ? LOG_DEBUG : LOG_WARN, "call_ended", &ctx,
             LOG_STR("phase", reply_phase_word(reply->phase)), LOG_STR("method", life->request->method),
             LOG_INT("code", reply->code), LOG_INT("ms", reply->took_ms), LOG_INT("bytes", reply->body.len),
-            LOG_STR("what", reply->phase == REPLY_ANSWERED ? NULL : reply->fault.what));
+            LOG_STR("what", reply->phase == REPLY_ANSWERED ? NULL : reply->fault->what));
     if (life->engine->settings.holds) {
         struct holds_now now = holds_now_of(life->engine);
         holds_note(life->engine->settings.holds, life->request, reply, &now);

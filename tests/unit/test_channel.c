@@ -786,8 +786,8 @@ static void test_no_tls(void **state) {
         world_add(&world, "POST", arena_printf(world.arena, "https://127.0.0.1:%d/?k=sesame", raw.port));
         world_run(&world);
         assert_failed(world.replies[0], REPLY_NEVER_SENT, FAULT_UPSTREAM, cases[i].what);
-        assert_holds(world.replies[0]->fault.what, "TLS with 127.0.0.1:");
-        print_message("  %s\n", world.replies[0]->fault.what);
+        assert_holds(world.replies[0]->fault->what, "TLS with 127.0.0.1:");
+        print_message("  %s\n", world.replies[0]->fault->what);
         world_fini(&world);
         raw_stop(&raw);
     }
@@ -804,7 +804,7 @@ struct canceled {
 
 static void never_done(void *arg, const struct reply *reply) {
     (void)arg;
-    fail_msg("a canceled call was done: %s", reply->fault.what);
+    fail_msg("a canceled call was done: %s", reply_phase_word(reply->phase));
 }
 
 static void cancel_all(void *arg) {
