@@ -49,7 +49,7 @@ static bool is_digit(char c) {
 enum line { LINE_WAITS, LINE_WHOLE, LINE_LONG };
 
 /* The next line with its line end, of at most `max` bytes. */
-static enum line line_take(struct http_reply *reply, struct text *input, size_t max, struct text *ret_line) {
+static inline enum line line_take(struct http_reply *reply, struct text *input, size_t max, struct text *ret_line) {
     struct buf *head = reply->head;
     if (input->len == 0) return LINE_WAITS;
     const char *end = memchr(input->at, '\n', input->len);
@@ -145,12 +145,17 @@ static bool take_connection(struct http_reply *reply, struct text value) {
     return true;
 }
 
+#define FRAMING(name, take) [sizeof name - 1] = {name, take}
+
+/* By the lengths of their names. */
 static const struct {
-    struct text name;
+    const char *name;
     bool (*take)(struct http_reply *, struct text value);
-} framing[] = {{TEXT("Content-Length"), take_length},
-               {TEXT("Transfer-Encoding"), take_coding},
-               {TEXT("Connection"), take_connection}};
+} framing[] = {
+    FRAMING("Content-Length", take_length),
+    FRAMING("Transfer-Encoding", take_coding),
+    FRAMING("Connection", take_connection),
+};
 
 /* ---- headers ---- */
 
@@ -160,20 +165,20 @@ static bool field_begin(struct text line, size_t *ret_name_len) {
     return *ret_name_len > 0 && *ret_name_len < line.len && line.at[*ret_name_len] == ':';
 }
 
-/* Up to the end of the last line that was kept. */
-static void value_reach(const struct http_reply *reply, struct http_reply_field *field) {
-    size_t end = reply->line_at - 2;
-    while (field->value_at < end && is_blank(reply->head->at[field->value_at])) field->value_at++;
-    field->value_len = (unsigned)(end - field->value_at);
+/* Where the value begins that reaches from there to the end of the last line that was kept. */
+static size_t value_begin(const struct http_reply *reply, size_t at) {
+    const char *head = reply->head->at;
+    while (at < reply->line_at - 2 && is_blank(head[at])) at++;
+    return at;
 }
 
 static bool field_add(struct http_reply *reply, struct text line) {
-    size_t name_len;
+    size_t name_len, name_at = reply->line_at;
     if (!field_begin(line, &name_len)) return false;
-    unsigned at = (unsigned)reply->line_at;
-    struct http_reply_field field = {at, (unsigned)name_len, at + (unsigned)name_len + 1, 0};
     line_keep(reply, line);
-    value_reach(reply, &field);
+    size_t at = value_begin(reply, name_at + name_len + 1);
+    struct http_reply_field field = {(unsigned)name_at, (unsigned)name_len, (unsigned)at,
+                                     (unsigned)(reply->line_at - 2 - at)};
     buf_add(reply->fields, &field, sizeof field);
     reply->header_count++;
     return true;
@@ -181,7 +186,7 @@ static bool field_add(struct http_reply *reply, struct text line) {
 
 /* RFC 9112, 5.2: one space in place of what folds. */
 static void field_join(struct http_reply *reply, struct text line) {
-    struct buf *head = reply->head;
+    struct buf *head = reply->head, *fields = reply->fields;
     struct text rest = text_trim(line);
     char *at = head->at + reply->line_at - 2;
     *at = ' ';
@@ -189,24 +194,19 @@ static void field_join(struct http_reply *reply, struct text line) {
     reply->line_at = (size_t)(at - head->at);
     line_keep(reply, (struct text){at, rest.len + 1});
     struct http_reply_field last = http_reply_field(reply, reply->header_count - 1);
-    value_reach(reply, &last);
-    memcpy(reply->fields->at + reply->fields->len - sizeof last, &last, sizeof last);
-}
-
-static bool field_take(struct http_reply *reply, struct text name, struct text value) {
-    for (size_t i = 0; i < sizeof framing / sizeof framing[0]; i++)
-        if (name.len == framing[i].name.len && text_is_nocase(name, framing[i].name.at))
-            return framing[i].take(reply, value);
-    return true;
+    last.value_at = (unsigned)value_begin(reply, last.value_at);
+    last.value_len = (unsigned)(reply->line_at - 2 - last.value_at);
+    memcpy(fields->at + fields->len - sizeof last, &last, sizeof last);
 }
 
 static bool fields_take(struct http_reply *reply) {
     const char *head = reply->head->at;
     for (unsigned i = 0; i < reply->header_count; i++) {
         struct http_reply_field field = http_reply_field(reply, i);
-        if (!field_take(reply, (struct text){head + field.name_at, field.name_len},
-                        (struct text){head + field.value_at, field.value_len}))
-            return false;
+        size_t kind = field.name_len;
+        if (kind >= sizeof framing / sizeof framing[0] || !framing[kind].name) continue;
+        if (strncasecmp(head + field.name_at, framing[kind].name, kind) != 0) continue;
+        if (!framing[kind].take(reply, (struct text){head + field.value_at, field.value_len})) return false;
     }
     return true;
 }

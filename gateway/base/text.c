@@ -107,9 +107,11 @@ static uint64_t find_controls(uint64_t word) {
     return word_marks(word, word_below(word, ' ') | word_equal(word, DEL));
 }
 
+/* The last word may begin within the one before, here and below. */
 bool text_field_check(struct text a) {
     size_t i = 0;
     while (i + 8 <= a.len && !find_controls(word_load(a.at + i, 8))) i += 8;
+    if (i && a.len - i < 8 && !find_controls(word_load(a.at + a.len - 8, 8))) return true;
     for (; i < a.len; i++) {
         unsigned char c = (unsigned char)a.at[i];
         if ((c < 0x20 && c != '\t') || c == DEL) return false;
@@ -117,7 +119,6 @@ bool text_field_check(struct text a) {
     return true;
 }
 
-/* The last word may begin within the one before. */
 bool text_plain_check(struct text a) {
     uint64_t found = 0;
     if (a.len < 8) {

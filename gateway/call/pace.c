@@ -4,15 +4,15 @@
  * Nothing here waits or reads a clock; run/run asks, and the engine sets the timer. */
 #include "call/pace.h"
 
+#include "base/index.h"
+
 #define TOGETHER_MS 4 /* a power of 2. Waking up costs most of a poll, so a loop does it once for those of so long */
 #define ADAPT_LEAST 10
 #define ASKED_MAX_MS (60 * 60 * 1000)
 
 int64_t pace_origin_ms(const struct stage_step *step, int64_t step_began_ms, struct text id) {
-    uint32_t hash = 2166136261u; /* FNV-1a */
-    for (size_t i = 0; i < id.len; i++) hash = (hash ^ (unsigned char)id.at[i]) * 16777619u;
-    hash ^= hash >> 16; /* ids of one moment differ in few places */
     if (step->every_ms <= 0) return step_began_ms;
+    uint64_t hash = index_hash(id, (struct text){0});
     int64_t origin_ms = step_began_ms - (int64_t)((uint64_t)step->every_ms * hash >> 32);
     return origin_ms & ~(int64_t)(TOGETHER_MS - 1);
 }
