@@ -481,10 +481,11 @@ void transfer_cancel(struct transfer *call) {
     *call = (struct transfer){0};
 }
 
-static void fail_reply(const struct transfer *call, struct reply *reply, struct fault *fault) {
+static void fail_reply(const struct transfer *call, struct reply *reply) {
     bool never = call->fate == FATE_NEVER_SENT;
     reply->phase = never ? REPLY_NEVER_SENT : REPLY_MAYBE_ACTED_ON;
     reply->timed_out = call->fate == FATE_STALL || call->fate == FATE_STALL_ACTED;
+    struct fault *fault = arena_new_of(call->arena, struct fault);
     reply->fault = fault;
     fault_set(fault, call->fate == FATE_TOO_LARGE ? FAULT_TOO_LARGE : FAULT_UPSTREAM, NULL, "%s",
               never                          ? "connection refused"
@@ -496,8 +497,7 @@ static void fail_reply(const struct transfer *call, struct reply *reply, struct 
 static void end_call(struct transfer *call) {
     struct reply_header headers[3];
     struct reply reply = {.phase = REPLY_ANSWERED, .headers = headers, .code = call->code};
-    struct fault fault;
-    if (call->fate != FATE_ANSWERED) fail_reply(call, &reply, &fault);
+    if (call->fate != FATE_ANSWERED) fail_reply(call, &reply);
     if (reply.phase == REPLY_ANSWERED) {
         reply.body = text_of(arena_strdup(call->arena, call->body));
         if (call->location[0])

@@ -804,7 +804,7 @@ struct canceled {
 
 static void never_done(void *arg, const struct reply *reply) {
     (void)arg;
-    fail_msg("a canceled call was done: %s", reply_phase_word(reply->phase));
+    fail_msg("a canceled call was done: %s", reply->fault->what);
 }
 
 static void cancel_all(void *arg) {

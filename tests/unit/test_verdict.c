@@ -65,9 +65,9 @@ static void test_calls_that_failed(void **state) {
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct arena *arena = arena_new();
         struct fault fault;
-        fault_set(&fault, rows[i].fault, NULL, "as it was");
         struct reply reply = {.phase = rows[i].phase, .fault = &fault};
         struct verdict v;
+        fault_set(&fault, rows[i].fault, NULL, "as it was");
         judge(arena, stage, rows[i].step, &reply, 0, &v);
         assert_verdict(i, &v, rows[i].kind, rows[i].reason);
         assert_string_equal(v.message, "as it was");
@@ -170,9 +170,8 @@ static void test_retry_after_in_a_body(void **state) {
     for (size_t i = 0; i < 2 * sizeof rows / sizeof *rows; i++) {
         struct arena *arena = arena_new();
         struct reply_header header = {"Retry-After", rows[i / 2].header};
-        struct fault fault = {.kind = FAULT_UPSTREAM};
         struct reply reply = {.phase = rows[i / 2].code ? REPLY_ANSWERED : REPLY_MAYBE_ACTED_ON,
-                              .fault = &fault,
+                              .fault = &(struct fault){.kind = FAULT_NONE},
                               .code = rows[i / 2].code,
                               .headers = &header,
                               .header_count = rows[i / 2].header != NULL,

@@ -152,8 +152,7 @@ static void assert_lacks(const char *text, const char *part) {
 
 static void assert_phase(const struct reply *reply, enum reply_phase phase) {
     if (reply->phase != phase)
-        fail_msg("%s, not %s: %s", reply_phase_word(reply->phase), reply_phase_word(phase),
-                 reply->fault ? reply->fault->what : "");
+        fail_msg("%s, not %s: %s", reply_phase_word(reply->phase), reply_phase_word(phase), reply->fault->what);
 }
 
 static void assert_failed(const struct reply *reply, enum reply_phase phase, enum fault_kind kind, const char *part) {
