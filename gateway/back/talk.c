@@ -32,23 +32,19 @@ void talk_rest(struct talk *talk) {
 /* ---- out ---- */
 
 static void send_some(struct talk *talk, struct stream *stream) {
-    size_t before = talk->unsent_head.len + talk->unsent_body.len;
-    enum stream_result result = stream_send(stream, &talk->unsent_head, &talk->unsent_body);
-    /* Of a record that has failed, bytes may have left all the same. */
-    bool perhaps = stream->ssl && result == STREAM_LOST;
-    talk->sent |= talk->unsent_head.len + talk->unsent_body.len < before || perhaps;
-    talk->sending = result == STREAM_AGAIN;
+    talk->sending = stream_send(stream, &talk->unsent_head, &talk->unsent_body) == STREAM_AGAIN;
 }
 
 void talk_begin(struct talk *talk, struct stream *stream, struct text head, struct text body, size_t body_max,
                 bool is_head) {
-    talk->sent = talk->heard = false;
+    talk->heard = stream->has_sent = false;
     talk->unsent_head = head;
     talk->unsent_body = body;
     talk->head.max = HTTP_REPLY_HEAD_ROOM;
     talk->body.max = body_max;
     http_reply_begin(&talk->reply, &talk->head, &talk->fields, &talk->body, is_head);
     send_some(talk, stream);
+    talk->sent = stream->has_sent;
     if (!talk->sending) return;
     buf_fini(&talk->held); /* of a talk that was broken off */
     buf_init(&talk->held, talk->unsent_head.len);
@@ -86,9 +82,12 @@ static enum talk_state hear_all(struct talk *talk, struct stream *stream, char *
 /* Sending comes last, so that the stream wants what it wants: with TLS, what has come may be what sending waits for. */
 enum talk_state talk_go_on(struct talk *talk, struct stream *stream, char *room, size_t size) {
     enum talk_state state = hear_all(talk, stream, room, size);
-    if (state != TALK_GOES_ON || !talk->sending) return state;
-    send_some(talk, stream);
-    return stream->is_lost ? hear_all(talk, stream, room, size) : TALK_GOES_ON;
+    if (state == TALK_GOES_ON && talk->sending) {
+        send_some(talk, stream);
+        if (stream->is_lost) state = hear_all(talk, stream, room, size);
+    }
+    talk->sent = stream->has_sent; /* also of what TLS held */
+    return state;
 }
 
 /* ---- a reply from what came ---- */

@@ -11,7 +11,7 @@ struct talk {
     struct buf head, fields, body;        /* of the reply; see http_reply.h */
     struct text unsent_head, unsent_body; /* of the request */
     struct buf held;                      /* a copy of that head, where it did not go at once */
-    bool sent;                            /* bytes of the request have left */
+    bool sent;                            /* bytes of the request, or of its TLS, have left */
     bool heard;                           /* bytes of a reply have come */
     bool sending;
 };

@@ -294,7 +294,7 @@ static void hop_send(struct transfer *transfer) {
 static void hop_begin(struct transfer *transfer) {
     struct upstream *upstream = transfer->upstream;
     const struct request *request = transfer->request;
-    if (!origins_find(upstream->origins, transfer->hop.url, &transfer->origin, &transfer->fault)) {
+    if (!origins_find(upstream->origins, transfer->arena, &transfer->hop.url, &transfer->origin, &transfer->fault)) {
         at_once(transfer, FAILING);
         return;
     }

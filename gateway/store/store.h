@@ -53,7 +53,8 @@ enum store_kind {
     STORE_INSERT, /* record (+ definition_source, kept once by its hash). EXISTS gives the record that has the (stage,
                      key). An id that was in memory alone has moved to the disk then */
     STORE_UPDATE, /* record: status, updated_ms, ended_ms and body of an id, in the place where it is; its stage and its
-                     definition have to be those of the INSERT */
+                     definition have to be those of the INSERT. MISSING: nobody's record has that id, so that it may be
+                     inserted again */
     STORE_GET,    /* by record.id */
     STORE_FIND_KEY, /* by record.stage and record.key */
     STORE_LIST, /* by filter: newest first, by created_ms and then by the order of insertion. MISSING: there is no run

@@ -32,6 +32,16 @@ static inline enum store_outcome store_carry_out(struct store *store, struct loo
     return op->outcome;
 }
 
+/* Somebody else writes to the file. */
+static inline void store_meddle(const char *url, const char *sql) {
+    sqlite3 *db;
+    char *error = NULL;
+    assert_int_equal(sqlite3_open_v2(url + strlen("sqlite:"), &db, SQLITE_OPEN_READWRITE, NULL), SQLITE_OK);
+    sqlite3_busy_timeout(db, 10000);
+    if (sqlite3_exec(db, sql, NULL, NULL, &error) != SQLITE_OK) fail_msg("%s: %s", sql, error);
+    sqlite3_close(db);
+}
+
 /* Runs in the file, as a crash would leave them. */
 static inline int store_rows(const char *url) {
     sqlite3 *db;

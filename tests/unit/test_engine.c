@@ -803,6 +803,45 @@ static void test_restart_while_polling(void **state) {
     end(&gw);
 }
 
+#define OTHER_ID "01KAAAAAAAAAAAAAAAAAAAAAAA"
+
+/* Whatever becomes of its record meanwhile, a run that was acknowledged ends, and is recorded. */
+static void test_record_is_taken_away(void **state) {
+    (void)state;
+    static const struct {
+        const char *name, *sql;
+        bool keeps_key;
+    } cases[] = {
+        {"deleted", "DELETE FROM runs;", true},
+        {"deleted, and its key is another's",
+         "CREATE TEMP TABLE taken AS SELECT * FROM runs; DELETE FROM runs; UPDATE taken SET seq = seq + 1, id = "
+         "'" OTHER_ID "'; INSERT INTO runs SELECT * FROM taken;",
+         false},
+        {"deleted, and put back when it is missed",
+         "CREATE TABLE taken AS SELECT * FROM runs; DELETE FROM runs; CREATE TRIGGER back BEFORE INSERT ON runs BEGIN "
+         "INSERT INTO runs SELECT * FROM taken; END;",
+         true},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct gateway gw;
+        char id[STORE_ID_SIZE], found[STORE_ID_SIZE];
+        print_message("  %s\n", cases[i].name);
+        begin(&gw, 1);
+        atomic_store(&gw.word, BUSY);
+        start(&gw, "k", id);
+        await_requests(&gw, 3); /* it polls: nothing is to be recorded before its end */
+        store_meddle(gw.url, cases[i].sql);
+        atomic_store(&gw.word, PASSED);
+        assert_end(&gw, id, "\"status\":\"SUCCEEDED\"");
+        id_of_key(&gw, "k", found);
+        assert_string_equal(found, cases[i].keeps_key ? id : OTHER_ID);
+        if (cases[i].keeps_key) restart(&gw);
+        assert_end(&gw, id, "\"outputs\":{\"id\":7}"); /* from the store */
+        assert_int_equal(sent(&gw, "POST /jobs "), 1);
+        end(&gw);
+    }
+}
+
 /* Cut off in the middle of the call: nobody knows, and the report says so. */
 static void test_restart_in_a_submit_call(void **state) {
     (void)state;
@@ -1164,6 +1203,7 @@ int main(void) {
     };
     const struct CMUnitTest crashes[] = {
         cmocka_unit_test(test_restart_while_polling),
+        cmocka_unit_test(test_record_is_taken_away),
         cmocka_unit_test(test_restart_in_a_submit_call),
         cmocka_unit_test(test_attached_keys_outlive_the_process),
         cmocka_unit_test(test_questions_before_the_runs_are_back),
