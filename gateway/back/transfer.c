@@ -436,8 +436,8 @@ static void read_body(struct transfer *transfer, struct reply *reply) {
     }
     transfer->state = READING;
     transfer->reply = reply;
-    transfer->reading = reader_begin(transfer->upstream->reader, transfer->arena, reply, buf_take(body), len, on_read,
-                                     transfer);
+    transfer->reading = reader_begin(transfer->upstream->reader, transfer->arena, reply, buf_take(body), len,
+                                     transfer->request->call->wanted, on_read, transfer);
 }
 
 static void follow(struct transfer *transfer, const struct hop *next) {

@@ -240,7 +240,7 @@ void buf_init(struct buf *buf, size_t max) {
 }
 
 void buf_fini(struct buf *buf) {
-    mem_free(buf->at);
+    if (buf->at) mem_free(buf->at); /* most of them stayed empty */
     *buf = (struct buf){0};
 }
 
@@ -342,17 +342,6 @@ static inline uint64_t find_special(uint64_t word) {
                       word_below(word, ' ') | word_equal(word, '"') | word_equal(word, '\\') | word_equal(word, DEL));
 }
 
-/* Up to eight bytes, with blanks behind them. Reads none beyond them; two reads may overlap. */
-static inline uint64_t load_some(const char *at, size_t len) {
-    uint64_t word;
-    if (len >= 8) return word_load(at, 8);
-    if (len >= 4) word = word_load(at, 4) | word_load(at + len - 4, 4) << (len - 4) * 8;
-    else
-        word = word_load(at, 1) | word_load(at + len / 2, 1) << len / 2 * 8 |
-               word_load(at + len - 1, 1) << (len - 1) * 8;
-    return word | WORD_BLANKS << len * 8;
-}
-
 #define ESCAPE_MAX 6 /* bytes */
 
 static __attribute__((noinline)) size_t write_unicode_escape(char *to, unsigned char c) {
@@ -370,37 +359,50 @@ static inline size_t write_escape(char *to, unsigned char c) {
     return to[1] ? 2 : write_unicode_escape(to, c);
 }
 
-/* A word at a time, and of the last word blanks as well: what is behind the plain ones is overwritten by what comes
- * next, so there has to be room for all of a word. */
-static size_t write_json_inner(char *to, struct text t) {
+/* Up to the first byte that has to be escaped; how many that are. A word at a time, of which the last overlaps the one
+ * before, and blanks behind a short one: there has to be room for a word more than the text takes. */
+static inline size_t copy_plain(char *to, struct text t) {
+    size_t last = t.len < 8 ? 0 : t.len - 8, i = 0;
+    uint64_t word, found = 0;
+    if (t.len == 0) return 0;
+    for (; i < last; i += 8) {
+        word = word_load(t.at + i, 8);
+        word_store(to + i, word);
+        found = find_special(word);
+        if (found) return i + word_first(found);
+    }
+    word = word_load_some(t.at + last, t.len);
+    word_store(to + last, word);
+    found = find_special(word);
+    return found ? last + word_first(found) : t.len;
+}
+
+static size_t write_escaped(char *to, struct text t) {
     char *start = to;
     while (t.len) {
-        uint64_t word = t.len >= 8 ? word_load(t.at, 8) : load_some(t.at, t.len), found = find_special(word),
-                 stored = htole64(word);
-        memcpy(to, &stored, sizeof stored);
-        size_t n = t.len < 8 ? t.len : 8;
-        if (found) {
-            n = word_first(found);
-            to += n;
-            to += write_escape(to, (unsigned char)t.at[n++]);
-        } else {
-            to += n;
-        }
-        t.at += n, t.len -= n;
+        size_t n = copy_plain(to, t);
+        to += n;
+        if (n < t.len) to += write_escape(to, (unsigned char)t.at[n++]);
+        text_skip(&t, n);
     }
     return (size_t)(to - start);
 }
 
 static size_t skip_plain(struct text t, size_t i) {
     while (i < t.len) {
-        uint64_t found = find_special(load_some(t.at + i, t.len - i));
+        uint64_t found = find_special(word_load_some(t.at + i, t.len - i));
         if (found) return i + word_first(found);
         i += t.len - i < 8 ? t.len - i : 8;
     }
     return i;
 }
 
-static __attribute__((noinline)) void add_json_inner_slowly(struct buf *buf, struct text t) {
+/* Each byte may become six. */
+static __attribute__((noinline)) void add_escaped(struct buf *buf, struct text t) {
+    if (t.len < buf->cap / 8 && has_room(buf, t.len * ESCAPE_MAX + 8)) {
+        buf_grew(buf, write_escaped(buf->at + buf->len, t));
+        return;
+    }
     for (size_t start = 0, end; start < t.len; start = end + 1) {
         char written[ESCAPE_MAX];
         end = skip_plain(t, start);
@@ -410,14 +412,26 @@ static __attribute__((noinline)) void add_json_inner_slowly(struct buf *buf, str
 }
 
 void buf_add_json_inner(struct buf *buf, struct text t) {
-    if (t.len < buf->cap / 8 && has_room(buf, t.len * ESCAPE_MAX + 8))
-        buf_grew(buf, write_json_inner(buf->at + buf->len, t));
-    else add_json_inner_slowly(buf, t);
+    size_t n = 0;
+    if (has_room(buf, t.len + 8)) {
+        n = copy_plain(buf->at + buf->len, t);
+        buf_grew(buf, n);
+    }
+    if (n < t.len) add_escaped(buf, (struct text){t.at + n, t.len - n});
 }
 
 void buf_add_json_string(struct buf *buf, struct text t) {
-    buf_addc(buf, '"');
-    buf_add_json_inner(buf, t);
+    if (has_room(buf, t.len + 8 + 2)) {
+        char *to = buf->at + buf->len;
+        size_t n = copy_plain(to + 1, t);
+        to[0] = to[n + 1] = '"';
+        buf_grew(buf, n + (n < t.len ? 1 : 2));
+        if (n == t.len) return;
+        text_skip(&t, n);
+    } else {
+        buf_addc(buf, '"');
+    }
+    add_escaped(buf, t);
     buf_addc(buf, '"');
 }
 

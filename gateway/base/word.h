@@ -23,6 +23,22 @@ static inline uint64_t word_load(const char *at, size_t size) {
     return le64toh(word);
 }
 
+static inline void word_store(char *to, uint64_t word) {
+    word = htole64(word);
+    memcpy(to, &word, sizeof word);
+}
+
+/* At most eight bytes, at least one, with blanks behind them. Two reads may overlap, none is variable in length. */
+static inline uint64_t word_load_some(const char *at, size_t size) {
+    uint64_t word;
+    if (size >= 8) return word_load(at, 8);
+    if (size >= 4) word = word_load(at, 4) | word_load(at + size - 4, 4) << (size - 4) * 8;
+    else
+        word = word_load(at, 1) | word_load(at + size / 2, 1) << size / 2 * 8 |
+               word_load(at + size - 1, 1) << (size - 1) * 8;
+    return word | WORD_BLANKS << size * 8;
+}
+
 /* Candidates for word_marks(), which may be joined by `|`. `limit` and `c` are ASCII. */
 static inline uint64_t word_below(uint64_t word, unsigned char limit) {
     return word - WORD_ONES * limit;

@@ -268,13 +268,13 @@ static const char *told(const struct question *question) {
 }
 
 static void assert_told(const struct question *question, const char *part) {
-    if (question->ask->failed) fail_msg("refused: %s", question->ask->fault.what);
+    if (question->ask->failed) fail_msg("refused: %s", question->ask->fault->what);
     if (!strstr(told(question), part)) fail_msg("%s is not in %s", part, told(question));
 }
 
 static void assert_refused(const struct question *question, enum fault_kind kind) {
     assert_true(question->ask->failed);
-    assert_string_equal(fault_word(question->ask->fault.kind), fault_word(kind));
+    assert_string_equal(fault_word(question->ask->fault->kind), fault_word(kind));
 }
 
 static void ask_in_vain(struct question *question, enum fault_kind kind) {
@@ -474,7 +474,7 @@ static void begin_busy(struct gateway *gw, unsigned loops, const char *key, char
 static void start_again(struct gateway *gw, unsigned from, const char *key, const char *id) {
     struct question q = question(gw, from, ASK_START, key);
     ask(&q);
-    if (q.ask->failed) fail_msg("%s is refused: %s", key, q.ask->fault.what);
+    if (q.ask->failed) fail_msg("%s is refused: %s", key, q.ask->fault->what);
     assert_false(q.ask->created);
     assert_string_equal(q.ask->id, id);
     ask_free(q.ask);
@@ -500,7 +500,7 @@ static void start_others(struct gateway *gw, const char *id) {
         q.ask->fingerprint = "f2";
         ask(&q);
         assert_refused(&q, FAULT_CONFLICT);
-        assert_non_null(strstr(q.ask->fault.what, id));
+        assert_non_null(strstr(q.ask->fault->what, id));
         ask_free(q.ask);
     }
 }
@@ -1087,7 +1087,7 @@ static void test_crash_forgets(void **state) {
     struct question lost = get(&gw, 0, id, 0);
     ask(&lost);
     assert_refused(&lost, FAULT_NOT_FOUND);
-    assert_non_null(strstr(lost.ask->fault.what, "not durable"));
+    assert_non_null(strstr(lost.ask->fault->what, "not durable"));
     ask_free(lost.ask);
     atomic_store(&gw.word, PASSED);
     start(&gw, "k", other); /* a new run: the key is not known any more */
