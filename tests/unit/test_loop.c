@@ -112,7 +112,7 @@ static void timer_cleared_in_a_callback_never_rings(void **state) {
 }
 
 /* Waking up is what most of a timer costs: it is done when one is due, and not to see whether one is. */
-enum { RINGS = 40, LOST_WAITS = RINGS / 2 };
+enum { RINGS = 40, LOST_WAITS = RINGS / 4 };
 
 static void on_repeat(void *arg) {
     struct alarm_clock *alarm = arg;
