@@ -24,6 +24,7 @@ struct entry {
 };
 
 struct origins {
+    struct entry *last; /* that was found; as a rule it is asked for again */
     struct entry *buckets[BUCKETS];
 };
 
@@ -114,6 +115,11 @@ static struct entry **bucket_of(struct origins *origins, const char *at, size_t 
     return &origins->buckets[hash(at, len) % BUCKETS];
 }
 
+static bool begins(const struct entry *entry, const char *url) {
+    size_t len = entry->origin.len;
+    return strncmp(url, entry->key, len) == 0 && (url[len] == '/' || url[len] == '?' || !url[len]);
+}
+
 static struct entry *entry_find(struct origins *origins, const char *at, size_t len) {
     for (struct entry *entry = *bucket_of(origins, at, len); entry; entry = entry->next)
         if (entry->origin.len == len && memcmp(entry->key, at, len) == 0) return entry;
@@ -142,14 +148,15 @@ static char *normal_form(struct arena *arena, const struct url *url) {
 bool origins_find(struct origins *origins, struct arena *arena, const char **url, struct origin **ret_origin,
                   struct fault *fault) {
     struct url parsed;
-    size_t len = origin_length(*url);
-    const char *rest = *url + len;
-    struct entry *entry = entry_find(origins, *url, len);
+    struct entry *entry = origins->last;
+    if (!entry || !begins(entry, *url)) entry = entry_find(origins, *url, origin_length(*url));
     if (entry) {
+        origins->last = entry;
         *ret_origin = &entry->origin;
-        return url_check_rest(text_of(rest), fault);
+        return url_check_rest(text_of(*url + entry->origin.len), fault);
     }
     if (!url_parse(text_of(*url), &parsed, fault)) return false;
+    const char *rest = *url + origin_length(*url);
     const char *key = normal_form(arena, &parsed);
     entry = entry_find(origins, key, strlen(key));
     if (!entry) entry = entry_add(origins, key, &parsed);

@@ -91,10 +91,18 @@ bool text_token_char(char c) {
     return token_chars[(unsigned char)c];
 }
 
+size_t text_token_length(struct text a) {
+    const unsigned char *at = (const unsigned char *)a.at;
+    size_t i = 0;
+    while (i + 4 <= a.len &&
+           token_chars[at[i]] & token_chars[at[i + 1]] & token_chars[at[i + 2]] & token_chars[at[i + 3]])
+        i += 4;
+    while (i < a.len && token_chars[at[i]]) i++;
+    return i;
+}
+
 bool text_token_check(struct text a) {
-    for (size_t i = 0; i < a.len; i++)
-        if (!token_chars[(unsigned char)a.at[i]]) return false;
-    return a.len > 0;
+    return a.len > 0 && text_token_length(a) == a.len;
 }
 
 #define DEL 0x7F
@@ -127,6 +135,21 @@ bool text_to_int(struct text a, int64_t *ret_value) {
     if (!negative && __builtin_sub_overflow((int64_t)0, value, &value)) return false;
     *ret_value = value;
     return true;
+}
+
+/* The last word may begin within the one before. */
+bool text_plain_check(struct text a) {
+    uint64_t found = 0;
+    if (a.len < 8) {
+        for (size_t i = 0; i < a.len; i++) found |= (unsigned char)(a.at[i] - ' ') > '~' - ' ';
+        return !found;
+    }
+    for (size_t i = 0; i + 8 < a.len; i += 8) {
+        uint64_t word = word_load(a.at + i, 8);
+        found |= find_controls(word) | (word & WORD_HIGH);
+    }
+    uint64_t last = word_load(a.at + a.len - 8, 8);
+    return !(found | find_controls(last) | (last & WORD_HIGH));
 }
 
 static size_t digits_of(uint64_t value) {
