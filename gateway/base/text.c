@@ -91,10 +91,14 @@ bool text_token_char(char c) {
     return token_chars[(unsigned char)c];
 }
 
+size_t text_token_length(struct text a) {
+    size_t i = 0;
+    while (i < a.len && token_chars[(unsigned char)a.at[i]]) i++;
+    return i;
+}
+
 bool text_token_check(struct text a) {
-    for (size_t i = 0; i < a.len; i++)
-        if (!token_chars[(unsigned char)a.at[i]]) return false;
-    return a.len > 0;
+    return a.len > 0 && text_token_length(a) == a.len;
 }
 
 #define DEL 0x7F

@@ -63,6 +63,7 @@ bool text_cut(struct text *rest, char separator,
 bool text_utf8_check(struct text a);                 /* RFC 3629: no overlong forms, no surrogates, at most U+10FFFF */
 bool text_token_char(char c);                        /* RFC 9110, 5.6.2 */
 bool text_token_check(struct text a);                /* one or more of them */
+size_t text_token_length(struct text a);             /* how many of them it begins with */
 bool text_field_check(struct text a);                /* no control character but tabs (RFC 9110, 5.5) */
 bool text_to_int(struct text a, int64_t *ret_value); /* decimal with an optional '-', the whole slice, in range */
 #define TEXT_INT_MAX 20                              /* bytes of the longest int64_t */

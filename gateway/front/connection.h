@@ -5,6 +5,7 @@
 #include <event2/bufferevent.h>
 #include <evhtp.h>
 
+#include "front/callers.h"
 #include "front/connections.h"
 
 #define CONNECTION_PIECE_BYTES 16384      /* read at once */
@@ -16,8 +17,6 @@ struct connection {
     struct connection *next, **link; /* the place that points here */
     struct connections *all;
     evhtp_connection_t *evhtp;
-    bufferevent_data_cb evhtp_read, evhtp_write;
-    evhtp_request_t *request; /* libevhtp's, from feeding to recycling */
     struct guard guard;
     struct evbuffer *raw; /* what the guard has not eaten */
     struct exchange *exchange;
@@ -35,6 +34,7 @@ struct connection {
     bool dead;
     bool is_unix, tls, loopback;
     char *client_name;
+    struct caller_memo memo;
     char peer[INET6_ADDRSTRLEN + 10];
 };
 

@@ -138,7 +138,6 @@ bool listener_add(struct listener *listener, struct listen_socket *socket, struc
     loop_timer_init(&port->rest, listener->loop, "accept_rest", on_rested, port);
     port->htp = evhtp_new(loop_base(listener->loop), port);
     if (tls) port->htp->ssl_ctx = tls_context_ref(tls);
-    connections_serve(&listener->connections, port->htp);
     evhtp_set_post_accept_cb(port->htp, on_accept, port);
     if (evhtp_accept_socket(port->htp, fd, LISTEN_BACKLOG) != 0) {
         close(fd);
