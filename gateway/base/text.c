@@ -92,8 +92,12 @@ bool text_token_char(char c) {
 }
 
 size_t text_token_length(struct text a) {
+    const unsigned char *at = (const unsigned char *)a.at;
     size_t i = 0;
-    while (i < a.len && token_chars[(unsigned char)a.at[i]]) i++;
+    while (i + 4 <= a.len &&
+           token_chars[at[i]] & token_chars[at[i + 1]] & token_chars[at[i + 2]] & token_chars[at[i + 3]])
+        i += 4;
+    while (i < a.len && token_chars[at[i]]) i++;
     return i;
 }
 
@@ -107,14 +111,19 @@ static uint64_t find_controls(uint64_t word) {
     return word_marks(word, word_below(word, ' ') | word_equal(word, DEL));
 }
 
-bool text_field_check(struct text a) {
-    size_t i = 0;
-    while (i + 8 <= a.len && !find_controls(word_load(a.at + i, 8))) i += 8;
-    for (; i < a.len; i++) {
+static bool holds_controls(struct text a) {
+    for (size_t i = 0; i < a.len; i++) {
         unsigned char c = (unsigned char)a.at[i];
-        if ((c < 0x20 && c != '\t') || c == DEL) return false;
+        if ((c < 0x20 && c != '\t') || c == DEL) return true;
     }
-    return true;
+    return false;
+}
+
+/* Words, the last one with what is left, until there is something to look at more closely: a tab, most often. */
+bool text_field_check(struct text a) {
+    for (; a.len >= 8; text_skip(&a, 8))
+        if (find_controls(word_load(a.at, 8))) return !holds_controls(a);
+    return a.len == 0 || !find_controls(word_load_some(a.at, a.len)) || !holds_controls(a);
 }
 
 bool text_to_int(struct text a, int64_t *ret_value) {
@@ -323,17 +332,6 @@ static inline uint64_t find_special(uint64_t word) {
                       word_below(word, ' ') | word_equal(word, '"') | word_equal(word, '\\') | word_equal(word, DEL));
 }
 
-/* Up to eight bytes, with blanks behind them. Reads none beyond them; two reads may overlap. */
-static inline uint64_t load_some(const char *at, size_t len) {
-    uint64_t word;
-    if (len >= 8) return word_load(at, 8);
-    if (len >= 4) word = word_load(at, 4) | word_load(at + len - 4, 4) << (len - 4) * 8;
-    else
-        word = word_load(at, 1) | word_load(at + len / 2, 1) << len / 2 * 8 |
-               word_load(at + len - 1, 1) << (len - 1) * 8;
-    return word | WORD_BLANKS << len * 8;
-}
-
 #define ESCAPE_MAX 6 /* bytes */
 
 static __attribute__((noinline)) size_t write_unicode_escape(char *to, unsigned char c) {
@@ -356,7 +354,7 @@ static inline size_t write_escape(char *to, unsigned char c) {
 static size_t write_json_inner(char *to, struct text t) {
     char *start = to;
     while (t.len) {
-        uint64_t word = t.len >= 8 ? word_load(t.at, 8) : load_some(t.at, t.len), found = find_special(word),
+        uint64_t word = t.len >= 8 ? word_load(t.at, 8) : word_load_some(t.at, t.len), found = find_special(word),
                  stored = htole64(word);
         memcpy(to, &stored, sizeof stored);
         size_t n = t.len < 8 ? t.len : 8;
@@ -374,7 +372,7 @@ static size_t write_json_inner(char *to, struct text t) {
 
 static size_t skip_plain(struct text t, size_t i) {
     while (i < t.len) {
-        uint64_t found = find_special(load_some(t.at + i, t.len - i));
+        uint64_t found = find_special(word_load_some(t.at + i, t.len - i));
         if (found) return i + word_first(found);
         i += t.len - i < 8 ? t.len - i : 8;
     }
@@ -402,14 +400,22 @@ void buf_add_json_string(struct buf *buf, struct text t) {
     buf_addc(buf, '"');
 }
 
+/* Four bytes as eight digits, all at once: each half of a byte in one of its own, those above 9 moved on to letters. */
+static uint64_t hex_of(uint64_t bytes) {
+    bytes = (bytes | bytes << 16) & UINT64_C(0x0000FFFF0000FFFF);
+    bytes = (bytes | bytes << 8) & UINT64_C(0x00FF00FF00FF00FF);
+    uint64_t halves = (bytes >> 4 | bytes << 8) & WORD_ONES * 0x0F;
+    uint64_t letters = (halves + WORD_ONES * 6) >> 4 & WORD_ONES;
+    return halves + WORD_ONES * '0' + letters * ('a' - '9' - 1);
+}
+
 void buf_add_hex(struct buf *buf, const void *at, size_t len) {
-    static const char digits[] = "0123456789abcdef";
     char *to = buf_room(buf, len * 2);
     if (!to) return;
-    for (size_t i = 0; i < len; i++) {
-        unsigned char c = ((const unsigned char *)at)[i];
-        to[2 * i] = digits[c >> 4];
-        to[2 * i + 1] = digits[c & 15];
+    for (size_t i = 0; i < len; i += 4) {
+        size_t n = len - i < 4 ? len - i : 4;
+        uint64_t digits = htole64(hex_of(word_load((const char *)at + i, n)));
+        memcpy(to + 2 * i, &digits, 2 * n);
     }
     buf_grew(buf, len * 2);
 }

@@ -23,6 +23,17 @@ static inline uint64_t word_load(const char *at, size_t size) {
     return le64toh(word);
 }
 
+/* From one to eight bytes, with blanks behind them. Reads none beyond them; two reads may overlap. */
+static inline uint64_t word_load_some(const char *at, size_t size) {
+    uint64_t word;
+    if (size >= 8) return word_load(at, 8);
+    if (size >= 4) word = word_load(at, 4) | word_load(at + size - 4, 4) << (size - 4) * 8;
+    else
+        word = word_load(at, 1) | word_load(at + size / 2, 1) << size / 2 * 8 |
+               word_load(at + size - 1, 1) << (size - 1) * 8;
+    return word | WORD_BLANKS << size * 8;
+}
+
 /* Candidates for word_marks(), which may be joined by `|`. `limit` and `c` are ASCII. */
 static inline uint64_t word_below(uint64_t word, unsigned char limit) {
     return word - WORD_ONES * limit;

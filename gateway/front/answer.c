@@ -53,15 +53,30 @@
 #define STATUS_LEAST 200
 #define BEHIND_STATUS "\r\nServer: stagedoor\r\nDate: "
 
-const char *answer_phrase(int status) {
-    static const char *const phrases[] = {
-#define X(number, phrase) [(number)-STATUS_LEAST] = (phrase),
+struct status {
+    const char *code, *phrase;
+    struct text start; /* of an answer, up to its date */
+};
+
+static const struct status *status_find(int status) {
+    static const struct status known[] = {
+#define X(number, phrase) \
+    [(number)-STATUS_LEAST] = {#number, phrase, TEXT("HTTP/1.1 " #number " " phrase BEHIND_STATUS)},
         STATUSES(X)
 #undef X
     };
-    size_t at = (size_t)(status - STATUS_LEAST);
-    if (status >= STATUS_LEAST && at < sizeof phrases / sizeof *phrases && phrases[at]) return phrases[at];
-    return "Status"; /* a client must not read it (RFC 9112, 4) */
+    size_t at = (size_t)(status - STATUS_LEAST); /* far too many for one below it */
+    return at < sizeof known / sizeof *known && known[at].code ? &known[at] : NULL;
+}
+
+const char *answer_phrase(int status) {
+    const struct status *known = status_find(status);
+    return known ? known->phrase : "Status"; /* a client must not read it (RFC 9112, 4) */
+}
+
+const char *answer_code(int status) {
+    const struct status *known = status_find(status);
+    return known ? known->code : "other";
 }
 
 void answer_date(int64_t wall_ms, char out[ANSWER_DATE_SIZE]) {
@@ -105,16 +120,10 @@ static void write_header(struct buf *out, const char *header, const char *conten
     buf_grew(out, (size_t)(to - begin));
 }
 
-/* Up to the date. */
 static void write_start(struct buf *out, int status) {
-    static const struct text starts[] = {
-#define X(number, phrase) [(number)-STATUS_LEAST] = TEXT("HTTP/1.1 " #number " " phrase BEHIND_STATUS),
-        STATUSES(X)
-#undef X
-    };
-    size_t at = (size_t)(status - STATUS_LEAST);
-    if (at < sizeof starts / sizeof *starts && starts[at].len) buf_addt(out, starts[at]);
-    else buf_addf(out, "HTTP/1.1 %d %s" BEHIND_STATUS, status, answer_phrase(status));
+    const struct status *known = status_find(status);
+    if (known) buf_addt(out, known->start);
+    else buf_addf(out, "HTTP/1.1 %d Status" BEHIND_STATUS, status);
 }
 
 void answer_write(struct buf *out, const struct answer *answer, const struct answer_wire *wire) {

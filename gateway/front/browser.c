@@ -31,7 +31,7 @@ static bool is_address(struct text name) {
 }
 
 static bool is_local_name(struct text name) {
-    if (text_is_nocase(name, "localhost")) return true;
+    if (text_is(name, "127.0.0.1") || text_is_nocase(name, "localhost")) return true;
     size_t n = sizeof ".localhost" - 1;
     return name.len > n && text_is_nocase((struct text){name.at + name.len - n, n}, ".localhost");
 }
@@ -47,7 +47,7 @@ static bool check_host(const struct exchange *exchange, const struct browser_rul
     const char *host = exchange_header(exchange, HTTP_HEADER_HOST);
     if (rules->any_host || !host || !*host) return true; /* HTTP/1.0 has none, and no browser speaks it */
     struct text name = name_of(host);
-    if (is_address(name) || is_local_name(name) || is_public(name, rules->public_url)) return true;
+    if (is_local_name(name) || is_address(name) || is_public(name, rules->public_url)) return true;
     return fault_set(
         fault, FAULT_FORBIDDEN, NULL,
         "the gateway is not known as \"%.*s\" (the Host header); if it is, say so: public_url = \"%s://%.*s\"",

@@ -295,7 +295,7 @@ static struct exchange *exchange_new(struct connection *connection, const struct
     exchange->body = request->body;
     exchange->headers = request->headers;
     exchange->known = request->known;
-    exchange->peer = arena_strdup(request->arena, connection->peer);
+    exchange->peer = arena_copy(request->arena, connection->peer, sizeof connection->peer);
     exchange->client_name = arena_strdup(request->arena, connection->client_name);
     exchange->loopback = connection->loopback;
     exchange->tls = connection->tls;

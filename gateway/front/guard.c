@@ -22,6 +22,7 @@
 #define CHUNK_DIGITS_MAX 8
 #define EXTENSION_BYTES_MAX 4096
 #define LENGTH_DIGITS_MAX 18
+#define REQUEST_BYTES 1952   /* what most take, until they are answered */
 #define LINE_KEEP_BYTES 1024 /* a line buffer larger than this is not kept while the connection idles */
 
 enum { GO = -1 }; /* beside enum guard_event */
@@ -115,7 +116,7 @@ static int step_start(struct guard *guard, struct text *input) {
 }
 
 static struct guard_request *request_new(void) {
-    struct arena *arena = arena_new();
+    struct arena *arena = arena_new_for(REQUEST_BYTES);
     struct guard_request *request = arena_new_of(arena, struct guard_request);
     request->arena = arena;
     return request;
@@ -147,8 +148,12 @@ static int take_method(struct guard *guard, struct text method) {
 }
 
 static bool is_authority(struct text t) {
-    for (size_t i = 0; i < t.len; i++)
-        if (!text_token_char(t.at[i]) && !strchr(":[](),;=", t.at[i])) return false;
+    static const bool others[256] = {
+        [':'] = true, ['['] = true, [']'] = true, ['('] = true, [')'] = true, [','] = true, [';'] = true, ['='] = true};
+    for (size_t i = 0; i < t.len; i++) {
+        i += text_token_length((struct text){t.at + i, t.len - i});
+        if (i < t.len && !others[(unsigned char)t.at[i]]) return false;
+    }
     return true;
 }
 

@@ -8,6 +8,7 @@
 
 #include "base/count.h"
 #include "base/log.h"
+#include "front/answer.h"
 #include "front/api.h"
 #include "front/browser.h"
 #include "front/problem.h"
@@ -51,13 +52,11 @@ static const struct route routes[] = {
 
 static void count_answer(const struct api_call *call, int status) {
     const struct exchange *exchange = call->exchange;
-    char code[TEXT_INT_MAX + 1];
-    code[text_of_int(status, code).len] = 0;
     int64_t ms = loop_mono_ms(call->api->loop) - exchange->began_mono_ms;
     enum log_level level = status >= 500 && !call->shed   ? LOG_WARN
                            : status >= 400 && !call->shed ? LOG_INFO
                                                           : LOG_DEBUG;
-    count_add_labelled(COUNT_FAMILY_REQUESTS, call->route, code, 1);
+    count_add_labelled(COUNT_FAMILY_REQUESTS, call->route, answer_code(status), 1);
     count_observe(COUNT_HISTOGRAM_REQUEST_MS, ms);
     if (!log_wants(level)) return;
     struct log_context ctx = {.caller = caller_name(call->caller)};
