@@ -57,7 +57,7 @@ ifeq ($(VARIANT),tsan)
 export TSAN_OPTIONS ?= suppressions=$(abspath tests/tsan.supp)
 endif
 LDFLAGS += -pthread $(filter -fsanitize=%,$(CFLAGS.$(VARIANT)))
-LIBS = -levhtp -levent -levent_openssl -levent_pthreads -lcurl -ljansson -lconfig -lsqlite3 -lpcre2-8 -lyaml -lssl -lcrypto -lm
+LIBS = -levhtp -levent -levent_pthreads -lcurl -ljansson -lconfig -lsqlite3 -lpcre2-8 -lyaml -lssl -lcrypto -lm
 
 SOURCES := $(sort $(wildcard gateway/*/*.c))
 OBJECTS = $(SOURCES:%.c=$(OUT)/obj/%.o)

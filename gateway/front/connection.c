@@ -1,13 +1,13 @@
 /* Connections: what their bytes become, and which phase they are in. With the listener and
  * connections.c, which ends them, it is what knows libevhtp.
  *
- * libevhtp accepts, makes the bufferevents (plain or TLS), and keeps the life of a connection. It is shown nothing of
- * what is said on it: right after accept its callbacks are taken off the bufferevent. Its parser is unsafe, its replies
- * send bodies to HEAD and can contradict their length, and a request of its own for each of ours would be for nothing.
- * Plain connections are read by us, as members of a crowd; over TLS the bufferevent reads. The guard makes requests out
- * of what comes; what it has to wait with lies in `raw`. A whole request is handed to the handler as an exchange;
- * answers go to the socket, or to the bufferevent, as bytes. Only when all of an answer has gone there is the guard
- * asked for the next request: one at a time.
+ * libevhtp accepts, makes the bufferevents, and keeps the life of a connection. It is shown nothing of what is said on
+ * it: right after accept its callbacks are taken off the bufferevent. Its parser is unsafe, its replies send bodies to
+ * HEAD and can contradict their length, and a request of its own for each of ours would be for nothing. Connections are
+ * read by us, as members of a crowd, through their TLS session where there is one; what that wants to be sent goes the
+ * way of all other bytes. The guard makes requests out of what comes; what it has to wait with lies in `raw`. A whole
+ * request is handed to the handler as an exchange; answers go to the socket as bytes, and what that does not take, to
+ * the bufferevent. Only when all of an answer has gone is the guard asked for the next request: one at a time.
  *
  * Reading goes on while a request is under way, so that a client that leaves is seen; who sends more than
  * BACKLOG_BYTES ahead has to wait. A client that ends its sending half has left as far as the handler is told, yet an
@@ -39,7 +39,6 @@
 #include "base/mem.h"
 
 #define BACKLOG_BYTES 65536
-#define PIECE_BYTES 4096 /* smaller ones are copied where they have to wait */
 #define LINGER_MS 2000
 #define READ_LATE_MS 100 /* until it is looked again whether what has arrived was read */
 #define SCRATCH_KEEP_BYTES 65536
@@ -75,8 +74,7 @@ static struct evbuffer *output_of(const struct connection *connection) {
 /* ---- being read ---- */
 
 static void stop_reading(struct connection *connection) {
-    if (connection->tls) bufferevent_disable(connection->evhtp->bev, EV_READ);
-    else if (connection->crowd) crowd_remove(connection->crowd, connection->evhtp->sock, connection);
+    if (connection->crowd) crowd_remove(connection->crowd, connection->evhtp->sock, connection);
     connection->crowd = NULL;
 }
 
@@ -88,11 +86,9 @@ static void end_later(void *arg) {
 static void go_on_reading(struct connection *connection) {
     struct connections *all = connection->all;
     struct crowd *crowd = connection->refused ? all->refused : all->crowd;
-    if (connection->tls) bufferevent_enable(connection->evhtp->bev, EV_READ);
-    else if (!connection->crowd && !connection->sent_all) {
-        if (crowd_add(crowd, connection->evhtp->sock, connection)) connection->crowd = crowd;
-        else loop_later(all->loop, end_later, connection);
-    }
+    if (connection->crowd || connection->sent_all) return;
+    if (crowd_add(crowd, connection->evhtp->sock, connection)) connection->crowd = crowd;
+    else loop_later(all->loop, end_later, connection);
 }
 
 static void set_refused(struct connection *connection, bool refused) {
@@ -124,7 +120,10 @@ static evhtp_res on_fini(evhtp_connection_t *evhtp, void *arg) {
     if (connection->next) connection->next->link = connection->link;
     all->count--;
     count_add(COUNT_CONNECTIONS, -1);
-    if (connection->crowd) stop_reading(connection);
+    if (connection->session) tls_session_goodbye(connection->session);
+    tls_session_free(connection->session);
+    connection->session = NULL;
+    stop_reading(connection);
     loop_timer_clear(&connection->deadline);
     if (connection->exchange) {
         connection->exchange->sender = NULL;
@@ -151,7 +150,7 @@ void connection_linger(struct connection *connection) {
         return;
     }
     evbuffer_drain(connection->raw, evbuffer_get_length(connection->raw));
-    if (connection->evhtp->ssl) tls_say_goodbye(connection->evhtp->ssl);
+    if (connection->session) tls_session_goodbye(connection->session);
     shutdown(connection->evhtp->sock, SHUT_WR);
     go_on_reading(connection);
     connection_enter(connection, LINGER);
@@ -159,16 +158,23 @@ void connection_linger(struct connection *connection) {
 
 /* ---- answers ---- */
 
-/* Most answers fit into the socket, which saves arming and disarming it in epoll: true. What does not fit, and what
- * went wrong, is libevent's, as everything over TLS is: false, and on_write is told, never from in here. */
-static bool send_bytes(struct connection *connection, struct text bytes) {
-    struct bufferevent *bev = connection->evhtp->bev;
-    bool direct = !connection->evhtp->ssl && evbuffer_get_length(output_of(connection)) == 0;
+/* Most answers fit into the socket, which saves arming and disarming it in epoll. What does not fit, and what went
+ * wrong, is libevent's: on_write is told, never from in here. */
+static void put_on_wire(void *arg, struct text bytes) {
+    struct connection *connection = arg;
+    bool direct = evbuffer_get_length(output_of(connection)) == 0;
     ssize_t sent = direct ? send(connection->evhtp->sock, bytes.at, bytes.len, MSG_NOSIGNAL | MSG_DONTWAIT) : -1;
     size_t gone = sent > 0 ? (size_t)sent : 0;
-    if (gone < bytes.len) bufferevent_write(bev, bytes.at + gone, bytes.len - gone);
-    connection->unwritten = evbuffer_get_length(output_of(connection)) + gone;
-    return gone == bytes.len;
+    if (gone < bytes.len) bufferevent_write(connection->evhtp->bev, bytes.at + gone, bytes.len - gone);
+    connection->unwritten += bytes.len;
+}
+
+/* True: all of it is in the socket. */
+static bool send_bytes(struct connection *connection, struct text bytes) {
+    connection->unwritten = evbuffer_get_length(output_of(connection));
+    if (connection->session) tls_session_write(connection->session, bytes);
+    else put_on_wire(connection, bytes);
+    return evbuffer_get_length(output_of(connection)) == 0;
 }
 
 static struct answer_wire wire_of(const struct connection *connection) {
@@ -298,7 +304,7 @@ static struct exchange *exchange_new(struct connection *connection, const struct
     exchange->peer = arena_copy(request->arena, connection->peer, sizeof connection->peer);
     exchange->client_name = arena_strdup(request->arena, connection->client_name);
     exchange->loopback = connection->loopback;
-    exchange->tls = connection->tls;
+    exchange->tls = connection->session;
     exchange->memo = &connection->memo;
     exchange->began_mono_ms = loop_mono_ms(all->loop);
     exchange->send = on_answer;
@@ -365,7 +371,7 @@ static void connection_pump(struct connection *connection, struct text fresh) {
     while (connection->phase < BUSY && has_input(connection, fresh)) {
         switch (guard_eat(connection, &fresh)) {
         case GUARD_MORE: break;
-        case GUARD_CONTINUE: evbuffer_add_printf(output_of(connection), "HTTP/1.1 100 Continue\r\n\r\n"); break;
+        case GUARD_CONTINUE: send_bytes(connection, text_of("HTTP/1.1 100 Continue\r\n\r\n")); break;
         case GUARD_REFUSED:
             connection_refuse(connection, connection->guard.refusal_status, connection->guard.refusal);
             break;
@@ -385,18 +391,6 @@ static void connection_pump(struct connection *connection, struct text fresh) {
 
 /* ---- what happens to a connection ---- */
 
-/* Moving a piece moves the block it lies in. Blocks are made for a kilobyte and more, so small pieces are copied when
- * they have to wait: else a client could make each of its bytes cost that much. */
-static void raw_take(struct evbuffer *raw, struct evbuffer *input) {
-    size_t n = evbuffer_get_length(input);
-    if (n >= PIECE_BYTES || evbuffer_get_length(raw) == 0) {
-        evbuffer_add_buffer(raw, input);
-        return;
-    }
-    evbuffer_add(raw, evbuffer_pullup(input, -1), n);
-    evbuffer_drain(input, n);
-}
-
 static void client_sent_all(struct connection *connection) {
     connection->sent_all = true;
     if (connection->phase == BUSY) connection_gone(connection);
@@ -404,11 +398,9 @@ static void client_sent_all(struct connection *connection) {
 }
 
 static void client_failed(struct connection *connection) {
-    if (connection->phase == HANDSHAKE) {
-        char reason[200];
-        tls_error_text(bufferevent_get_openssl_error(connection->evhtp->bev), reason, sizeof reason);
-        log_put(LOG_INFO, "tls_refused", NULL, LOG_STR("peer", connection->peer), LOG_STR("what", reason));
-    }
+    if (connection->phase == HANDSHAKE)
+        log_put(LOG_INFO, "tls_refused", NULL, LOG_STR("peer", connection->peer),
+                LOG_STR("what", tls_session_why(connection->session)));
     connection_end(connection);
 }
 
@@ -418,10 +410,29 @@ static void client_sent(struct connection *connection, struct text bytes) {
     connection_pump(connection, bytes);
 }
 
-/* A member of the crowd is readable. */
+static void welcome(struct connection *connection) {
+    connection_enter(connection, IDLE);
+    if (connection->is_too_many)
+        connection_refuse(connection, 503, "There are more connections than are accepted here");
+}
+
+static ssize_t read_session(struct connection *connection) {
+    ssize_t n = tls_session_read(connection->session, connection->all->piece, CONNECTION_PIECE_BYTES);
+    int why = errno;
+    if (connection->phase == HANDSHAKE && tls_session_is_open(connection->session)) {
+        connection->client_name = tls_session_client(connection->session);
+        welcome(connection);
+    }
+    errno = why;
+    return n;
+}
+
+/* A member of the crowd is readable. Who lingers is not listened to. */
 void connection_readable(void *member) {
     struct connection *connection = member;
-    ssize_t n = recv(connection->evhtp->sock, connection->all->piece, CONNECTION_PIECE_BYTES, MSG_DONTWAIT);
+    bool plain = !connection->session || connection->phase == LINGER;
+    ssize_t n = plain ? recv(connection->evhtp->sock, connection->all->piece, CONNECTION_PIECE_BYTES, MSG_DONTWAIT)
+                      : read_session(connection);
     if (n > 0) {
         client_sent(connection, (struct text){connection->all->piece, (size_t)n});
         return;
@@ -430,19 +441,6 @@ void connection_readable(void *member) {
     stop_reading(connection);
     if (n == 0) client_sent_all(connection);
     else client_failed(connection);
-}
-
-static void on_read(struct bufferevent *bev, void *arg) {
-    struct connection *connection = arg;
-    struct loop *loop = connection->all->loop;
-    int64_t entered = loop_enter(loop);
-    struct evbuffer *input = bufferevent_get_input(bev);
-    if (connection->phase == LINGER) evbuffer_drain(input, evbuffer_get_length(input));
-    else {
-        raw_take(connection->raw, input);
-        connection_pump(connection, (struct text){0});
-    }
-    loop_leave(loop, "client_read", entered);
 }
 
 static void on_write(struct bufferevent *bev, void *arg) {
@@ -457,16 +455,13 @@ static void on_write(struct bufferevent *bev, void *arg) {
     loop_leave(loop, "client_written", entered);
 }
 
+/* Nothing can be written to it. */
 static void on_event(struct bufferevent *bev, short events, void *arg) {
-    (void)bev;
+    (void)bev, (void)events;
     struct connection *connection = arg;
     struct loop *loop = connection->all->loop;
     int64_t entered = loop_enter(loop);
-    if (events & BEV_EVENT_CONNECTED) {
-        connection->client_name = tls_client_name(connection->evhtp->ssl);
-        if (connection->phase == HANDSHAKE) connection_enter(connection, IDLE);
-    } else if (events & BEV_EVENT_EOF) client_sent_all(connection);
-    else client_failed(connection);
+    client_failed(connection);
     loop_leave(loop, "client_event", entered);
 }
 
@@ -497,7 +492,7 @@ bool connection_has_news(const struct connection *connection) {
 
 /* What has arrived may wait for its turn: that is not the client's doing. */
 static bool is_read_late(const struct connection *connection) {
-    return connection->phase >= IDLE && connection->phase < BUSY && connection_has_news(connection);
+    return connection->phase < BUSY && connection_has_news(connection);
 }
 
 static void on_deadline(void *arg) {
@@ -536,12 +531,13 @@ static void peer_write(struct connection *connection) {
     buf_fini(&text);
 }
 
-static struct connection *connection_new(struct connections *all, evhtp_connection_t *evhtp, bool is_unix, bool tls) {
+static struct connection *connection_new(struct connections *all, evhtp_connection_t *evhtp, bool is_unix,
+                                         struct ssl_ctx_st *tls) {
     struct connection *connection = mem_alloc(sizeof *connection);
     connection->all = all;
     connection->is_unix = is_unix;
-    connection->tls = tls;
     connection->evhtp = evhtp;
+    if (tls) connection->session = tls_session_new(tls, evhtp->sock, put_on_wire, connection);
     connection->minor = 1;
     connection->raw = evbuffer_new();
     guard_init(&connection->guard, &all->guard_limits);
@@ -558,17 +554,17 @@ static struct connection *connection_new(struct connections *all, evhtp_connecti
 }
 
 static void connection_take_over(struct connection *connection) {
-    bufferevent_setcb(connection->evhtp->bev, on_read, on_write, on_event, connection);
+    bufferevent_setcb(connection->evhtp->bev, NULL, on_write, on_event, connection);
     evhtp_connection_set_hook(connection->evhtp, evhtp_hook_on_connection_fini, (evhtp_hook)on_fini, connection);
-    if (!connection->tls) bufferevent_disable(connection->evhtp->bev, EV_READ);
+    bufferevent_disable(connection->evhtp->bev, EV_READ);
     go_on_reading(connection);
 }
 
-void connections_add(struct connections *all, evhtp_connection_t *evhtp, bool is_unix, bool tls) {
+void connections_add(struct connections *all, evhtp_connection_t *evhtp, bool is_unix, struct ssl_ctx_st *tls) {
     struct connection *connection = connection_new(all, evhtp, is_unix, tls);
+    connection->is_too_many = all->count > all->settings->limits.max_connections;
     connection->phase = tls ? HANDSHAKE : IDLE;
     loop_timer_set(&connection->deadline, connection_phase_ms(connection));
     connection_take_over(connection);
-    if (all->count > all->settings->limits.max_connections)
-        connection_refuse(connection, 503, "There are more connections than are accepted here");
+    if (!tls) welcome(connection);
 }

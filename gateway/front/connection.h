@@ -7,9 +7,10 @@
 
 #include "front/callers.h"
 #include "front/connections.h"
+#include "front/tls.h"
 
-#define CONNECTION_PIECE_BYTES 16384      /* read at once */
-#define CONNECTION_ANSWER_MAX (256 << 20) /* bytes */
+#define CONNECTION_PIECE_BYTES TLS_PIECE_BYTES /* read at once */
+#define CONNECTION_ANSWER_MAX (256 << 20)      /* bytes */
 
 enum phase { HANDSHAKE, IDLE, HEAD, BODY, BUSY, WRITING, LINGER };
 
@@ -17,6 +18,7 @@ struct connection {
     struct connection *next, **link; /* the place that points here */
     struct connections *all;
     evhtp_connection_t *evhtp;
+    struct tls_session *session; /* NULL: plain */
     struct guard guard;
     struct evbuffer *raw; /* what the guard has not eaten */
     struct exchange *exchange;
@@ -32,7 +34,8 @@ struct connection {
     bool refused; /* its last answer was 503 */
     bool served;  /* a request of it was answered */
     bool dead;
-    bool is_unix, tls, loopback;
+    bool is_too_many; /* more are open than there may be: it is told so */
+    bool is_unix, loopback;
     char *client_name;
     struct caller_memo memo;
     char peer[INET6_ADDRSTRLEN + 10];

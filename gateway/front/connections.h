@@ -13,6 +13,7 @@
 #include "front/guard.h"
 #include "front/listener.h"
 
+struct ssl_ctx_st;
 struct evhtp_connection;
 struct connection;
 
@@ -48,8 +49,9 @@ void connections_init(struct connections *all, struct loop *loop, const struct l
                       void (*gone)(void *arg), void *arg);
 void connections_fini(struct connections *all); /* closes what is open */
 
-/* TAKES a connection that libevhtp has just accepted: it sees none of its bytes. Over the limit it is told so. */
-void connections_add(struct connections *all, struct evhtp_connection *evhtp, bool is_unix, bool tls);
+/* TAKES a connection that libevhtp has just accepted: it sees none of its bytes. Over the limit it is told so. `tls`
+ * NULL: it is plain. */
+void connections_add(struct connections *all, struct evhtp_connection *evhtp, bool is_unix, struct ssl_ctx_st *tls);
 
 /* Where nobody is accepted any more. Idle connections end, and those that came just now soon; all others after their
  * answer. */

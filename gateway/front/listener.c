@@ -26,7 +26,8 @@ struct port { /* one address on this loop */
     struct port *next;
     struct listener *listener;
     evhtp_t *htp;
-    bool is_unix, tls;
+    bool is_unix;
+    struct ssl_ctx_st *tls; /* NULL: plain */
     struct loop_timer rest;
     unsigned accepted;      /* since the last rest */
     int64_t failed_mono_ms; /* when accept failed last */
@@ -120,7 +121,8 @@ struct listener *listener_new(struct loop *loop, const struct listener_settings 
 static void port_free(struct port *port) {
     loop_timer_clear(&port->rest);
     evhtp_unbind_socket(port->htp);
-    evhtp_free(port->htp); /* with its reference of the TLS context */
+    evhtp_free(port->htp);
+    tls_context_unref(port->tls);
     mem_free(port);
 }
 
@@ -134,10 +136,9 @@ bool listener_add(struct listener *listener, struct listen_socket *socket, struc
     struct port *port = mem_alloc(sizeof *port);
     port->listener = listener;
     port->is_unix = listen_socket_is_unix(socket);
-    port->tls = tls != NULL;
+    port->tls = tls ? tls_context_ref(tls) : NULL;
     loop_timer_init(&port->rest, listener->loop, "accept_rest", on_rested, port);
     port->htp = evhtp_new(loop_base(listener->loop), port);
-    if (tls) port->htp->ssl_ctx = tls_context_ref(tls);
     evhtp_set_post_accept_cb(port->htp, on_accept, port);
     if (evhtp_accept_socket(port->htp, fd, LISTEN_BACKLOG) != 0) {
         close(fd);
@@ -153,9 +154,8 @@ bool listener_add(struct listener *listener, struct listen_socket *socket, struc
 void listener_renew_tls(struct listener *listener, struct tls_context *tls) {
     for (struct port *port = listener->ports; port; port = port->next) {
         if (!port->tls) continue;
-        struct ssl_ctx_st *old = port->htp->ssl_ctx;
-        port->htp->ssl_ctx = tls_context_ref(tls);
-        tls_context_unref(old);
+        tls_context_unref(port->tls);
+        port->tls = tls_context_ref(tls);
     }
 }
 

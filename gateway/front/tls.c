@@ -1,12 +1,16 @@
-/* TLS for listeners, from OpenSSL: the context that connections are made from.
+/* TLS for listeners, from OpenSSL: the context that sessions are made from, and the session of a connection.
  *
- * libevhtp's own set-up ignores keys that do not load and knows nothing of ALPN or minimum versions, so the context is
- * built here and handed to it. TLS 1.2 and newer, no renegotiation, no compression; buffers are released while a
- * connection idles, which is most of what an idle TLS connection costs. A certificate that cannot be used is a fault
- * when it is loaded, never a handshake that fails later. */
+ * libevhtp's own set-up ignores keys that do not load and knows nothing of ALPN or minimum versions, and libevent's
+ * bufferevents over TLS read as much as a client sends. TLS 1.2 and newer, no renegotiation, no compression; buffers
+ * are released while a connection idles, which is most of what an idle TLS connection costs. A certificate that cannot
+ * be used is a fault when it is loaded, never a handshake that fails later.
+ *
+ * A session reads its socket without reading ahead: what OpenSSL has not been asked for is still in the socket, so that
+ * epoll tells of it. After a record that was not for the reader (a new key, a ticket asked for) it returns, too. */
 #include "front/tls.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -21,25 +25,23 @@ struct tls_context {
     SSL_CTX *handle;
 };
 
-void tls_error_text(unsigned long code, char *out, size_t size) {
+struct tls_session {
+    SSL *ssl;
+    void (*send)(void *arg, struct text bytes);
+    void *arg;
+    unsigned long error; /* OpenSSL's, of what broke it; 0: none */
+};
+
+static const char *reason_of(unsigned long code) {
     const char *reason = code ? ERR_reason_error_string(code) : NULL;
-    struct buf text;
-    buf_init(&text, size - 1);
-    if (reason) buf_adds(&text, reason);
-    else if (code) buf_addf(&text, "error %lx", code);
-    memcpy(out, buf_cstr(&text), text.len + 1);
-    buf_fini(&text);
+    return reason ? reason : "";
 }
 
 /* The oldest error in the queue is the cause; the later ones are about who passed it on. */
 static bool file_fault(struct fault *fault, const char *file, const char *what) {
-    char reason[200];
-    unsigned long code = ERR_get_error();
+    const char *reason = reason_of(ERR_get_error());
     if (access(file, R_OK) < 0) fault_set(fault, FAULT_IO, file, "cannot be read: %s", strerror(errno));
-    else {
-        tls_error_text(code, reason, sizeof reason);
-        fault_set(fault, FAULT_INVALID, file, "%s%s%s", what, *reason ? ": " : "", reason);
-    }
+    else fault_set(fault, FAULT_INVALID, file, "%s%s%s", what, *reason ? ": " : "", reason);
     ERR_clear_error();
     return false;
 }
@@ -82,6 +84,7 @@ static bool set_up(SSL_CTX *handle, const char *certificate, const char *key, co
     SSL_CTX_set_options(handle, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE |
                                     SSL_OP_IGNORE_UNEXPECTED_EOF);
     SSL_CTX_set_mode(handle, SSL_MODE_RELEASE_BUFFERS);
+    SSL_CTX_clear_mode(handle, SSL_MODE_AUTO_RETRY);
     SSL_CTX_set_session_id_context(handle, session_context, sizeof session_context - 1);
     SSL_CTX_set_alpn_select_cb(handle, choose_protocol, NULL);
     SSL_CTX_set_default_passwd_cb(handle, no_passphrase);
@@ -147,15 +150,94 @@ static char *common_name(X509 *certificate) {
     return copy;
 }
 
-char *tls_client_name(struct ssl_st *tls) {
-    X509 *certificate = SSL_get1_peer_certificate(tls); /* the verdict alone is also "OK" where none was sent */
+/* ---- a session ---- */
+
+static int on_write(BIO *bio, const char *at, int len) {
+    const struct tls_session *session = BIO_get_data(bio);
+    session->send(session->arg, (struct text){at, (size_t)len});
+    return len;
+}
+
+static long on_control(BIO *bio, int what, long number, void *pointer) {
+    (void)bio, (void)number, (void)pointer;
+    return what == BIO_CTRL_FLUSH;
+}
+
+static BIO_METHOD *outlet; /* written once */
+
+static void make_outlet(void) {
+    outlet = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "client");
+    BIO_meth_set_write(outlet, on_write);
+    BIO_meth_set_ctrl(outlet, on_control);
+}
+
+static BIO *outlet_new(struct tls_session *session) {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, make_outlet);
+    BIO *bio = BIO_new(outlet);
+    BIO_set_data(bio, session);
+    return bio;
+}
+
+struct tls_session *tls_session_new(struct ssl_ctx_st *handle, int fd, void (*send)(void *arg, struct text bytes),
+                                    void *arg) {
+    struct tls_session *session = mem_alloc(sizeof *session);
+    *session = (struct tls_session){.ssl = SSL_new(handle), .send = send, .arg = arg};
+    SSL_set0_rbio(session->ssl, BIO_new_socket(fd, BIO_NOCLOSE));
+    SSL_set0_wbio(session->ssl, outlet_new(session));
+    SSL_set_accept_state(session->ssl);
+    return session;
+}
+
+void tls_session_free(struct tls_session *session) {
+    if (!session) return;
+    /* Else OpenSSL takes it for one that has gone bad, and resumes it no more. */
+    SSL_set_shutdown(session->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
+    SSL_free(session->ssl);
+    mem_free(session);
+}
+
+ssize_t tls_session_read(struct tls_session *session, char *room, size_t size) {
+    size_t len = 0;
+    ERR_clear_error();
+    int done = SSL_read_ex(session->ssl, room, size, &len);
+    switch (SSL_get_error(session->ssl, done)) {
+    case SSL_ERROR_NONE: return (ssize_t)len;
+    case SSL_ERROR_ZERO_RETURN: return 0;
+    case SSL_ERROR_WANT_READ: errno = EAGAIN; return -1;
+    }
+    session->error = ERR_get_error();
+    ERR_clear_error();
+    errno = EPROTO;
+    return -1;
+}
+
+void tls_session_write(struct tls_session *session, struct text bytes) {
+    size_t written;
+    ERR_clear_error();
+    SSL_write_ex(session->ssl, bytes.at, bytes.len, &written); /* fails only where reading has failed before */
+    ERR_clear_error();
+}
+
+bool tls_session_is_open(const struct tls_session *session) {
+    return SSL_is_init_finished(session->ssl);
+}
+
+char *tls_session_client(const struct tls_session *session) {
+    X509 *certificate = SSL_get1_peer_certificate(
+        session->ssl); /* the verdict alone is also "OK" where none was sent */
     if (!certificate) return NULL;
-    char *name = SSL_get_verify_result(tls) == X509_V_OK ? common_name(certificate) : NULL;
+    char *name = SSL_get_verify_result(session->ssl) == X509_V_OK ? common_name(certificate) : NULL;
     X509_free(certificate);
     return name;
 }
 
-void tls_say_goodbye(struct ssl_st *tls) {
-    if (SSL_is_init_finished(tls)) SSL_shutdown(tls);
+void tls_session_goodbye(struct tls_session *session) {
+    if (SSL_is_init_finished(session->ssl) && !(SSL_get_shutdown(session->ssl) & SSL_SENT_SHUTDOWN))
+        SSL_shutdown(session->ssl);
     ERR_clear_error();
+}
+
+const char *tls_session_why(const struct tls_session *session) {
+    return reason_of(session->error);
 }

@@ -87,5 +87,8 @@ def bench_calls(say, results):
             for name, one in working.items():
                 got = measure(rig, one, clients, CURVE_S)
                 curve[name].append({"clients": clients, **{key: got[key] for key in ("per_s", "p50_ms", "p99_ms")}})
+        ours = zip(curve["stagedoor, durable"], curve["stagedoor, not durable"])
+        shares = [f"{a['per_s'] / b['per_s']:.2f} ({a['clients']})" for a, b in ours]
+        say("    durable, times not durable (by clients at a time)", "  ".join(shares))
         if absent:
             results["not_measured"] = "; ".join(absent)

@@ -43,6 +43,8 @@
 
 /* ---- the server ---- */
 
+#define USUAL "127.0.0.1:0"
+
 struct server {
     struct loop *loop;
     struct listener *listener;
@@ -69,11 +71,16 @@ static void answer_echo(struct exchange *exchange) {
     buf_addf(&body, "%s", http_method_word(exchange->method));
     for (size_t i = 0; i < exchange->segment_count; i++) buf_addf(&body, "/%.*s", TEXT_ARG(exchange->segments[i]));
     buf_addf(&body, "?%.*s|%.*s", TEXT_ARG(exchange->query), TEXT_ARG(exchange->body));
-    if (exchange->tls) buf_addf(&body, "|tls %s", exchange->client_name ? exchange->client_name : "nobody");
     if (strcmp(exchange->peer, "unix") == 0) buf_adds(&body, "|unix");
     if (!exchange->loopback) buf_adds(&body, "|far");
     exchange_answer(exchange, &(struct answer){.status = 200, .content_type = "text/plain", .body = buf_text(&body)});
     buf_fini(&body);
+}
+
+static void answer_client(struct exchange *exchange) {
+    assert_true(exchange->tls);
+    const char *name = exchange->client_name ? exchange->client_name : "nobody";
+    exchange_answer(exchange, &(struct answer){.status = 200, .content_type = "text/plain", .body = text_of(name)});
 }
 
 static void handle(struct exchange *exchange) {
@@ -89,6 +96,8 @@ static void handle(struct exchange *exchange) {
     } else if (text_is(route, "big")) {
         struct answer answer = {.status = 200, .content_type = "text/plain", .body = {big, BIG_BYTES}};
         exchange_answer(exchange, &answer);
+    } else if (text_is(route, "client")) {
+        answer_client(exchange);
     } else if (text_is(route, "close")) {
         exchange_answer(exchange, &(struct answer){.status = 200, .close = true});
     } else if (text_is(route, "empty")) {
@@ -131,6 +140,8 @@ static const struct listener_limits usual = {.max_head_bytes = 16384,
                                              .idle_timeout_ms = 10000,
                                              .write_timeout_ms = 10000};
 
+static struct tls_context *usual_tls; /* in its tests, what is usual is over TLS */
+
 static void server_start(struct server *server, const struct listener_limits *limits, const char *address,
                          struct tls_context *tls) {
     struct fault fault = {0};
@@ -143,6 +154,10 @@ static void server_start(struct server *server, const struct listener_limits *li
     const struct listener_settings settings = {
         .limits = *limits, .handle = handle, .turn_away = turn_away, .refuse = refuse, .arg = server};
     server->listener = listener_new(server->loop, &settings);
+    if (usual_tls && strcmp(address, USUAL) == 0) {
+        address = "tls:" USUAL;
+        tls = usual_tls;
+    }
     server->socket = listen_socket_open(address, &fault);
     if (!server->socket) print_error("%s: %s\n", fault.where, fault.what);
     assert_non_null(server->socket);
@@ -217,9 +232,26 @@ static int dial(const struct server *server) {
     return fd;
 }
 
-static void client_open(struct client *client, const struct server *server) {
+static void client_open_plain(struct client *client, const struct server *server) {
     *client = (struct client){.fd = dial(server)};
     buf_init(&client->got, BIG_BYTES * 2);
+}
+
+static void begin_tls(struct client *client, SSL_SESSION *session) {
+    SSL_CTX *handle = SSL_CTX_new(TLS_client_method());
+    client->tls = SSL_new(handle);
+    if (session) {
+        SSL_set_max_proto_version(client->tls, SSL_SESSION_get_protocol_version(session));
+        SSL_set_session(client->tls, session);
+    }
+    SSL_CTX_free(handle);
+    SSL_set_fd(client->tls, client->fd);
+    assert_int_equal(SSL_connect(client->tls), 1);
+}
+
+static void client_open(struct client *client, const struct server *server) {
+    client_open_plain(client, server);
+    if (usual_tls) begin_tls(client, NULL);
 }
 
 static void client_close(struct client *client) {
@@ -230,7 +262,7 @@ static void client_close(struct client *client) {
 
 /* The usual one, and one client of it. */
 static void visit(struct server *server, struct client *client) {
-    server_start(server, &usual, "127.0.0.1:0", NULL);
+    server_start(server, &usual, USUAL, NULL);
     client_open(client, server);
 }
 
@@ -405,7 +437,7 @@ static void test_who_was_refused_is_read_last(void **state) {
     (void)state;
     struct server server;
     struct client refused[60], other;
-    server_start(&server, &usual, "127.0.0.1:0", NULL);
+    server_start(&server, &usual, USUAL, NULL);
     for (int i = 0; i < 60; i++) {
         client_open(&refused[i], &server);
         say(&refused[i], AWAY);
@@ -434,7 +466,7 @@ static void test_who_was_refused_and_ends_is_not_read_last(void **state) {
     (void)state;
     struct server server;
     struct client refused[60], ends, other;
-    server_start(&server, &usual, "127.0.0.1:0", NULL);
+    server_start(&server, &usual, USUAL, NULL);
     for (int i = 0; i < 60; i++) {
         client_open(&refused[i], &server);
         say(&refused[i], AWAY);
@@ -467,7 +499,7 @@ static void test_one_is_turned_away_at_a_time(void **state) {
     (void)state;
     struct server server;
     struct client many, other;
-    server_start(&server, &usual, "127.0.0.1:0", NULL);
+    server_start(&server, &usual, USUAL, NULL);
     client_open(&many, &server);
     client_open(&other, &server);
     say(&many, AWAY); /* both were accepted */
@@ -607,7 +639,7 @@ static void test_refusals(void **state) {
     for (size_t i = 0; i < 2; i++) { /* a refusal has no body either where it answers a HEAD */
         struct server server;
         struct client client;
-        server_start(&server, &usual, "127.0.0.1:0", NULL);
+        server_start(&server, &usual, USUAL, NULL);
         client_open(&client, &server);
         say(&client, heads[i]);
         expect_reply(&client, "HTTP/1.1 400 Bad Request\r\n", NULL, true);
@@ -649,7 +681,7 @@ static void test_deadlines(void **state) {
     limits.head_timeout_ms = limits.body_timeout_ms = limits.idle_timeout_ms = 300;
     struct server server;
     struct client head, body, idle, drip;
-    server_start(&server, &limits, "127.0.0.1:0", NULL);
+    server_start(&server, &limits, USUAL, NULL);
     client_open(&head, &server);
     client_open(&body, &server);
     client_open(&idle, &server);
@@ -735,7 +767,7 @@ static void test_drain(void **state) {
     (void)state;
     struct server server;
     struct client idle, busy, half, late;
-    server_start(&server, &usual, "127.0.0.1:0", NULL);
+    server_start(&server, &usual, USUAL, NULL);
     client_open(&idle, &server);
     client_open(&busy, &server);
     client_open(&half, &server);
@@ -747,7 +779,7 @@ static void test_drain(void **state) {
     drain(&server);
     expect_end(&idle);
     assert_int_equal(sem_trywait(&server.drained), -1);
-    client_open(&late, &server); /* the system takes it, and nobody serves it */
+    client_open_plain(&late, &server); /* the system takes it, and nobody serves it */
     say(&late, "GET /echo HTTP/1.1\r\n" H "\r\n");
     say(&half, "ho HTTP/1.1\r\n" H "\r\n");
     while (!half.got.len) assert_true(client_read(&half) > 0);
@@ -767,7 +799,7 @@ static void test_drain(void **state) {
     server_stop(&server);
     assert_int_equal(server.handled, 3);
     /* nobody there */
-    server_start(&server, &usual, "127.0.0.1:0", NULL);
+    server_start(&server, &usual, USUAL, NULL);
     drain(&server);
     wait_for(&server.drained);
     server_stop(&server);
@@ -805,7 +837,7 @@ static void test_max_connections(void **state) {
     limits.max_connections = 2;
     struct server server;
     struct client first, second, third;
-    server_start(&server, &limits, "127.0.0.1:0", NULL);
+    server_start(&server, &limits, USUAL, NULL);
     client_open(&first, &server);
     client_open(&second, &server);
     say(&first, "GET /echo HTTP/1.1\r\n" H "\r\n");
@@ -833,7 +865,7 @@ static void test_client_that_does_not_read(void **state) {
     limits.write_timeout_ms = 400;
     struct server server;
     struct client client;
-    server_start(&server, &limits, "127.0.0.1:0", NULL);
+    server_start(&server, &limits, USUAL, NULL);
     int small = 4096;
     client_open(&client, &server);
     setsockopt(client.fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
@@ -1163,10 +1195,12 @@ static struct tls_context *context(const char *certificate, const char *key, con
                            client_ca ? in_directory(c, "", client_ca) : NULL, fault);
 }
 
+#define WHO "GET /client HTTP/1.1\r\n" H "\r\n"
+
 /* False when the handshake, or the first read behind it (TLS 1.3 refuses a client's certificate there), fails. */
 static bool client_open_tls(struct client *client, const struct server *server, const struct made *identity,
                             const char *protocols, int newest) {
-    client_open(client, server);
+    client_open_plain(client, server);
     SSL_CTX *handle = SSL_CTX_new(TLS_client_method());
     SSL_CTX_set_max_proto_version(handle, newest);
     SSL_CTX_set_min_proto_version(handle, newest && newest < TLS1_2_VERSION ? newest : TLS1_2_VERSION);
@@ -1180,7 +1214,7 @@ static bool client_open_tls(struct client *client, const struct server *server, 
     SSL_CTX_free(handle);
     SSL_set_fd(client->tls, client->fd);
     if (SSL_connect(client->tls) != 1) return false;
-    return client_write(client, "GET /echo HTTP/1.1\r\n" H "\r\n", 31) > 0 && client_read(client) > 0;
+    return client_write(client, WHO, strlen(WHO)) > 0 && client_read(client) > 0;
 }
 
 static void test_tls(void **state) {
@@ -1194,14 +1228,14 @@ static void test_tls(void **state) {
     tls_context_free(tls); /* the listener has its own reference */
     assert_true(text_starts(text_of(listen_socket_address(server.socket)), "tls:127.0.0.1:"));
     assert_true(client_open_tls(&client, &server, NULL, "\x02h2\x08http/1.1", 0));
-    expect_reply(&client, OK, "GET/echo?||tls nobody", false);
+    expect_reply(&client, OK, "nobody", false);
     const unsigned char *chosen;
     unsigned chosen_length;
     SSL_get0_alpn_selected(client.tls, &chosen, &chosen_length);
     assert_int_equal(chosen_length, 8);
     assert_memory_equal(chosen, "http/1.1", 8);
-    for (int i = 0; i < 100; i++) say(&client, "GET /echo HTTP/1.1\r\n" H "\r\n");
-    for (int i = 0; i < 100; i++) expect_reply(&client, OK, "GET/echo?||tls nobody", false);
+    for (int i = 0; i < 100; i++) say(&client, WHO);
+    for (int i = 0; i < 100; i++) expect_reply(&client, OK, "nobody", false);
     say(&client, "GET /big HTTP/1.1\r\n" H "\r\n");
     expect_reply(&client, OK, big, false);
     say(&client, AWAY "GET /much HTTP/1.1\r\n" H "\r\n" AWAY); /* who is turned away is encrypted as well */
@@ -1215,18 +1249,18 @@ static void test_tls(void **state) {
     client_close(&client);
 
     assert_true(client_open_tls(&client, &server, NULL, NULL, TLS1_2_VERSION));
-    expect_reply(&client, OK, "GET/echo?||tls nobody", false);
+    expect_reply(&client, OK, "nobody", false);
     client_close(&client);
     assert_false(client_open_tls(&client, &server, NULL, "\x02h2", 0)); /* no protocol of ours */
     client_close(&client);
     assert_false(client_open_tls(&client, &server, NULL, NULL, TLS1_1_VERSION));
     client_close(&client);
-    client_open(&client, &server); /* plain HTTP to the TLS port */
+    client_open_plain(&client, &server); /* plain HTTP to the TLS port */
     say(&client, "GET /echo HTTP/1.1\r\n" H "\r\n");
     while (client_read(&client) > 0) {}
     assert_false(text_starts(buf_text(&client.got), "HTTP/"));
     client_close(&client);
-    client_open(&client, &server); /* leaves in the handshake */
+    client_open_plain(&client, &server); /* leaves in the handshake */
     leave(&server, &client);
 }
 
@@ -1242,7 +1276,7 @@ static void test_tls_client_certificates(void **state) {
     static const int newest[] = {0, TLS1_2_VERSION};
     for (size_t i = 0; i < 2; i++) {
         assert_true(client_open_tls(&client, &server, &ours, NULL, newest[i]));
-        expect_reply(&client, OK, "GET/echo?||tls deploy-bot \xc3\xa4", false);
+        expect_reply(&client, OK, "deploy-bot \xc3\xa4", false);
         client_close(&client);
         assert_false(client_open_tls(&client, &server, NULL, NULL, newest[i]));
         client_close(&client);
@@ -1306,9 +1340,59 @@ static void test_tls_deadline(void **state) {
     struct tls_context *tls = context("server.pem", "server.key", NULL, &fault);
     server_start(&server, &limits, "tls:127.0.0.1:0", tls);
     tls_context_free(tls);
-    client_open(&client, &server); /* a handshake that stalls */
+    client_open_plain(&client, &server); /* a handshake that stalls */
     say_bytes(&client, "\x16\x03\x01", 3);
     expect_end(&client);
+    leave(&server, &client);
+}
+
+/* A session is resumed also if its connection was cut off; a connection at rest is told that it ends. */
+static void test_tls_again(void **state) {
+    (void)state;
+    static const int newest[] = {TLS1_2_VERSION, 0};
+    struct listener_limits limits = usual;
+    limits.idle_timeout_ms = 50;
+    struct server server;
+    struct client first, second;
+    struct fault fault = {0};
+    struct tls_context *tls = context("server.pem", "server.key", NULL, &fault);
+    server_start(&server, &limits, "tls:" USUAL, tls);
+    tls_context_free(tls);
+    for (size_t i = 0; i < 2; i++) {
+        assert_true(client_open_tls(&first, &server, NULL, NULL, newest[i]));
+        expect_reply(&first, OK, "nobody", false);
+        SSL_SESSION *session = SSL_get1_session(first.tls);
+        while (client_read(&first) > 0) {}
+        assert_int_equal(SSL_get_error(first.tls, 0), SSL_ERROR_ZERO_RETURN); /* idle for too long: close_notify */
+        client_open_plain(&second, &server);
+        begin_tls(&second, session);
+        assert_true(SSL_session_reused(second.tls));
+        say(&second, WHO);
+        expect_reply(&second, OK, "nobody", false);
+        SSL_SESSION_free(session);
+        client_close(&first);
+        client_close(&second);
+    }
+    server_stop(&server);
+}
+
+/* New keys, each of which has to be answered with one, take as many turns as anything else that a client sends. */
+static void test_tls_new_keys(void **state) {
+    (void)state;
+    struct server server;
+    struct client client, other;
+    visit(&server, &client);
+    client_open(&other, &server);
+    for (int i = 0; i < 1000; i++) {
+        assert_int_equal(SSL_key_update(client.tls, SSL_KEY_UPDATE_REQUESTED), 1);
+        assert_int_equal(SSL_do_handshake(client.tls), 1);
+        if (i % 100) continue;
+        say(&other, WHO);
+        expect_reply(&other, OK, "nobody", false);
+        say(&client, WHO);
+        expect_reply(&client, OK, "nobody", false);
+    }
+    client_close(&other);
     leave(&server, &client);
 }
 
@@ -1347,6 +1431,23 @@ static void test_tls_files(void **state) {
     loop_free(loop);
 }
 
+static int go_over_tls(void **state) {
+    (void)state;
+    struct fault fault = {0};
+    usual_tls = context("server.pem", "server.key", NULL, &fault);
+    return usual_tls ? 0 : -1;
+}
+
+static int go_plain(void **state) {
+    (void)state;
+    tls_context_free(usual_tls);
+    usual_tls = NULL;
+    return 0;
+}
+
+#define OVER_TLS(test) \
+    { #test " over TLS", test, go_over_tls, go_plain, NULL }
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_addresses),
@@ -1376,6 +1477,28 @@ int main(void) {
         cmocka_unit_test(test_client_that_does_not_read),
         cmocka_unit_test(test_no_descriptors),
         cmocka_unit_test(test_tls),
+        cmocka_unit_test(test_tls_again),
+        OVER_TLS(test_tls_new_keys),
+        OVER_TLS(test_keep_alive),
+        OVER_TLS(test_http_1_0),
+        OVER_TLS(test_pipelining),
+        OVER_TLS(test_turned_away),
+        OVER_TLS(test_who_was_refused_is_read_last),
+        OVER_TLS(test_who_was_refused_and_ends_is_not_read_last),
+        OVER_TLS(test_one_is_turned_away_at_a_time),
+        OVER_TLS(test_nothing_waits_to_be_sent),
+        OVER_TLS(test_pipelining_behind_a_slow_one),
+        OVER_TLS(test_split_requests),
+        OVER_TLS(test_expect_continue),
+        OVER_TLS(test_refusals),
+        OVER_TLS(test_oversized_body),
+        OVER_TLS(test_deadlines),
+        OVER_TLS(test_client_leaves),
+        OVER_TLS(test_free_in_flight),
+        OVER_TLS(test_drain),
+        OVER_TLS(test_drain_with_news),
+        OVER_TLS(test_max_connections),
+        OVER_TLS(test_client_that_does_not_read),
         cmocka_unit_test(test_tls_client_certificates),
         cmocka_unit_test(test_tls_renewal),
         cmocka_unit_test(test_tls_deadline),
