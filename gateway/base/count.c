@@ -48,6 +48,7 @@ struct family {
 
 #define CHAINS (1u << 14)
 #define SAMPLE_MAX (1 << 20)
+#define RECENT 64
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* for what is added, and while it is shown */
 static struct block *blocks;
@@ -59,6 +60,7 @@ static struct family families[] = {
 #undef X
 };
 static _Thread_local struct block *mine;
+static _Thread_local struct labelled *recent[RECENT]; /* by where their labels were; sets stay for ever */
 
 static struct block *my_block(void) {
     if (mine) return mine;
@@ -98,12 +100,14 @@ static uint32_t hash_of(enum count_family family, const char *first, const char 
     return hash ^ hash >> 15;
 }
 
+static bool is_of(const struct labelled *set, enum count_family family, const char *first, const char *second) {
+    return set->family == family && text_same_cstr(set->first, first) && text_same_cstr(set->second, second);
+}
+
 static struct labelled *find(enum count_family family, const char *first, const char *second, uint32_t hash) {
     struct labelled *set = atomic_load_explicit(&chains[hash % CHAINS], memory_order_acquire);
     for (; set; set = set->chained)
-        if (set->hash == hash && set->family == family && text_same_cstr(set->first, first) &&
-            text_same_cstr(set->second, second))
-            return set;
+        if (set->hash == hash && is_of(set, family, first, second)) return set;
     return NULL;
 }
 
@@ -151,7 +155,14 @@ static struct labelled *find_or_add(enum count_family family, const char *first,
     return set ? set : set_new(family, first, second, hash);
 }
 
-static struct labelled *set_of(enum count_family family, const char *first, const char *second) {
+/* Names of stages and of routes stay where they are, most words are the program's: whoever counts the same again has
+ * the same addresses. What is found there is held against the labels. */
+static struct labelled **place_of(enum count_family family, const char *first, const char *second) {
+    uintptr_t mixed = (uintptr_t)first / 8 + (uintptr_t)second + (uintptr_t)family * 11;
+    return &recent[mixed % RECENT];
+}
+
+static struct labelled *find_or_make(enum count_family family, const char *first, const char *second) {
     struct labelled *set = find(family, first, second, hash_of(family, first, second));
     if (set) return set;
     pthread_mutex_lock(&lock);
@@ -159,6 +170,12 @@ static struct labelled *set_of(enum count_family family, const char *first, cons
     else set = find_or_add(family, COUNT_OTHERS, families[family].second ? COUNT_OTHERS : NULL);
     pthread_mutex_unlock(&lock);
     return set;
+}
+
+static struct labelled *set_of(enum count_family family, const char *first, const char *second) {
+    struct labelled **place = place_of(family, first, second);
+    if (!*place || !is_of(*place, family, first, second)) *place = find_or_make(family, first, second);
+    return *place;
 }
 
 void count_add_labelled(enum count_family family, const char *first, const char *second, int64_t n) {

@@ -29,8 +29,11 @@ struct log_field {
 
 #define LOG_STR(key, value) ((struct log_field){(key), (value), 0, false})
 #define LOG_INT(key, value) ((struct log_field){(key), NULL, (int64_t)(value), true})
-#define log_put(level, event, ctx, ...) \
-    log_put_fields((level), (event), (ctx), (const struct log_field[]){__VA_ARGS__ __VA_OPT__(, ){0}})
+/* What the fields are made of is looked at only where the line is wanted. */
+#define log_put(level, event, ctx, ...)                                                                       \
+    (log_wants(level)                                                                                         \
+         ? log_put_fields((level), (event), (ctx), (const struct log_field[]){__VA_ARGS__ __VA_OPT__(, ){0}}) \
+         : (void)0)
 
 /* Any thread. Never blocks: past 4 MiB waiting, lines are dropped and counted, and the count is logged later.
  * Of a value, at most 4 KiB are shown. */

@@ -7,6 +7,7 @@
  * lifetime. */
 #include "base/mem.h"
 
+#include <assert.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +16,7 @@
 #define CHUNK_FIRST 928
 #define CHUNK_LIMIT 65536
 #define ALIGN _Alignof(max_align_t)
+#define JOINED_MAX 8
 
 struct chunk {
     struct chunk *next;
@@ -155,20 +157,14 @@ char *arena_strndup(struct arena *arena, const char *s, size_t n) {
     return copy;
 }
 
-char *arena_join(struct arena *arena, const char *first, ...) {
-    size_t len = 0;
-    va_list parts, again;
-    va_start(parts, first);
-    va_copy(again, parts);
-    for (const char *part = first; part; part = va_arg(parts, const char *)) len += strlen(part);
-    char *joined = arena_alloc(arena, len + 1), *to = joined;
-    for (const char *part = first; part; part = va_arg(again, const char *)) {
-        size_t n = strlen(part);
-        memcpy(to, part, n);
-        to += n;
+char *arena_join_all(struct arena *arena, const char *const *parts) {
+    size_t lengths[JOINED_MAX], len = 0, count = 0;
+    for (; parts[count]; count++) {
+        assert(count < JOINED_MAX);
+        len += lengths[count] = strlen(parts[count]);
     }
-    va_end(again);
-    va_end(parts);
+    char *joined = arena_alloc(arena, len + 1), *to = joined;
+    for (size_t i = 0; i < count; to += lengths[i++]) memcpy(to, parts[i], lengths[i]);
     return joined;
 }
 

@@ -24,8 +24,9 @@ void *arena_alloc(struct arena *arena, size_t size); /* zeroed, aligned for any 
 void *arena_copy(struct arena *arena, const void *from, size_t size);
 char *arena_strdup(struct arena *arena, const char *s); /* NULL gives NULL */
 char *arena_strndup(struct arena *arena, const char *s, size_t n);
-char *arena_join(struct arena *arena, const char *first, ...)
-    __attribute__((sentinel)); /* the strings up to a NULL, one behind the other */
+/* The strings up to a NULL, eight at most, one behind the other. */
+#define arena_join(arena, ...) arena_join_all((arena), (const char *const[]){__VA_ARGS__})
+char *arena_join_all(struct arena *arena, const char *const *parts);
 char *arena_printf(struct arena *arena, const char *format, ...) __attribute__((format(printf, 2, 3)));
 char *arena_vprintf(struct arena *arena, const char *format, va_list args);
 

@@ -111,14 +111,19 @@ static uint64_t find_controls(uint64_t word) {
     return word_marks(word, word_below(word, ' ') | word_equal(word, DEL));
 }
 
-bool text_field_check(struct text a) {
-    size_t i = 0;
-    while (i + 8 <= a.len && !find_controls(word_load(a.at + i, 8))) i += 8;
-    for (; i < a.len; i++) {
+static bool holds_controls(struct text a) {
+    for (size_t i = 0; i < a.len; i++) {
         unsigned char c = (unsigned char)a.at[i];
-        if ((c < 0x20 && c != '\t') || c == DEL) return false;
+        if ((c < 0x20 && c != '\t') || c == DEL) return true;
     }
-    return true;
+    return false;
+}
+
+/* Words, the last one with what is left, until there is something to look at more closely: a tab, most often. */
+bool text_field_check(struct text a) {
+    for (; a.len >= 8; text_skip(&a, 8))
+        if (find_controls(word_load(a.at, 8))) return !holds_controls(a);
+    return a.len == 0 || !find_controls(word_load_some(a.at, a.len)) || !holds_controls(a);
 }
 
 bool text_to_int(struct text a, int64_t *ret_value) {
@@ -435,14 +440,22 @@ void buf_add_json_string(struct buf *buf, struct text t) {
     buf_addc(buf, '"');
 }
 
+/* Four bytes as eight digits, all at once: each half of a byte in one of its own, those above 9 moved on to letters. */
+static uint64_t hex_of(uint64_t bytes) {
+    bytes = (bytes | bytes << 16) & UINT64_C(0x0000FFFF0000FFFF);
+    bytes = (bytes | bytes << 8) & UINT64_C(0x00FF00FF00FF00FF);
+    uint64_t halves = (bytes >> 4 | bytes << 8) & WORD_ONES * 0x0F;
+    uint64_t letters = (halves + WORD_ONES * 6) >> 4 & WORD_ONES;
+    return halves + WORD_ONES * '0' + letters * ('a' - '9' - 1);
+}
+
 void buf_add_hex(struct buf *buf, const void *at, size_t len) {
-    static const char digits[] = "0123456789abcdef";
     char *to = buf_room(buf, len * 2);
     if (!to) return;
-    for (size_t i = 0; i < len; i++) {
-        unsigned char c = ((const unsigned char *)at)[i];
-        to[2 * i] = digits[c >> 4];
-        to[2 * i + 1] = digits[c & 15];
+    for (size_t i = 0; i < len; i += 4) {
+        size_t n = len - i < 4 ? len - i : 4;
+        uint64_t digits = htole64(hex_of(word_load((const char *)at + i, n)));
+        memcpy(to + 2 * i, &digits, 2 * n);
     }
     buf_grew(buf, len * 2);
 }

@@ -28,7 +28,7 @@ static inline void word_store(char *to, uint64_t word) {
     memcpy(to, &word, sizeof word);
 }
 
-/* At most eight bytes, at least one, with blanks behind them. Two reads may overlap, none is variable in length. */
+/* From one to eight bytes, with blanks behind them. Reads none beyond them; two reads may overlap. */
 static inline uint64_t word_load_some(const char *at, size_t size) {
     uint64_t word;
     if (size >= 8) return word_load(at, 8);

@@ -11,55 +11,72 @@
 
 #include "base/log.h"
 
-static const struct {
-    int status;
-    const char *phrase;
-} phrases[] = {
-    /* RFC 9110, 15; RFC 6585; RFC 8470 */
-    {200, "OK"},
-    {201, "Created"},
-    {202, "Accepted"},
-    {204, "No Content"},
-    {206, "Partial Content"},
-    {301, "Moved Permanently"},
-    {302, "Found"},
-    {303, "See Other"},
-    {304, "Not Modified"},
-    {307, "Temporary Redirect"},
-    {308, "Permanent Redirect"},
-    {400, "Bad Request"},
-    {401, "Unauthorized"},
-    {403, "Forbidden"},
-    {404, "Not Found"},
-    {405, "Method Not Allowed"},
-    {406, "Not Acceptable"},
-    {408, "Request Timeout"},
-    {409, "Conflict"},
-    {410, "Gone"},
-    {411, "Length Required"},
-    {412, "Precondition Failed"},
-    {413, "Content Too Large"},
-    {414, "URI Too Long"},
-    {415, "Unsupported Media Type"},
-    {417, "Expectation Failed"},
-    {422, "Unprocessable Content"},
-    {425, "Too Early"},
-    {428, "Precondition Required"},
-    {429, "Too Many Requests"},
-    {431, "Request Header Fields Too Large"},
-    {500, "Internal Server Error"},
-    {501, "Not Implemented"},
-    {502, "Bad Gateway"},
-    {503, "Service Unavailable"},
-    {504, "Gateway Timeout"},
-    {505, "HTTP Version Not Supported"},
-    {507, "Insufficient Storage"},
+#define STATUSES(X) /* RFC 9110, 15; RFC 6585; RFC 8470 */ \
+    X(200, "OK")                                           \
+    X(201, "Created")                                      \
+    X(202, "Accepted")                                     \
+    X(204, "No Content")                                   \
+    X(206, "Partial Content")                              \
+    X(301, "Moved Permanently")                            \
+    X(302, "Found")                                        \
+    X(303, "See Other")                                    \
+    X(304, "Not Modified")                                 \
+    X(307, "Temporary Redirect")                           \
+    X(308, "Permanent Redirect")                           \
+    X(400, "Bad Request")                                  \
+    X(401, "Unauthorized")                                 \
+    X(403, "Forbidden")                                    \
+    X(404, "Not Found")                                    \
+    X(405, "Method Not Allowed")                           \
+    X(406, "Not Acceptable")                               \
+    X(408, "Request Timeout")                              \
+    X(409, "Conflict")                                     \
+    X(410, "Gone")                                         \
+    X(411, "Length Required")                              \
+    X(412, "Precondition Failed")                          \
+    X(413, "Content Too Large")                            \
+    X(414, "URI Too Long")                                 \
+    X(415, "Unsupported Media Type")                       \
+    X(417, "Expectation Failed")                           \
+    X(422, "Unprocessable Content")                        \
+    X(425, "Too Early")                                    \
+    X(428, "Precondition Required")                        \
+    X(429, "Too Many Requests")                            \
+    X(431, "Request Header Fields Too Large")              \
+    X(500, "Internal Server Error")                        \
+    X(501, "Not Implemented")                              \
+    X(502, "Bad Gateway")                                  \
+    X(503, "Service Unavailable")                          \
+    X(504, "Gateway Timeout")                              \
+    X(505, "HTTP Version Not Supported")                   \
+    X(507, "Insufficient Storage")
+#define STATUS_LEAST 200
+#define BEHIND_STATUS "\r\nServer: stagedoor\r\nDate: "
+
+struct status {
+    const char *code, *phrase;
+    struct text start; /* of an answer, up to its date */
 };
 
+static const struct status *status_find(int status) {
+    static const struct status known[] = {
+#define X(number, phrase) \
+    [(number)-STATUS_LEAST] = {#number, phrase, TEXT("HTTP/1.1 " #number " " phrase BEHIND_STATUS)},
+        STATUSES(X)
+#undef X
+    };
+    size_t at = (size_t)(status - STATUS_LEAST); /* far too many for one below it */
+    return at < sizeof known / sizeof *known && known[at].code ? &known[at] : NULL;
+}
+
 const char *answer_phrase(int status) {
-    for (size_t i = 0; i < sizeof phrases / sizeof phrases[0]; i++)
-        if (phrases[i].status == status) return phrases[i].phrase;
-    return "Status"; /* a client must not read it (RFC 9112, 4) */
+    const struct status *known = status_find(status);
+    return known ? known->phrase : "Status"; /* a client must not read it (RFC 9112, 4) */
+}
+
+const char *answer_code(int status) {
+    const struct status *known = status_find(status);
+    return known ? known->code : "other";
 }
 
 void answer_date(int64_t wall_ms, char out[ANSWER_DATE_SIZE]) {
@@ -76,34 +93,43 @@ void answer_date(int64_t wall_ms, char out[ANSWER_DATE_SIZE]) {
 }
 
 /* Not sent as they are: what would split the answer, and what only the framing may say. */
-static bool header_allowed(const char *name, const char *value) {
+static bool header_allowed(struct text name, struct text value) {
     static const struct text ours[] = {TEXT("Content-Length"), TEXT("Transfer-Encoding"), TEXT("Connection"),
                                        TEXT("Date"), TEXT("Server")};
-    struct text given = text_of(name);
     for (size_t i = 0; i < sizeof ours / sizeof ours[0]; i++)
-        if (ours[i].len == given.len && text_is_nocase(given, ours[i].at)) return false;
-    return text_token_check(given) && text_field_check(text_of(value));
+        if (ours[i].len == name.len && text_is_nocase(name, ours[i].at)) return false;
+    return text_token_check(name) && text_field_check(value);
 }
 
-static void write_header(struct buf *out, const char *name, const char *value) {
+static char *put(char *to, struct text t) {
+    return (char *)memcpy(to, t.at, t.len) + t.len;
+}
+
+static void write_header(struct buf *out, const char *header, const char *content) {
+    struct text name = text_of(header), value = text_of(content);
     if (!header_allowed(name, value)) {
-        log_put(LOG_WARN, "answer_header_dropped", NULL, LOG_STR("header", name));
+        log_put(LOG_WARN, "answer_header_dropped", NULL, LOG_STR("header", header));
         return;
     }
-    buf_adds(out, name);
-    buf_adds(out, ": ");
-    buf_adds(out, value);
-    buf_adds(out, "\r\n");
+    char *begin = buf_room(out, name.len + value.len + 4), *to = begin;
+    if (!to) return;
+    to = put(to, name);
+    to = put(to, TEXT(": "));
+    to = put(to, value);
+    to = put(to, TEXT("\r\n"));
+    buf_grew(out, (size_t)(to - begin));
+}
+
+static void write_start(struct buf *out, int status) {
+    const struct status *known = status_find(status);
+    if (known) buf_addt(out, known->start);
+    else buf_addf(out, "HTTP/1.1 %d Status" BEHIND_STATUS, status);
 }
 
 void answer_write(struct buf *out, const struct answer *answer, const struct answer_wire *wire) {
     assert(answer->status >= 200 && answer->status <= 599 && answer->header_count <= ANSWER_HEADERS_MAX);
     bool bodiless = answer->status == 204 || answer->status == 304;
-    buf_adds(out, "HTTP/1.1 ");
-    buf_addi(out, answer->status);
-    buf_addc(out, ' ');
-    buf_adds(out, answer_phrase(answer->status));
-    buf_adds(out, "\r\nServer: stagedoor\r\nDate: ");
+    write_start(out, answer->status);
     buf_adds(out, wire->date);
     buf_adds(out, "\r\n");
     if (answer->content_type && !bodiless) write_header(out, "Content-Type", answer->content_type);

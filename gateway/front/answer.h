@@ -12,6 +12,7 @@
 void answer_date(int64_t wall_ms, char out[ANSWER_DATE_SIZE]); /* IMF-fixdate: RFC 9110, 5.6.7 */
 
 const char *answer_phrase(int status); /* RFC 9110, 15: "Not Found"; "Status" where there is none */
+const char *answer_code(int status);   /* "404"; "other" where there is no phrase */
 
 struct answer_wire {
     const char *date;

@@ -45,7 +45,7 @@ static const char *const start_members[START_MEMBERS] = {"parameters",  "caller"
 
 /* Prefer: wait=N (RFC 7240, 4.3), in milliseconds; 0 without one. */
 static int64_t wait_of(const struct exchange *exchange) {
-    struct text rest = text_of(exchange_header(exchange, "Prefer")), part;
+    struct text rest = text_of(exchange_header(exchange, HTTP_HEADER_PREFER)), part;
     int64_t seconds;
     while (text_cut(&rest, ',', &part)) {
         part = text_trim(part);
@@ -59,7 +59,7 @@ static int64_t wait_of(const struct exchange *exchange) {
 /* X-Deadline: the time by which the caller wants it to be over, RFC 3339 or Unix time; seconds have 10 digits until the
  * year 2286, so that more are milliseconds. 0 without one. */
 static int64_t deadline_of(const struct exchange *exchange, struct faults *faults) {
-    struct text given = text_trim(text_of(exchange_header(exchange, "X-Deadline")));
+    struct text given = text_trim(text_of(exchange_header(exchange, HTTP_HEADER_X_DEADLINE)));
     int64_t at_ms;
     if (given.len == 0) return 0;
     if (expression_is_left(given)) {
@@ -85,7 +85,7 @@ static bool is_hex(struct text t) {
 
 /* W3C Trace Context, 3.2: the caller's trace with a span of our own, or a new trace. */
 static const char *traceparent_of(const struct exchange *exchange) {
-    const char *given = exchange_header(exchange, "traceparent");
+    const char *given = exchange_header(exchange, HTTP_HEADER_TRACEPARENT);
     unsigned char chance[24];
     struct buf made;
     digest_random(chance, sizeof chance);
@@ -136,8 +136,8 @@ static const struct json *object_of(struct api_call *call, bool cancels) {
     struct exchange *exchange = call->exchange;
     struct faults faults;
     faults_init(&faults);
-    const struct json *object = body_object(exchange->arena, exchange_header(exchange, "Content-Type"), exchange->body,
-                                            &call->api->json, &faults);
+    const struct json *object = body_object(exchange->arena, exchange_header(exchange, HTTP_HEADER_CONTENT_TYPE),
+                                            exchange->body, &call->api->json, &faults);
     const struct fault *first = object ? NULL : &faults.items[0];
     if (first && first->kind == FAULT_INVALID && cancels) answer_ignored(call, "the key");
     else if (first && first->kind == FAULT_INVALID) answer_mistakes(call, &faults);
@@ -168,7 +168,7 @@ static const char *text_of_key(struct arena *arena, const struct json *value) {
 /* The caller's key, from the header or the body's `value`. NULL where there is none, or a fault was added. */
 static const char *key_of(struct api_call *call, const struct json *value, struct faults *faults) {
     struct arena *arena = call->exchange->arena;
-    const char *header = exchange_header(call->exchange, "Idempotency-Key"), *member = NULL;
+    const char *header = exchange_header(call->exchange, HTTP_HEADER_IDEMPOTENCY_KEY), *member = NULL;
     if (header) header = clip_key(arena, header);
     if (json_kind(value) == JSON_STRING || json_kind(value) == JSON_INT) member = text_of_key(arena, value);
     else if (json_kind(value) != JSON_NULL)
@@ -437,7 +437,8 @@ void api_runs_start_named(struct api_call *call) {
 
 static void cancel_key(struct api_call *call, const struct catalog_entry *entry, const struct json *object,
                        struct faults *faults) {
-    const char *header = exchange_header(call->exchange, "Idempotency-Key"), *member = json_gets_text(object, "key");
+    const char *header = exchange_header(call->exchange, HTTP_HEADER_IDEMPOTENCY_KEY),
+               *member = json_gets_text(object, "key");
     if (holds_expression(header) || holds_expression(member)) {
         answer_ignored(call, "the key");
         return;

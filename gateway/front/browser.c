@@ -21,14 +21,17 @@ static struct text name_of(const char *host) {
     return name;
 }
 
-static bool is_address(struct arena *arena, struct text name) {
+static bool is_address(struct text name) {
     struct in_addr room;
+    char text[INET_ADDRSTRLEN] = "";
     if (name.len && name.at[0] == '[') return true; /* a name cannot look like that */
-    return inet_pton(AF_INET, arena_strndup(arena, name.at, name.len), &room) == 1;
+    if (name.len >= sizeof text) return false;
+    memcpy(text, name.at, name.len);
+    return inet_pton(AF_INET, text, &room) == 1;
 }
 
 static bool is_local_name(struct text name) {
-    if (text_is_nocase(name, "localhost")) return true;
+    if (text_is(name, "127.0.0.1") || text_is_nocase(name, "localhost")) return true;
     size_t n = sizeof ".localhost" - 1;
     return name.len > n && text_is_nocase((struct text){name.at + name.len - n, n}, ".localhost");
 }
@@ -41,10 +44,10 @@ static bool is_public(struct text name, const char *public_url) {
 }
 
 static bool check_host(const struct exchange *exchange, const struct browser_rules *rules, struct fault *fault) {
-    const char *host = exchange_header(exchange, "Host");
+    const char *host = exchange_header(exchange, HTTP_HEADER_HOST);
     if (rules->any_host || !host || !*host) return true; /* HTTP/1.0 has none, and no browser speaks it */
     struct text name = name_of(host);
-    if (is_address(exchange->arena, name) || is_local_name(name) || is_public(name, rules->public_url)) return true;
+    if (is_local_name(name) || is_address(name) || is_public(name, rules->public_url)) return true;
     return fault_set(
         fault, FAULT_FORBIDDEN, NULL,
         "the gateway is not known as \"%.*s\" (the Host header); if it is, say so: public_url = \"%s://%.*s\"",
@@ -53,7 +56,8 @@ static bool check_host(const struct exchange *exchange, const struct browser_rul
 }
 
 static bool check_origin(const struct exchange *exchange, const struct browser_rules *rules, struct fault *fault) {
-    const char *origin = exchange_header(exchange, "Origin"), *host = exchange_header(exchange, "Host");
+    const char *origin = exchange_header(exchange, HTTP_HEADER_ORIGIN),
+               *host = exchange_header(exchange, HTTP_HEADER_HOST);
     if (!origin || exchange->method == HTTP_GET || exchange->method == HTTP_HEAD || exchange->method == HTTP_OPTIONS)
         return true;
     struct url from, here;

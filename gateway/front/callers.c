@@ -221,6 +221,34 @@ const struct caller *callers_find(const struct callers *callers, const char *aut
     return found;
 }
 
+/* ---- who came before ---- */
+
+void caller_memo_fini(struct caller_memo *memo) {
+    callers_unref(memo->callers);
+    if (memo->authorization) explicit_bzero(memo->authorization, strlen(memo->authorization));
+    mem_free(memo->authorization);
+    *memo = (struct caller_memo){0};
+}
+
+static bool remembers(const struct caller_memo *memo, const struct callers *callers, const char *authorization) {
+    size_t n = strlen(authorization);
+    return memo->callers == callers && strlen(memo->authorization) == n &&
+           digest_same(memo->authorization, authorization, n);
+}
+
+const struct caller *callers_find_again(struct callers *callers, struct caller_memo *memo, const char *authorization,
+                                        const char *certificate, struct fault *fault) {
+    if (!memo || !authorization) return callers_find(callers, authorization, certificate, fault);
+    if (remembers(memo, callers, authorization)) return memo->caller;
+    const struct caller *caller = callers_find(callers, authorization, certificate, fault);
+    if (!caller) return NULL;
+    caller_memo_fini(memo);
+    *memo = (struct caller_memo){callers_ref(callers), caller, mem_strdup(authorization)};
+    return caller;
+}
+
+/* ---- what each may do ---- */
+
 static bool matches(const char *pattern, const char *stage) {
     size_t n = strlen(pattern);
     if (n && pattern[n - 1] == '*') return strncmp(pattern, stage, n - 1) == 0;

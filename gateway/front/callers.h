@@ -30,6 +30,19 @@ void callers_unref(struct callers *callers);          /* any thread */
  * tokens of one length. NULL with an UNAUTHORIZED fault. */
 const struct caller *callers_find(const struct callers *callers, const char *authorization, const char *certificate,
                                   struct fault *fault);
+
+/* Who a client was that showed this token before, to the same callers: to hash a token takes as long as all else that
+ * is asked about a request. Zeroed at first; of one client, whose certificate stays the same. */
+struct caller_memo {
+    struct callers *callers; /* a reference: nobody else can have their place in memory */
+    const struct caller *caller;
+    char *authorization; /* owned */
+};
+/* callers_find for a client that comes again; `memo` may be NULL. */
+const struct caller *callers_find_again(struct callers *callers, struct caller_memo *memo, const char *authorization,
+                                        const char *certificate, struct fault *fault);
+void caller_memo_fini(struct caller_memo *memo);
+
 const char *caller_name(const struct caller *caller);
 bool caller_may(const struct caller *caller, enum caller_right right,
                 const char *stage); /* NULL caller: an open gateway: yes */

@@ -1,14 +1,13 @@
 /* Connections: what their bytes become, and which phase they are in. With the listener and
  * connections.c, which ends them, it is what knows libevhtp.
  *
- * libevhtp accepts, makes the bufferevents, and keeps the life of a connection and of the request on it. It never sees
- * a byte that a client sent. Right after accept its callbacks are taken off the bufferevent and kept. Connections are
+ * libevhtp accepts, makes the bufferevents, and keeps the life of a connection. It is shown nothing of what is said on
+ * it: right after accept its callbacks are taken off the bufferevent. Its parser is unsafe, its replies send bodies to
+ * HEAD and can contradict their length, and a request of its own for each of ours would be for nothing. Connections are
  * read by us, as members of a crowd, through their TLS session where there is one; what that wants to be sent goes the
- * way of all other bytes. The guard makes requests out of what comes; what it has to wait with lies in `raw`. For a
- * whole request libevhtp's read callback is given one constant head (FED_HEAD); it answers by calling on_request, which
- * hands the exchange to the handler. Answers are written to the bufferevent as bytes, since libevhtp's own replies send
- * bodies to HEAD and can contradict their length; evhtp_send_reply_end then tells it that the request is over, and its
- * write callback, called when all is flushed, recycles it. Only then is the next request fed: one at a time.
+ * way of all other bytes. The guard makes requests out of what comes; what it has to wait with lies in `raw`. A whole
+ * request is handed to the handler as an exchange; answers go to the socket as bytes, and what that does not take, to
+ * the bufferevent. Only when all of an answer has gone is the guard asked for the next request: one at a time.
  *
  * Reading goes on while a request is under way, so that a client that leaves is seen; who sends more than
  * BACKLOG_BYTES ahead has to wait. A client that ends its sending half has left as far as the handler is told, yet an
@@ -16,15 +15,16 @@
  *
  * A connection is in one phase, connection_enter is its only writer, and each phase has one deadline:
  *   HANDSHAKE > IDLE > HEAD > BODY > BUSY (the handler has it) > WRITING (the answer) > IDLE, or LINGER and the end.
- * A refusal goes from any of the first four to WRITING. LINGER has sent its FIN and swallows what still comes, because
- * closing with unread input would reset the connection and take the answer away from the client.
+ * A refusal goes from any of the first four to WRITING; an answer that the socket takes at once is never in it. LINGER
+ * has sent its FIN and swallows what still comes, because closing with unread input would reset the connection and take
+ * the answer away from the client.
  *
  * Whoever was turned away is read last, until a request of his was taken: told to come back later, he may be waited
  * with, and refusing somebody who asks again and again costs up to a third of a run each time.
  *
- * Always holds: exchange is set exactly in BUSY; connection_end is never called below libevhtp's parser, and a
- * connection's memory outlives the callback it ended in (loop_later). libevhtp keeps no list of connections and frees
- * none when it is freed itself, so the list here is the one that counts. */
+ * Always holds: exchange is set exactly in BUSY; a connection's memory outlives the callback it ended in (loop_later).
+ * libevhtp keeps no list of connections and frees none when it is freed itself, so the list here is the one that
+ * counts. */
 #include "front/connection.h"
 
 #include <arpa/inet.h>
@@ -38,7 +38,6 @@
 #include "base/log.h"
 #include "base/mem.h"
 
-#define FED_HEAD "GET / HTTP/1.1\r\n\r\n"
 #define BACKLOG_BYTES 65536
 #define LINGER_MS 2000
 #define READ_LATE_MS 100 /* until it is looked again whether what has arrived was read */
@@ -117,7 +116,6 @@ static evhtp_res on_fini(evhtp_connection_t *evhtp, void *arg) {
     struct connection *connection = arg;
     struct connections *all = connection->all;
     connection->dead = true;
-    connection->request = NULL;
     *connection->link = connection->next;
     if (connection->next) connection->next->link = connection->link;
     all->count--;
@@ -136,6 +134,7 @@ static evhtp_res on_fini(evhtp_connection_t *evhtp, void *arg) {
     evbuffer_free(connection->raw);
     connection->raw = NULL;
     mem_free(connection->client_name);
+    caller_memo_fini(&connection->memo);
     loop_later(all->loop, mem_free, connection);
     all->gone(all->arg);
     return EVHTP_RES_OK;
@@ -178,17 +177,22 @@ static bool send_bytes(struct connection *connection, struct text bytes) {
     return evbuffer_get_length(output_of(connection)) == 0;
 }
 
-static bool write_answer(struct connection *connection, const struct answer *answer) {
+static struct answer_wire wire_of(const struct connection *connection) {
     struct connections *all = connection->all;
     int64_t now = loop_wall_ms(all->loop);
     if (now / 1000 != all->date_second) {
         all->date_second = now / 1000;
         answer_date(now, all->date);
     }
-    const struct answer_wire wire = {.date = all->date,
-                                     .minor = connection->minor,
-                                     .head_only = connection->head_only,
-                                     .keep_alive = !connection->close_after};
+    return (struct answer_wire){.date = all->date,
+                                .minor = connection->minor,
+                                .head_only = connection->head_only,
+                                .keep_alive = !connection->close_after};
+}
+
+static bool write_answer(struct connection *connection, const struct answer *answer) {
+    struct connections *all = connection->all;
+    const struct answer_wire wire = wire_of(connection);
     buf_clear(&all->scratch);
     answer_write(&all->scratch, answer, &wire);
     if (all->scratch.full) {
@@ -204,48 +208,56 @@ static bool write_answer(struct connection *connection, const struct answer *ans
     return sent;
 }
 
+static bool same_wire(const struct answer_wire *a, const struct answer_wire *b) {
+    return a->minor == b->minor && a->head_only == b->head_only && a->keep_alive == b->keep_alive;
+}
+
+/* Where there is too much to do, saying so has to be cheap. */
+static bool write_refusal(struct connection *connection, const struct answer *answer) {
+    const struct answer_wire wire = wire_of(connection);
+    struct connections *all = connection->all;
+    struct ready_answer *ready = &all->refusal;
+    if (ready->answer != answer || ready->second != all->date_second || !same_wire(&ready->wire, &wire)) {
+        buf_clear(&ready->bytes);
+        answer_write(&ready->bytes, answer, &wire);
+        ready->answer = answer;
+        ready->wire = wire;
+        ready->second = all->date_second;
+    }
+    return send_bytes(connection, buf_text(&ready->bytes));
+}
+
 static void written_soon(const struct connection *connection) {
     bufferevent_trigger(connection->evhtp->bev, EV_WRITE, BEV_TRIG_IGNORE_WATERMARKS | BEV_TRIG_DEFER_CALLBACKS);
 }
 
 /* on_write comes in every case, later. */
-static void write_and_wait(struct connection *connection, const struct answer *answer) {
-    if (write_answer(connection, answer)) written_soon(connection);
+static void wait_until_written(struct connection *connection, bool sent) {
+    if (sent) written_soon(connection);
     connection_enter(connection, WRITING);
 }
 
-static void answer_begins(struct connection *connection, const struct answer *answer) {
+static bool answer_is_last(const struct connection *connection, const struct answer *answer) {
     const struct connections *all = connection->all;
-    connection->close_after = answer->close || !connection->keep_alive || all->draining || all->leaving;
-    connection->served = true;
+    return answer->close || !connection->keep_alive || all->draining || all->leaving;
 }
 
 static void answer_written(struct connection *connection) {
-    if (connection->request) connection->evhtp_write(connection->evhtp->bev, connection->evhtp);
-    connection->request = NULL;
     connection->head_only = false;
-    if (connection->dead) return;
     if (connection->close_after || connection->all->draining) connection_linger(connection);
     else connection_enter(connection, IDLE);
 }
 
-static void connection_answer(struct connection *connection, const struct answer *answer) {
+/* One a callback, however many requests came in one piece. */
+static void connection_answer(struct connection *connection, const struct answer *answer, bool refused) {
     connection->exchange = NULL;
-    answer_begins(connection, answer);
-    set_refused(connection, false);
-    write_and_wait(connection, answer);
-    evhtp_send_reply_end(connection->request);
-}
-
-/* Where there is too much to do, saying so has to be cheap: libevhtp hears nothing of it. One a callback, however many
- * requests came in one piece. */
-static void connection_turn_away(struct connection *connection, const struct answer *answer) {
-    answer_begins(connection, answer);
-    set_refused(connection, !connection->close_after);
-    bool sent = write_answer(connection, answer);
-    connection_enter(connection, WRITING);
-    if (sent && evbuffer_get_length(connection->raw)) written_soon(connection);
-    else if (sent) answer_written(connection);
+    connection->close_after = answer_is_last(connection, answer);
+    connection->served = true;
+    set_refused(connection, refused && !connection->close_after);
+    bool sent = refused ? write_refusal(connection, answer) : write_answer(connection, answer);
+    bool goes_on = evbuffer_get_length(connection->raw) > 0 || connection->sent_all;
+    if (sent && !goes_on) answer_written(connection);
+    else wait_until_written(connection, sent);
 }
 
 static void exchange_end(void *arg) {
@@ -254,7 +266,7 @@ static void exchange_end(void *arg) {
 }
 
 static void on_answer(struct exchange *exchange, const struct answer *answer) {
-    if (exchange->sender) connection_answer(exchange->sender, answer);
+    if (exchange->sender) connection_answer(exchange->sender, answer, false);
     loop_later(exchange->loop, exchange_end, exchange);
 }
 
@@ -271,35 +283,13 @@ void connection_refuse(struct connection *connection, int status, const char *wh
             LOG_STR("what", what));
     connection->close_after = true;
     if (connection->guard.request) connection->head_only = connection->guard.request->method == HTTP_HEAD;
-    write_and_wait(connection, &answer);
+    wait_until_written(connection, write_answer(connection, &answer));
     buf_fini(&body);
 }
 
 /* ---- requests ---- */
 
-/* libevhtp's callback, called from within connection_feed. */
-static void on_request(evhtp_request_t *request, void *arg) {
-    struct connections *all = arg;
-    all->feeding->request = request;
-    all->settings->handle(all->feeding->exchange);
-}
-
-static void connection_feed(struct connection *connection) {
-    struct bufferevent *bev = connection->evhtp->bev;
-    connection->all->feeding = connection;
-    evbuffer_prepend(bufferevent_get_input(bev), FED_HEAD, sizeof FED_HEAD - 1);
-    connection->evhtp_read(bev, connection->evhtp);
-    connection->all->feeding = NULL;
-    if (connection->dead) return;
-    if (!connection->request) { /* nobody has the exchange: it ends here */
-        log_put(LOG_ERROR, "request_lost", NULL, LOG_STR("peer", connection->peer));
-        loop_later(connection->all->loop, exchange_end, connection->exchange);
-        connection->exchange = NULL;
-        connection_end(connection);
-    } else if (connection->sent_all) connection_gone(connection);
-}
-
-static struct exchange *exchange_new(const struct connection *connection, const struct guard_request *request) {
+static struct exchange *exchange_new(struct connection *connection, const struct guard_request *request) {
     struct connections *all = connection->all;
     struct exchange *exchange = arena_new_of(request->arena, struct exchange);
     exchange->arena = request->arena;
@@ -310,10 +300,12 @@ static struct exchange *exchange_new(const struct connection *connection, const 
     exchange->query = request->query;
     exchange->body = request->body;
     exchange->headers = request->headers;
-    exchange->peer = arena_strdup(request->arena, connection->peer);
+    exchange->known = request->known;
+    exchange->peer = arena_copy(request->arena, connection->peer, sizeof connection->peer);
     exchange->client_name = arena_strdup(request->arena, connection->client_name);
     exchange->loopback = connection->loopback;
     exchange->tls = connection->session;
+    exchange->memo = &connection->memo;
     exchange->began_mono_ms = loop_mono_ms(all->loop);
     exchange->send = on_answer;
     return exchange;
@@ -335,14 +327,15 @@ static void connection_begin(struct connection *connection) {
     const struct listener_settings *settings = connection->all->settings;
     const struct answer *refusal = settings->turn_away ? settings->turn_away(exchange) : NULL;
     if (refusal) {
-        connection_turn_away(connection, refusal);
+        connection_answer(connection, refusal, true);
         arena_free(request->arena);
         return;
     }
     exchange->sender = connection;
     connection->exchange = exchange;
     connection_enter(connection, BUSY);
-    connection_feed(connection);
+    settings->handle(exchange);
+    if (connection->sent_all) connection_gone(connection); /* unless it has its answer */
 }
 
 /* From what had to wait, else from what came just now. */
@@ -567,17 +560,10 @@ static struct connection *connection_new(struct connections *all, evhtp_connecti
 }
 
 static void connection_take_over(struct connection *connection) {
-    bufferevent_event_cb event;
-    void *arg;
-    bufferevent_getcb(connection->evhtp->bev, &connection->evhtp_read, &connection->evhtp_write, &event, &arg);
     bufferevent_setcb(connection->evhtp->bev, NULL, on_write, on_event, connection);
     evhtp_connection_set_hook(connection->evhtp, evhtp_hook_on_connection_fini, (evhtp_hook)on_fini, connection);
     bufferevent_disable(connection->evhtp->bev, EV_READ);
     go_on_reading(connection);
-}
-
-void connections_serve(struct connections *all, evhtp_t *htp) {
-    evhtp_set_gencb(htp, on_request, all);
 }
 
 void connections_add(struct connections *all, evhtp_connection_t *evhtp, bool is_unix, struct ssl_ctx_st *tls) {

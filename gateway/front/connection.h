@@ -5,6 +5,7 @@
 #include <event2/bufferevent.h>
 #include <evhtp.h>
 
+#include "front/callers.h"
 #include "front/connections.h"
 #include "front/tls.h"
 
@@ -18,8 +19,6 @@ struct connection {
     struct connections *all;
     evhtp_connection_t *evhtp;
     struct tls_session *session; /* NULL: plain */
-    bufferevent_data_cb evhtp_read, evhtp_write;
-    evhtp_request_t *request; /* libevhtp's, from feeding to recycling */
     struct guard guard;
     struct evbuffer *raw; /* what the guard has not eaten */
     struct exchange *exchange;
@@ -38,6 +37,7 @@ struct connection {
     bool is_too_many; /* more are open than there may be: it is told so */
     bool is_unix, loopback;
     char *client_name;
+    struct caller_memo memo;
     char peer[INET6_ADDRSTRLEN + 10];
 };
 

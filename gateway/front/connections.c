@@ -24,6 +24,7 @@ void connections_init(struct connections *all, struct loop *loop, const struct l
     all->refused = crowd_new(loop, "refused_client_read", TURN_OF_REFUSED_MS, false, connection_readable);
     all->piece = mem_alloc(CONNECTION_PIECE_BYTES);
     buf_init(&all->scratch, CONNECTION_ANSWER_MAX);
+    buf_init(&all->refusal.bytes, CONNECTION_ANSWER_MAX);
     answer_date(0, all->date);
 }
 
@@ -33,6 +34,7 @@ void connections_fini(struct connections *all) {
     crowd_free(all->refused);
     mem_free(all->piece);
     buf_fini(&all->scratch);
+    buf_fini(&all->refusal.bytes);
 }
 
 /* Since it is in its phase. */

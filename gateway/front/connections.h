@@ -13,10 +13,17 @@
 #include "front/guard.h"
 #include "front/listener.h"
 
-struct evhtp;
 struct ssl_ctx_st;
 struct evhtp_connection;
 struct connection;
+
+/* An answer that is given again and again, as bytes. */
+struct ready_answer {
+    const struct answer *answer;
+    struct answer_wire wire;
+    int64_t second; /* of its date */
+    struct buf bytes;
+};
 
 /* All connections of a listener, and what they share. */
 struct connections {
@@ -29,11 +36,11 @@ struct connections {
     size_t count;
     /* what follows is connection.c's and connections.c's */
     struct connection *first;
-    struct connection *feeding; /* whose request libevhtp is being shown */
     struct guard_limits guard_limits;
     struct crowd *crowd, *refused; /* who is read, and who is read last */
     char *piece;                   /* what was read just now */
     struct buf scratch;            /* an answer on its way to a bufferevent */
+    struct ready_answer refusal;   /* the last one of who was turned away */
     int64_t date_second;
     char date[ANSWER_DATE_SIZE];
 };
@@ -42,7 +49,6 @@ void connections_init(struct connections *all, struct loop *loop, const struct l
                       void (*gone)(void *arg), void *arg);
 void connections_fini(struct connections *all); /* closes what is open */
 
-void connections_serve(struct connections *all, struct evhtp *htp); /* before it accepts anybody */
 /* TAKES a connection that libevhtp has just accepted: it sees none of its bytes. Over the limit it is told so. `tls`
  * NULL: it is plain. */
 void connections_add(struct connections *all, struct evhtp_connection *evhtp, bool is_unix, struct ssl_ctx_st *tls);

@@ -21,13 +21,28 @@ const char *http_method_word(enum http_method method) {
     return words[method];
 }
 
-/* ---- what the client sent ---- */
+/* A place for each name; two in one place do not compile. */
+#define PLACES 32
+#define PLACE(length, letter) (((length) + (letter)) % PLACES)
 
-const char *exchange_header(const struct exchange *exchange, const char *name) {
-    for (const struct guard_header *h = exchange->headers; h; h = h->next)
-        if (text_is_nocase(h->name, name)) return h->value.at;
-    return NULL;
+enum http_header http_header_of(struct text name) {
+    static const struct {
+        struct text name;
+        enum http_header header;
+    } places[PLACES] = {
+#define X(id, letter, word) [PLACE(sizeof(word) - 1, letter)] = {{word, sizeof(word) - 1}, HTTP_HEADER_##id},
+        HTTP_HEADERS(X)
+#undef X
+    };
+    if (name.len == 0) return HTTP_HEADER_END;
+    size_t place = PLACE(name.len, (unsigned char)(name.at[0] | 0x20));
+    const struct text known = places[place].name;
+    if (known.len != name.len) return HTTP_HEADER_END;
+    bool same = memcmp(known.at, name.at, name.len) == 0 || strncasecmp(known.at, name.at, name.len) == 0;
+    return same ? places[place].header : HTTP_HEADER_END;
 }
+
+/* ---- what the client sent ---- */
 
 /* Into the arena, NUL-terminated. False for a bad escape. */
 static bool decode(struct arena *arena, struct text encoded, bool plus_is_space, struct text *ret_decoded) {
@@ -79,6 +94,15 @@ static const char *segment_fault(struct text encoded, struct text decoded) {
     return NULL;
 }
 
+/* Most segments have nothing that could be decoded or refused. */
+static bool stands_for_itself(struct text segment) {
+    static const bool plain[256] = {
+        ['0' ... '9'] = true, ['A' ... 'Z'] = true, ['a' ... 'z'] = true, ['-'] = true, ['_'] = true, ['~'] = true};
+    for (size_t i = 0; i < segment.len; i++)
+        if (!plain[(unsigned char)segment.at[i]]) return false;
+    return segment.len > 0;
+}
+
 bool exchange_split_path(struct arena *arena, struct text path, const struct text **ret_segments, size_t *ret_count,
                          const char **ret_what) {
     if (path.len == 0 || path.at[0] != '/') {
@@ -92,6 +116,10 @@ bool exchange_split_path(struct arena *arena, struct text path, const struct tex
     struct text *segments = arena_array_of(arena, struct text, most);
     while (path.len > 1 && text_cut(&rest, '/', &encoded)) {
         struct text decoded;
+        if (stands_for_itself(encoded)) {
+            segments[count++] = (struct text){arena_strndup(arena, encoded.at, encoded.len), encoded.len};
+            continue;
+        }
         *ret_what = "The path has a bad percent escape";
         if (!decode(arena, encoded, false, &decoded)) return false;
         *ret_what = segment_fault(encoded, decoded);

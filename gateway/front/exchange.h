@@ -22,6 +22,28 @@ enum http_method {
 #undef X
 };
 
+/* Headers that are asked for by name, with the first letter in lower case. */
+#define HTTP_HEADERS(X)                            \
+    X(AUTHORIZATION, 'a', "Authorization")         \
+    X(CONNECTION, 'c', "Connection")               \
+    X(CONTENT_LENGTH, 'c', "Content-Length")       \
+    X(CONTENT_TYPE, 'c', "Content-Type")           \
+    X(EXPECT, 'e', "Expect")                       \
+    X(HOST, 'h', "Host")                           \
+    X(IDEMPOTENCY_KEY, 'i', "Idempotency-Key")     \
+    X(ORIGIN, 'o', "Origin")                       \
+    X(PREFER, 'p', "Prefer")                       \
+    X(TRACEPARENT, 't', "traceparent")             \
+    X(TRANSFER_ENCODING, 't', "Transfer-Encoding") \
+    X(X_DEADLINE, 'x', "X-Deadline")
+
+enum http_header {
+#define X(id, letter, name) HTTP_HEADER_##id,
+    HTTP_HEADERS(X)
+#undef X
+        HTTP_HEADER_END
+};
+
 #define ANSWER_HEADERS_MAX 8
 
 struct answer_header {
@@ -52,19 +74,25 @@ struct exchange {
     const char *client_name; /* subject CN of a verified client certificate, or NULL */
     bool loopback;           /* the client is on this machine: loopback address or unix socket */
     bool tls;
+    struct caller_memo *memo; /* of the client's token, while the connection is there: for the handler alone, before it
+                                 has returned; NULL: nobody remembers */
     int64_t began_mono_ms;
     bool gone; /* the client has left, or at least sends no more: an answer is still tried */
     void (*on_gone)(
         struct exchange *exchange);     /* set by the handler if it wants to know; not called after the answer */
     void *context;                      /* the handler's */
-    const struct guard_header *headers; /* see exchange_header */
+    const struct guard_header *headers; /* all of them, as they came */
+    const char *const *known;           /* by enum http_header; see exchange_header */
     void (*send)(struct exchange *exchange,
                  const struct answer *answer); /* the listener's, or a test's: exchange_answer calls it, once */
     void *sender;                              /* whose `send` it is */
 };
 
 const char *http_method_word(enum http_method method);
-const char *exchange_header(const struct exchange *exchange, const char *name); /* the first, without case; or NULL */
+enum http_header http_header_of(struct text name); /* without case; HTTP_HEADER_END: nobody asks for it */
+static inline const char *exchange_header(const struct exchange *exchange, enum http_header header) {
+    return exchange->known[header]; /* the first of that name, or NULL */
+}
 /* The first query value of that name, percent-decoded into the exchange's arena; NULL when absent or badly encoded. */
 const char *exchange_query(struct exchange *exchange, const char *name);
 

@@ -1,10 +1,9 @@
 /* The guard: a machine that eats a connection's bytes and gives whole requests or one refusal.
  *
- * It stands before libevhtp because that library's parser is unsafe on raw bytes (split URIs get bytes from beyond the
+ * It stands in the place of libevhtp's parser because that is unsafe on raw bytes (split URIs get bytes from beyond the
  * buffer, requests can be smuggled past it, malformed ones get no answer). So libevhtp is shown neither head nor body
- * of a client: the guard collects both itself, and the listener hands libevhtp one constant head a request to drive its
- * life cycle. A canonical copy of the client's head would be safe as far as we know that parser; a constant is safe
- * without knowing it, and the body would only be copied once more.
+ * of a client, and nothing that was made of them: a canonical copy would be safe as far as we know that parser, yet all
+ * that it could say of it is known here already.
  *
  * Each step below takes what it can from the input and says GO (the next step may run), an event, or that it wants
  * more. A decision is made from a whole line, or from a length that no continuation can bring back below its limit:
@@ -23,6 +22,7 @@
 #define CHUNK_DIGITS_MAX 8
 #define EXTENSION_BYTES_MAX 4096
 #define LENGTH_DIGITS_MAX 18
+#define REQUEST_BYTES 1952   /* what most take, until they are answered */
 #define LINE_KEEP_BYTES 1024 /* a line buffer larger than this is not kept while the connection idles */
 
 enum { GO = -1 }; /* beside enum guard_event */
@@ -116,7 +116,7 @@ static int step_start(struct guard *guard, struct text *input) {
 }
 
 static struct guard_request *request_new(void) {
-    struct arena *arena = arena_new();
+    struct arena *arena = arena_new_for(REQUEST_BYTES);
     struct guard_request *request = arena_new_of(arena, struct guard_request);
     request->arena = arena;
     return request;
@@ -133,26 +133,27 @@ static int take_version(struct guard *guard, struct text version) {
 }
 
 static int take_method(struct guard *guard, struct text method) {
-    static const struct {
-        const char *word;
-        enum http_method method;
-    } methods[] = {
-#define X(word) {#word, HTTP_##word},
+    static const struct text words[] = {
+#define X(word) TEXT(#word),
         HTTP_METHODS(X)
 #undef X
     };
-    if (!text_token_check(method)) return refuse(guard, 400, "The request's method is not a token");
-    for (size_t i = 0; i < sizeof methods / sizeof methods[0]; i++) {
-        if (!text_is(method, methods[i].word)) continue;
-        guard->request->method = methods[i].method;
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
+        if (!text_same(method, words[i])) continue;
+        guard->request->method = (enum http_method)i;
         return GO;
     }
+    if (!text_token_check(method)) return refuse(guard, 400, "The request's method is not a token");
     return refuse(guard, 501, "The request's method is not one that is known here");
 }
 
 static bool is_authority(struct text t) {
-    for (size_t i = 0; i < t.len; i++)
-        if (!text_token_char(t.at[i]) && !strchr(":[](),;=", t.at[i])) return false;
+    static const bool others[256] = {
+        [':'] = true, ['['] = true, [']'] = true, ['('] = true, [')'] = true, [','] = true, [';'] = true, ['='] = true};
+    for (size_t i = 0; i < t.len; i++) {
+        i += text_token_length((struct text){t.at + i, t.len - i});
+        if (i < t.len && !others[(unsigned char)t.at[i]]) return false;
+    }
     return true;
 }
 
@@ -171,7 +172,8 @@ static bool cut_authority(struct text *target) {
 }
 
 static bool is_target_char(char c) {
-    return c > ' ' && c <= '~' && c != '"' && c != '<' && c != '>' && c != '#';
+    static const bool chars[256] = {['!'] = true, ['$' ... ';'] = true, ['='] = true, ['?' ... '~'] = true};
+    return chars[(unsigned char)c];
 }
 
 static int take_target(struct guard *guard, struct text target) {
@@ -259,40 +261,53 @@ static int take_expect(struct guard *guard, struct text value) {
     return GO;
 }
 
-static const struct {
-    struct text name;
-    int (*take)(struct guard *, struct text value);
-} framing[] = {{TEXT("Host"), take_host},
-               {TEXT("Content-Length"), take_length},
-               {TEXT("Transfer-Encoding"), take_coding},
-               {TEXT("Connection"), take_connection},
-               {TEXT("Expect"), take_expect}};
+static int (*const framing[HTTP_HEADER_END])(struct guard *, struct text value) = {
+    [HTTP_HEADER_HOST] = take_host,
+    [HTTP_HEADER_CONTENT_LENGTH] = take_length,
+    [HTTP_HEADER_TRANSFER_ENCODING] = take_coding,
+    [HTTP_HEADER_CONNECTION] = take_connection,
+    [HTTP_HEADER_EXPECT] = take_expect,
+};
 
 /* ---- the head's fields ---- */
 
 static int field_split(struct guard *guard, struct text line, struct text *ret_name, struct text *ret_value) {
     if (line.at[0] == ' ' || line.at[0] == '\t')
         return refuse(guard, 400, "A header field is folded over several lines, or begins with a blank");
-    if (!text_cut(&line, ':', ret_name) || !line.at) return refuse(guard, 400, "A header field has no colon");
-    if (!text_token_check(*ret_name))
+    size_t n = text_token_length(line);
+    if (n == 0 || n == line.len || line.at[n] != ':') {
+        if (!memchr(line.at, ':', line.len)) return refuse(guard, 400, "A header field has no colon");
         return refuse(guard, 400, "A header field's name is empty, or has a character that is not allowed in it");
+    }
+    *ret_name = (struct text){line.at, n};
+    text_skip(&line, n + 1);
     if (!text_field_check(line)) return refuse(guard, 400, "A header field has a control character");
     *ret_value = trim_blanks(line);
     return GO;
+}
+
+/* The line is kept as it came, with NULs for the colon and for what is behind the value. */
+static struct guard_header *header_new(struct guard *guard, struct text line, struct text name, struct text value) {
+    struct guard_header *header = arena_alloc(guard->request->arena, sizeof *header + line.len + 1);
+    size_t at = (size_t)(value.at - line.at);
+    memcpy(header->line, line.at, line.len);
+    header->line[name.len] = header->line[at + value.len] = 0;
+    header->name = (struct text){header->line, name.len};
+    header->value = (struct text){header->line + at, value.len};
+    return header;
 }
 
 static int field_take(struct guard *guard, struct text line) {
     struct text name, value;
     int said = field_split(guard, line, &name, &value);
     if (said != GO) return said;
-    struct guard_header *header = arena_new_of(guard->request->arena, struct guard_header);
-    *header = (struct guard_header){.name = keep(guard, name), .value = keep(guard, value)};
+    struct guard_header *header = header_new(guard, line, name, value);
     *guard->last_header = header;
     guard->last_header = &header->next;
-    for (size_t i = 0; i < sizeof framing / sizeof framing[0]; i++)
-        if (name.len == framing[i].name.len && text_is_nocase(name, framing[i].name.at))
-            return framing[i].take(guard, header->value);
-    return GO;
+    enum http_header known = http_header_of(name);
+    if (known == HTTP_HEADER_END) return GO;
+    if (!guard->request->known[known]) guard->request->known[known] = header->value.at;
+    return framing[known] ? framing[known](guard, header->value) : GO;
 }
 
 static int head_end(struct guard *guard) {
@@ -339,8 +354,17 @@ static bool body_move(struct guard *guard, struct text *input) {
     return guard->left == 0;
 }
 
+/* Most bodies come in one piece. */
+static bool body_keep(struct guard *guard, struct text *input) {
+    if (guard->body.len || input->len < guard->left) return false;
+    guard->request->body = keep(guard, (struct text){input->at, (size_t)guard->left});
+    text_skip(input, (size_t)guard->left);
+    guard->left = 0;
+    return true;
+}
+
 static int step_body(struct guard *guard, struct text *input) {
-    if (!body_move(guard, input)) return GUARD_MORE;
+    if (!body_keep(guard, input) && !body_move(guard, input)) return GUARD_MORE;
     guard->step = STEP_DONE;
     return GO;
 }

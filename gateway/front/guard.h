@@ -25,6 +25,7 @@ struct guard_limits {
 struct guard_header {
     struct guard_header *next;
     struct text name, value;
+    char line[]; /* in which they lie */
 };
 
 /* Everything is in its arena, the request itself too. */
@@ -37,7 +38,8 @@ struct guard_request {
     struct text path;   /* begins with '/'; the visible ASCII characters but " < > #, nothing decoded */
     struct text query;  /* raw, behind '?'; at is NULL when there is none */
     struct guard_header *headers;
-    struct text body; /* whole, its chunks joined */
+    const char *known[HTTP_HEADER_END]; /* the first value of each; NULL: there is none */
+    struct text body;                   /* whole, its chunks joined */
 };
 
 enum guard_event {

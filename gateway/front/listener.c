@@ -139,7 +139,6 @@ bool listener_add(struct listener *listener, struct listen_socket *socket, struc
     port->tls = tls ? tls_context_ref(tls) : NULL;
     loop_timer_init(&port->rest, listener->loop, "accept_rest", on_rested, port);
     port->htp = evhtp_new(loop_base(listener->loop), port);
-    connections_serve(&listener->connections, port->htp);
     evhtp_set_post_accept_cb(port->htp, on_accept, port);
     if (evhtp_accept_socket(port->htp, fd, LISTEN_BACKLOG) != 0) {
         close(fd);

@@ -31,7 +31,7 @@ struct listener_settings {
     struct listener_limits limits;
     void (*handle)(struct exchange *exchange); /* on the loop's thread */
     /* NULL: nobody is turned away. Asked before `handle`: the answer to a request that is not to be handled, or NULL.
-     * It goes out as it is, at the least cost, and the connection stays. */
+     * It goes out as it is, at the least cost, and the connection stays. It never changes: its bytes are kept. */
     const struct answer *(*turn_away)(struct exchange *exchange);
     /* Fills in the answer to a request that is refused before there is an exchange: a problem document. */
     void (*refuse)(int status, const char *what, struct buf *ret_body, const char **ret_content_type);

@@ -8,6 +8,7 @@
 
 #include "base/count.h"
 #include "base/log.h"
+#include "front/answer.h"
 #include "front/api.h"
 #include "front/browser.h"
 #include "front/problem.h"
@@ -16,7 +17,9 @@
 
 struct route {
     enum http_method method;
-    const char *pattern; /* segments; {stage}, {id} and {token} match any one */
+    const char *pattern; /* its segments: {stage}, {id} and {token} match any one */
+    size_t count;
+    const char *segments[3];
     void (*handle)(struct api_call *call);
     enum {
         ANYBODY = 1, /* no token is asked for, also where there are callers */
@@ -25,23 +28,23 @@ struct route {
 };
 
 static const struct route routes[] = {
-    {HTTP_GET, "", api_ops_index, ANYBODY},
-    {HTTP_GET, "health", api_ops_health, ANYBODY},
-    {HTTP_GET, "ready", api_ops_ready, ANYBODY},
-    {HTTP_GET, "metrics", api_ops_metrics, 0},
-    {HTTP_GET, "stages", api_stages_list, 0},
-    {HTTP_GET, "stages/{stage}", api_stages_show, 0},
-    {HTTP_POST, "stages/{stage}", api_runs_start, STARTS},
-    {HTTP_POST, "stages/{stage}/cancel", api_runs_cancel_key, 0},
-    {HTTP_GET, "runs", api_runs_list, 0},
-    {HTTP_POST, "runs", api_runs_start_named, STARTS},
-    {HTTP_POST, "runs/cancel", api_runs_cancel_named, 0},
-    {HTTP_GET, "runs/{id}", api_runs_show, 0},
-    {HTTP_DELETE, "runs/{id}", api_runs_cancel, 0},
-    {HTTP_GET, "runs/{id}/explain", api_runs_explain, 0},
-    {HTTP_POST, "runs/{id}/cancel", api_runs_cancel, 0},
-    {HTTP_POST, "callbacks/{token}", api_callbacks_take, ANYBODY},
-    {HTTP_GET, "webhooks/preconfigured", api_stages_preconfigured, 0},
+    {HTTP_GET, "", 0, {NULL}, api_ops_index, ANYBODY},
+    {HTTP_GET, "health", 1, {"health"}, api_ops_health, ANYBODY},
+    {HTTP_GET, "ready", 1, {"ready"}, api_ops_ready, ANYBODY},
+    {HTTP_GET, "metrics", 1, {"metrics"}, api_ops_metrics, 0},
+    {HTTP_GET, "stages", 1, {"stages"}, api_stages_list, 0},
+    {HTTP_GET, "stages/{stage}", 2, {"stages", "{stage}"}, api_stages_show, 0},
+    {HTTP_POST, "stages/{stage}", 2, {"stages", "{stage}"}, api_runs_start, STARTS},
+    {HTTP_POST, "stages/{stage}/cancel", 3, {"stages", "{stage}", "cancel"}, api_runs_cancel_key, 0},
+    {HTTP_GET, "runs", 1, {"runs"}, api_runs_list, 0},
+    {HTTP_POST, "runs", 1, {"runs"}, api_runs_start_named, STARTS},
+    {HTTP_POST, "runs/cancel", 2, {"runs", "cancel"}, api_runs_cancel_named, 0},
+    {HTTP_GET, "runs/{id}", 2, {"runs", "{id}"}, api_runs_show, 0},
+    {HTTP_DELETE, "runs/{id}", 2, {"runs", "{id}"}, api_runs_cancel, 0},
+    {HTTP_GET, "runs/{id}/explain", 3, {"runs", "{id}", "explain"}, api_runs_explain, 0},
+    {HTTP_POST, "runs/{id}/cancel", 3, {"runs", "{id}", "cancel"}, api_runs_cancel, 0},
+    {HTTP_POST, "callbacks/{token}", 2, {"callbacks", "{token}"}, api_callbacks_take, ANYBODY},
+    {HTTP_GET, "webhooks/preconfigured", 2, {"webhooks", "preconfigured"}, api_stages_preconfigured, 0},
 };
 #define ROUTES (sizeof routes / sizeof *routes)
 
@@ -49,13 +52,11 @@ static const struct route routes[] = {
 
 static void count_answer(const struct api_call *call, int status) {
     const struct exchange *exchange = call->exchange;
-    char code[TEXT_INT_MAX + 1];
-    code[text_of_int(status, code).len] = 0;
     int64_t ms = loop_mono_ms(call->api->loop) - exchange->began_mono_ms;
     enum log_level level = status >= 500 && !call->shed   ? LOG_WARN
                            : status >= 400 && !call->shed ? LOG_INFO
                                                           : LOG_DEBUG;
-    count_add_labelled(COUNT_FAMILY_REQUESTS, call->route, code, 1);
+    count_add_labelled(COUNT_FAMILY_REQUESTS, call->route, answer_code(status), 1);
     count_observe(COUNT_HISTOGRAM_REQUEST_MS, ms);
     if (!log_wants(level)) return;
     struct log_context ctx = {.caller = caller_name(call->caller)};
@@ -109,46 +110,46 @@ void api_refuse(int status, const char *what, struct buf *ret_body, const char *
 
 /* ---- matching ---- */
 
-static bool match(const char *pattern, const struct exchange *exchange) {
-    if (!*pattern) return exchange->segment_count == 0;
-    for (size_t i = 0; i < exchange->segment_count; i++) {
-        const char *end = strchrnul(pattern, '/');
-        if (*pattern != '{' && !text_same((struct text){pattern, (size_t)(end - pattern)}, exchange->segments[i]))
-            return false;
-        if (!*end) return i + 1 == exchange->segment_count;
-        pattern = end + 1;
-    }
-    return false;
+static bool is_variable(const char *segment) {
+    return *segment == '{';
+}
+
+static bool match(const struct route *route, const struct exchange *exchange) {
+    if (route->count != exchange->segment_count) return false;
+    for (size_t i = 0; i < route->count; i++)
+        if (!is_variable(route->segments[i]) && !text_is(exchange->segments[i], route->segments[i])) return false;
+    return true;
 }
 
 /* What the path has where the pattern has a name in braces. */
-static void take_segments(struct api_call *call, const char *pattern) {
-    struct text rest = text_of(pattern), part;
-    for (size_t i = 0; i < call->exchange->segment_count && text_cut(&rest, '/', &part); i++) {
-        struct text segment = call->exchange->segments[i];
-        const char **to = text_is(part, "{stage}")   ? &call->stage
-                          : text_is(part, "{id}")    ? &call->id
-                          : text_is(part, "{token}") ? &call->token
-                                                     : NULL;
-        if (to) *to = segment.at;
+static void take_segments(struct api_call *call, const struct route *route) {
+    for (size_t i = 0; i < route->count; i++) {
+        if (!is_variable(route->segments[i])) continue;
+        const char **to = strcmp(route->segments[i], "{stage}") == 0 ? &call->stage
+                          : strcmp(route->segments[i], "{id}") == 0  ? &call->id
+                                                                     : &call->token;
+        *to = call->exchange->segments[i].at;
     }
 }
 
-static const struct route *find(struct api_call *call) {
-    enum http_method method = call->exchange->method == HTTP_HEAD ? HTTP_GET : call->exchange->method;
-    for (size_t i = 0; i < ROUTES; i++) {
-        if (!match(routes[i].pattern, call->exchange)) continue;
-        call->route = routes[i].pattern;
-        if (routes[i].method != method) continue;
-        take_segments(call, routes[i].pattern);
-        return &routes[i];
-    }
+static const struct route *find(const struct exchange *exchange) {
+    enum http_method method = exchange->method == HTTP_HEAD ? HTTP_GET : exchange->method;
+    for (size_t i = 0; i < ROUTES; i++)
+        if (routes[i].method == method && match(&routes[i], exchange)) return &routes[i];
     return NULL;
+}
+
+/* Of a path that is there, though not with this method. */
+static const char *pattern_of(const struct exchange *exchange) {
+    const char *pattern = "none";
+    for (size_t i = 0; i < ROUTES; i++)
+        if (match(&routes[i], exchange)) pattern = routes[i].pattern;
+    return pattern;
 }
 
 static void write_allow(const struct exchange *exchange, struct buf *allow) {
     for (size_t i = 0; i < ROUTES; i++) {
-        if (!match(routes[i].pattern, exchange)) continue;
+        if (!match(&routes[i], exchange)) continue;
         buf_addf(allow, "%s%s", allow->len ? ", " : "", http_method_word(routes[i].method));
         if (routes[i].method == HTTP_GET) buf_adds(allow, ", HEAD");
     }
@@ -178,7 +179,7 @@ static void answer_no_route(struct api_call *call) {
 
 static const char *base_url_of(const struct api *api, const struct exchange *exchange) {
     if (api->public_url[0]) return api->public_url;
-    const char *host = exchange_header(exchange, "Host");
+    const char *host = exchange_header(exchange, HTTP_HEADER_HOST);
     return arena_join(exchange->arena, exchange->tls ? "https://" : "http://", host && *host ? host : "localhost",
                       NULL);
 }
@@ -191,10 +192,11 @@ static bool is_no_strange_page(const struct api *api, const struct exchange *exc
     return browser_check(exchange, &rules, fault);
 }
 
-static bool knows_caller(const struct callers *callers, const struct exchange *exchange,
-                         const struct caller **ret_caller, struct fault *fault) {
+static bool knows_caller(struct callers *callers, const struct exchange *exchange, const struct caller **ret_caller,
+                         struct fault *fault) {
     if (!callers) return true;
-    *ret_caller = callers_find(callers, exchange_header(exchange, "Authorization"), exchange->client_name, fault);
+    *ret_caller = callers_find_again(callers, exchange->memo, exchange_header(exchange, HTTP_HEADER_AUTHORIZATION),
+                                     exchange->client_name, fault);
     return *ret_caller != NULL;
 }
 
@@ -232,8 +234,8 @@ static void on_admission(void *arg, bool goes) {
  * so it counts as one that does. */
 static const struct catalog_entry *in_memory_stage(const struct api *api, const struct route *route,
                                                    const struct exchange *exchange) {
-    if (!strchr(route->pattern, '{')) return NULL;
-    const struct catalog_entry *entry = catalog_find(api->catalog, exchange->segments[exchange->segment_count - 1].at);
+    if (!is_variable(route->segments[route->count - 1])) return NULL;
+    const struct catalog_entry *entry = catalog_find(api->catalog, exchange->segments[route->count - 1].at);
     return entry && entry->stage && !entry->stage->durable ? entry : NULL;
 }
 
@@ -260,17 +262,14 @@ static bool all_have_room(const struct api *api, size_t bytes) {
 const struct answer *api_turn_away(struct exchange *exchange) {
     struct api *api = exchange->server;
     if (all_have_room(api, exchange->body.len)) return NULL;
-    for (size_t i = 0; i < ROUTES; i++) {
-        if (!(routes[i].flags & STARTS) || routes[i].method != exchange->method) continue;
-        if (!match(routes[i].pattern, exchange)) continue;
-        const struct catalog_entry *entry = in_memory_stage(api, &routes[i], exchange);
-        struct admission *admission = admission_to(api, entry && may_start(api, exchange, entry));
-        if (!admission || !admission_turns_away(admission, exchange->body.len)) return NULL;
-        const struct api_call call = {.api = api, .exchange = exchange, .route = routes[i].pattern, .shed = true};
-        count_answer(&call, too_much.status);
-        return &too_much;
-    }
-    return NULL;
+    const struct route *route = find(exchange);
+    if (!route || !(route->flags & STARTS)) return NULL;
+    const struct catalog_entry *entry = in_memory_stage(api, route, exchange);
+    struct admission *admission = admission_to(api, entry && may_start(api, exchange, entry));
+    if (!admission || !admission_turns_away(admission, exchange->body.len)) return NULL;
+    const struct api_call call = {.api = api, .exchange = exchange, .route = route->pattern, .shed = true};
+    count_answer(&call, too_much.status);
+    return &too_much;
 }
 
 static void admit(struct api_call *call, const struct route *route) {
@@ -287,10 +286,11 @@ void api_handle(struct exchange *exchange) {
     struct api_call *call = arena_new_of(exchange->arena, struct api_call);
     call->api = exchange->server;
     call->exchange = exchange;
-    call->route = "none";
     call->base_url = base_url_of(call->api, exchange);
     struct fault fault;
-    const struct route *route = find(call);
+    const struct route *route = find(exchange);
+    call->route = route ? route->pattern : pattern_of(exchange);
+    if (route) take_segments(call, route);
     bool secret = route && call->token; /* the path is the credential: who has it may come by any name, from any page */
     if (!secret && !is_no_strange_page(call->api, exchange, &fault)) api_fault(call, &fault);
     else if (!route) answer_no_route(call);

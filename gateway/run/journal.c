@@ -69,14 +69,13 @@ static bool same(const struct journal_entry *entry, const struct journal_note *n
 
 static struct journal_entry *entry_new(const struct journal_note *note) {
     const char *texts[TEXTS] = {note->step, note->call, note->phase, note->verdict, note->rule};
-    size_t size = 0;
-    for (size_t i = 0; i < TEXTS; i++) size += length_of(texts[i]) + 1;
+    size_t lengths[TEXTS], size = 0;
+    for (size_t i = 0; i < TEXTS; i++) size += (lengths[i] = length_of(texts[i])) + 1;
     struct journal_entry *entry = mem_alloc(offsetof(struct journal_entry, text) + size);
     char *at = entry->text;
     for (size_t i = 0; i < TEXTS; i++) {
-        size_t n = length_of(texts[i]);
-        if (n) memcpy(at, texts[i], n);
-        at += n + 1; /* the rest is zeroed */
+        if (lengths[i]) memcpy(at, texts[i], lengths[i]);
+        at += lengths[i] + 1; /* the rest is zeroed */
     }
     entry->has_rule = note->rule;
     entry->code = note->code;

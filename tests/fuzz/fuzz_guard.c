@@ -49,6 +49,16 @@ static void check(const struct guard_request *request) {
     HOLDS(codings || request->body.len == (size_t)length);
 }
 
+/* What is asked for by name is the first field of that name. */
+static void check_known(const struct guard_request *request) {
+    const char *known[HTTP_HEADER_END + 1] = {0};
+    for (const struct guard_header *h = request->headers; h; h = h->next) {
+        const char **first = &known[http_header_of(h->name)];
+        if (!*first) *first = h->value.at;
+    }
+    for (int i = 0; i < HTTP_HEADER_END; i++) HOLDS(request->known[i] == known[i]);
+}
+
 static void write_request(struct buf *out, const struct guard_request *request) {
     buf_addf(out, "%d %d %d ", (int)request->method, request->minor, request->keep_alive);
     buf_addt(out, request->target);
@@ -75,6 +85,7 @@ static bool push(struct guard *guard, struct text piece, struct buf *out) {
         case GUARD_REQUEST: {
             struct guard_request *request = guard_take(guard);
             check(request);
+            check_known(request);
             write_request(out, request);
             arena_free(request->arena);
         }

@@ -93,6 +93,34 @@ static void test_who(void **state) {
     callers_unref(callers);
 }
 
+/* What is remembered is of the callers that are in force, and of the token that was shown. */
+static void test_again(void **state) {
+    (void)state;
+    struct callers *callers = good(), *others = good();
+    struct caller_memo memo = {0};
+    struct fault fault;
+    const struct caller *orca = callers_find(callers, "Bearer test", NULL, &fault);
+    for (int i = 0; i < 2; i++) assert_ptr_equal(callers_find_again(callers, &memo, "Bearer test", NULL, &fault), orca);
+    assert_null(callers_find_again(callers, &memo, "Bearer tesT", NULL, &fault));
+    assert_null(callers_find_again(callers, &memo, "Bearer tes", NULL, &fault));
+    assert_null(callers_find_again(callers, &memo, "", NULL, &fault));
+    assert_null(callers_find_again(callers, &memo, NULL, NULL, &fault));
+    assert_int_equal(fault.kind, FAULT_UNAUTHORIZED);
+    assert_ptr_equal(callers_find_again(callers, &memo, "Bearer test", NULL, &fault), orca);
+    assert_string_equal(caller_name(callers_find_again(callers, &memo, "Bearer foo", NULL, &fault)), "board");
+    callers_unref(callers);
+    const struct caller *other = callers_find_again(others, &memo, "Bearer foo", NULL, &fault);
+    assert_ptr_equal(other, callers_find(others, "Bearer foo", NULL, &fault));
+    assert_ptr_equal(callers_find_again(others, NULL, "Bearer foo", NULL, &fault), other);
+    struct faults faults;
+    struct callers *left = load("callers = ( { name = \"orca\"; token_sha256 = \"" HEX "\"; } );", &faults);
+    assert_null(callers_find_again(left, &memo, "Bearer foo", NULL, &fault));
+    callers_unref(left);
+    faults_fini(&faults);
+    callers_unref(others);
+    caller_memo_fini(&memo);
+}
+
 static void test_what_each_may(void **state) {
     (void)state;
     static const struct {
@@ -213,6 +241,7 @@ int main(void) {
         cmocka_unit_test(test_who),      cmocka_unit_test(test_what_each_may),
         cmocka_unit_test(test_mistakes), cmocka_unit_test(test_every_mistake_at_once),
         cmocka_unit_test(test_no_file),  cmocka_unit_test(test_references),
+        cmocka_unit_test(test_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

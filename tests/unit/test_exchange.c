@@ -138,12 +138,34 @@ static void test_query_check(void **state) {
 
 static void test_headers(void **state) {
     (void)state;
-    struct guard_header third = {NULL, TEXT("A"), TEXT("2")}, second = {&third, TEXT("X-b"), TEXT("")},
-                        first = {&second, TEXT("a"), TEXT("1")};
-    struct exchange exchange = {.headers = &first};
-    assert_string_equal(exchange_header(&exchange, "A"), "1");
-    assert_string_equal(exchange_header(&exchange, "x-B"), "");
-    assert_null(exchange_header(&exchange, "x"));
+    static const struct {
+        const char *name;
+        enum http_header header;
+    } rows[] = {
+#define X(id, letter, name) {name, HTTP_HEADER_##id},
+        HTTP_HEADERS(X)
+#undef X
+            {"hOST", HTTP_HEADER_HOST},
+        {"content-type", HTTP_HEADER_CONTENT_TYPE},
+        {"CONTENT-LENGTH", HTTP_HEADER_CONTENT_LENGTH},
+        {"TraceParent", HTTP_HEADER_TRACEPARENT},
+        {"", HTTP_HEADER_END},
+        {"x", HTTP_HEADER_END},
+        {"hos", HTTP_HEADER_END},
+        {"Hosts", HTTP_HEADER_END},
+        {"Hose", HTTP_HEADER_END},
+        {"Content\x0dType", HTTP_HEADER_END},
+        {"X-Deadlines", HTTP_HEADER_END},
+        {"\xe9xpect", HTTP_HEADER_END},
+        {"User-Agent", HTTP_HEADER_END},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        if (http_header_of(text_of(rows[i].name)) != rows[i].header) fail_msg("row %zu", i);
+    const char *known[HTTP_HEADER_END] = {[HTTP_HEADER_HOST] = "gw", [HTTP_HEADER_PREFER] = ""};
+    struct exchange exchange = {.known = known};
+    assert_string_equal(exchange_header(&exchange, HTTP_HEADER_HOST), "gw");
+    assert_string_equal(exchange_header(&exchange, HTTP_HEADER_PREFER), "");
+    assert_null(exchange_header(&exchange, HTTP_HEADER_EXPECT));
 }
 
 static int sent;

@@ -12,6 +12,18 @@
 
 static const struct guard_limits limits = {.max_head_bytes = 16384, .max_headers = 20, .max_body_bytes = 64};
 
+/* What is asked for by name is the first field of that name. */
+static void check_known(const struct guard_request *request) {
+    const char *known[HTTP_HEADER_END + 1] = {0};
+    for (const struct guard_header *h = request->headers; h; h = h->next) {
+        assert_int_equal(strlen(h->name.at), h->name.len);
+        assert_int_equal(strlen(h->value.at), h->value.len);
+        const char **first = &known[http_header_of(h->name)];
+        if (!*first) *first = h->value.at;
+    }
+    for (int i = 0; i < HTTP_HEADER_END; i++) assert_ptr_equal(request->known[i], known[i]);
+}
+
 static void write_request(struct buf *out, const struct guard_request *request) {
     buf_addf(out, "%s %.*s", http_method_word(request->method), TEXT_ARG(request->path));
     if (request->query.at) buf_addf(out, "?%.*s", TEXT_ARG(request->query));
@@ -34,6 +46,7 @@ static bool push(struct guard *guard, struct text piece, struct buf *out) {
             return false;
         case GUARD_REQUEST: {
             struct guard_request *request = guard_take(guard);
+            check_known(request);
             write_request(out, request);
             arena_free(request->arena);
         }
