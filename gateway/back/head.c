@@ -47,12 +47,16 @@ bool head_check(const struct request *request, struct fault *fault) {
 
 /* ---- the lines ---- */
 
-static void add_line(struct buf *out, const char *name, const char *value) {
-    buf_adds(out, name);
-    if (*value) buf_add(out, ": ", 2);
-    else buf_addc(out, ':');
-    buf_adds(out, value);
-    buf_add(out, "\r\n", 2);
+static void add_line(struct buf *out, struct text name, struct text value) {
+    static const char colon[] = ": ", end[] = "\r\n";
+    size_t colon_len = value.len ? 2 : 1;
+    char *to = buf_room(out, name.len + colon_len + value.len + 2);
+    if (!to) return;
+    memcpy(to, name.at, name.len);
+    memcpy(to + name.len, colon, 2);
+    memcpy(to + name.len + colon_len, value.at, value.len);
+    memcpy(to + name.len + colon_len + value.len, end, 2);
+    buf_grew(out, name.len + colon_len + value.len + 2);
 }
 
 static void add_credentials(struct buf *out, const struct request *request) {
@@ -106,14 +110,14 @@ void head_write(struct buf *out, const struct request *request, const struct hop
     buf_addc(out, ' ');
     buf_adds(out, origin_target(arena, origin, hop->url));
     buf_adds(out, " HTTP/1.1\r\n");
-    add_line(out, "Host", origin->host_header);
-    if (!sets(request, hop, "Accept")) buf_adds(out, "Accept: */*\r\n");
+    add_line(out, TEXT("Host"), text_of(origin->host_header));
+    if (!sets(request, hop, "Accept")) buf_addt(out, TEXT("Accept: */*\r\n"));
     for (size_t i = 0; i < request->header_count; i++) {
         const struct request_header *header = &request->headers[i];
-        if (goes_along(request, hop, header->name)) add_line(out, header->name, header->value);
+        if (goes_along(request, hop, header->name)) add_line(out, text_of(header->name), text_of(header->value));
     }
     if (hop->own_origin) add_credentials(out, request);
-    if (!sets(request, hop, "User-Agent")) add_line(out, "User-Agent", user_agent);
+    if (!sets(request, hop, "User-Agent")) add_line(out, TEXT("User-Agent"), text_of(user_agent));
     if (has_length(request, hop)) {
         buf_adds(out, "Content-Length: ");
         buf_addi(out, (int64_t)head_body(request, hop).len);

@@ -1,9 +1,11 @@
 /* A reply: a machine that eats a connection's bytes and gives one whole reply, or why it is none.
  *
- * A line is gathered behind `head`: those of a head stay there, those of chunks and trailers are cut off again. Each
- * step below takes what it can from the input and says GO (the next step may run), a state, or that it wants more. A
- * decision is made from a whole line, or from a length that no continuation can bring back below its limit: that is why
- * any split of the stream gives the same. Lengths are judged before contents for the same reason.
+ * A line is gathered behind `head`: those of a head stay there, those of chunks and trailers are cut off again. A
+ * header is taken apart once, as its line comes; what its value means is asked when the head is whole, for lines that
+ * fold may follow. Each step below takes what it can from the input and says GO (the next step may run), a state, or
+ * that it wants more. A decision is made from a whole line, or from a length that no continuation can bring back below
+ * its limit: that is why any split of the stream gives the same. Lengths are judged before contents for the same
+ * reason.
  *
  * Where RFC 9112 lets a client repair or refuse, what says where a reply ends is refused, for who repairs it otherwise
  * reads another reply; the rest is taken as libcurl 7.88.1 took it. tests/unit/test_http_reply.c has each case. */
@@ -47,7 +49,7 @@ static bool is_digit(char c) {
 enum line { LINE_WAITS, LINE_WHOLE, LINE_LONG };
 
 /* The next line with its line end, of at most `max` bytes. */
-static enum line line_take(struct http_reply *reply, struct text *input, size_t max, struct text *ret_line) {
+static inline enum line line_take(struct http_reply *reply, struct text *input, size_t max, struct text *ret_line) {
     struct buf *head = reply->head;
     if (input->len == 0) return LINE_WAITS;
     const char *end = memchr(input->at, '\n', input->len);
@@ -85,33 +87,29 @@ static int head_line_take(struct http_reply *reply, struct text *input, struct t
 
 /* RFC 9112, 2.2, and 9110, 5.5. Other control characters are made blanks later. */
 static bool is_poisoned(struct http_reply *reply, struct text line) {
-    if (text_field_check(line)) return false;
-    reply->has_controls = true;
+    if (text_plain_check(line)) return false;
+    reply->is_plain = false;
     return memchr(line.at, 0, line.len) || memchr(line.at, '\r', line.len);
+}
+
+static bool is_blank(char c) {
+    return c == ' ' || c == '\t';
 }
 
 /* The line stays in the head, without blanks at its end. */
 static void line_keep(struct http_reply *reply, struct text line) {
     struct buf *head = reply->head;
-    while (line.len && (line.at[line.len - 1] == ' ' || line.at[line.len - 1] == '\t')) line.len--;
-    head->len = reply->line_at + line.len;
-    buf_adds(head, "\r\n");
+    while (line.len && is_blank(line.at[line.len - 1])) line.len--;
+    const char *end = line.at + line.len;
+    if (end + 2 < head->at + head->len || *end != '\r') { /* else it ends as it should */
+        head->len = reply->line_at + line.len;
+        buf_add(head, "\r\n", 2);
+    }
     reply->line_at = head->len;
 }
 
 static bool is_folded(struct text line) {
-    return line.len && (line.at[0] == ' ' || line.at[0] == '\t');
-}
-
-/* RFC 9112, 5.2: one space in place of what folds. */
-static void line_join(struct http_reply *reply, struct text line) {
-    struct buf *head = reply->head;
-    struct text rest = text_trim(line);
-    char *at = head->at + reply->line_at - 2;
-    *at = ' ';
-    memmove(at + 1, rest.at, rest.len);
-    reply->line_at = (size_t)(at - head->at);
-    line_keep(reply, (struct text){at, rest.len + 1});
+    return line.len && is_blank(line.at[0]);
 }
 
 /* ---- headers that frame the body ---- */
@@ -147,36 +145,69 @@ static bool take_connection(struct http_reply *reply, struct text value) {
     return true;
 }
 
+#define FRAMING(name, take) [sizeof name - 1] = {name, take}
+
+/* By the lengths of their names. */
 static const struct {
-    struct text name;
+    const char *name;
     bool (*take)(struct http_reply *, struct text value);
-} framing[] = {{TEXT("Content-Length"), take_length},
-               {TEXT("Transfer-Encoding"), take_coding},
-               {TEXT("Connection"), take_connection}};
+} framing[] = {
+    FRAMING("Content-Length", take_length),
+    FRAMING("Transfer-Encoding", take_coding),
+    FRAMING("Connection", take_connection),
+};
 
 /* ---- headers ---- */
 
-static bool field_split(struct text line, struct text *ret_name, struct text *ret_value) {
-    if (!text_cut(&line, ':', ret_name) || !line.at || !text_token_check(*ret_name)) return false;
-    *ret_value = line;
+/* The name of a line that is taken apart, which ends at its colon. */
+static bool field_begin(struct text line, size_t *ret_name_len) {
+    *ret_name_len = text_token_length(line);
+    return *ret_name_len > 0 && *ret_name_len < line.len && line.at[*ret_name_len] == ':';
+}
+
+/* Where the value begins that reaches from there to the end of the last line that was kept. */
+static size_t value_begin(const struct http_reply *reply, size_t at) {
+    const char *head = reply->head->at;
+    while (at < reply->line_at - 2 && is_blank(head[at])) at++;
+    return at;
+}
+
+static bool field_add(struct http_reply *reply, struct text line) {
+    size_t name_len, name_at = reply->line_at;
+    if (!field_begin(line, &name_len)) return false;
+    line_keep(reply, line);
+    size_t at = value_begin(reply, name_at + name_len + 1);
+    struct http_reply_field field = {(unsigned)name_at, (unsigned)name_len, (unsigned)at,
+                                     (unsigned)(reply->line_at - 2 - at)};
+    buf_add(reply->fields, &field, sizeof field);
+    reply->header_count++;
     return true;
 }
 
-/* Of a line that is whole, its folds too. */
-static bool field_take(struct http_reply *reply, struct text line) {
-    struct text name, value;
-    if (!field_split(line, &name, &value)) return false;
-    for (size_t i = 0; i < sizeof framing / sizeof framing[0]; i++)
-        if (name.len == framing[i].name.len && text_is_nocase(name, framing[i].name.at))
-            return framing[i].take(reply, text_trim(value));
-    return true;
+/* RFC 9112, 5.2: one space in place of what folds. */
+static void field_join(struct http_reply *reply, struct text line) {
+    struct buf *head = reply->head, *fields = reply->fields;
+    struct text rest = text_trim(line);
+    char *at = head->at + reply->line_at - 2;
+    *at = ' ';
+    memmove(at + 1, rest.at, rest.len);
+    reply->line_at = (size_t)(at - head->at);
+    line_keep(reply, (struct text){at, rest.len + 1});
+    struct http_reply_field last = http_reply_field(reply, reply->header_count - 1);
+    last.value_at = (unsigned)value_begin(reply, last.value_at);
+    last.value_len = (unsigned)(reply->line_at - 2 - last.value_at);
+    memcpy(fields->at + fields->len - sizeof last, &last, sizeof last);
 }
 
 static bool fields_take(struct http_reply *reply) {
-    struct text rest = buf_text(reply->head), line;
-    text_cut(&rest, '\n', &line); /* the status line */
-    while (text_cut(&rest, '\n', &line) && line.len > 1)
-        if (!field_take(reply, (struct text){line.at, line.len - 1})) return false;
+    const char *head = reply->head->at;
+    for (unsigned i = 0; i < reply->header_count; i++) {
+        struct http_reply_field field = http_reply_field(reply, i);
+        size_t kind = field.name_len;
+        if (kind >= sizeof framing / sizeof framing[0] || !framing[kind].name) continue;
+        if (strncasecmp(head + field.name_at, framing[kind].name, kind) != 0) continue;
+        if (!framing[kind].take(reply, (struct text){head + field.value_at, field.value_len})) return false;
+    }
     return true;
 }
 
@@ -215,7 +246,9 @@ static int body_begin(struct http_reply *reply) {
 
 static void head_begin(struct http_reply *reply) {
     buf_clear(reply->head);
+    buf_clear(reply->fields);
     reply->step = STEP_STATUS_LINE;
+    reply->is_plain = true;
     reply->line_at = 0;
     reply->header_count = 0;
     reply->length = 0;
@@ -243,16 +276,9 @@ static bool status_line_read(struct http_reply *reply, struct text line) {
 }
 
 static int step_status_line(struct http_reply *reply, struct text *input) {
-    size_t have = reply->head->len;
-    if (have < VERSION_LEN) {
-        size_t n = input->len < VERSION_LEN - have ? input->len : VERSION_LEN - have;
-        if (n == 0) return HTTP_REPLY_MORE;
-        if (memcmp(input->at, &"HTTP/1."[have], n) != 0) return broken(reply, HTTP_REPLY_NOT_HTTP);
-        buf_add(reply->head, input->at, n);
-        text_skip(input, n);
-        return GO;
-    }
     struct text line;
+    size_t lacks = less(VERSION_LEN, reply->head->len), n = input->len < lacks ? input->len : lacks;
+    if (n && memcmp(input->at, &"HTTP/1."[VERSION_LEN - lacks], n) != 0) return broken(reply, HTTP_REPLY_NOT_HTTP);
     int said = head_line_take(reply, input, &line);
     if (said != GO) return said;
     if (!status_line_read(reply, line)) return broken(reply, HTTP_REPLY_NOT_HTTP);
@@ -269,13 +295,15 @@ static int step_field(struct http_reply *reply, struct text *input) {
     if (is_poisoned(reply, line)) return broken(reply, HTTP_REPLY_BAD_HEAD);
     if (is_folded(line)) {
         if (reply->header_count == 0) return broken(reply, HTTP_REPLY_BAD_HEAD);
-        line_join(reply, line);
+        field_join(reply, line);
         return GO;
     }
-    line_keep(reply, line);
-    if (line.len == 0) return head_end(reply);
-    if (++reply->header_count > HTTP_REPLY_HEADERS_MAX) return broken(reply, HTTP_REPLY_TOO_MANY_HEADERS);
-    return GO;
+    if (line.len == 0) {
+        line_keep(reply, line);
+        return head_end(reply);
+    }
+    if (reply->header_count == HTTP_REPLY_HEADERS_MAX) return broken(reply, HTTP_REPLY_TOO_MANY_HEADERS);
+    return field_add(reply, line) ? GO : broken(reply, HTTP_REPLY_BAD_HEAD);
 }
 
 /* ---- the body ---- */
@@ -347,7 +375,8 @@ static int step_chunk_end(struct http_reply *reply, struct text *input) {
 
 /* Checked and dropped: merging trailers into the head could change what was already decided from it. */
 static int step_trailer(struct http_reply *reply, struct text *input) {
-    struct text line, name, value;
+    struct text line;
+    size_t name_len;
     int said = head_line_take(reply, input, &line);
     if (said != GO) return said;
     line_drop(reply);
@@ -355,7 +384,7 @@ static int step_trailer(struct http_reply *reply, struct text *input) {
     if (is_poisoned(reply, line)) return broken(reply, HTTP_REPLY_BAD_HEAD);
     if (is_folded(line)) return reply->trailer_count ? GO : broken(reply, HTTP_REPLY_BAD_HEAD);
     if (++reply->trailer_count > HTTP_REPLY_HEADERS_MAX) return broken(reply, HTTP_REPLY_TOO_MANY_HEADERS);
-    return field_split(line, &name, &value) ? GO : broken(reply, HTTP_REPLY_BAD_HEAD);
+    return field_begin(line, &name_len) ? GO : broken(reply, HTTP_REPLY_BAD_HEAD);
 }
 
 /* ---- the whole ---- */
@@ -394,9 +423,9 @@ enum http_reply_state http_reply_end(struct http_reply *reply) {
     return HTTP_REPLY_WHOLE;
 }
 
-void http_reply_begin(struct http_reply *reply, struct buf *head, struct buf *body, bool to_head) {
-    assert(head->max >= HTTP_REPLY_HEAD_ROOM);
-    *reply = (struct http_reply){.head = head, .body = body, .to_head = to_head};
+void http_reply_begin(struct http_reply *reply, struct buf *head, struct buf *fields, struct buf *body, bool to_head) {
+    assert(head->max >= HTTP_REPLY_HEAD_ROOM && fields->max >= HTTP_REPLY_FIELDS_ROOM);
+    *reply = (struct http_reply){.head = head, .fields = fields, .body = body, .to_head = to_head};
     buf_clear(body);
     head_begin(reply);
 }

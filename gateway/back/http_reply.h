@@ -18,6 +18,13 @@
 /* What buf_init() is told for `head`: lines that do not stay are gathered behind what does. */
 #define HTTP_REPLY_HEAD_ROOM (HTTP_REPLY_HEAD_MAX + 8192)
 
+/* Where a header stands in `head`. */
+struct http_reply_field {
+    unsigned name_at, name_len, value_at, value_len;
+};
+
+#define HTTP_REPLY_FIELDS_ROOM (HTTP_REPLY_HEADERS_MAX * sizeof(struct http_reply_field)) /* the same for `fields` */
+
 enum http_reply_state {
     HTTP_REPLY_MORE, /* all that was pushed is used up */
     HTTP_REPLY_WHOLE,
@@ -41,10 +48,11 @@ struct http_reply {
     struct buf
         *head;             /* of WHOLE: the status line, the headers and an empty line, each with CRLF; folded ones are
                               joined with a space, and none ends with blanks. It has no NUL and no bare CR; names are tokens. */
+    struct buf *fields;    /* of WHOLE: see http_reply_field */
     struct buf *body;      /* of WHOLE: without the frames of its chunks; nothing is decoded */
     int code;              /* of WHOLE */
     unsigned header_count; /* of WHOLE */
-    bool has_controls;     /* of WHOLE: there may be control characters in the head, besides tabs */
+    bool is_plain;         /* of WHOLE: there is nothing in the head but printable ASCII */
     bool may_reuse;        /* of WHOLE: the connection may carry another request. It may not if bytes came behind the
                               reply, or if the reply says or implies that it ends */
     enum http_reply_flaw flaw;
@@ -60,9 +68,16 @@ struct http_reply {
     uint64_t left;   /* of the body or of the chunk */
 };
 
-/* Both buffers are borrowed until the reply is not used any more, and emptied. `head` has a ceiling of HEAD_ROOM at
- * least; that of `body` is what the body may have. */
-void http_reply_begin(struct http_reply *reply, struct buf *head, struct buf *body, bool to_head);
+/* The buffers are borrowed until the reply is not used any more, and emptied. `head` and `fields` have ceilings of
+ * HEAD_ROOM and FIELDS_ROOM at least; that of `body` is what the body may have. */
+void http_reply_begin(struct http_reply *reply, struct buf *head, struct buf *fields, struct buf *body, bool to_head);
+
+/* Header number `i` of header_count, without blanks around its value. */
+static inline struct http_reply_field http_reply_field(const struct http_reply *reply, unsigned i) {
+    struct http_reply_field field;
+    memcpy(&field, reply->fields->at + i * sizeof field, sizeof field);
+    return field;
+}
 
 /* Takes bytes off the front of `input`. With WHOLE, what follows the reply is left in it. */
 enum http_reply_state http_reply_push(struct http_reply *reply, struct text *input);

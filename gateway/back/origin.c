@@ -4,8 +4,8 @@
  * (127.1 is 127.0.0.1). So does url_parse: of the next URL of an origin only the rest is looked at. That is the target,
  * which we write as it is, so every byte of it is judged here for each exchange.
  *
- * There are as many as definitions name, so they are never given up. An origin is told from another by its bytes:
- * "http://A/" and "http://a/" are two here. */
+ * There are as many as definitions name, so they are never given up. Upstreams may spell them as they like
+ * ("HTTP://A:0080/"): each is here once, in its normal form, and a URL that spells it otherwise is written anew. */
 #include "back/origin.h"
 
 #include <assert.h>
@@ -24,6 +24,7 @@ struct entry {
 };
 
 struct origins {
+    struct entry *last; /* that was found; as a rule it is asked for again */
     struct entry *buckets[BUCKETS];
 };
 
@@ -84,40 +85,83 @@ static char *print(const char *before, const char *host, int port, const char *a
     return buf_take(&text);
 }
 
-static struct entry *entry_new(const char *at, size_t len) {
+static bool is_tls(const struct url *url) {
+    return url->scheme.len == strlen("https");
+}
+
+/* 0: the scheme's own, which is not written. */
+static int written_port(const struct url *url) {
+    int port = url_port(url);
+    return port == (is_tls(url) ? 443 : 80) ? 0 : port;
+}
+
+static struct entry *entry_new(const char *key, const struct url *url) {
+    char *host = host_of_curl(key);
+    if (!host) return NULL;
     struct entry *entry = mem_alloc(sizeof *entry);
-    entry->key = mem_strndup(at, len);
-    struct url url;
-    char *host = url_parse((struct text){entry->key, len}, &url, NULL) ? host_of_curl(entry->key) : NULL;
-    if (!host) {
-        entry_free(entry);
-        return NULL;
-    }
-    bool is_tls = url.scheme.len == strlen("https");
-    int port = url_port(&url);
+    entry->key = mem_strdup(key);
     entry->host = host;
-    entry->host_header = print("", host, port == (is_tls ? 443 : 80) ? 0 : port, "");
-    entry->dial_url = print("http://", host, port, "/");
-    entry->origin = (struct origin){
-        .len = len, .host = host, .host_header = entry->host_header, .dial_url = entry->dial_url, .is_tls = is_tls};
+    entry->host_header = print("", host, written_port(url), "");
+    entry->dial_url = print("http://", host, url_port(url), "/");
+    entry->origin = (struct origin){.len = strlen(key),
+                                    .host = host,
+                                    .host_header = entry->host_header,
+                                    .dial_url = entry->dial_url,
+                                    .is_tls = is_tls(url)};
     return entry;
 }
 
-bool origins_find(struct origins *origins, const char *url, struct origin **ret_origin, struct fault *fault) {
-    struct url parsed;
-    size_t len = origin_length(url);
-    struct entry **bucket = &origins->buckets[hash(url, len) % BUCKETS];
-    for (struct entry *entry = *bucket; entry; entry = entry->next)
-        if (entry->origin.len == len && memcmp(entry->key, url, len) == 0) {
-            *ret_origin = &entry->origin;
-            return url_check_rest(text_of(url + len), fault);
-        }
-    if (!url_parse(text_of(url), &parsed, fault)) return false;
-    struct entry *entry = entry_new(url, len);
-    *ret_origin = entry ? &entry->origin : NULL;
-    if (!entry) return true;
+static struct entry **bucket_of(struct origins *origins, const char *at, size_t len) {
+    return &origins->buckets[hash(at, len) % BUCKETS];
+}
+
+static bool begins(const struct entry *entry, const char *url) {
+    size_t len = entry->origin.len;
+    return strncmp(url, entry->key, len) == 0 && (url[len] == '/' || url[len] == '?' || !url[len]);
+}
+
+static struct entry *entry_find(struct origins *origins, const char *at, size_t len) {
+    for (struct entry *entry = *bucket_of(origins, at, len); entry; entry = entry->next)
+        if (entry->origin.len == len && memcmp(entry->key, at, len) == 0) return entry;
+    return NULL;
+}
+
+static struct entry *entry_add(struct origins *origins, const char *key, const struct url *url) {
+    struct entry *entry = entry_new(key, url);
+    if (!entry) return NULL;
+    struct entry **bucket = bucket_of(origins, key, strlen(key));
     entry->next = *bucket;
     *bucket = entry;
+    return entry;
+}
+
+/* RFC 3986, 6.2.2.1 and 6.2.3. What url_same_origin takes for the same has one. */
+static char *normal_form(struct arena *arena, const struct url *url) {
+    int port = written_port(url);
+    char *key = port ? arena_printf(arena, "%.*s://%.*s:%d", TEXT_ARG(url->scheme), TEXT_ARG(url->host), port)
+                     : arena_printf(arena, "%.*s://%.*s", TEXT_ARG(url->scheme), TEXT_ARG(url->host));
+    for (char *at = key; *at; at++)
+        if (*at >= 'A' && *at <= 'Z') *at = (char)(*at - 'A' + 'a');
+    return key;
+}
+
+bool origins_find(struct origins *origins, struct arena *arena, const char **url, struct origin **ret_origin,
+                  struct fault *fault) {
+    struct url parsed;
+    struct entry *entry = origins->last;
+    if (!entry || !begins(entry, *url)) entry = entry_find(origins, *url, origin_length(*url));
+    if (entry) {
+        origins->last = entry;
+        *ret_origin = &entry->origin;
+        return url_check_rest(text_of(*url + entry->origin.len), fault);
+    }
+    if (!url_parse(text_of(*url), &parsed, fault)) return false;
+    const char *rest = *url + origin_length(*url);
+    const char *key = normal_form(arena, &parsed);
+    entry = entry_find(origins, key, strlen(key));
+    if (!entry) entry = entry_add(origins, key, &parsed);
+    *ret_origin = entry ? &entry->origin : NULL;
+    if (entry) *url = arena_printf(arena, "%s%s", key, rest);
     return true;
 }
 

@@ -12,7 +12,7 @@
 struct channel_place;
 
 struct origin {
-    size_t len;              /* of that part */
+    size_t len;              /* of that part, in its normal form */
     const char *host;        /* IPv6 in brackets */
     const char *host_header; /* "ci.example.com:8443": without the scheme's own port */
     const char *dial_url;    /* "http://ci.example.com:8443/", of https too: what libcurl is told to connect to */
@@ -26,10 +26,13 @@ struct origins *origins_new(void);
 void origins_free(struct origins *origins); /* no connection may be left; NULL is allowed */
 
 /* The origin of a URL, which lives as long as `origins`; *ret_origin is NULL where libcurl does not take its host.
- * Faults: as url_parse has them. A URL has no fragment here. */
-bool origins_find(struct origins *origins, const char *url, struct origin **ret_origin, struct fault *fault);
+ * A URL that spells its origin otherwise than the origin does ("HTTP://A:080/") is replaced by one, in `arena`, that
+ * does not. Faults: as url_parse has them. A URL has no fragment here. */
+bool origins_find(struct origins *origins, struct arena *arena, const char **url, struct origin **ret_origin,
+                  struct fault *fault);
 
-/* The rest of a URL of that origin, as the first line of a request has it: "/api?x=1". In `arena`, or within the URL.
+/* The rest of a URL that origins_find has left, as the first line of a request has it: "/api?x=1". In `arena`, or
+ * within the URL.
  */
 const char *origin_target(struct arena *arena, const struct origin *origin, const char *url);
 

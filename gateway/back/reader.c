@@ -17,8 +17,10 @@ struct reading {
     struct reading *next;
     struct reader *reader;
     char *body;
-    struct arena *arena; /* of the value; NULL until it was read */
-    struct reply read;   /* as the thread sees it */
+    struct arena *arena;              /* of the value, and of the names */
+    const struct json_wanted *wanted; /* NULL: all */
+    bool was_read;
+    struct reply read; /* as the thread sees it */
     struct reply *reply;
     void (*done)(void *arg); /* NULL: nobody wants to know any more */
     void *arg;
@@ -57,14 +59,13 @@ static void reading_free(struct reading *reading) {
 static void on_read(void *arg);
 
 static void read_one(struct reading *reading) {
-    struct arena *arena = arena_new();
-    reading->read.value = reply_body(arena, &reading->read, &reading->read.is_json);
-    reading->arena = arena;
+    reading->read.value = reply_body(reading->arena, &reading->read, reading->wanted, &reading->read.is_json);
+    reading->was_read = true;
 }
 
 /* The first time it is to be read, the second time to be freed. */
 static void work_on(struct reading *reading) {
-    if (reading->arena) {
+    if (reading->was_read) {
         reading_free(reading);
         return;
     }
@@ -134,11 +135,26 @@ static void start(struct reader *reader) {
     reader->alone = !reader->started;
 }
 
+/* Those are of a definition, which may be let go before the thread has read. */
+static const struct json_wanted *copy_of(struct arena *arena, const struct json_wanted *wanted) {
+    if (!wanted) return NULL;
+    struct json_wanted *made = arena_new_of(arena, struct json_wanted);
+    made->all = wanted->all;
+    for (const struct json_name *from = wanted->names; from; from = from->next) {
+        struct json_name *name = arena_new_of(arena, struct json_name);
+        *name = (struct json_name){made->names, {arena_strndup(arena, from->text.at, from->text.len), from->text.len}};
+        made->names = name;
+    }
+    return made;
+}
+
 struct reading *reader_begin(struct reader *reader, struct arena *arena, struct reply *reply, char *body, size_t len,
-                             void (*done)(void *arg), void *arg) {
+                             const struct json_wanted *wanted, void (*done)(void *arg), void *arg) {
     struct reading *reading = mem_alloc(sizeof *reading);
     reply->body = (struct text){body, len};
     *reading = (struct reading){.reader = reader, .body = body, .read = {.body = reply->body}, .reply = reply};
+    reading->arena = arena_new();
+    reading->wanted = copy_of(reading->arena, wanted);
     reading->done = done;
     reading->arg = arg;
     reading->under_way = true;

@@ -396,8 +396,10 @@ bool secrets_find(struct text t, size_t from, size_t *ret_start, size_t *ret_end
 }
 
 bool secrets_mask_text(struct text t, struct buf *ret_masked) {
+    const struct secrets *secrets = secrets_now();
     size_t from = 0, start = 0, end = 0;
-    while (secrets_find(t, from, &start, &end)) {
+    if (!secrets || !secrets->count) return false;
+    while (next_stretch(secrets, t, from, &start, &end)) {
         buf_add(ret_masked, t.at + from, start - from);
         buf_adds(ret_masked, "***");
         from = end;

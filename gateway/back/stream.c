@@ -41,8 +41,12 @@ static void put(struct stream *stream, struct text *bytes) {
         ssize_t len = send(stream->fd, bytes->at, bytes->len, MSG_NOSIGNAL | MSG_DONTWAIT);
         if (len < 0 && errno == EINTR) continue;
         if (len < 0 && is_no_room(errno)) return;
-        if (len < 0) lose(stream, errno);
-        else text_skip(bytes, (size_t)len);
+        if (len < 0) {
+            lose(stream, errno);
+        } else {
+            text_skip(bytes, (size_t)len);
+            stream->has_sent = true;
+        }
     }
 }
 
@@ -159,6 +163,7 @@ static enum stream_result send_plain(struct stream *stream, struct text *first, 
         stream->wants_write = len < 0 && is_no_room(errno);
         if (len < 0) return stream->wants_write ? STREAM_AGAIN : lose(stream, errno);
         take_sent(first, second, (size_t)len);
+        stream->has_sent = true;
     }
     return STREAM_DONE;
 }

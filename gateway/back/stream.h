@@ -14,6 +14,7 @@ struct stream {
     struct buf held;  /* of TLS: records that the socket has not taken yet */
     bool wants_write; /* it can go on once the socket takes bytes. Of TLS, sending may wait for bytes that come, and
                          what has come may ask for some to be sent. */
+    bool has_sent;    /* the socket has taken bytes, of any kind, since its owner set this to false */
     bool is_lost;     /* it has failed: nothing more goes either way */
     int error;        /* errno of that; 0: not of the system's */
 };

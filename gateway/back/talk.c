@@ -13,10 +13,12 @@
 void talk_init(struct talk *talk) {
     *talk = (struct talk){0};
     buf_init(&talk->head, HTTP_REPLY_HEAD_ROOM);
+    buf_init(&talk->fields, HTTP_REPLY_FIELDS_ROOM);
 }
 
 void talk_fini(struct talk *talk) {
     buf_fini(&talk->head);
+    buf_fini(&talk->fields);
     buf_fini(&talk->body);
     buf_fini(&talk->held);
 }
@@ -30,23 +32,19 @@ void talk_rest(struct talk *talk) {
 /* ---- out ---- */
 
 static void send_some(struct talk *talk, struct stream *stream) {
-    size_t before = talk->unsent_head.len + talk->unsent_body.len;
-    enum stream_result result = stream_send(stream, &talk->unsent_head, &talk->unsent_body);
-    /* Of a record that has failed, bytes may have left all the same. */
-    bool perhaps = stream->ssl && result == STREAM_LOST;
-    talk->sent |= talk->unsent_head.len + talk->unsent_body.len < before || perhaps;
-    talk->sending = result == STREAM_AGAIN;
+    talk->sending = stream_send(stream, &talk->unsent_head, &talk->unsent_body) == STREAM_AGAIN;
 }
 
 void talk_begin(struct talk *talk, struct stream *stream, struct text head, struct text body, size_t body_max,
                 bool is_head) {
-    talk->sent = talk->heard = false;
+    talk->heard = stream->has_sent = false;
     talk->unsent_head = head;
     talk->unsent_body = body;
     talk->head.max = HTTP_REPLY_HEAD_ROOM;
     talk->body.max = body_max;
-    http_reply_begin(&talk->reply, &talk->head, &talk->body, is_head);
+    http_reply_begin(&talk->reply, &talk->head, &talk->fields, &talk->body, is_head);
     send_some(talk, stream);
+    talk->sent = stream->has_sent;
     if (!talk->sending) return;
     buf_fini(&talk->held); /* of a talk that was broken off */
     buf_init(&talk->held, talk->unsent_head.len);
@@ -84,9 +82,45 @@ static enum talk_state hear_all(struct talk *talk, struct stream *stream, char *
 /* Sending comes last, so that the stream wants what it wants: with TLS, what has come may be what sending waits for. */
 enum talk_state talk_go_on(struct talk *talk, struct stream *stream, char *room, size_t size) {
     enum talk_state state = hear_all(talk, stream, room, size);
-    if (state != TALK_GOES_ON || !talk->sending) return state;
-    send_some(talk, stream);
-    return stream->is_lost ? hear_all(talk, stream, room, size) : TALK_GOES_ON;
+    if (state == TALK_GOES_ON && talk->sending) {
+        send_some(talk, stream);
+        if (stream->is_lost) state = hear_all(talk, stream, room, size);
+    }
+    talk->sent = stream->has_sent; /* also of what TLS held */
+    return state;
+}
+
+/* ---- a reply from what came ---- */
+
+/* What templates and reports get is UTF-8 without control characters, whatever was sent. In place, but for what is not
+ * UTF-8. */
+static const char *clean(struct arena *arena, char *at, size_t len) {
+    for (size_t i = 0; i < len; i++)
+        if ((unsigned char)at[i] < 0x20 || at[i] == 0x7F) at[i] = ' ';
+    struct text text = {at, len};
+    return text_utf8_check(text) ? at : json_text(json_new_text(arena, text)).at;
+}
+
+static void read_headers(const struct http_reply *read, struct arena *arena, struct reply *reply) {
+    char *head = arena_copy(arena, read->head->at, read->head->len);
+    struct reply_header *headers = arena_array_of(arena, struct reply_header, read->header_count);
+    for (unsigned i = 0; i < read->header_count; i++) {
+        struct http_reply_field field = http_reply_field(read, i);
+        char *value = head + field.value_at;
+        head[field.name_at + field.name_len] = value[field.value_len] = 0; /* the colon, and the line's end */
+        headers[i].name = head + field.name_at;
+        headers[i].value = read->is_plain ? value : clean(arena, value, field.value_len);
+    }
+    reply->headers = headers;
+    reply->header_count = read->header_count;
+}
+
+struct reply *talk_reply(const struct talk *talk, struct arena *arena) {
+    struct reply *reply = arena_new_of(arena, struct reply);
+    reply->phase = REPLY_ANSWERED;
+    reply->code = talk->reply.code;
+    read_headers(&talk->reply, arena, reply);
+    return reply;
 }
 
 bool talk_may_reuse(const struct talk *talk) {

@@ -4,13 +4,14 @@
 
 #include "back/http_reply.h"
 #include "back/stream.h"
+#include "call/reply.h"
 
 struct talk {
     struct http_reply reply;
-    struct buf head, body;                /* of the reply; see http_reply.h */
+    struct buf head, fields, body;        /* of the reply; see http_reply.h */
     struct text unsent_head, unsent_body; /* of the request */
     struct buf held;                      /* a copy of that head, where it did not go at once */
-    bool sent;                            /* bytes of the request have left */
+    bool sent;                            /* bytes of the request, or of its TLS, have left */
     bool heard;                           /* bytes of a reply have come */
     bool sending;
 };
@@ -34,6 +35,7 @@ void talk_begin(struct talk *talk, struct stream *stream, struct text head, stru
 /* When the stream can be read, or written where it wants that. `room` is lent for the call. */
 enum talk_state talk_go_on(struct talk *talk, struct stream *stream, char *room, size_t size);
 
+struct reply *talk_reply(const struct talk *talk, struct arena *arena); /* of WHOLE: its code and headers, no body */
 bool talk_may_reuse(const struct talk *talk); /* of WHOLE: the connection is as it was before the talk */
 
 #endif

@@ -69,14 +69,15 @@ struct transfer {
     bool is_kept;             /* it has served other calls */
     int64_t connected_by_ms;  /* loop_mono_ms */
     int64_t connect_limit_ms; /* how long that was */
-    struct talk talk;
     /* the call */
     unsigned redirects;
-    bool sent_before;   /* bytes of it, in an earlier talk */
-    struct fault fault; /* of FAILING */
+    bool sent_before; /* bytes of it, in an earlier talk */
     bool timed_out;
     struct reply *reply;     /* of READING */
     struct reading *reading; /* of READING */
+    /* kept in the pool */
+    struct talk talk;
+    struct fault fault; /* of FAILING */
 };
 
 struct upstream {
@@ -293,7 +294,7 @@ static void hop_send(struct transfer *transfer) {
 static void hop_begin(struct transfer *transfer) {
     struct upstream *upstream = transfer->upstream;
     const struct request *request = transfer->request;
-    if (!origins_find(upstream->origins, transfer->hop.url, &transfer->origin, &transfer->fault)) {
+    if (!origins_find(upstream->origins, transfer->arena, &transfer->hop.url, &transfer->origin, &transfer->fault)) {
         at_once(transfer, FAILING);
         return;
     }
@@ -347,7 +348,7 @@ static void finish(struct transfer *transfer, struct reply *reply) {
 /* Of `fault`. */
 static void finish_failed(struct transfer *transfer) {
     struct reply *reply = arena_new_of(transfer->arena, struct reply);
-    reply->fault = transfer->fault;
+    reply->fault = arena_copy(transfer->arena, &transfer->fault, sizeof transfer->fault);
     reply->timed_out = transfer->timed_out;
     reply->phase = transfer->talk.sent || transfer->sent_before ? REPLY_MAYBE_ACTED_ON : REPLY_NEVER_SENT;
     finish(transfer, reply);
@@ -419,45 +420,6 @@ static void break_off(struct transfer *transfer, enum talk_state state) {
 
 /* ---- a reply from what came ---- */
 
-static char *end_text(struct text text) { /* there is room for a NUL behind it */
-    char *at = (char *)(uintptr_t)text.at;
-    at[text.len] = 0;
-    return at;
-}
-
-/* What templates and reports get is UTF-8 without control characters, whatever was sent. In place, but for what is not
- * UTF-8. */
-static const char *clean(struct arena *arena, struct text text, bool has_controls) {
-    char *at = end_text(text);
-    if (has_controls || memchr(at, '\t', text.len))
-        for (size_t i = 0; i < text.len; i++)
-            if ((unsigned char)at[i] < 0x20 || at[i] == 0x7F) at[i] = ' ';
-    return text_utf8_check(text) ? at : json_text(json_new_text(arena, text)).at;
-}
-
-static void read_headers(struct transfer *transfer, struct reply *reply) {
-    struct arena *arena = transfer->arena;
-    const struct buf *from = &transfer->talk.head;
-    struct text head = {arena_copy(arena, buf_cstr(from), from->len + 1), from->len};
-    struct text line, name;
-    struct reply_header *headers = arena_array_of(arena, struct reply_header, transfer->talk.reply.header_count + 1);
-    text_cut(&head, '\n', &line); /* the status line */
-    while (text_cut(&head, '\n', &line) && line.len > 1) {
-        text_cut(&line, ':', &name);
-        headers[reply->header_count++] = (struct reply_header){
-            end_text(name), clean(arena, text_trim(line), transfer->talk.reply.has_controls)};
-    }
-    reply->headers = headers;
-}
-
-static struct reply *read_reply(struct transfer *transfer) {
-    struct reply *reply = arena_new_of(transfer->arena, struct reply);
-    reply->phase = REPLY_ANSWERED;
-    reply->code = transfer->talk.reply.code;
-    read_headers(transfer, reply);
-    return reply;
-}
-
 static void on_read(void *arg) {
     struct transfer *transfer = arg;
     finish(transfer, transfer->reply);
@@ -474,8 +436,8 @@ static void read_body(struct transfer *transfer, struct reply *reply) {
     }
     transfer->state = READING;
     transfer->reply = reply;
-    transfer->reading = reader_begin(transfer->upstream->reader, transfer->arena, reply, buf_take(body), len, on_read,
-                                     transfer);
+    transfer->reading = reader_begin(transfer->upstream->reader, transfer->arena, reply, buf_take(body), len,
+                                     transfer->request->call->wanted, on_read, transfer);
 }
 
 static void follow(struct transfer *transfer, const struct hop *next) {
@@ -490,7 +452,7 @@ static void take_reply(struct transfer *transfer) {
     loop_timer_clear(&transfer->timer);
     if (talk_may_reuse(&transfer->talk)) channel_rest(channel);
     else channel_close(channel);
-    struct reply *reply = read_reply(transfer);
+    struct reply *reply = talk_reply(&transfer->talk, transfer->arena);
     struct hop next;
     switch (redirect_judge(transfer->arena, transfer->request, &transfer->hop, reply, transfer->redirects, &next,
                            &transfer->fault)) {
@@ -533,7 +495,8 @@ static struct transfer *transfer_new(struct upstream *upstream) {
     }
     upstream->pool = transfer->next;
     upstream->pool_count--;
-    *transfer = (struct transfer){.upstream = upstream, .talk = transfer->talk};
+    memset(transfer, 0, offsetof(struct transfer, talk));
+    transfer->upstream = upstream;
     transfer->talk.sent = transfer->talk.heard = false;
     return transfer;
 }

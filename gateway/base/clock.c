@@ -8,6 +8,7 @@
 
 #define DAY_S (24 * 60 * 60)
 #define DAY_TEXT_LEN (sizeof "2026-11-23" - 1)
+#define SECOND_TEXT_LEN (sizeof "2026-11-23T06:47:00" - 1)
 #define YEAR_0_MS (-62167219200000)
 #define YEAR_9999_END_MS 253402300799999
 
@@ -46,18 +47,32 @@ static void put_day(char *out, int64_t day) {
     memcpy(out, known, sizeof known);
 }
 
+/* Most times that are written are of the second before. */
+static void put_second(char *out, int64_t second) {
+    static _Thread_local int64_t known_second = INT64_MIN;
+    static _Thread_local char known[SECOND_TEXT_LEN];
+    if (second != known_second) {
+        int64_t day = second / DAY_S;
+        int left = (int)(second % DAY_S);
+        if (left < 0) left += DAY_S, day--;
+        memcpy(known + DAY_TEXT_LEN, "T00:00:00", SECOND_TEXT_LEN - DAY_TEXT_LEN);
+        put_day(known, day);
+        put(known + 11, 2, left / 3600);
+        put(known + 14, 2, left / 60 % 60);
+        put(known + 17, 2, left % 60);
+        known_second = second;
+    }
+    memcpy(out, known, sizeof known);
+}
+
 void clock_format(int64_t wall_ms, char out[CLOCK_TEXT_SIZE]) {
     if (wall_ms < YEAR_0_MS) wall_ms = YEAR_0_MS;
     if (wall_ms > YEAR_9999_END_MS) wall_ms = YEAR_9999_END_MS;
-    int64_t day = wall_ms / (DAY_S * 1000), left = wall_ms % (DAY_S * 1000);
-    if (left < 0) left += DAY_S * 1000, day--;
-    int ms = (int)(left % 1000), seconds = (int)(left / 1000);
-    memcpy(out, "0000-00-00T00:00:00.000Z", CLOCK_TEXT_SIZE);
-    put_day(out, day);
-    put(out + 11, 2, seconds / 3600);
-    put(out + 14, 2, seconds / 60 % 60);
-    put(out + 17, 2, seconds % 60);
-    put(out + 20, 3, ms);
+    int64_t second = wall_ms / 1000, ms = wall_ms % 1000;
+    if (ms < 0) ms += 1000, second--;
+    put_second(out, second);
+    memcpy(out + SECOND_TEXT_LEN, ".000Z", sizeof ".000Z");
+    put(out + SECOND_TEXT_LEN + 1, 3, (int)ms);
 }
 
 static bool digits(struct text *t, size_t count, int *ret_value) {

@@ -77,6 +77,8 @@ enum count_family {
     X(REQUEST_MS, "request_seconds", "Duration of requests, from their head to their answer") \
     X(COMMIT_MS, "store_commit_seconds", "Duration of the store's commits")                   \
     X(POLL_LATE_MS, "poll_late_seconds", "How late polls start after they were due")          \
+    X(READ_WAIT_MS, "read_wait_seconds",                                                      \
+      "How long what clients sent waited to be read, where that took more than one turn")     \
     X(WAITED_MS, "limit_wait_seconds", "How long runs and calls waited that got their turn")
 
 enum count_histogram {

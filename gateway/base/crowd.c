@@ -8,6 +8,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "base/count.h"
 #include "base/mem.h"
 
 #define BATCH 64
@@ -45,6 +46,7 @@ static int64_t probe_age_ms(const struct crowd *crowd) {
 
 static void probe_end(struct crowd *crowd) {
     uint64_t ignored;
+    if (crowd->presses) count_observe(COUNT_HISTOGRAM_READ_WAIT_MS, probe_age_ms(crowd));
     set_behind(crowd, probe_age_ms(crowd) > LOOP_BEHIND_MS);
     if (read(crowd->probe_fd, &ignored, sizeof ignored) == sizeof ignored) crowd->probe_ms = 0;
 }

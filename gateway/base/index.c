@@ -8,7 +8,10 @@
 #include "base/mem.h"
 #include "base/word.h"
 
-/* Both halves of the product count, so that each bit of the word has a say in each bit of the hash. */
+_Static_assert(sizeof(size_t) == 8, "stagedoor is for 64-bit platforms, such as amd64 and arm64");
+
+/* Both halves of the product count, so that each bit of the word has a say in each bit of the hash. 32-bit compilers
+ * have no such type. */
 static uint64_t mix(uint64_t hash, uint64_t word) {
     __extension__ unsigned __int128 product = (unsigned __int128)(hash ^ word) * UINT64_C(0x9E3779B97F4A7C15);
     return (uint64_t)product ^ (uint64_t)(product >> 64);

@@ -1,10 +1,10 @@
-/* The loop on libevent: one event_base, a wheel of timers behind one libevent timer, and a mailbox behind an eventfd.
+/* The loop on libevent: one event_base, a wheel of timers behind one timerfd, and a mailbox behind an eventfd.
  *
  * libevent is used from the loop's own thread only, so no locks are needed in it: another thread puts a message into
  * the mailbox and writes to the eventfd. Timers live in a wheel of ours, embedded in their owners, because arming one
- * of 100,000 in libevent's own costs microseconds and an allocation-sized event each. Always holds: the libevent timer
- * is armed for no later than the first timer that waits; libevent counts from the beginning of a pass, so it may go off
- * early, and finds nothing due then. */
+ * of 100,000 in libevent's own costs microseconds and an allocation-sized event each. Always holds: the timerfd goes
+ * off before the first timer that waits, finding nothing due, or within a millisecond of it. By its own timers libevent
+ * would wake up each millisecond until the kernel's next tick, up to 4 ms later, has moved the clock that it reads. */
 #include "base/loop.h"
 
 #include <errno.h>
@@ -13,6 +13,7 @@
 #include <stdatomic.h>
 #include <sys/eventfd.h>
 #include <sys/time.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -38,10 +39,10 @@ struct queue {
 struct loop {
     unsigned index;
     struct event_base *base;
-    struct event *alarm; /* for the earliest timer */
+    struct event *alarm; /* for the timerfd */
     struct event *wake;  /* for the eventfd */
     struct event *soon;  /* for loop_later */
-    int wake_fd;
+    int alarm_fd, wake_fd;
     int64_t mono_ms, wall_ms;
     int64_t both_read_ms;
     bool has_read;    /* the clocks, in this pass */
@@ -193,9 +194,9 @@ static void alarm_set(struct loop *loop) {
     if (next >= loop->alarm_ms) return; /* one that comes too early finds nothing due, and is set anew */
     loop->alarm_ms = next;
     int64_t left = next - loop->mono_ms;
-    if (left < 0) left = 0;
-    struct timeval wait = {.tv_sec = left / 1000, .tv_usec = left % 1000 * 1000};
-    event_add(loop->alarm, &wait);
+    struct itimerspec wait = {.it_value = {.tv_sec = left / 1000, .tv_nsec = left % 1000 * 1000000}};
+    if (left <= 0) wait.it_value = (struct timespec){.tv_nsec = 1}; /* 0 is never */
+    timerfd_settime(loop->alarm_fd, 0, &wait, NULL);
 }
 
 static void on_alarm(evutil_socket_t fd, short events, void *arg) {
@@ -292,7 +293,9 @@ struct loop *loop_new(unsigned index) {
     loop->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     loop->wake = event_new(loop->base, loop->wake_fd, EV_READ | EV_PERSIST, on_wake, loop);
     event_add(loop->wake, NULL);
-    loop->alarm = evtimer_new(loop->base, on_alarm, loop);
+    loop->alarm_fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+    loop->alarm = event_new(loop->base, loop->alarm_fd, EV_READ | EV_ET | EV_PERSIST, on_alarm, loop); /* never read */
+    event_add(loop->alarm, NULL);
     loop->soon = evtimer_new(loop->base, on_soon, loop);
     read_clocks(loop);
     loop->alarm_ms = WHEEL_NEVER;
@@ -316,6 +319,7 @@ void loop_free(struct loop *loop) {
     event_free(loop->alarm);
     event_free(loop->wake);
     close(loop->wake_fd);
+    close(loop->alarm_fd);
     /* A bufferevent that was freed with a callback due is held by that callback: let those that are left run out. */
     event_base_loop(loop->base, EVLOOP_NONBLOCK);
     event_base_free(loop->base);

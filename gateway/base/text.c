@@ -142,6 +142,21 @@ bool text_to_int(struct text a, int64_t *ret_value) {
     return true;
 }
 
+/* The last word may begin within the one before. */
+bool text_plain_check(struct text a) {
+    uint64_t found = 0;
+    if (a.len < 8) {
+        for (size_t i = 0; i < a.len; i++) found |= (unsigned char)(a.at[i] - ' ') > '~' - ' ';
+        return !found;
+    }
+    for (size_t i = 0; i + 8 < a.len; i += 8) {
+        uint64_t word = word_load(a.at + i, 8);
+        found |= find_controls(word) | (word & WORD_HIGH);
+    }
+    uint64_t last = word_load(a.at + a.len - 8, 8);
+    return !(found | find_controls(last) | (last & WORD_HIGH));
+}
+
 static size_t digits_of(uint64_t value) {
     size_t count = 1;
     for (; value >= 10000; value /= 10000) count += 4;
@@ -230,7 +245,7 @@ void buf_init(struct buf *buf, size_t max) {
 }
 
 void buf_fini(struct buf *buf) {
-    mem_free(buf->at);
+    if (buf->at) mem_free(buf->at); /* most of them stayed empty */
     *buf = (struct buf){0};
 }
 
@@ -349,23 +364,31 @@ static inline size_t write_escape(char *to, unsigned char c) {
     return to[1] ? 2 : write_unicode_escape(to, c);
 }
 
-/* A word at a time, and of the last word blanks as well: what is behind the plain ones is overwritten by what comes
- * next, so there has to be room for all of a word. */
-static size_t write_json_inner(char *to, struct text t) {
+/* Up to the first byte that has to be escaped; how many that are. A word at a time, of which the last overlaps the one
+ * before, and blanks behind a short one: there has to be room for a word more than the text takes. */
+static inline size_t copy_plain(char *to, struct text t) {
+    size_t last = t.len < 8 ? 0 : t.len - 8, i = 0;
+    uint64_t word, found = 0;
+    if (t.len == 0) return 0;
+    for (; i < last; i += 8) {
+        word = word_load(t.at + i, 8);
+        word_store(to + i, word);
+        found = find_special(word);
+        if (found) return i + word_first(found);
+    }
+    word = word_load_some(t.at + last, t.len);
+    word_store(to + last, word);
+    found = find_special(word);
+    return found ? last + word_first(found) : t.len;
+}
+
+static size_t write_escaped(char *to, struct text t) {
     char *start = to;
     while (t.len) {
-        uint64_t word = t.len >= 8 ? word_load(t.at, 8) : word_load_some(t.at, t.len), found = find_special(word),
-                 stored = htole64(word);
-        memcpy(to, &stored, sizeof stored);
-        size_t n = t.len < 8 ? t.len : 8;
-        if (found) {
-            n = word_first(found);
-            to += n;
-            to += write_escape(to, (unsigned char)t.at[n++]);
-        } else {
-            to += n;
-        }
-        t.at += n, t.len -= n;
+        size_t n = copy_plain(to, t);
+        to += n;
+        if (n < t.len) to += write_escape(to, (unsigned char)t.at[n++]);
+        text_skip(&t, n);
     }
     return (size_t)(to - start);
 }
@@ -379,7 +402,12 @@ static size_t skip_plain(struct text t, size_t i) {
     return i;
 }
 
-static __attribute__((noinline)) void add_json_inner_slowly(struct buf *buf, struct text t) {
+/* Each byte may become six. */
+static __attribute__((noinline)) void add_escaped(struct buf *buf, struct text t) {
+    if (t.len < buf->cap / 8 && has_room(buf, t.len * ESCAPE_MAX + 8)) {
+        buf_grew(buf, write_escaped(buf->at + buf->len, t));
+        return;
+    }
     for (size_t start = 0, end; start < t.len; start = end + 1) {
         char written[ESCAPE_MAX];
         end = skip_plain(t, start);
@@ -389,14 +417,26 @@ static __attribute__((noinline)) void add_json_inner_slowly(struct buf *buf, str
 }
 
 void buf_add_json_inner(struct buf *buf, struct text t) {
-    if (t.len < buf->cap / 8 && has_room(buf, t.len * ESCAPE_MAX + 8))
-        buf_grew(buf, write_json_inner(buf->at + buf->len, t));
-    else add_json_inner_slowly(buf, t);
+    size_t n = 0;
+    if (has_room(buf, t.len + 8)) {
+        n = copy_plain(buf->at + buf->len, t);
+        buf_grew(buf, n);
+    }
+    if (n < t.len) add_escaped(buf, (struct text){t.at + n, t.len - n});
 }
 
 void buf_add_json_string(struct buf *buf, struct text t) {
-    buf_addc(buf, '"');
-    buf_add_json_inner(buf, t);
+    if (has_room(buf, t.len + 8 + 2)) {
+        char *to = buf->at + buf->len;
+        size_t n = copy_plain(to + 1, t);
+        to[0] = to[n + 1] = '"';
+        buf_grew(buf, n + (n < t.len ? 1 : 2));
+        if (n == t.len) return;
+        text_skip(&t, n);
+    } else {
+        buf_addc(buf, '"');
+    }
+    add_escaped(buf, t);
     buf_addc(buf, '"');
 }
 

@@ -62,9 +62,11 @@ bool text_cut(struct text *rest, char separator,
                                                         NULL). "a,,b" gives "a", "", "b"; "" gives "". */
 bool text_utf8_check(struct text a);                 /* RFC 3629: no overlong forms, no surrogates, at most U+10FFFF */
 bool text_token_char(char c);                        /* RFC 9110, 5.6.2 */
+size_t text_token_length(struct text a);             /* how many of them it begins with */
 bool text_token_check(struct text a);                /* one or more of them */
 size_t text_token_length(struct text a);             /* how many of them it begins with */
 bool text_field_check(struct text a);                /* no control character but tabs (RFC 9110, 5.5) */
+bool text_plain_check(struct text a);                /* nothing but printable ASCII and blanks */
 bool text_to_int(struct text a, int64_t *ret_value); /* decimal with an optional '-', the whole slice, in range */
 #define TEXT_INT_MAX 20                              /* bytes of the longest int64_t */
 struct text text_of_int(int64_t value, char room[TEXT_INT_MAX]); /* decimal; from the first byte of `room` on */

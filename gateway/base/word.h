@@ -23,6 +23,11 @@ static inline uint64_t word_load(const char *at, size_t size) {
     return le64toh(word);
 }
 
+static inline void word_store(char *to, uint64_t word) {
+    word = htole64(word);
+    memcpy(to, &word, sizeof word);
+}
+
 /* From one to eight bytes, with blanks behind them. Reads none beyond them; two reads may overlap. */
 static inline uint64_t word_load_some(const char *at, size_t size) {
     uint64_t word;

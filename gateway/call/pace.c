@@ -4,14 +4,17 @@
  * Nothing here waits or reads a clock; run/run asks, and the engine sets the timer. */
 #include "call/pace.h"
 
+#include "base/index.h"
+
+#define TOGETHER_MS 4 /* a power of 2. Waking up costs most of a poll, so a loop does it once for those of so long */
 #define ADAPT_LEAST 10
 #define ASKED_MAX_MS (60 * 60 * 1000)
 
 int64_t pace_origin_ms(const struct stage_step *step, int64_t step_began_ms, struct text id) {
-    uint32_t hash = 2166136261u; /* FNV-1a */
-    for (size_t i = 0; i < id.len; i++) hash = (hash ^ (unsigned char)id.at[i]) * 16777619u;
-    hash ^= hash >> 16; /* ids of one moment differ in few places */
-    return step->every_ms > 0 ? step_began_ms - (int64_t)((uint64_t)step->every_ms * hash >> 32) : step_began_ms;
+    if (step->every_ms <= 0) return step_began_ms;
+    uint64_t hash = index_hash(id, (struct text){0});
+    int64_t origin_ms = step_began_ms - (int64_t)((uint64_t)step->every_ms * hash >> 32);
+    return origin_ms & ~(int64_t)(TOGETHER_MS - 1);
 }
 
 int64_t pace_grid_ms(const struct stage_step *step, const struct pace_now *now) {
@@ -41,6 +44,12 @@ static int64_t adapted(const struct stage_step *step, const struct pace_now *now
     return over / 10 > step->every_ms ? over / 10 : step->every_ms;
 }
 
+/* Never earlier. */
+static int64_t put_together(int64_t delay_ms, int64_t now_ms) {
+    uint64_t due = (uint64_t)now_ms + (uint64_t)delay_ms;
+    return delay_ms + (int64_t)(-due % TOGETHER_MS);
+}
+
 int64_t pace_poll_ms(const struct stage_step *step, const struct pace_now *now) {
     bool adapts = step->adaptive && now->history && now->history->count >= ADAPT_LEAST;
     if (!adapts && step->backoff <= 1) return pace_grid_ms(step, now);
@@ -49,7 +58,7 @@ int64_t pace_poll_ms(const struct stage_step *step, const struct pace_now *now) 
     if (delay < step->every_ms) delay = step->every_ms;
     int64_t tenth = delay / 10;
     delay += (int64_t)((uint64_t)(2 * tenth) * now->random >> 32) - tenth;
-    return delay > 0 ? delay : 1;
+    return put_together(delay > 0 ? delay : 1, now->now_ms);
 }
 
 int64_t pace_retry_ms(const struct stage_call *call, unsigned attempt, int64_t asked_ms, uint32_t random) {

@@ -21,13 +21,16 @@ struct pace_now {
  * at its own phase. With `backoff` the delay is every + (backoff - 1) x the step's age: that of a series that grows by
  * this factor each time, known without counting, so that a restart changes nothing. With `adaptive`, and a history of
  * at least 10 runs, it is the time by which a twentieth of those that took as long as this one had ended: polls are
- * dense where runs end, and rare where they do not. Both are bounded by max_every, and vary by a tenth either way. */
+ * dense where runs end, and rare where they do not. Both are bounded by max_every, and vary by a tenth either way.
+ *
+ * Polls of different runs are due at the same moments, 4 ms apart by the wall clock, where `every` allows that: what is
+ * due together wakes a loop up once. */
 int64_t pace_poll_ms(const struct stage_step *step, const struct pace_now *now);
 int64_t pace_grid_ms(const struct stage_step *step,
                      const struct pace_now *now); /* on the grid, whatever the step says */
 
-/* The origin of a run's grid: up to `every` before its step began, as its id decides. Runs that started together poll
- * apart from their second poll on; the first one waits for nothing. */
+/* The origin of a run's grid: about `every` before its step began at most, as its id decides. Runs that started
+ * together poll apart from their second poll on; the first one waits for nothing. */
 int64_t pace_origin_ms(const struct stage_step *step, int64_t step_began_ms, struct text id);
 
 /* The delay before try number `attempt` (1: the first repetition): exponential from retry_delay to retry_max_delay,

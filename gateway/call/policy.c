@@ -45,7 +45,7 @@ bool policy_code_is_harmless(int code) {
 }
 
 static enum outcome outcome_of_failure(const struct reply *reply) {
-    switch (reply->fault.kind) {
+    switch (reply->fault->kind) {
     case FAULT_FORBIDDEN: return OUTCOME_NOT_ALLOWED;
     case FAULT_INVALID: return OUTCOME_UNSENDABLE;
     case FAULT_TOO_LARGE:

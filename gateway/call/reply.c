@@ -26,14 +26,15 @@ const char *reply_header(const struct reply *reply, const char *name) {
     return NULL;
 }
 
-const struct json *reply_body(struct arena *arena, const struct reply *reply, bool *ret_is_json) {
+const struct json *reply_body(struct arena *arena, const struct reply *reply, const struct json_wanted *wanted,
+                              bool *ret_is_json) {
     struct text body = reply->body;
     *ret_is_json = reply->value && reply->is_json;
     if (reply->value) return reply->value;
     if (text_starts(body, "\xEF\xBB\xBF")) body.at += 3, body.len -= 3; /* RFC 8259, 8.1 lets a parser ignore it */
     if (body.len == 0) return json_new_null(arena);
     struct json_limits limits = {.max_bytes = body.len, .max_depth = BODY_MAX_DEPTH, .max_items = BODY_MAX_ITEMS};
-    const struct json *value = json_parse(arena, body, &limits, NULL);
+    const struct json *value = json_parse_wanted(arena, body, &limits, wanted, NULL);
     *ret_is_json = value != NULL;
     return value ? value : json_new_text(arena, body);
 }
@@ -70,11 +71,10 @@ const struct json *reply_headers(struct arena *arena, const struct reply *reply)
 
 const struct json *reply_value(struct arena *arena, const struct reply *reply) {
     bool is_json;
-    return reply_value_with(arena, reply, reply_body(arena, reply, &is_json), true);
+    return reply_value_with(arena, reply, reply_body(arena, reply, NULL, &is_json), true);
 }
 
-const struct json *reply_value_with(struct arena *arena, const struct reply *reply, const struct json *body,
-                                    bool headers) {
+struct json *reply_value_with(struct arena *arena, const struct reply *reply, const struct json *body, bool headers) {
     struct json *value = json_new_object(arena);
     json_set(value, "body", body);
     if (headers) json_set(value, "headers", reply_headers(arena, reply));

@@ -29,8 +29,8 @@ struct reply_header {
 
 struct reply {
     enum reply_phase phase;
-    struct fault fault; /* where phase is not ANSWERED: UPSTREAM, TOO_LARGE (max_reply), FORBIDDEN (egress) …; `what` is
-                           for humans */
+    const struct fault *fault; /* where phase is not ANSWERED: UPSTREAM, TOO_LARGE (max_reply), FORBIDDEN (egress) …;
+                                  `what` is for humans */
     bool timed_out;
     int code;
     const struct reply_header *headers;
@@ -46,15 +46,16 @@ const char *reply_phase_word(enum reply_phase phase);
 const char *reply_header(const struct reply *reply, const char *name); /* the first, without case; or NULL */
 
 /* The body as a value: JSON where it parses as JSON (the content type is a hint, no more: many servers send
- * text/plain), else its text with what is not UTF-8 replaced; null when empty. *ret_is_json tells which. */
-const struct json *reply_body(struct arena *arena, const struct reply *reply, bool *ret_is_json);
+ * text/plain), else its text with what is not UTF-8 replaced; null when empty. *ret_is_json tells which. Of an object
+ * there are the members that are wanted, and no others need be. */
+const struct json *reply_body(struct arena *arena, const struct reply *reply, const struct json_wanted *wanted,
+                              bool *ret_is_json);
 
 const struct json *reply_headers(struct arena *arena, const struct reply *reply); /* {lower-case name: value} */
 
 /* {"body": …, "headers": {lower-case name: value}, "code": …}: what templates see as <step>. */
 const struct json *reply_value(struct arena *arena, const struct reply *reply);
 /* The same with that body, and without the headers where nobody reads them. */
-const struct json *reply_value_with(struct arena *arena, const struct reply *reply, const struct json *body,
-                                    bool headers);
+struct json *reply_value_with(struct arena *arena, const struct reply *reply, const struct json *body, bool headers);
 
 #endif

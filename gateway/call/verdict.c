@@ -81,10 +81,10 @@ void verdict_judge(struct arena *arena, const struct stage_step *step, const str
     struct policy policy = policy_judge(&step->call, reply, scope->now_ms);
     bool is_json, expected = policy.answer == POLICY_EXPECTED, answered = reply->phase == REPLY_ANSWERED;
     bool looks = (expected && rules->exist) || rules->use_roots || step->call.retry_after;
-    const struct json *body = answered && looks ? reply_body(arena, reply, &is_json) : NULL;
+    const struct json *body = answered && looks ? reply_body(arena, reply, step->call.wanted, &is_json) : NULL;
     *ret_verdict = (struct verdict){.kind = VERDICT_RUNNING, .percent = -1};
     if (!answered) {
-        judge_by_policy(&policy, reply->fault.what, ret_verdict);
+        judge_by_policy(&policy, reply->fault->what, ret_verdict);
     } else if (expected && !rules->exist && !rules->use_roots) {
         ret_verdict->kind = VERDICT_SUCCEEDED;
         ret_verdict->rule = "expect";

@@ -13,9 +13,9 @@ static void on_answer(struct ask *ask) {
     struct buf body;
     buf_init(&body, 64);
     buf_adds(&body, "{\"status\":\"accepted\"}");
-    if (ask->failed && ask->fault.kind == FAULT_INTERNAL)
+    if (ask->failed && ask->fault->kind == FAULT_INTERNAL)
         api_problem(call, 500, "internal", "the callback cannot be verified here; the gateway's log says why", NULL);
-    else if (ask->failed) api_fault(call, &ask->fault);
+    else if (ask->failed) api_fault(call, ask->fault);
     else api_answer_json(call, 200, &body);
     buf_fini(&body);
     ask_free(ask);

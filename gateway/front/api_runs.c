@@ -20,12 +20,26 @@
 #include "stage/expression.h"
 
 #define KEY_MAX 255
+#define TRACEPARENT_LEN 55
 #define WAIT_MAX_S 300
 #define LIST_DEFAULT 50
 #define LIST_MAX 1000
 #define TEXT_MAX (64 * 1024 * 1024)
 
-static const char *const caller_members[] = {"user", "application", "pipeline", "execution"};
+#define CALLER_MEMBERS 4
+static const char *const caller_members[CALLER_MEMBERS] = {"user", "application", "pipeline", "execution"};
+
+/* What the body of a start may have. Those of the caller may stand in it themselves. */
+enum {
+    START_PARAMETERS,
+    START_CALLER,
+    START_KEY,
+    START_OF_CALLER,
+    START_STAGE = START_OF_CALLER + CALLER_MEMBERS,
+    START_MEMBERS
+};
+static const char *const start_members[START_MEMBERS] = {"parameters",  "caller",   "key",       "user",
+                                                         "application", "pipeline", "execution", "stage"};
 
 /* ---- headers ---- */
 
@@ -75,10 +89,11 @@ static const char *traceparent_of(const struct exchange *exchange) {
     unsigned char chance[24];
     struct buf made;
     digest_random(chance, sizeof chance);
-    buf_init(&made, 64);
+    buf_init(&made, TRACEPARENT_LEN);
+    buf_expect(&made, TRACEPARENT_LEN);
     buf_adds(&made, "00-");
-    bool good = given && strlen(given) == 55 && strncmp(given, "00-", 3) == 0 && given[35] == '-' && given[52] == '-' &&
-                is_hex((struct text){given + 3, 32}) && is_hex((struct text){given + 36, 16});
+    bool good = given && strlen(given) == TRACEPARENT_LEN && strncmp(given, "00-", 3) == 0 && given[35] == '-' &&
+                given[52] == '-' && is_hex((struct text){given + 3, 32}) && is_hex((struct text){given + 36, 16});
     if (good) buf_add(&made, given + 3, 32);
     else buf_add_hex(&made, chance, 16);
     buf_addc(&made, '-');
@@ -150,11 +165,10 @@ static const char *text_of_key(struct arena *arena, const struct json *value) {
     return made;
 }
 
-/* The caller's key, from the header or the body. NULL where there is none, or a fault was added. */
-static const char *key_of(struct api_call *call, const struct json *object, struct faults *faults) {
+/* The caller's key, from the header or the body's `value`. NULL where there is none, or a fault was added. */
+static const char *key_of(struct api_call *call, const struct json *value, struct faults *faults) {
     struct arena *arena = call->exchange->arena;
     const char *header = exchange_header(call->exchange, HTTP_HEADER_IDEMPOTENCY_KEY), *member = NULL;
-    const struct json *value = json_gets(object, "key");
     if (header) header = clip_key(arena, header);
     if (json_kind(value) == JSON_STRING || json_kind(value) == JSON_INT) member = text_of_key(arena, value);
     else if (json_kind(value) != JSON_NULL)
@@ -177,10 +191,11 @@ static const char *key_of(struct api_call *call, const struct json *object, stru
     return key;
 }
 
-static bool listed(struct text name, const char *const *names, size_t count) {
-    for (size_t i = 0; i < count; i++)
-        if (text_is(name, names[i])) return true;
-    return false;
+/* Where it is in the list; `count`: nowhere. */
+static size_t place_of(struct text name, const char *const *names, size_t count) {
+    size_t i = 0;
+    while (i < count && !text_is(name, names[i])) i++;
+    return i;
 }
 
 static void find_expressions(struct arena *arena, struct json_member member, const char *prefix,
@@ -194,10 +209,16 @@ static void find_expressions(struct arena *arena, struct json_member member, con
     buf_fini(&where);
 }
 
-static void check_members(const struct json *object, const char *const *known, size_t count, const char *prefix,
-                          struct arena *arena, struct faults *faults) {
+/* The values of those that are known, by their place in the list; NULL: not there. */
+static void take_members(const struct json *object, const char *const *known, size_t count, const char *prefix,
+                         struct arena *arena, const struct json **ret_values, struct faults *faults) {
+    memset(ret_values, 0, count * sizeof *ret_values);
     for (struct json_member m = json_first(object); m.name.at; m = json_next(object, m)) {
-        if (listed(m.name, known, count)) continue;
+        size_t place = place_of(m.name, known, count);
+        if (place < count) {
+            ret_values[place] = m.value;
+            continue;
+        }
         const char *name = arena_strndup(arena, m.name.at, m.name.len), *near = text_nearest(name, known, count);
         faults_addf(faults, FAULT_UNDEFINED, arena_printf(arena, "%s/%s", prefix, name),
                     "there is no member \"%s\" here%s%s%s", name, near ? "; did you mean \"" : "", near ? near : "",
@@ -217,18 +238,17 @@ static void refuse_caller(struct arena *arena, const char *prefix, const char *n
 }
 
 /* Who is behind the caller, in Spinnaker's terms: from "caller", or from members of the body itself. */
-static const struct json *caller_of(struct arena *arena, const struct json *object, struct faults *faults) {
-    const struct json *nested = json_gets(object, "caller");
+static const struct json *caller_of(struct arena *arena, const struct json *const *given, struct faults *faults) {
+    const struct json *nested = given[START_CALLER], *values[CALLER_MEMBERS];
     struct json *made = json_new_object(arena);
     if (json_kind(nested) != JSON_OBJECT && json_kind(nested) != JSON_NULL)
         faults_addf(faults, FAULT_INVALID, "/caller", "caller has to be an object, and is %s",
                     json_kind_word(json_kind(nested)));
-    check_members(nested, caller_members, sizeof caller_members / sizeof *caller_members, "/caller", arena, faults);
-    for (size_t i = 0; i < sizeof caller_members / sizeof *caller_members; i++) {
+    take_members(nested, caller_members, CALLER_MEMBERS, "/caller", arena, values, faults);
+    for (size_t i = 0; i < CALLER_MEMBERS; i++) {
         const char *name = caller_members[i];
-        const struct json *value = json_gets(nested, name);
-        bool inside = json_kind(value) != JSON_NULL;
-        if (!inside) value = json_gets(object, name);
+        bool inside = json_kind(values[i]) != JSON_NULL;
+        const struct json *value = inside ? values[i] : given[START_OF_CALLER + i];
         refuse_caller(arena, inside ? "/caller/" : "/", name, value, faults);
         json_set(made, name, value);
     }
@@ -261,7 +281,7 @@ static void answer_report(struct api_call *call, struct ask *ask, int status, bo
 static void on_answer(struct ask *ask) {
     struct api_call *call = ask->arg;
     bool acts = ask->kind != ASK_GET && ask->kind != ASK_LIST && ask->kind != ASK_EXPLAIN;
-    if (ask->failed) api_fault(call, &ask->fault);
+    if (ask->failed) api_fault(call, ask->fault);
     else answer_report(call, ask, acts && !ask->ended ? 202 : 200, ask->kind == ASK_START);
     ask_free(ask);
 }
@@ -316,8 +336,7 @@ void api_runs_cancel(struct api_call *call) {
 /* ---- starting ---- */
 
 /* The parameters may be a text that holds the object, as one input of a form makes it. NULL: none, or after a fault. */
-static const struct json *parameters_of(struct api_call *call, const struct json *object, struct faults *faults) {
-    const struct json *given = json_gets(object, "parameters");
+static const struct json *parameters_of(struct api_call *call, const struct json *given, struct faults *faults) {
     struct text source = text_trim(json_text(given));
     struct fault fault;
     if (json_kind(given) != JSON_STRING) return given;
@@ -329,15 +348,13 @@ static const struct json *parameters_of(struct api_call *call, const struct json
 }
 
 static void start(struct api_call *call, struct stage *stage, const struct json *object, struct faults *faults) {
-    static const char *const known[] = {"parameters",  "caller",   "key",       "user",
-                                        "application", "pipeline", "execution", "stage"};
-    size_t count = sizeof known / sizeof *known - (call->named ? 0 : 1);
+    const struct json *given[START_MEMBERS], *parameters = NULL;
     struct arena *arena = call->exchange->arena;
-    check_members(object, known, count, "", arena, faults);
-    const char *key = key_of(call, object, faults);
-    const struct json *caller = caller_of(arena, object, faults), *parameters = NULL;
-    const struct json *given = parameters_of(call, object, faults);
-    params_check(arena, stage->params, stage->param_count, given, &parameters, faults);
+    take_members(object, start_members, call->named ? START_MEMBERS : START_STAGE, "", arena, given, faults);
+    const char *key = key_of(call, given[START_KEY], faults);
+    const struct json *caller = caller_of(arena, given, faults);
+    params_check(arena, stage->params, stage->param_count, parameters_of(call, given[START_PARAMETERS], faults),
+                 &parameters, faults);
     int64_t deadline_ms = deadline_of(call->exchange, faults);
     if (faults->count) {
         answer_mistakes(call, faults);
@@ -426,7 +443,7 @@ static void cancel_key(struct api_call *call, const struct catalog_entry *entry,
         answer_ignored(call, "the key");
         return;
     }
-    const char *key = key_of(call, object, faults);
+    const char *key = key_of(call, json_gets(object, "key"), faults);
     if (!key && !faults->count)
         faults_addf(faults, FAULT_INVALID, "/key", "the key of the run to cancel is missing: {\"key\": \"…\"}");
     if (faults->count) {
@@ -507,7 +524,7 @@ static void check_query(struct api_call *call, struct faults *faults) {
     struct text rest = call->exchange->query, part, name;
     while (text_cut(&rest, '&', &part)) {
         if (!text_cut(&part, '=', &name) || name.len == 0) continue;
-        if (listed(name, known, count)) continue;
+        if (place_of(name, known, count) < count) continue;
         const char *word = arena_strndup(call->exchange->arena, name.at, name.len);
         const char *near = text_nearest(word, known, count);
         faults_addf(faults, FAULT_UNDEFINED, word, "there is no filter of this name%s%s%s",

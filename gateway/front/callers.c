@@ -225,6 +225,7 @@ const struct caller *callers_find(const struct callers *callers, const char *aut
 
 void caller_memo_fini(struct caller_memo *memo) {
     callers_unref(memo->callers);
+    if (memo->authorization) explicit_bzero(memo->authorization, strlen(memo->authorization));
     mem_free(memo->authorization);
     *memo = (struct caller_memo){0};
 }

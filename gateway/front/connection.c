@@ -427,6 +427,12 @@ static ssize_t read_session(struct connection *connection) {
     return n;
 }
 
+/* Of an answer there is a deadline; what TLS itself has to say is due to whoever asks for it (new keys), and who asks
+ * without end and reads nothing means no good. */
+static bool is_owed_too_much(const struct connection *connection) {
+    return connection->phase <= BUSY && evbuffer_get_length(output_of(connection)) > BACKLOG_BYTES;
+}
+
 /* A member of the crowd is readable. Who lingers is not listened to. */
 void connection_readable(void *member) {
     struct connection *connection = member;
@@ -437,7 +443,7 @@ void connection_readable(void *member) {
         client_sent(connection, (struct text){connection->all->piece, (size_t)n});
         return;
     }
-    if (n < 0 && (errno == EAGAIN || errno == EINTR)) return;
+    if (n < 0 && (errno == EAGAIN || errno == EINTR) && !is_owed_too_much(connection)) return;
     stop_reading(connection);
     if (n == 0) client_sent_all(connection);
     else client_failed(connection);

@@ -20,7 +20,7 @@ static const struct json_limits limits = {.max_bytes = FROZEN_MAX, .max_depth = 
 struct frozen *frozen_of_text(struct text text) {
     if (!text.len || text_is(text, "null")) return NULL;
     if (text.len > FROZEN_MAX) abort();
-    struct frozen *frozen = mem_alloc(sizeof *frozen + text.len);
+    struct frozen *frozen = mem_resize(NULL, sizeof *frozen + text.len);
     frozen->len = (uint32_t)text.len;
     memcpy(frozen->text, text.at, text.len);
     return frozen;

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/word.h"
 #include "lang/json_inside.h"
 #include "lang/value.h"
 
@@ -132,6 +133,13 @@ const char *json_gets_text(const struct json *object, const char *name) {
     return json_text(json_gets(object, name)).at;
 }
 
+bool json_wants(const struct json_wanted *wanted, struct text name) {
+    if (!wanted || wanted->all) return true;
+    for (const struct json_name *known = wanted->names; known; known = known->next)
+        if (text_same(known->text, name)) return true;
+    return false;
+}
+
 struct json_member json_first(const struct json *object) {
     if (json_kind(object) != JSON_OBJECT) return (struct json_member){0};
     void *iter = json_object_iter(inside(object));
@@ -234,8 +242,17 @@ static size_t good_character(struct text t) {
     return 0;
 }
 
+/* Most is ASCII, and has no NUL: a word at a time. */
+static bool is_plain(struct text t) {
+    for (size_t i = 0; i < t.len; i += 8) {
+        uint64_t word = word_load_some(t.at + i, t.len - i);
+        if ((word | (word - WORD_ONES)) & WORD_HIGH) return false; /* of a NUL the difference has it */
+    }
+    return true;
+}
+
 static bool is_clean(struct text t) {
-    return t.len == 0 || (!memchr(t.at, 0, t.len) && text_utf8_check(t));
+    return is_plain(t) || (!memchr(t.at, 0, t.len) && text_utf8_check(t));
 }
 
 bool json_mend_text(struct text t, struct buf *ret_mended) {
@@ -288,6 +305,13 @@ void json_set_text(struct json *object, struct text name, const struct json *val
     must_do(json_object_setn_new_nocheck(inside(object), name.at, name.len, json_incref(or_null(value))));
 }
 
+struct json *json_copy_members(struct arena *arena, const struct json *object, const char *end) {
+    struct json *made = json_new_object(arena);
+    for (struct json_member m = json_first(object); m.name.at && m.name.at != end; m = json_next(object, m))
+        json_set_text(made, m.name, m.value);
+    return made;
+}
+
 const struct json *json_share(struct arena *arena, const struct json *value) {
     return value ? json_keep(arena, json_incref(inside(value))) : NULL;
 }
@@ -317,29 +341,31 @@ static void write_value(struct buf *out, const struct json *value, struct style 
 
 static void write_array(struct buf *out, const struct json *array, struct style style) {
     struct style inner = {style.spaces, style.level + 1};
+    const size_t count = json_size(array);
     buf_addc(out, '[');
-    for (size_t i = 0; i < json_size(array) && !out->full; i++) {
+    for (size_t i = 0; i < count && !out->full; i++) {
         if (i) buf_addc(out, ',');
         write_break(out, inner);
         write_value(out, json_at(array, i), inner);
     }
-    if (json_size(array)) write_break(out, style);
+    if (count) write_break(out, style);
     buf_addc(out, ']');
 }
 
 static void write_object(struct buf *out, const struct json *object, struct style style) {
     struct style inner = {style.spaces, style.level + 1};
-    const char *separator = "";
+    bool any = false;
     buf_addc(out, '{');
     for (struct json_member m = json_first(object); m.name.at && !out->full; m = json_next(object, m)) {
-        buf_adds(out, separator);
-        separator = ",";
+        if (any) buf_addc(out, ',');
+        any = true;
         write_break(out, inner);
         buf_add_json_string(out, m.name);
-        buf_adds(out, style.spaces ? ": " : ":");
+        buf_addc(out, ':');
+        if (style.spaces) buf_addc(out, ' ');
         write_value(out, m.value, inner);
     }
-    if (json_size(object)) write_break(out, style);
+    if (any) write_break(out, style);
     buf_addc(out, '}');
 }
 

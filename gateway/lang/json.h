@@ -30,6 +30,23 @@ struct json_limits {
 const struct json *json_parse(struct arena *arena, struct text source, const struct json_limits *limits,
                               struct fault *fault);
 
+/* Which members of an object somebody looks at. */
+struct json_name {
+    const struct json_name *next;
+    struct text text;
+};
+struct json_wanted {
+    bool all;
+    const struct json_name *names; /* of the members, if not all */
+};
+bool json_wants(const struct json_wanted *wanted, struct text name); /* NULL wants all */
+
+/* The same, but of an object at the top those members alone are made. The others are passed over, as json_walk_members
+ * does it: they count for no limit but that of depth, and there names that occur twice and reals beyond double are not
+ * looked for. */
+const struct json *json_parse_wanted(struct arena *arena, struct text source, const struct json_limits *limits,
+                                     const struct json_wanted *wanted, struct fault *fault);
+
 /* For a text that json_parse refuses since a name occurs twice in one object: where the second one ends, behind its
  * quote. False if that is not what is wrong. */
 bool json_find_twice(struct text source, size_t *ret_end);
@@ -88,6 +105,9 @@ struct json *json_new_object(struct arena *arena);
 void json_push(struct json *array, const struct json *value);
 void json_set(struct json *object, const char *name, const struct json *value); /* replaces */
 void json_set_text(struct json *object, struct text name, const struct json *value);
+/* A new object with the members of one, or of nothing: those before `end`, which is a name of it as json_first and
+ * json_next give them; NULL: all. */
+struct json *json_copy_members(struct arena *arena, const struct json *object, const char *end);
 const struct json *json_share(struct arena *arena,
                               const struct json *value); /* the same value, kept alive by `arena` as well */
 

@@ -13,6 +13,7 @@
 
 #include "lang/json_inside.h"
 #include "lang/json_token.h"
+#include "lang/json_walk.h"
 
 #define DEPTH_CEILING 512
 #define NUMBER_MAX 48  /* bytes; a longer one is rare enough for the heap */
@@ -22,6 +23,7 @@ struct parser {
     const char *start, *at, *end;
     struct arena *arena; /* names that have an escape stay there */
     const struct json_limits *limits;
+    const struct json_wanted *wanted; /* NULL: all */
     struct fault *fault;
     size_t depth, items;
     struct buf unescaped; /* the last string that had an escape */
@@ -183,6 +185,11 @@ static bool take_name(struct parser *p, struct text *ret_name) {
     return true;
 }
 
+/* Nobody wants it. */
+static bool pass_value(struct parser *p) {
+    return json_walk_pass(&p->at, p->end, p->limits->max_depth - p->depth) || refuse_here(p, "an invalid token");
+}
+
 static bool take_member(struct parser *p, json_t *object) {
     struct text name;
     if (!take_name(p, &name)) return false;
@@ -191,6 +198,7 @@ static bool take_member(struct parser *p, json_t *object) {
     skip_blanks(p);
     if (p->at == p->end || *p->at != ':') return refuse_here(p, "a colon is expected");
     p->at++;
+    if (p->depth == 1 && !json_wants(p->wanted, name)) return pass_value(p);
     json_t *value = take_value(p);
     if (!value) return false;
     must_do(json_object_setn_new_nocheck(object, name.at, name.len, value));
@@ -276,11 +284,17 @@ static json_t *take_whole(struct parser *p) {
 
 const struct json *json_parse(struct arena *arena, struct text source, const struct json_limits *limits,
                               struct fault *fault) {
+    return json_parse_wanted(arena, source, limits, NULL, fault);
+}
+
+const struct json *json_parse_wanted(struct arena *arena, struct text source, const struct json_limits *limits,
+                                     const struct json_wanted *wanted, struct fault *fault) {
     struct parser p = {.start = source.at,
                        .at = source.at,
                        .end = source.at + source.len,
                        .arena = arena,
                        .limits = limits,
+                       .wanted = wanted,
                        .fault = fault};
     assert(limits->max_depth <= DEPTH_CEILING);
     if (source.len > limits->max_bytes) {

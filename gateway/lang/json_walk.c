@@ -3,7 +3,7 @@
  * Where a hundred thousand records are read to be held as text again, a tree of each would be made for nothing. Here
  * each byte is looked at once, and what comes out are slices. All of a text is checked on the way, the parts that
  * nobody asks for too: RFC 8259, UTF-8, no U+0000 and no lone surrogates, as lang/json has it. Called by run/record and
- * run/journal. */
+ * run/journal, and by lang/json_parse for what it makes nothing of. */
 #include "lang/json_walk.h"
 
 #include <string.h>
@@ -100,6 +100,13 @@ static bool pass_value(struct walk *walk, int depth) {
     default: good = pass_number(walk);
     }
     skip_blanks(walk);
+    return good;
+}
+
+bool json_walk_pass(const char **at, const char *end, size_t depth) {
+    struct walk walk = {*at, end};
+    bool good = pass_value(&walk, (int)depth);
+    *at = walk.at;
     return good;
 }
 

@@ -24,6 +24,10 @@ bool json_walk_members(struct text object, const struct text *names, size_t coun
 /* The next element of an array; `*rest` is the array at first. False behind the last one, and for what is none. */
 bool json_walk_next(struct text *rest, struct text *ret_value);
 
+/* Moves `*at` behind one value and the space around it; false, with `*at` at what is wrong, where there is none, or one
+ * with more than `depth` arrays and objects inside each other. */
+bool json_walk_pass(const char **at, const char *end, size_t depth);
+
 /* ---- values, of a text that was walked ---- */
 enum json_kind json_walk_kind(struct text value);
 bool json_walk_empty(struct text value);   /* an array or object without anything in it, or none of both */

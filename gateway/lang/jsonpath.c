@@ -8,7 +8,7 @@
  * caller that wants it.
  *
  * A budget bounds every walk, filters inside it included: of visited values, which `visit` and `spend` alone draw on,
- * and of the steps that patterns take. */
+ * and of the steps that patterns take. A singular path needs no walk where only its node is wanted: it leads there. */
 #include "lang/jsonpath.h"
 
 #include <stdlib.h>
@@ -66,24 +66,52 @@ bool jsonpath_singular(const struct jsonpath *path) {
     return path->query.singular;
 }
 
+/* A filter may look at the root again. */
+static bool has_filter(const struct segment *segments) {
+    for (const struct segment *segment = segments; segment; segment = segment->next)
+        for (const struct selector *s = segment->selectors; s; s = s->next)
+            if (s->kind == SELECT_FILTER) return true;
+    return false;
+}
+
+bool jsonpath_into(const struct jsonpath *path, struct text *ret_name) {
+    const struct segment *first = path->query.segments;
+    if (!first || first->descendant || first->selectors->next || first->selectors->kind != SELECT_NAME) return false;
+    *ret_name = first->selectors->name;
+    return !has_filter(first);
+}
+
 const char *jsonpath_source(const struct jsonpath *path) {
     return path->source;
 }
 
-bool jsonpath_misfits(const struct jsonpath *path, const struct json *root) {
+/* Where a singular path leads; NULL: nowhere, and *ret_misfits as jsonpath_misfits has it. */
+static const struct json *lead(const struct jsonpath *path, const struct json *root, bool *ret_misfits) {
     const struct json *node = root;
+    *ret_misfits = false;
     for (const struct segment *segment = path->query.segments; segment; segment = segment->next) {
         const struct selector *selector = segment->selectors;
         bool index = selector->kind == SELECT_INDEX;
-        if (node != root && json_kind(node) == JSON_NULL) return false;
-        if (json_kind(node) != (index ? JSON_ARRAY : JSON_OBJECT)) return true;
-        size_t size = json_size(node);
-        int64_t at = selector->index < 0 ? selector->index + (int64_t)size : selector->index;
-        if (index && (at < 0 || (uint64_t)at >= size)) return false;
-        node = index ? json_at(node, (size_t)at) : json_get(node, selector->name);
-        if (!node) return true;
+        if (json_kind(node) != (index ? JSON_ARRAY : JSON_OBJECT)) {
+            *ret_misfits = node == root || json_kind(node) != JSON_NULL;
+            return NULL;
+        }
+        if (index) {
+            int64_t at = selector->index < 0 ? selector->index + (int64_t)json_size(node) : selector->index;
+            node = at < 0 ? NULL : json_at(node, (size_t)at);
+        } else {
+            node = json_get(node, selector->name);
+            *ret_misfits = !node;
+        }
+        if (!node) return NULL;
     }
-    return false;
+    return node;
+}
+
+bool jsonpath_misfits(const struct jsonpath *path, const struct json *root) {
+    bool misfits;
+    lead(path, root, &misfits);
+    return misfits;
 }
 
 /* ---- normalised paths (RFC 9535, 2.7) ---- */
@@ -474,6 +502,8 @@ bool jsonpath_locate(const struct jsonpath *path, const struct json *root, struc
 
 const struct json *jsonpath_first(const struct jsonpath *path, const struct json *root, struct arena *arena) {
     (void)arena;
+    bool misfits;
+    if (path->query.singular) return lead(path, root, &misfits);
     struct budget budget = new_budget(root);
     struct walk walk = {.budget = &budget, .enough = 1};
     run(&walk, path);

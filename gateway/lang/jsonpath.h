@@ -18,6 +18,9 @@ const struct jsonpath *jsonpath_compile(struct arena *arena, struct text source,
 bool jsonpath_singular(const struct jsonpath *path); /* RFC 9535, 2.3.5.1: names and indexes only: at most one node */
 const char *jsonpath_source(const struct jsonpath *path);
 
+/* Does the path lead into one member of the root alone, whatever the root is? */
+bool jsonpath_into(const struct jsonpath *path, struct text *ret_name);
+
 /* Of a singular path: does it lead nowhere since the value has another form than the path expects? False where it leads
  * to a node; and where it ends at an array with too few elements, or at a null inside, which is a value of that form
  * with nothing to give. */

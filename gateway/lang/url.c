@@ -19,8 +19,8 @@ static bool is_digit(char c) {
     return c >= '0' && c <= '9';
 }
 
-/* The characters of RFC 3986, 2.2 and 2.3, and the percent sign. */
-enum { UNRESERVED = 1, SUB_DELIM = 2, GEN_DELIM = 4, PERCENT = 8 };
+/* The characters of RFC 3986, 2.2 and 2.3, and the percent sign. Of the gen-delims a path and a query may hold some. */
+enum { UNRESERVED = 1, SUB_DELIM = 2, PATH_DELIM = 4, OTHER_DELIM = 8, PERCENT = 16 };
 
 static bool is_of(char c, unsigned kinds) {
     static const unsigned char known[256] = {['a' ... 'z'] = UNRESERVED, ['A' ... 'Z'] = UNRESERVED,
@@ -32,10 +32,10 @@ static bool is_of(char c, unsigned kinds) {
                                              [')'] = SUB_DELIM,          ['*'] = SUB_DELIM,
                                              ['+'] = SUB_DELIM,          [','] = SUB_DELIM,
                                              [';'] = SUB_DELIM,          ['='] = SUB_DELIM,
-                                             [':'] = GEN_DELIM,          ['/'] = GEN_DELIM,
-                                             ['?'] = GEN_DELIM,          ['#'] = GEN_DELIM,
-                                             ['['] = GEN_DELIM,          [']'] = GEN_DELIM,
-                                             ['@'] = GEN_DELIM,          ['%'] = PERCENT};
+                                             [':'] = PATH_DELIM,         ['/'] = PATH_DELIM,
+                                             ['?'] = PATH_DELIM,         ['@'] = PATH_DELIM,
+                                             ['#'] = OTHER_DELIM,        ['['] = OTHER_DELIM,
+                                             [']'] = OTHER_DELIM,        ['%'] = PERCENT};
     return known[(unsigned char)c] & kinds;
 }
 
@@ -95,7 +95,7 @@ static bool check_bytes(struct text t, struct fault *fault) {
         if (c == '%' && (t.len - i < 3 || text_hex_value(t.at[i + 1]) < 0 || text_hex_value(t.at[i + 2]) < 0))
             return fault_set(fault, FAULT_INVALID, NULL, "the URL has a %% without two hex digits at column %zu",
                              i + 1);
-        if (!is_of(c, UNRESERVED | SUB_DELIM | GEN_DELIM | PERCENT))
+        if (!is_of(c, UNRESERVED | SUB_DELIM | PATH_DELIM | OTHER_DELIM | PERCENT))
             return fault_set(fault, FAULT_INVALID, NULL, "the URL has a character that is not allowed at column %zu",
                              i + 1);
     }
@@ -169,8 +169,11 @@ bool url_parse(struct text source, struct url *ret_url, struct fault *fault) {
     return true;
 }
 
+/* Most have neither escapes nor faults. */
 bool url_check_rest(struct text rest, struct fault *fault) {
-    return check_bytes(rest, fault) && check_brackets(rest, fault);
+    size_t plain = 0;
+    while (plain < rest.len && is_of(rest.at[plain], UNRESERVED | SUB_DELIM | PATH_DELIM)) plain++;
+    return plain == rest.len || (check_bytes(rest, fault) && check_brackets(rest, fault));
 }
 
 int url_port(const struct url *url) {

@@ -13,7 +13,7 @@
 /* ---- questions ---- */
 
 struct ask *ask_new(enum ask_kind kind, struct loop *from, void (*done)(struct ask *ask), void *arg) {
-    struct arena *arena = arena_new();
+    struct arena *arena = arena_new_for(ARENA_ROOM(sizeof(struct ask)));
     struct ask *ask = arena_new_of(arena, struct ask);
     ask->kind = kind;
     ask->arena = arena;

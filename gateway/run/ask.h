@@ -50,7 +50,7 @@ struct ask {
     const void *rights;                                        /* for `allowed` */
     /* the answer */
     bool failed;
-    struct fault fault;
+    struct fault *fault;    /* where it has failed */
     bool created;           /* START: a run was made by this question */
     bool ended;             /* the run is over */
     enum run_status status; /* of the run */

@@ -16,6 +16,11 @@ static void deliver(void *arg) {
     ask->done(ask);
 }
 
+struct fault *ask_fault(struct ask *ask) {
+    if (!ask->fault) ask->fault = arena_new_of(ask->arena, struct fault);
+    return ask->fault;
+}
+
 void ask_answer(struct ask *ask) {
     loop_timer_clear(&ask->timer);
     if (ask->engine->loop == ask->from) loop_later(ask->from, deliver, ask);
@@ -24,7 +29,7 @@ void ask_answer(struct ask *ask) {
 
 void ask_answer_fault(struct ask *ask, enum fault_kind kind, const char *where, const char *what) {
     ask->failed = true;
-    fault_set(&ask->fault, kind, where, "%s", what);
+    fault_set(ask_fault(ask), kind, where, "%s", what);
     ask_answer(ask);
 }
 

@@ -13,13 +13,13 @@ static void tell(const struct ask *ask, const struct run *run, const char *outco
     if (run->stage && ask->step < run->step_count) ctx.step = run->stage->steps[ask->step].name;
     count_add_labelled(COUNT_FAMILY_CALLBACKS, run->stage_name, outcome, 1);
     log_put(strcmp(outcome, "unverified") == 0 ? LOG_WARN : LOG_INFO, "callback", &ctx, LOG_STR("outcome", outcome),
-            LOG_INT("bytes", ask->message->body.len), LOG_STR("what", ask->failed ? ask->fault.what : NULL));
+            LOG_INT("bytes", ask->message->body.len), LOG_STR("what", ask->failed ? ask->fault->what : NULL));
 }
 
 static void refuse(struct ask *ask, const struct run *run, enum fault_kind kind, const char *what,
                    const char *outcome) {
     ask->failed = true;
-    fault_set(&ask->fault, kind, NULL, "%s", what);
+    fault_set(ask_fault(ask), kind, NULL, "%s", what);
     tell(ask, run, outcome);
     ask_answer(ask);
 }

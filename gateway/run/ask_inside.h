@@ -23,7 +23,8 @@ void ask_look_up(struct ask *ask);
 
 /* ---- of run/ask_answer: answers, now or later ---- */
 
-void ask_answer(struct ask *ask); /* as it has been filled; whoever waited in a list has left it */
+struct fault *ask_fault(struct ask *ask); /* to be filled */
+void ask_answer(struct ask *ask);         /* as it has been filled; whoever waited in a list has left it */
 void ask_answer_fault(struct ask *ask, enum fault_kind kind, const char *where, const char *what);
 /* With the run, or what else is asked of it; a start whose key leads on is answered from there. `history` may be NULL.
  */

@@ -137,10 +137,10 @@ static void refuse_at_gate(struct ask *ask, enum turns_answer answer) {
     bool attach = answer == TURNS_TAKEN && ask->stage->dedup->on_duplicate == DUPLICATE_ATTACH;
     ask->attached = attach;
     if (answer == TURNS_FULL)
-        fault_set(&ask->fault, FAULT_BUSY, "limits.queue",
+        fault_set(ask_fault(ask), FAULT_BUSY, "limits.queue",
                   "as many runs of the stage as allowed wait for their turn; try again later");
     else if (!attach)
-        fault_set(&ask->fault, FAULT_CONFLICT, "/parameters",
+        fault_set(ask_fault(ask), FAULT_CONFLICT, "/parameters",
                   "the run %s does the same work, and has not ended; see dedup in the stage's definition", ask->taken);
     make_nothing(ask);
 }
@@ -193,7 +193,7 @@ void ask_start(struct ask *ask) {
     } else if (engine->count + engine->to_come >= engine->settings.max_runs) {
         ask_answer_fault(ask, FAULT_BUSY, "max_runs", "as many runs as allowed are in flight; try again later");
     } else if (ask->deadline_ms && ask->deadline_ms <= loop_wall_ms(engine->loop)) {
-        fault_set(&ask->fault, FAULT_INVALID, "X-Deadline", "the deadline is past: nothing was started");
+        fault_set(ask_fault(ask), FAULT_INVALID, "X-Deadline", "the deadline is past: nothing was started");
         make_nothing(ask);
     } else {
         come_to_gate(ask);

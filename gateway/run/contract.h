@@ -61,9 +61,10 @@ const struct json *contract_show(struct contract *contract, struct arena *arena,
 /* A reply to the present step's call, or a callback for it, was judged, and its word noted in run->upstream_word. */
 void contract_judged(const struct run_world *world, const struct run *run, bool callback,
                      const struct verdict *verdict);
-/* The present step has succeeded by a reply with this body: the paths of its outputs, and of the stage's where it is
- * the last step. */
-void contract_outputs(const struct run_world *world, const struct run *run, const struct json *body);
+/* The present step has succeeded by a reply with this body: what the paths of its outputs led to, and of the stage's
+ * where it is the last step. */
+void contract_outputs(const struct run_world *world, const struct run *run, const struct json *body,
+                      const struct json *of_step, const struct json *of_stage);
 /* The present step is over, since it has succeeded or its time is up: what none of its replies had. */
 void contract_step_over(const struct run_world *world, const struct run *run, bool in_time);
 /* A call could not be rendered: the present step's, or the cancel call. */

@@ -104,27 +104,37 @@ static void put_output(const struct run_world *world, const struct run *run, con
     arena_free(scratch);
 }
 
+/* An output is null where its path led to nothing, or to a null. */
 static void look_at_output(const struct run_world *world, const struct run *run, size_t slot,
-                           const struct stage_output *output, const struct json *body) {
+                           const struct stage_output *output, const struct json *value, const struct json *body) {
     if (!output->path || !jsonpath_singular(output->path)) return;
     struct contract_note note = {.kind = CONTRACT_MISSING,
                                  .what = "the reply by which the step succeeded had nothing there"};
-    const struct json *value = jsonpath_first(output->path, body, NULL);
-    if (value ? is_other_kind(world->contract, slot, json_kind(value), false, &note)
-              : jsonpath_misfits(output->path, body))
+    enum json_kind kind = json_kind(value);
+    if (kind == JSON_NULL ? jsonpath_misfits(output->path, body)
+                          : is_other_kind(world->contract, slot, kind, false, &note))
         put_output(world, run, output, &note);
 }
 
-void contract_outputs(const struct run_world *world, const struct run *run, const struct json *body) {
-    if (!world->contract) return;
+static void look_at_outputs(const struct run_world *world, const struct run *run, size_t slot,
+                            const struct stage_output *outputs, size_t count, const struct json *made,
+                            const struct json *body) {
+    struct json_cursor cursor = {0};
+    for (size_t i = 0; i < count; i++)
+        look_at_output(world, run, slot + i, &outputs[i], json_seek(&cursor, made, text_of(outputs[i].name)), body);
+}
+
+void contract_outputs(const struct run_world *world, const struct run *run, const struct json *body,
+                      const struct json *of_step, const struct json *of_stage) {
+    struct contract *contract = world->contract;
+    if (!contract) return;
     const struct stage *stage = run->stage;
     const struct stage_step *step = step_at(run);
-    for (size_t i = 0; i < step->output_count; i++)
-        look_at_output(world, run, contract_output_slot(world->contract, run->step, i), &step->outputs[i], body);
+    look_at_outputs(world, run, contract_output_slot(contract, run->step, 0), step->outputs, step->output_count,
+                    of_step, body);
     if (run->step + 1 < stage->step_count) return; /* or the steps behind it are left out: it is not theirs */
-    for (size_t i = 0; i < stage->output_count; i++)
-        look_at_output(world, run, contract_output_slot(world->contract, stage->step_count, i), &stage->outputs[i],
-                       body);
+    look_at_outputs(world, run, contract_output_slot(contract, stage->step_count, 0), stage->outputs,
+                    stage->output_count, of_stage, body);
 }
 
 /* ---- what no reply had ---- */

@@ -122,8 +122,9 @@ void journal_fini(struct journal *journal) {
 /* ---- JSON ---- */
 
 static void add_time(struct buf *out, struct text member, int64_t ms, bool for_people) {
-    if (for_people) member_add_time(out, member, ms);
-    else member_add_number(out, member, ms);
+    member_begin(out, member);
+    if (for_people) member_put_time(out, ms);
+    else buf_addi(out, ms);
 }
 
 static void write(const struct journal *journal, struct buf *out, bool for_people) {

@@ -21,6 +21,7 @@ struct life {
     bool accepted;                  /* its first record is durable, or its stage needs none */
     bool in_memory;                 /* its records are nowhere else */
     bool recorded;                  /* the store has one, there where they are now */
+    bool key_taken;                 /* its records go without: the store has the key for another run */
     bool moves;                     /* to the disk, and is not there yet */
     struct store_source *rest;      /* it is over, and was in memory: this has the run. Else NULL */
     bool dead;

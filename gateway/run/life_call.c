@@ -35,7 +35,7 @@ static void on_reply(void *arg, const struct reply *reply) {
     log_put(reply->phase == REPLY_ANSWERED ? LOG_DEBUG : LOG_WARN, "call_ended", &ctx,
             LOG_STR("phase", reply_phase_word(reply->phase)), LOG_STR("method", life->request->method),
             LOG_INT("code", reply->code), LOG_INT("ms", reply->took_ms), LOG_INT("bytes", reply->body.len),
-            LOG_STR("what", reply->phase == REPLY_ANSWERED ? NULL : reply->fault.what));
+            LOG_STR("what", reply->phase == REPLY_ANSWERED ? NULL : reply->fault->what));
     if (life->engine->settings.holds) {
         struct holds_now now = holds_now_of(life->engine);
         holds_note(life->engine->settings.holds, life->request, reply, &now);
@@ -58,7 +58,7 @@ static bool render(struct life *life, enum run_call call, struct fault *fault) {
     const struct json *roots[RUN_ROOTS_MAX];
     const char *urls[STAGE_STEPS_MAX] = {0};
     run_roots_of_call(run, life->attempt, loop_wall_ms(life->engine->loop), run_call_of(run, call), roots);
-    run_take_fresh(run); /* the attempt has them */
+    run_take_fresh(run); /* the attempt is in their arena */
     life->secrets = secrets_ref();
     roots[ROOT_SECRET] = secrets_json(life->secrets);
     if (call == RUN_CALL_STEP || call == RUN_CALL_PROBE)
@@ -104,7 +104,7 @@ static bool hold_for_turn(struct life *life, enum run_call call, bool intended) 
  * store has as being sent is not held any more: it would be in doubt. */
 static bool prepare(struct life *life, enum run_call call, bool intended) {
     struct fault fault;
-    life->attempt = arena_new();
+    life->attempt = life->run->fresh ? life->run->fresh->arena : arena_new();
     if (render(life, call, &fault)) return !(!intended && hold_for_quiet(life)) && !hold_for_turn(life, call, intended);
     life_call_end(life);
     struct log_context ctx = life_context(life->run);

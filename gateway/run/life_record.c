@@ -2,8 +2,10 @@
  *
  * One record of a life is written at a time; what changes meanwhile is written after it, so that STORED means that all
  * of it is durable. A first record that cannot be written ends the life (its start is refused); a later one is written
- * again until the store takes it. Where a stage needs no disk all of this is the same, but that the store keeps the
- * record in memory, and the text of it is not made; an orderly stop moves it to the disk. */
+ * again until the store takes it: from its beginning where the store has lost it, and without its key where another
+ * run has that by now, since a run that was acknowledged goes on to its end whatever becomes of the file. Where a stage
+ * needs no disk all of this is the same, but that the store keeps the record in memory, and the text of it is not made;
+ * an orderly stop moves it to the disk. */
 #include <string.h>
 
 #include "base/count.h"
@@ -34,10 +36,11 @@ bool life_writes(const struct life *life) {
 
 /* ---- writing ---- */
 
-static void fill_record(const struct run *run, struct store_record *record) {
+static void fill_record(const struct life *life, struct store_record *record) {
+    const struct run *run = life->run;
     memcpy(record->id, run->id, sizeof record->id);
     record->stage = run->stage_name;
-    record->key = run->key;
+    record->key = life->key_taken ? NULL : run->key;
     record->status = run->attached_to ? STORE_ATTACHED : run_status_word(run->status);
     record->definition = run->definition;
     record->created_ms = run->created_ms;
@@ -96,10 +99,27 @@ static void on_store_due(void *arg) {
     life_record(arg);
 }
 
-static void write_again_later(struct life *life, const struct write *write) {
+/* What the next write has to be. Somebody else may have taken the record out of the file, or put it back. */
+static void learn(struct life *life, const struct store_op *op) {
     struct log_context ctx = life_context(life->run);
-    if (write->op.outcome == STORE_MISSING) log_put(LOG_ERROR, "record_missing", &ctx);
-    else log_fault(LOG_ERROR, "record_not_written", &ctx, &write->op.fault);
+    bool is_there = op->outcome == STORE_EXISTS ? strcmp(op->found->id, life->run->id) == 0
+                                                : op->fault.kind == FAULT_CONFLICT;
+    if (op->outcome == STORE_MISSING) {
+        life->recorded = false;
+        log_put(LOG_ERROR, "record_missing", &ctx);
+    } else if (is_there) {
+        life->recorded = true;
+        log_put(LOG_WARN, "record_is_back", &ctx);
+    } else if (op->outcome == STORE_EXISTS) {
+        life->key_taken = true;
+        log_put(LOG_ERROR, "record_without_key", &ctx, LOG_STR("key_of", op->found->id));
+    } else {
+        log_fault(LOG_ERROR, "record_not_written", &ctx, &op->fault);
+    }
+}
+
+static void write_again_later(struct life *life, const struct write *write) {
+    learn(life, &write->op);
     life->record_changed = true;
     if (!life->store_timer) {
         life->store_timer = mem_alloc(sizeof *life->store_timer);
@@ -167,7 +187,7 @@ void life_record(struct life *life) {
     write->op.done = on_written;
     write->op.arg = write;
     write->op.definition_source = life->run->stage ? life->run->stage->source : NULL;
-    fill_record(life->run, &write->op.record);
+    fill_record(life, &write->op.record);
     write->op.record.in_memory = life->in_memory;
     write->op.record.body = buf_text(&write->body);
     life->write = write;

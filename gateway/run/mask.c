@@ -98,20 +98,13 @@ static const struct json *mask_array(const struct run *run, struct arena *arena,
     return made ? made : array;
 }
 
-static struct json *members_before(struct arena *arena, const struct json *object, const char *name) {
-    struct json *made = json_new_object(arena);
-    for (struct json_member m = json_first(object); m.name.at != name; m = json_next(object, m))
-        json_set_text(made, m.name, m.value);
-    return made;
-}
-
 static const struct json *mask_object(const struct run *run, struct arena *arena, const struct json *object) {
     struct json *made = NULL;
     for (struct json_member m = json_first(object); m.name.at; m = json_next(object, m)) {
         struct buf name;
         const struct json *masked = mask_value(run, arena, m.value);
         bool renamed = mask_text(run, m.name, &name);
-        if (!made && (renamed || masked != m.value)) made = members_before(arena, object, m.name.at);
+        if (!made && (renamed || masked != m.value)) made = json_copy_members(arena, object, m.name.at);
         if (made) json_set_text(made, renamed ? buf_text(&name) : m.name, masked);
         buf_fini(&name);
     }

@@ -12,19 +12,21 @@
 
 /* `out` ends in the object's { or in a member of it. The value follows. */
 #define member_name(out, name) member_begin((out), MEMBER(name))
-#define member_string(out, name, value) member_add_string((out), MEMBER(name), (value)) /* UTF-8; NULL: null */
-#define member_time(out, name, wall_ms) member_add_time((out), MEMBER(name), (wall_ms)) /* RFC 3339; 0: null */
-#define member_number(out, name, value) member_add_number((out), MEMBER(name), (value))
-#define member_known(out, name, value, known) \
-    member_add_known((out), MEMBER(name), (value), (known)) /* null where it is not */
-#define member_bool(out, name, value) member_add_bool((out), MEMBER(name), (value))
+#define member_string(out, name, value) (member_name(out, name), member_put_string((out), (value)))
+#define member_time(out, name, wall_ms) (member_name(out, name), member_put_time((out), (wall_ms)))
+#define member_number(out, name, value) (member_name(out, name), buf_addi((out), (value)))
+#define member_known(out, name, value, known) (member_name(out, name), member_put_known((out), (value), (known)))
+#define member_bool(out, name, value) (member_name(out, name), buf_adds((out), (value) ? "true" : "false"))
 
-/* The same for who has a MEMBER in hand. */
-void member_begin(struct buf *out, struct text member);
-void member_add_string(struct buf *out, struct text member, const char *value);
-void member_add_time(struct buf *out, struct text member, int64_t wall_ms);
-void member_add_number(struct buf *out, struct text member, int64_t value);
-void member_add_known(struct buf *out, struct text member, int64_t value, bool known);
-void member_add_bool(struct buf *out, struct text member, bool value);
+/* For who has a MEMBER in hand. Inline, since of a literal the compiler knows the length. */
+static inline void member_begin(struct buf *out, struct text member) {
+    if (out->at[out->len - 1] != '{') buf_addt(out, member);
+    else buf_add(out, member.at + 1, member.len - 1);
+}
+
+/* Values alone. */
+void member_put_string(struct buf *out, const char *value);        /* UTF-8; NULL: null */
+void member_put_time(struct buf *out, int64_t wall_ms);            /* RFC 3339; 0: null */
+void member_put_known(struct buf *out, int64_t value, bool known); /* null where it is not */
 
 #endif

@@ -39,7 +39,9 @@ static void add_text(struct buf *out, struct arena *arena, struct text member, c
 }
 
 static void add_number(struct buf *out, struct text member, int64_t value) {
-    if (value) member_add_number(out, member, value);
+    if (!value) return;
+    member_begin(out, member);
+    buf_addi(out, value);
 }
 
 static void add_frozen(struct buf *out, struct text member, const struct frozen *value) {

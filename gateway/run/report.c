@@ -7,7 +7,7 @@
 #include "run/member.h"
 #include "run/run.h"
 
-#define REPORT_USUAL 1024 /* bytes */
+#define REPORT_USUAL 1000 /* bytes: for a KiB mimalloc takes thrice as long */
 
 void run_report_defuse(struct buf *out, struct text json) {
     const char *at = json.at, *end = json.at + json.len, *found;
@@ -37,11 +37,10 @@ static void defuse_from(struct buf *out, size_t from) {
     mem_free(copy);
 }
 
-/* The base may come from a client's Host header. */
-static void add_url(struct buf *out, struct text member, const char *base_url, const char *id, const char *rest) {
+static void add_url(struct buf *out, struct text member, struct text base_url, const char *id, const char *rest) {
     member_begin(out, member);
     buf_addc(out, '"');
-    if (text_utf8_check(text_of(base_url))) buf_add_json_inner(out, text_of(base_url));
+    buf_add_json_inner(out, base_url);
     buf_adds(out, "/runs/");
     buf_adds(out, id);
     buf_adds(out, rest);
@@ -86,6 +85,8 @@ static void add_outlook(struct buf *out, const struct run *run, const struct his
 void run_report_write(const struct run *run, const struct history *history, int64_t now_ms, const char *base_url,
                       struct buf *out) {
     size_t from = out->len;
+    struct text base = text_of(base_url);
+    if (!text_utf8_check(base)) base.len = 0; /* it may come from a client's Host header */
     buf_expect(out, REPORT_USUAL);
     bool over = run->state == RUN_ENDED; /* an end is told only when it is durable */
     buf_addc(out, '{');
@@ -95,8 +96,8 @@ void run_report_write(const struct run *run, const struct history *history, int6
     member_string(out, "reason", over ? reason_word(run->reason) : NULL);
     member_string(out, "progress", run->progress);
     add_outlook(out, run, history, now_ms);
-    add_url(out, MEMBER("statusUrl"), base_url, run->id, "");
-    add_url(out, MEMBER("cancelUrl"), base_url, run->id, "/cancel");
+    add_url(out, MEMBER("statusUrl"), base, run->id, "");
+    add_url(out, MEMBER("cancelUrl"), base, run->id, "/cancel");
     member_name(out, "upstream");
     buf_addc(out, '{');
     member_string(out, "status", run->upstream_word);

@@ -249,10 +249,10 @@ run_new_canceled(const struct run_new *from,
                  const char *stage_name); /* GIVES; canceled before it began, to be stored; stage may be NULL */
 /* GIVES; over, to be stored: it keeps the key of a start that was attached to the run `id`. */
 struct run *run_new_attached(const struct run_new *from, const char *id);
-void run_free(struct run *run);          /* NULL is allowed */
-void run_shed(struct run *run);          /* what the record of an ended run has not */
-void run_take_fresh(struct run *run);    /* its first call is rendered */
-size_t run_bytes(const struct run *run); /* of memory that it takes, nearly */
+void run_free(struct run *run);                /* NULL is allowed */
+void run_shed(struct run *run);                /* what the record of an ended run has not */
+struct arena *run_take_fresh(struct run *run); /* its first call is rendered: GIVES the arena of run->fresh, or NULL */
+size_t run_bytes(const struct run *run);       /* of memory that it takes, nearly */
 
 void run_move(struct run *run, const struct run_event *event, const struct run_world *world,
               struct run_orders *ret_orders);
@@ -290,10 +290,6 @@ void run_roots_of_call(const struct run *run, struct arena *arena, int64_t now_m
                        const struct json *roots[RUN_ROOTS_MAX]);
 void run_roots_of_rules(const struct run *run, struct arena *arena, int64_t now_ms, const struct stage_rules *rules,
                         const struct json *roots[RUN_ROOTS_MAX]);
-
-/* The outputs that a deciding reply gives, as an object. An output that the reply has not is null. */
-const struct json *run_outputs_of(const struct run *run, struct arena *arena, const struct stage_output *outputs,
-                                  size_t count, int64_t now_ms, const struct json *reply);
 
 /* ---- run/record: what the store keeps ---- */
 void run_record_write(const struct run *run, struct buf *out);

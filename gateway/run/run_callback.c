@@ -121,11 +121,10 @@ bool run_callback_follows(const struct move *m, const struct verdict *verdict) {
 }
 
 /* What the call gave is what the cancel call may speak of, while the step waits. */
-void run_callback_await(struct move *m, const struct said *said, struct arena *scratch) {
+void run_callback_await(struct move *m, struct said *said, struct arena *scratch) {
     struct run *run = m->run;
     if (move_refuse_large(m, said)) return;
-    if (!said->reply || said->reply->phase == REPLY_ANSWERED)
-        move_keep(run, said_value(scratch, run, said), json_new_object(scratch), scratch);
+    if (!said->reply || said->reply->phase == REPLY_ANSWERED) move_keep(run, said, scratch);
     run->attempt = 0;
     run->awaiting = true;
     run->sending = false;

@@ -208,7 +208,7 @@ static void judge(struct move *m, int64_t asked_ms, struct arena *scratch) {
     struct fault fault;
     int64_t looked_ms = m->world->mono_ms - reply->took_ms; /* what it says was so then, at the earliest */
     bool is_json, early = looked_ms - run->doubt_mono_ms < probe->step.not_found_grace_ms;
-    const struct json *whole = reply_body(scratch, reply, &is_json);
+    const struct json *whole = reply_body(scratch, reply, NULL, &is_json);
     run_roots(run, scratch, m->world->now_ms, reply_value(scratch, reply), roots);
     const struct json *value = is_json ? outputs_value(&probe->found, scratch, roots, &fault) : NULL;
     if (!is_json && !is_empty_answer(reply)) {

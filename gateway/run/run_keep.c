@@ -25,12 +25,6 @@ static void add_members(struct json *to, const struct json *from) {
     for (struct json_member m = json_first(from); m.name.at; m = json_next(from, m)) json_set_text(to, m.name, m.value);
 }
 
-static struct json *copy_of(struct arena *arena, const struct json *object) {
-    struct json *made = json_new_object(arena);
-    add_members(made, object);
-    return made;
-}
-
 void move_warn(struct move *m, const char *what, struct arena *scratch) {
     struct run *run = m->run;
     const struct json *before = frozen_thaw(scratch, run->warnings);
@@ -49,6 +43,7 @@ void move_capture(struct move *m, struct said *said, struct arena *scratch) {
     struct captured *captured = arena_new_of(scratch, struct captured);
     capture_read(scratch, how, said->reply, captured);
     said->captured = captured;
+    said->body = NULL; /* which is the log, from now on */
     for (size_t i = 0; i < json_size(captured->warnings); i++)
         move_warn(m, json_text(json_at(captured->warnings, i)).at, scratch);
     if (how->missing == MISSING_WARN && !json_size(captured->values)) move_warn(m, CAPTURE_NOTHING, scratch);
@@ -60,50 +55,57 @@ static const struct json *merged(struct arena *arena, const struct json *const *
     struct json *made = NULL;
     for (size_t i = 0; i < count; i++) {
         if (!json_size(parts[i])) continue;
-        if (only && !made) made = copy_of(arena, only);
+        if (only && !made) made = json_copy_members(arena, only, NULL);
         if (made) add_members(made, parts[i]);
         only = parts[i];
     }
     return made ? made : only;
 }
 
-/* What the definition says itself wins over what a log says. */
-static const struct json *own_outputs(struct move *m, const struct said *said, const struct json *value,
-                                      struct arena *scratch) {
+const struct json *move_said_body(struct arena *arena, const struct run *run, struct said *said) {
+    bool is_json;
+    if (said->body) return said->body;
+    if (!said->reply) said->body = json_gets(said->message.value, "body");
+    else if (said->captured) said->body = json_new_text(arena, said->captured->log);
+    else said->body = reply_body(arena, said->reply, step_of(run)->call.wanted, &is_json);
+    return said->body;
+}
+
+/* "none" is an object to templates. */
+static const struct json *outputs_of(const struct said *said, struct arena *arena) {
+    return said->outputs ? said->outputs : json_new_object(arena);
+}
+
+const struct json *move_said_value(struct arena *arena, const struct run *run, struct said *said) {
+    struct json *value = said->reply ? reply_value_with(arena, said->reply, move_said_body(arena, run, said),
+                                                        run->stage->reads_headers)
+                                     : json_copy_members(arena, said->message.value, NULL);
+    if (said->outputs_made && run->stage->names_outputs) json_set(value, "outputs", outputs_of(said, arena));
+    return value;
+}
+
+/* Those of its step. What the definition says itself wins over what a log says. */
+static void make_outputs(struct move *m, struct said *said, struct arena *scratch) {
     const struct stage_step *step = step_of(m->run);
-    const struct json *own = run_outputs_of(m->run, scratch, step->outputs, step->output_count, m->world->now_ms,
-                                            value);
-    return said->captured ? merged(scratch, (const struct json *[]){said->captured->values, own}, 2) : own;
+    if (said->outputs_made) return;
+    const struct json *own = run_outputs_of(m->run, scratch, step->outputs, step->output_count, m->world->now_ms, said);
+    said->outputs = said->captured ? merged(scratch, (const struct json *[]){said->captured->values, own}, 2) : own;
+    said->outputs_made = true;
 }
 
-/* The outputs at the top may name those of the last step. */
-static const struct json *with_outputs(const struct json *value, const struct json *own, struct arena *scratch) {
-    struct json *whole = copy_of(scratch, value);
-    json_set(whole, "outputs", own);
-    return whole;
+const struct json *move_value(struct move *m, struct said *said, struct arena *scratch) {
+    make_outputs(m, said, scratch);
+    return move_said_value(scratch, m->run, said);
 }
 
-const struct json *move_value(struct move *m, const struct said *said, struct arena *scratch) {
-    const struct json *value = said_value(scratch, m->run, said);
-    return with_outputs(value, own_outputs(m, said, value, scratch), scratch);
-}
-
-/* Those at the top of the definition. */
-static const struct json *outputs_of_all(struct move *m, const struct json *value, const struct json *own,
-                                         struct arena *scratch) {
-    const struct stage *stage = m->run->stage;
-    if (stage->output_count == 0) return NULL;
-    if (stage->names_outputs) value = with_outputs(value, own, scratch);
-    return run_outputs_of(m->run, scratch, stage->outputs, stage->output_count, m->world->now_ms, value);
-}
-
-/* The reply decided the step: take the outputs from it. Gives those of the step itself. */
-const struct json *move_outputs(struct move *m, const struct said *said, const struct json *value, bool last,
-                                bool warned, struct arena *scratch) {
+/* The reply decided the step: take the outputs from it. Those at the top may name those of the last step. */
+const struct json *move_outputs(struct move *m, struct said *said, bool last, bool warned, struct arena *scratch) {
     struct run *run = m->run;
-    const struct json *own = own_outputs(m, said, value, scratch);
-    const struct json *whole = last ? outputs_of_all(m, value, own, scratch) : NULL;
-    if (!warned && !run->outputs && !json_size(own) && !json_size(whole)) return own;
+    const struct stage *stage = run->stage;
+    make_outputs(m, said, scratch);
+    const struct json *own = said->outputs, *whole = NULL;
+    if (last) whole = run_outputs_of(run, scratch, stage->outputs, stage->output_count, m->world->now_ms, said);
+    if (!warned && !run->outputs && !json_size(own) && !json_size(whole)) return whole;
     struct json *result = warned ? json_new_object(scratch) : NULL;
     if (warned) json_set(result, "result", json_new_string(scratch, "WARN"));
     const struct json *parts[] = {frozen_thaw(scratch, run->outputs), mask_value(run, scratch, own),
@@ -111,51 +113,54 @@ const struct json *move_outputs(struct move *m, const struct said *said, const s
     const struct json *outputs = merged(scratch, parts, sizeof parts / sizeof *parts);
     if (run->outputs_left_out || !frozen_put_within(&run->outputs, outputs, OUTPUTS_MAX)) run->outputs_left_out = true;
     if (run->outputs_left_out) frozen_put(&run->outputs, NULL);
-    return own;
-}
-
-static bool is_named(const struct stage_named *named, struct text name) {
-    for (const struct stage_member *member = named->members; member; member = member->next)
-        if (text_same(member->name, name)) return true;
-    return false;
+    return whole;
 }
 
 /* What no template speaks of is not held while the run rests. */
-static const struct json *named_of(const struct stage_named *named, const struct json *body, struct arena *scratch) {
-    if (named->whole || (named->members && json_kind(body) != JSON_OBJECT)) return body;
-    if (!named->members) return NULL;
+static const struct json *named_of(const struct json_wanted *named, const struct json *body, struct arena *scratch) {
+    if (named->all || (named->names && json_kind(body) != JSON_OBJECT)) return body;
+    if (!named->names) return NULL;
     struct json *made = json_new_object(scratch);
     for (struct json_member m = json_first(body); m.name.at; m = json_next(body, m))
-        if (is_named(named, m.name)) json_set_text(made, m.name, m.value);
+        if (json_wants(named, m.name)) json_set_text(made, m.name, m.value);
     return made;
 }
 
-void move_keep(struct run *run, const struct json *value, const struct json *own_outputs, struct arena *scratch) {
+static const struct json *headers_of(const struct said *said, struct arena *scratch) {
+    return said->reply ? reply_headers(scratch, said->reply) : json_gets(said->message.value, "headers");
+}
+
+static const struct json *code_of(const struct said *said, struct arena *scratch) {
+    return said->reply ? json_new_int(scratch, said->reply->code) : json_gets(said->message.value, "code");
+}
+
+/* A log is nothing that anybody behind it may ask for. */
+void move_keep(struct run *run, struct said *said, struct arena *scratch) {
+    const struct stage *stage = run->stage;
     struct json *kept = json_new_object(scratch);
-    bool log = step_of(run)->capture.properties; /* which nobody behind it may ask for */
-    for (struct json_member v = json_first(value); v.name.at; v = json_next(value, v)) {
-        bool is_body = text_is(v.name, "body");
-        if (is_body) v.value = log ? NULL : named_of(&run->stage->named[run->step], v.value, scratch);
-        if (is_body ? v.value != NULL : !text_is(v.name, "headers") || run->stage->names_headers)
-            json_set_text(kept, v.name, v.value);
-    }
-    if (run->stage->names_outputs && is_small(own_outputs, OUTPUTS_MAX)) json_set(kept, "outputs", own_outputs);
+    bool log = step_of(run)->capture.properties;
+    const struct json *body = log ? NULL
+                                  : named_of(&stage->named[run->step], move_said_body(scratch, run, said), scratch);
+    const struct json *outputs = stage->names_outputs ? outputs_of(said, scratch) : NULL;
+    if (body) json_set(kept, "body", body);
+    if (stage->names_headers) json_set(kept, "headers", headers_of(said, scratch));
+    json_set(kept, "code", code_of(said, scratch));
+    if (outputs && is_small(outputs, OUTPUTS_MAX)) json_set(kept, "outputs", outputs);
     frozen_put(&run->steps[run->step].value, kept);
 }
 
 /* The step is done: keep what later templates may ask for. */
-void move_keep_said(struct move *m, const struct verdict *verdict, const struct said *said, bool last,
+void move_keep_said(struct move *m, const struct verdict *verdict, struct said *said, bool last,
                     struct arena *scratch) {
     struct run *run = m->run;
     run->steps[run->step].status = RUN_SUCCEEDED;
     if (!verdict->warned && last && !run->stage->output_count && !step_of(run)->output_count && !said->captured &&
         !move_makes_artifacts(run, last))
         return; /* nobody will ask */
-    const struct json *value = said_value(scratch, m->run, said);
-    if (!said->captured) contract_outputs(m->world, run, json_gets(value, "body"));
-    const struct json *own = move_outputs(m, said, value, last, verdict->warned, scratch);
-    if (move_makes_artifacts(run, last)) move_artifacts(m, with_outputs(value, own, scratch), last, scratch);
-    if (!last) move_keep(run, value, own, scratch);
+    const struct json *whole = move_outputs(m, said, last, verdict->warned, scratch);
+    if (!said->captured) contract_outputs(m->world, run, move_said_body(scratch, run, said), said->outputs, whole);
+    if (move_makes_artifacts(run, last)) move_artifacts(m, move_said_value(scratch, run, said), last, scratch);
+    if (!last) move_keep(run, said, scratch);
 }
 
 bool move_refuse_large(struct move *m, const struct said *said) {
@@ -167,5 +172,5 @@ bool move_refuse_large(struct move *m, const struct said *said) {
 
 void move_take_outputs(struct move *m, struct arena *scratch) {
     struct said said = {.reply = m->event->reply};
-    move_outputs(m, &said, said_value(scratch, m->run, &said), move_is_last(m->run), false, scratch);
+    move_outputs(m, &said, move_is_last(m->run), false, scratch);
 }

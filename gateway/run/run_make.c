@@ -69,9 +69,10 @@ static struct run_fresh *fresh_of(const struct run_new *from) {
     return fresh;
 }
 
-void run_take_fresh(struct run *run) {
-    if (run->fresh) arena_free(run->fresh->arena);
+struct arena *run_take_fresh(struct run *run) {
+    struct arena *arena = run->fresh ? run->fresh->arena : NULL;
     run->fresh = NULL;
+    return arena;
 }
 
 struct run *run_new(const struct run_new *from) {
@@ -109,7 +110,7 @@ struct run *run_new_attached(const struct run_new *from, const char *id) {
 }
 
 void run_shed(struct run *run) {
-    run_take_fresh(run);
+    arena_free(run_take_fresh(run));
     for (size_t i = 0; i < run->step_count; i++) {
         struct run_step *step = &run->steps[i];
         mem_free(step->url);

@@ -26,20 +26,18 @@ struct move {
 /* What speaks for the upstream: the reply to a call, or a callback. */
 struct said {
     const struct reply *reply; /* NULL: the message does */
-    const struct json *body;   /* the reply's, where it was parsed before, into the same arena; NULL: it was not */
+    const struct json *body;   /* once it was asked for: see move_said_body */
     struct inbox_message message;
     const struct captured *captured; /* what the reply's log gave, of a step that captures; else NULL */
+    bool outputs_made;
+    const struct json *outputs; /* of its step, once they are made of it; NULL: there are none */
 };
 
-/* As templates see it; without headers, if none of the stage's reads them. */
-static inline const struct json *said_value(struct arena *arena, const struct run *run, const struct said *said) {
-    bool is_json, headers = run->stage->reads_headers;
-    if (!said->reply) return said->message.value;
-    const struct json *body = said->captured ? json_new_text(arena, said->captured->log)
-                              : said->body   ? said->body
-                                             : reply_body(arena, said->reply, &is_json);
-    return reply_value_with(arena, said->reply, body, headers);
-}
+/* Its body, as paths and templates see it: read once. In `arena`, which has to last as long as `said`. */
+const struct json *move_said_body(struct arena *arena, const struct run *run, struct said *said);
+/* All of it, as templates see it: {body, headers, code, outputs}; without headers and outputs, if none of the stage's
+ * reads them. Most ask for the body alone. In `arena`. */
+const struct json *move_said_value(struct arena *arena, const struct run *run, struct said *said);
 
 static inline const struct stage_step *step_of(const struct run *run) {
     return &run->stage->steps[run->step];
@@ -74,18 +72,16 @@ void move_note_skipped(struct move *m, size_t step);
 
 void move_capture(struct move *m, struct said *said,
                   struct arena *scratch); /* reads the log, of a step that captures */
-/* Takes the outputs from what decided the step. Gives those of the step itself. */
-const struct json *move_outputs(struct move *m, const struct said *said, const struct json *value, bool last,
-                                bool warned, struct arena *scratch);
+/* Takes the outputs from what decided the step. Gives those of the whole stage; NULL: none. */
+const struct json *move_outputs(struct move *m, struct said *said, bool last, bool warned, struct arena *scratch);
 /* The reply at hand as templates behind it see it, with the outputs of its step. In `scratch`. */
-const struct json *move_value(struct move *m, const struct said *said, struct arena *scratch);
+const struct json *move_value(struct move *m, struct said *said, struct arena *scratch);
 /* The outputs of a reply that is the run's last one, but no success. */
 void move_take_outputs(struct move *m, struct arena *scratch);
 bool move_refuse_large(struct move *m, const struct said *said); /* more than is kept: the run has failed */
 /* What templates see of the present step from now on. */
-void move_keep(struct run *run, const struct json *value, const struct json *own_outputs, struct arena *scratch);
-void move_keep_said(struct move *m, const struct verdict *verdict, const struct said *said, bool last,
-                    struct arena *scratch);
+void move_keep(struct run *run, struct said *said, struct arena *scratch);
+void move_keep_said(struct move *m, const struct verdict *verdict, struct said *said, bool last, struct arena *scratch);
 
 /* Into the report's warnings, in the name of the present step; secrets are masked. */
 void move_warn(struct move *m, const char *what, struct arena *scratch);
@@ -95,6 +91,13 @@ void move_warn(struct move *m, const char *what, struct arena *scratch);
 bool move_makes_artifacts(const struct run *run, bool last); /* does the definition name any for the present step? */
 /* Takes them from what decided it well; `value` is what templates see of that. */
 void move_artifacts(struct move *m, const struct json *value, bool last, struct arena *scratch);
+
+/* ---- of run/scope ---- */
+
+/* The outputs that a deciding reply gives, as an object; NULL: none are wanted. An output that the reply has not is
+ * null. */
+const struct json *run_outputs_of(const struct run *run, struct arena *arena, const struct stage_output *outputs,
+                                  size_t count, int64_t now_ms, struct said *said);
 
 /* ---- of run/run ---- */
 
@@ -111,7 +114,7 @@ void move_time_out(struct move *m);                                   /* the ups
 /* ---- of run/run_step ---- */
 
 void move_note(struct move *m, const struct verdict *verdict); /* the upstream's word, and what goes with it */
-void move_decide(struct move *m, const struct verdict *verdict, const struct said *said,
+void move_decide(struct move *m, const struct verdict *verdict, struct said *said,
                  struct arena *scratch); /* a verdict that ends the step */
 /* Judges the reply at hand as one to the present step, and notes what it says. */
 void move_judge(struct move *m, struct arena *scratch, struct verdict *ret_verdict);
@@ -120,7 +123,7 @@ void move_judge_apart(const struct move *m, const struct stage_step *as, struct 
                       struct verdict *ret_verdict);
 struct pace_now move_pace(const struct run *run, const struct run_world *world);
 /* The step is decided well: the next one, or the end. */
-void move_succeed(struct move *m, const struct said *said, const struct verdict *verdict, struct arena *scratch);
+void move_succeed(struct move *m, struct said *said, const struct verdict *verdict, struct arena *scratch);
 void move_note_url(struct run *run, const char *url);
 
 /* A call that has failed, and may be made again as its `retry` says. */
@@ -167,7 +170,7 @@ void run_doubt_cancel_in_call(struct move *m);
 bool run_callback_waits(const struct run *run); /* once its call is done, the present step waits for one */
 /* Does the step go on with waiting for its callback, now that its call has been judged so? */
 bool run_callback_follows(const struct move *m, const struct verdict *verdict);
-void run_callback_await(struct move *m, const struct said *said, struct arena *scratch); /* … then this */
+void run_callback_await(struct move *m, struct said *said, struct arena *scratch); /* … then this */
 void run_callback_wait(struct move *m);    /* there is nothing to do but wait; begins */
 void run_callback_wait_on(struct move *m); /* … goes on, also after a restart */
 bool run_callback_overdue(const struct move *m);

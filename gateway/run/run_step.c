@@ -13,8 +13,7 @@
 
 /* Which step comes behind the present one, which has succeeded: step_count where there is none. Those whose `when` does
  * not hold are left out. */
-static bool find_next(struct move *m, const struct said *said, struct arena *scratch, size_t *ret_next,
-                      struct fault *fault) {
+static bool find_next(struct move *m, struct said *said, struct arena *scratch, size_t *ret_next, struct fault *fault) {
     struct run *run = m->run;
     const struct json *roots[RUN_ROOTS_MAX] = {0};
     bool known = false;
@@ -47,7 +46,7 @@ static int64_t asked_bounded(const struct verdict *verdict) {
     return verdict->retry_after_ms > RUN_DUE_MAX_MS ? RUN_DUE_MAX_MS : verdict->retry_after_ms;
 }
 
-void move_succeed(struct move *m, const struct said *said, const struct verdict *verdict, struct arena *scratch) {
+void move_succeed(struct move *m, struct said *said, const struct verdict *verdict, struct arena *scratch) {
     struct run *run = m->run;
     struct fault fault;
     size_t next;
@@ -254,11 +253,10 @@ void move_judge_apart(const struct move *m, const struct stage_step *as, struct 
 }
 
 /* In the upstream's own word, where that is what failed. Outputs help to find out why. */
-static void failed(struct move *m, const struct verdict *verdict, const struct said *said, struct arena *scratch) {
+static void failed(struct move *m, const struct verdict *verdict, struct said *said, struct arena *scratch) {
     const char *word = verdict->word, *what = verdict->message ? verdict->message : "";
     bool unknown = verdict->reason == REASON_UNKNOWN_STATUS, by_word = word && (unknown || rule_is(verdict, "failure"));
-    if (word || verdict->reason == REASON_UPSTREAM_FAILED)
-        move_outputs(m, said, said_value(scratch, m->run, said), move_is_last(m->run), false, scratch);
+    if (word || verdict->reason == REASON_UPSTREAM_FAILED) move_outputs(m, said, move_is_last(m->run), false, scratch);
     if (by_word)
         what = arena_printf(scratch, "the upstream says \"%.*s\"%s%s%.*s", move_told(word), word,
                             unknown ? ", which no list of the definition names" : "", *what ? " - " : "",
@@ -266,10 +264,10 @@ static void failed(struct move *m, const struct verdict *verdict, const struct s
     move_fail(m, verdict->reason, what);
 }
 
-static void canceled(struct move *m, const struct verdict *verdict, const struct said *said, struct arena *scratch) {
+static void canceled(struct move *m, const struct verdict *verdict, struct said *said, struct arena *scratch) {
     struct run *run = m->run;
     const char *word = verdict->word, *what = verdict->message ? verdict->message : "";
-    move_outputs(m, said, said_value(scratch, run, said), move_is_last(run), false, scratch);
+    move_outputs(m, said, move_is_last(run), false, scratch);
     run->steps[run->step].status = RUN_CANCELED;
     if (word && rule_is(verdict, "canceled"))
         move_say(m, "%s: the upstream says \"%.*s\"", step_of(run)->name, move_told(word), word);
@@ -277,13 +275,13 @@ static void canceled(struct move *m, const struct verdict *verdict, const struct
     move_end(m, RUN_CANCELED, verdict->reason, NULL);
 }
 
-void move_decide(struct move *m, const struct verdict *verdict, const struct said *said, struct arena *scratch) {
+void move_decide(struct move *m, const struct verdict *verdict, struct said *said, struct arena *scratch) {
     if (verdict->kind == VERDICT_SUCCEEDED) move_succeed(m, said, verdict, scratch);
     else if (verdict->kind == VERDICT_FAILED) failed(m, verdict, said, scratch);
     else canceled(m, verdict, said, scratch);
 }
 
-static void follow(struct move *m, const struct verdict *verdict, const struct said *said, struct arena *scratch) {
+static void follow(struct move *m, const struct verdict *verdict, struct said *said, struct arena *scratch) {
     if (verdict->kind == VERDICT_AGAIN) again(m, verdict, scratch);
     else if (verdict->kind == VERDICT_RUNNING) still_running(m, verdict);
     else if (verdict->reason == REASON_IN_DOUBT) run_doubt_begin(m, verdict->message);

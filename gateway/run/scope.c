@@ -7,7 +7,7 @@
 #include "base/clock.h"
 #include "base/digest.h"
 #include "call/outputs.h"
-#include "run/run.h"
+#include "run/run_move.h"
 
 #define ALL UINT64_MAX
 #define BIT(root) (UINT64_C(1) << (root))
@@ -48,11 +48,11 @@ static bool has_location(const struct run *run) {
 }
 
 static const struct json *parameters_of(const struct run *run, struct arena *arena) {
-    return run->fresh ? json_share(arena, run->fresh->parameters) : frozen_thaw(arena, run->parameters);
+    return run->fresh ? run->fresh->parameters : frozen_thaw(arena, run->parameters);
 }
 
 static const struct json *caller_of(const struct run *run, struct arena *arena) {
-    return run->fresh ? json_share(arena, run->fresh->caller) : frozen_thaw(arena, run->caller);
+    return run->fresh ? run->fresh->caller : frozen_thaw(arena, run->caller);
 }
 
 /* `named`: a bit for each root that is wanted. */
@@ -124,12 +124,13 @@ const char *run_idempotency_key(const struct run *run, struct arena *arena) {
 }
 
 const struct json *run_outputs_of(const struct run *run, struct arena *arena, const struct stage_output *outputs,
-                                  size_t count, int64_t now_ms, const struct json *reply) {
-    if (count == 0) return json_new_object(arena);
+                                  size_t count, int64_t now_ms, struct said *said) {
+    if (count == 0) return NULL;
     const struct json *roots[RUN_ROOTS_MAX];
-    uint64_t named = 0;
+    uint64_t named = 0, of_reply = BIT(ROOT_HEADERS) | BIT(ROOT_CODE) | BIT(ROOT_STEPS + run->step);
     for (size_t i = 0; i < count; i++) named |= template_roots(outputs[i].expression);
     put_roots(run, arena, now_ms, named, roots);
-    put_reply(run, reply, named, roots);
+    if (named & of_reply) put_reply(run, move_said_value(arena, run, said), named, roots);
+    roots[ROOT_BODY] = move_said_body(arena, run, said);
     return outputs_make(arena, outputs, count, roots);
 }

@@ -371,7 +371,7 @@ static void leave_run(struct life *life) {
 static enum valve_outcome outcome_of(const struct reply *reply) {
     if (!reply) return VALVE_NONE;
     if (reply->phase == REPLY_ANSWERED) return reply->code >= 500 ? VALVE_BAD : VALVE_GOOD;
-    return reply->fault.kind == FAULT_UPSTREAM || reply->timed_out ? VALVE_BAD : VALVE_NONE;
+    return reply->fault->kind == FAULT_UPSTREAM || reply->timed_out ? VALVE_BAD : VALVE_NONE;
 }
 
 void turns_called(struct life *life, const struct reply *reply) {

@@ -155,14 +155,28 @@ static bool check_root(struct compile *c, enum stage_root root, struct fault *fa
     }
 }
 
-static void note_body(struct compile *c, struct stage_named *named, const struct text *names, size_t count) {
-    if (count == 0 || (count == 1 && text_is(names[0], "body"))) named->whole = true;
-    if (count < 2 || !text_is(names[0], "body")) return;
-    for (const struct stage_member *known = named->members; known; known = known->next)
-        if (text_same(known->name, names[1])) return;
-    struct stage_member *member = arena_new_of(c->arena, struct stage_member);
-    *member = (struct stage_member){named->members, {arena_strndup(c->arena, names[1].at, names[1].len), names[1].len}};
-    named->members = member;
+/* `name` NULL: all of it. */
+static void want(struct compile *c, struct json_wanted *wanted, const struct text *name) {
+    if (!name) wanted->all = true;
+    if (!name || json_wants(wanted, *name)) return;
+    struct json_name *made = arena_new_of(c->arena, struct json_name);
+    *made = (struct json_name){wanted->names, {arena_strndup(c->arena, name->at, name->len), name->len}};
+    wanted->names = made;
+}
+
+/* Of the body of the reply at hand. */
+static void want_at_hand(struct compile *c, const struct text *name) {
+    size_t count = c->names.count - ROOT_STEPS;
+    for (size_t i = 0; i < count; i++)
+        if (i == c->at_hand || c->at_hand == STAGE_STEPS_MAX) want(c, &c->wanted[i], name);
+}
+
+/* A template speaks of the reply to a step, or of a part of it. */
+static void note_body(struct compile *c, size_t step, const struct text *names, size_t count) {
+    if (count && !text_is(names[0], "body")) return;
+    const struct text *name = count > 1 ? &names[1] : NULL;
+    want(c, &c->stage->named[step], name);
+    want(c, &c->wanted[step], name);
 }
 
 static bool check_names(void *arg, const char *root, const struct text *names, size_t count, struct fault *fault) {
@@ -172,9 +186,10 @@ static bool check_names(void *arg, const char *root, const struct text *names, s
     if (index >= ROOT_STEPS) {
         if (count == 0 || text_is(names[0], "headers")) c->stage->names_headers = c->stage->reads_headers = true;
         if (count == 0) c->stage->names_outputs = true;
-        note_body(c, &c->stage->named[index - ROOT_STEPS], names, count);
+        note_body(c, index - ROOT_STEPS, names, count);
         return check_step(c, root, names, count, fault);
     }
+    if (index == ROOT_BODY && !c->scope.own_body) want_at_hand(c, count ? names : NULL);
     if (index == ROOT_HEADERS) c->stage->reads_headers = true;
     if (index == ROOT_CALLBACK) c->callback_used = true; /* whatever is wrong with it */
     if (!check_root(c, (enum stage_root)index, fault)) return false;
@@ -280,8 +295,12 @@ const struct template *compile_template_file(struct compile *c, const struct con
 
 const struct jsonpath *compile_path(struct compile *c, const struct conf *at) {
     struct fault fault;
+    struct text name;
     const struct jsonpath *path = jsonpath_compile(c->arena, at->string, &fault);
-    if (path) return path;
+    if (path) {
+        want_at_hand(c, jsonpath_into(path, &name) ? &name : NULL);
+        return path;
+    }
     struct fault named;
     fault_set(&named, fault.kind, conf_where(c->arena, at), "%s: %s", at->name, fault.what);
     memcpy(named.lines, fault.lines, sizeof named.lines);

@@ -28,11 +28,13 @@ struct compile {
     struct stage *stage;
     struct compile_scope scope;
     struct template_names names;
-    bool may_lack;       /* a secret that is not known disables the stage, and is no mistake */
-    const char *lacked;  /* names of such secrets, with ", " between them; NULL: none */
-    size_t steps_used;   /* 1 + the highest step that a template compiled since this was zeroed speaks of */
-    bool callback_used;  /* a template compiled since this was cleared speaks of callback */
-    struct buf warnings; /* of struct fault */
+    bool may_lack;              /* a secret that is not known disables the stage, and is no mistake */
+    const char *lacked;         /* names of such secrets, with ", " between them; NULL: none */
+    struct json_wanted *wanted; /* of the bodies of replies, by step; as many as there are names of steps */
+    size_t at_hand;             /* the step whose reply `body` and paths are about; STAGE_STEPS_MAX: any of them */
+    size_t steps_used;          /* 1 + the highest step that a template compiled since this was zeroed speaks of */
+    bool callback_used;         /* a template compiled since this was cleared speaks of callback */
+    struct buf warnings;        /* of struct fault */
 };
 
 /* Both at the line of `at`. */

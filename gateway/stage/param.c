@@ -205,7 +205,7 @@ static const struct json *take_choice(struct arena *arena, const struct param *p
     }
     const char *choice = find_choice(p, t);
     if (!choice) choice = find_choice(p, text_trim(t));
-    if (choice) return json_new_string(arena, choice);
+    if (choice) return text_is(json_text(given), choice) ? given : json_new_string(arena, choice);
     struct buf list;
     buf_init(&list, 600);
     add_choices(p, &list);
@@ -231,7 +231,7 @@ static const struct json *take_url(struct arena *arena, const struct param *p, c
         return NULL;
     }
     if (!check_length(p, text_characters(t), "characters", fault)) return NULL;
-    return json_new_text(arena, t);
+    return t.len == json_text(given).len ? given : json_new_text(arena, t);
 }
 
 static const struct json *parse_text(struct arena *arena, struct text t, struct fault *fault) {
@@ -414,6 +414,22 @@ static const struct json *check_one(struct arena *arena, const struct param *p, 
     return value ? value : p->preset;
 }
 
+/* What is given as it is taken, in the order of the definition, is not copied. */
+static const struct json *take_all(struct arena *arena, const struct param *params, size_t count,
+                                   const struct json *given, struct faults *faults) {
+    struct json *made = json_kind(given) == JSON_OBJECT ? NULL : json_new_object(arena);
+    struct json_member m = json_first(given);
+    for (size_t i = 0; i < count; i++) {
+        bool in_order = m.name.at && text_is(m.name, params[i].name);
+        const struct json *one = in_order ? m.value : json_gets(given, params[i].name);
+        const struct json *value = check_one(arena, &params[i], one, faults);
+        if (!made && (!in_order || value != one)) made = json_copy_members(arena, given, m.name.at);
+        if (made) json_set(made, params[i].name, value);
+        if (in_order) m = json_next(given, m);
+    }
+    return made ? made : given;
+}
+
 bool params_check(struct arena *arena, const struct param *params, size_t count, const struct json *given,
                   const struct json **ret_values, struct faults *faults) {
     size_t before = faults->count + faults->dropped;
@@ -421,9 +437,7 @@ bool params_check(struct arena *arena, const struct param *params, size_t count,
         faults_addf(faults, FAULT_INVALID, "/parameters", "must be an object, and is %s", kind_shown(given));
         return false;
     }
-    struct json *values = json_new_object(arena);
-    for (size_t i = 0; i < count; i++)
-        json_set(values, params[i].name, check_one(arena, &params[i], json_gets(given, params[i].name), faults));
+    const struct json *values = take_all(arena, params, count, given, faults);
     if (json_kind(given) == JSON_OBJECT) {
         for (struct json_member m = json_first(given); m.name.at; m = json_next(given, m)) {
             if (param_find(params, count, m.name)) continue;

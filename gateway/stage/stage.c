@@ -188,6 +188,8 @@ static void compile_step(struct compile *c, const struct plan *plan, size_t inde
     step->every_ms = 5000;
     step->timeout_ms = repeats || (callback && !conf_find(callback, "timeout")) ? HOUR_MS : 0;
     compile_call_defaults(&step->call);
+    c->at_hand = index;
+    step->call.wanted = &c->wanted[index];
     fields_read(c, group, of, places, plan->general ? 5 : 4);
     c->scope.steps = c->scope.outputs = index;
     c->scope.own_outputs = conf_find(group, "outputs");
@@ -296,13 +298,15 @@ static void compile_top(struct compile *c, const struct conf *top) {
     if (params && fields_type_fits(params, FIELD_GROUPS)) compile_params(c, params);
     make_plan(c, top, &plan);
     make_roots(c, &plan);
-    stage->named = arena_array_of(c->arena, struct stage_named, plan.count);
+    stage->named = arena_array_of(c->arena, struct json_wanted, plan.count);
+    c->wanted = arena_array_of(c->arena, struct json_wanted, plan.count);
     compile_limits(c, top);
     struct stage_step *steps = arena_array_of(c->arena, struct stage_step, plan.count);
     stage->steps = steps; /* what templates may say of a step depends on it */
     for (size_t i = 0; i < plan.count; i++) compile_step(c, &plan, i, &steps[i]);
     check_callbacks_told(c, &plan, steps);
     stage->step_count = plan.count;
+    c->at_hand = STAGE_STEPS_MAX; /* any step may turn out to be the last one */
     compile_cancel(c, conf_find(top, "cancel"));
     c->scope.steps = c->scope.outputs = plan.count;
     compile_outputs(c, conf_find(top, "outputs"), &stage->outputs, &stage->output_count);

@@ -88,6 +88,8 @@ struct stage_call {
     int64_t retry_budget_ms;  /* from the first failure in a row to the last try; 0: none */
     struct code_set retry_on; /* codes after which it may be tried again; call/policy says which of them count */
     bool retry_on_given;      /* by the definition */
+    /* What anybody looks at in the body of its reply: paths and templates alike; NULL: it may be all. */
+    const struct json_wanted *wanted;
     const struct jsonpath *retry_after; /* where a reply's body says when to ask again; NULL: headers alone do */
 };
 
@@ -207,16 +209,6 @@ struct stage_permissions {
     struct stage_words read, write;
 };
 
-/* What templates speak of in the body of a step's reply: the whole of it, or these of its members. */
-struct stage_member {
-    const struct stage_member *next;
-    struct text name;
-};
-struct stage_named {
-    bool whole;
-    const struct stage_member *members;
-};
-
 struct stage {
     struct arena *arena;
     const char *name, *label, *description;
@@ -234,7 +226,7 @@ struct stage {
     bool reads_headers;                       /* a template speaks of the headers of a reply, at hand or of a step */
     bool names_headers;                       /* a template speaks of the headers of a step's reply: runs keep them */
     bool names_outputs;                       /* the same of a step's outputs */
-    struct stage_named *named;                /* of their bodies; by step */
+    struct json_wanted *named;                /* what templates speak of in those bodies; by step */
     const struct stage_output *outputs;       /* of the last step's last reply */
     size_t output_count;
     struct stage_artifacts artifacts; /* of the same */

@@ -23,7 +23,7 @@ struct opqueue {
     size_t max;
     uint64_t handed, finished;  /* writes */
     int64_t under_way_since_ms; /* of the first write that was taken and is not finished; 0: there is none */
-    bool closed;
+    bool closed, reads_closed;
     /* changed under the lock, read without it */
     atomic_size_t waiting, asking; /* writes, reads */
     _Atomic int64_t oldest_ms;     /* when the first write was put that is not finished; 0: there is none */
@@ -72,7 +72,7 @@ void opqueue_free(struct opqueue *queue) {
 }
 
 static bool is_write(const struct store_op *op) {
-    return op->kind == STORE_INSERT || op->kind == STORE_UPDATE || op->kind == STORE_PRUNE;
+    return op->kind == STORE_INSERT || op->kind == STORE_UPDATE || op->kind == STORE_PRUNE || op->kind == STORE_SETTLE;
 }
 
 /* Writes have been put, taken or finished. */
@@ -163,7 +163,7 @@ struct store_op *opqueue_take_read(struct opqueue *queue) {
     pthread_mutex_lock(&queue->lock);
     for (;;) {
         struct store_op *first = queue->reads.first;
-        if (first ? first->turn <= queue->finished : queue->closed) break;
+        if (first ? first->turn <= queue->finished : queue->reads_closed) break;
         pthread_cond_wait(&queue->reads.changed, &queue->lock);
     }
     struct store_op *op = queue->reads.first ? lane_take(&queue->reads) : NULL;
@@ -172,11 +172,18 @@ struct store_op *opqueue_take_read(struct opqueue *queue) {
     return op;
 }
 
+void opqueue_close_reads(struct opqueue *queue) {
+    pthread_mutex_lock(&queue->lock);
+    queue->reads_closed = true;
+    pthread_cond_signal(&queue->reads.changed);
+    pthread_mutex_unlock(&queue->lock);
+}
+
 void opqueue_close(struct opqueue *queue) {
+    opqueue_close_reads(queue);
     pthread_mutex_lock(&queue->lock);
     queue->closed = true;
     pthread_cond_signal(&queue->writes.changed);
-    pthread_cond_signal(&queue->reads.changed);
     pthread_mutex_unlock(&queue->lock);
 }
 

@@ -31,7 +31,8 @@ bool opqueue_take_writes(struct opqueue *queue, struct op_batch *batch, size_t m
 void opqueue_finish_writes(struct opqueue *queue, size_t count); /* they were carried out: later reads may go on */
 struct store_op *opqueue_take_read(struct opqueue *queue);       /* NULL: closed and no reads */
 
-void opqueue_close(struct opqueue *queue);   /* takers empty it and then get NULL; nothing is put from here on */
-bool opqueue_drained(struct opqueue *queue); /* closed, and no write waits: none will come */
+void opqueue_close_reads(struct opqueue *queue); /* the taker of reads gets NULL once there are none */
+void opqueue_close(struct opqueue *queue);       /* takers empty it and then get NULL; nothing is put from here on */
+bool opqueue_drained(struct opqueue *queue);     /* closed, and no write waits: none will come */
 
 #endif

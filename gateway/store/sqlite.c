@@ -13,6 +13,7 @@
 
 #include <pthread.h>
 #include <sched.h>
+#include <semaphore.h>
 #include <stdatomic.h>
 #include <string.h>
 
@@ -22,6 +23,7 @@
 #include "store/sqlite_file.h"
 #include "store/sqlite_op.h"
 #include "store/sqlite_room.h"
+#include "store/sqlite_tail.h"
 
 #define BATCH_OPS 1024
 #define BATCH_OPS_ENOUGH 256 /* to share a sync among; where more wait, the disk is behind */
@@ -41,7 +43,8 @@ struct sqlite {
     struct opqueue *queue;
     pthread_mutex_t reading; /* the reader's connection: its thread, or a blocking call */
     pthread_t write_thread, read_thread;
-    atomic_bool well; /* the last commit was made */
+    atomic_bool well;        /* the last commit was made */
+    atomic_size_t unsettled; /* runs that have no rows */
     /* the writer thread's */
     int64_t wal_bytes;     /* not yet moved to the file */
     int64_t checkpoint_at; /* bytes of WAL */
@@ -141,7 +144,7 @@ static int write_in_little_room(struct sqlite *store, struct store_op *first, bo
 static void count_outcomes(const struct store_op *first) {
     int64_t writes = 0, faults = 0;
     for (const struct store_op *op = first; op; op = op->next) {
-        writes += op->outcome == STORE_DONE;
+        writes += op->outcome == STORE_DONE && op->kind != STORE_SETTLE;
         faults += op->outcome == STORE_FAILED;
     }
     count_add(COUNT_STORE_WRITES, writes);
@@ -196,6 +199,7 @@ static void write_batch(struct sqlite *store, struct op_batch *batch) {
     /* After a sync that failed: what was refused loses its place in the log, so that a restart does not find it. */
     if ((rc & 0xff) == SQLITE_IOERR) commit_nothing(store, false);
     atomic_store(&store->well, rc == SQLITE_OK && starts);
+    atomic_store(&store->unsettled, tail_count(&store->file.writer));
     count_outcomes(first);
     store->busy = batch->count > 1;
     opqueue_finish_writes(store->queue, batch->count);
@@ -240,6 +244,13 @@ static void idle(struct sqlite *store) {
     if (!atomic_load(&store->well)) probe(store);
 }
 
+/* So that the file of a gateway that is stopped is whole for all who look at it. */
+static void settle_last(struct sqlite *store) {
+    struct store_op op = {.kind = STORE_SETTLE};
+    if (tail_count(&store->file.writer) && write_all(store, &op, true) != SQLITE_OK)
+        sqlite_op_undo(&store->file.writer);
+}
+
 static void *write_thread(void *arg) {
     struct sqlite *store = arg;
     for (;;) {
@@ -247,28 +258,66 @@ static void *write_thread(void *arg) {
         size_t most = store->cramped > 0 ? BATCH_OPS_LITTLE : BATCH_OPS;
         bool any = opqueue_take_writes(store->queue, &batch, most, BATCH_BYTES, idle_ms(store));
         if (any) write_batch(store, &batch);
-        else if (opqueue_drained(store->queue)) return NULL;
+        else if (opqueue_drained(store->queue)) break;
         else idle(store);
         bool stuck = any && !atomic_load(&store->well); /* maybe for want of room, which an emptied WAL has */
         if (store->wal_bytes && (stuck || store->wal_bytes >= store->checkpoint_at)) checkpoint(store);
     }
+    settle_last(store);
+    return NULL;
+}
+
+static void sqlite_submit(void *state, struct store_op *op) {
+    struct sqlite *store = state;
+    if (opqueue_put(store->queue, op)) return;
+    op->outcome = STORE_FAILED;
+    fault_set(&op->fault, FAULT_BUSY, store->file.path, "too many operations wait for the disk");
+    count_add(COUNT_STORE_FAULTS, 1);
+    store_answer(op);
 }
 
 /* ---- reading ---- */
 
-static void answer_read(struct sqlite *store, struct store_op *op) {
+static void on_settled(struct store_op *op) {
+    sem_post(op->arg);
+}
+
+/* Who reads sees rows alone: the writer gives them to all that were written until now. */
+static bool settle(struct sqlite *store, struct fault *fault) {
+    sem_t settled;
+    struct store_op op = {.kind = STORE_SETTLE, .done = on_settled, .arg = &settled};
+    sem_init(&settled, 0, 0);
+    sqlite_submit(store, &op);
+    while (sem_wait(&settled) != 0) continue; /* a signal came */
+    sem_destroy(&settled);
+    if (op.outcome != STORE_DONE && fault) *fault = op.fault;
+    return op.outcome == STORE_DONE;
+}
+
+static bool read_one(struct sqlite *store, struct store_op *op, struct fault *fault) {
     struct sqlite_connection *c = &store->file.reader;
     pthread_mutex_lock(&store->reading);
     int rc = sqlite_op_begin(c, false); /* one view for the many statements of a list */
     if (rc == SQLITE_OK) rc = sqlite_op_read(c, op);
-    if (rc != SQLITE_OK) {
-        struct fault fault;
-        sqlite_op_fault(&fault, store->file.path, c->db, rc);
+    if (rc != SQLITE_OK) sqlite_op_fault(fault, store->file.path, c->db, rc);
+    if (!sqlite3_get_autocommit(c->db)) sqlite_op_commit(c);
+    pthread_mutex_unlock(&store->reading);
+    return rc == SQLITE_OK;
+}
+
+/* Most that are asked for are over, and have rows; places are of rows. */
+static bool needs_rows(const struct sqlite *store, const struct store_op *op) {
+    if (op->kind == STORE_LIST) return atomic_load(&store->unsettled) > 0;
+    return op->kind != STORE_AT && tail_may_have(&store->file.writer, &op->record);
+}
+
+static void answer_read(struct sqlite *store, struct store_op *op) {
+    struct fault fault;
+    bool settled = !needs_rows(store, op) || settle(store, &fault);
+    if (!settled || !read_one(store, op, &fault)) {
         fail(op, &fault);
         count_add(COUNT_STORE_FAULTS, 1);
     }
-    if (!sqlite3_get_autocommit(c->db)) sqlite_op_commit(c);
-    pthread_mutex_unlock(&store->reading);
     store_answer(op);
 }
 
@@ -281,6 +330,7 @@ static void *read_thread(void *arg) {
 
 static bool sqlite_places(void *state, int64_t **ret_places, size_t *ret_count, struct fault *fault) {
     struct sqlite *store = state;
+    if (atomic_load(&store->unsettled) && !settle(store, fault)) return false;
     pthread_mutex_lock(&store->reading);
     int rc = sqlite_op_places(&store->file.reader, ret_places, ret_count);
     if (rc != SQLITE_OK) sqlite_op_fault(fault, store->file.path, store->file.reader.db, rc);
@@ -325,6 +375,7 @@ static char *sqlite_key(void *state, struct fault *fault) {
 static bool start_threads(struct sqlite *store, struct fault *fault) {
     pthread_mutex_init(&store->reading, NULL);
     atomic_init(&store->well, true);
+    atomic_init(&store->unsettled, tail_count(&store->file.writer));
     store->checkpoint_at = WAL_MOST;
     sqlite3_wal_hook(store->file.writer.db, on_wal, store);
     int error = pthread_create(&store->write_thread, NULL, write_thread, store);
@@ -360,19 +411,12 @@ static void *sqlite_open(const char *path, const struct store_settings *settings
 
 static void sqlite_close(void *state) {
     struct sqlite *store = state;
+    opqueue_close_reads(store->queue);
+    pthread_join(store->read_thread, NULL); /* it may wait for the writer */
     opqueue_close(store->queue);
     pthread_join(store->write_thread, NULL);
-    pthread_join(store->read_thread, NULL);
     pthread_mutex_destroy(&store->reading);
     release(store);
-}
-
-static void sqlite_submit(void *state, struct store_op *op) {
-    struct sqlite *store = state;
-    if (opqueue_put(store->queue, op)) return;
-    fault_set(&op->fault, FAULT_BUSY, store->file.path, "too many operations wait for the disk");
-    count_add(COUNT_STORE_FAULTS, 1);
-    store_answer(op);
 }
 
 static bool sqlite_ready(const void *state) {

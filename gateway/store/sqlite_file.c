@@ -18,6 +18,8 @@
 #include "base/digest.h"
 #include "store/sqlite_ends.h"
 #include "store/sqlite_room.h"
+#include "store/sqlite_row.h"
+#include "store/sqlite_tail.h"
 
 #define APPLICATION_ID 0x53444F52 /* "SDOR", so that another program's database is not taken for ours */
 #define BUSY_MS 5000
@@ -69,7 +71,8 @@ static const char *const migrations[] = {
     "CREATE TABLE run_ends (seq INTEGER PRIMARY KEY, places TEXT NOT NULL);"
     "INSERT INTO run_ends SELECT ended_ms / 1000 * 1000 << 20, json_group_array(seq) FROM runs WHERE ended_ms <> 0"
     "  GROUP BY ended_ms / 1000;"
-    "DROP INDEX runs_ended;"};
+    "DROP INDEX runs_ended;",
+    "CREATE TABLE run_starts (seq INTEGER PRIMARY KEY, records BLOB NOT NULL);"};
 _Static_assert(sizeof migrations / sizeof *migrations == TABLES_VERSION, "the version is the number of migrations");
 
 /* The file's real path, so that one database has one lock file however it is named. */
@@ -198,13 +201,17 @@ static int set_up(struct sqlite_file *file) {
     int rc = sqlite3_exec(db, "PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0", NULL, NULL, NULL);
     if (rc == SQLITE_OK) rc = ask_int(db, "PRAGMA page_size", &file->page_bytes);
     if (rc == SQLITE_OK) sqlite_room_open(&file->writer);
+    if (rc == SQLITE_OK) rc = row_offer(&file->writer);
     return rc;
 }
 
 int sqlite_file_commit(struct sqlite_file *file, bool spare) {
-    int rc = ends_write(&file->writer);
+    int rc = tail_write(&file->writer); /* some of those may have ended */
+    if (rc == SQLITE_OK) rc = ends_write(&file->writer);
     if (rc == SQLITE_OK) rc = sqlite_room_reserve(&file->writer, file->page_bytes, spare);
-    return rc == SQLITE_OK ? sqlite_op_commit(&file->writer) : rc;
+    if (rc == SQLITE_OK) rc = sqlite_op_commit(&file->writer);
+    if (rc == SQLITE_OK) tail_keep(&file->writer);
+    return rc;
 }
 
 static int migrate(struct sqlite_file *file, int64_t version) {
@@ -233,6 +240,7 @@ static bool open_writer(struct sqlite_file *file, struct fault *fault) {
     if (rc == SQLITE_OK) rc = migrate(file, version);
     if (rc == SQLITE_OK) sqlite_room_take_log(&file->writer);
     if (rc == SQLITE_OK) file->log = sqlite_log_gather(&file->writer);
+    if (rc == SQLITE_OK) rc = tail_load(&file->writer);
     return rc == SQLITE_OK || sqlite_op_fault(fault, file->path, file->writer.db, rc);
 }
 

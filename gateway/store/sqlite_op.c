@@ -5,9 +5,8 @@
  *
  * Every index is paid for by every run, so there are few, and of small numbers. A run's row has a place that is made of
  * its time (store/sqlite_place) and a group (store/sqlite_group); the runs in flight, and the definitions that they
- * pin, are those of the groups that are not over. When a run ended is noted once a commit (store/sqlite_ends).
- *
- * New rows fill their page, and most grow as their run ends: without `room` in them, pages would have to be split. */
+ * pin, are those of the groups that are not over. What begins and what ends is noted once a commit
+ * (store/sqlite_tail, store/sqlite_ends); a run has a row of its own once it has changed. */
 #include "store/sqlite_op.h"
 
 #include <string.h>
@@ -17,11 +16,12 @@
 #include "store/sqlite_group.h"
 #include "store/sqlite_list.h"
 #include "store/sqlite_place.h"
+#include "store/sqlite_row.h"
+#include "store/sqlite_tail.h"
 
 #define AT_BYTES (1 << 20)
 #define PRUNE_RUNS 1000
 #define PRUNE_RUNS_LITTLE 10 /* each takes room in the log before it gives some back */
-#define ROOM_BYTES 256       /* what an end adds to most records, or less */
 
 bool sqlite_op_fault(struct fault *fault, const char *path, sqlite3 *db, int rc) {
     int primary = rc & 0xff;
@@ -82,11 +82,6 @@ static void bind_group(sqlite3_stmt *s, const struct run_group *group) {
     sqlite3_bind_int(s, 4, group->over);
 }
 
-/* A value too large to bind is left NULL, which its column refuses. */
-static void bind_body(sqlite3_stmt *s, int at, struct text body) {
-    sqlite3_bind_blob64(s, at, body.at ? body.at : "", body.len, SQLITE_STATIC);
-}
-
 static int add_definition(struct sqlite_connection *c, const char *hash, const char *source) {
     sqlite3_stmt *s;
     int rc = statement_find(c, STATEMENT_ADD_DEFINITION, &s);
@@ -131,31 +126,6 @@ static int find_group(struct sqlite_connection *c, const struct store_record *re
     return rc;
 }
 
-/* A run that is there already changes nothing. */
-static int add_run(struct sqlite_connection *c, const struct store_record *record, const struct run_group *group,
-                   bool *ret_added) {
-    sqlite3_stmt *s;
-    int64_t place;
-    int rc = place_next(c, record->created_ms, &place);
-    if (rc == SQLITE_OK) rc = statement_find(c, STATEMENT_INSERT, &s);
-    if (rc != SQLITE_OK) return rc;
-    sqlite3_bind_int64(s, 1, place);
-    statement_bind_cstr(s, 2, record->id);
-    statement_bind_cstr(s, 3, record->stage);
-    statement_bind_cstr(s, 4, record->key);
-    sqlite3_bind_int64(s, 5, group->number);
-    sqlite3_bind_int64(s, 6, record->created_ms);
-    sqlite3_bind_int64(s, 7, record->updated_ms);
-    sqlite3_bind_int64(s, 8, record->ended_ms);
-    bind_body(s, 9, record->body);
-    if (!group->over) sqlite3_bind_zeroblob(s, 10, ROOM_BYTES);
-    rc = statement_settle(s, sqlite3_step(s));
-    *ret_added = rc == SQLITE_OK && sqlite3_changes(c->db) == 1;
-    if (*ret_added && group->over) ends_note(c, place, record->ended_ms);
-    if (*ret_added && !group->over) place_remember(c, record->id, place);
-    return rc;
-}
-
 static int pin_definition(struct sqlite_connection *c, struct run_group *group, const char *source) {
     if (!source || group->defined) return SQLITE_OK;
     int rc = add_definition(c, group->definition, source);
@@ -163,17 +133,14 @@ static int pin_definition(struct sqlite_connection *c, struct run_group *group, 
     return rc;
 }
 
-/* The definition goes first: if the run then turns out to exist, one that nobody pins is left for PRUNE, and nothing
- * has to be undone. */
-static int insert(struct sqlite_connection *c, struct store_op *op) {
+/* With a row at once; one that is in the way has to be found, so all others get theirs first. */
+static int insert_row(struct sqlite_connection *c, struct store_op *op, const struct run_group *group) {
     const struct store_record *record = &op->record;
-    struct run_group *group;
-    int rc = find_group(c, record, &group);
-    if (rc == SQLITE_OK) rc = pin_definition(c, group, op->definition_source);
-    bool added = false;
-    if (rc == SQLITE_OK) rc = add_run(c, record, group, &added);
-    op->outcome = STORE_DONE;
-    if (rc != SQLITE_OK || added) return rc;
+    struct row row = {.record = *record, .group = group->number};
+    int rc = tail_settle(c);
+    if (rc == SQLITE_OK) rc = place_next(c, record->created_ms, &row.place);
+    if (rc == SQLITE_OK) rc = row_add(c, &row, 1);
+    if (rc != SQLITE_OK || row.added) return rc;
     if (record->key) rc = find_key(c, op);
     op->outcome = STORE_EXISTS;
     if (rc == SQLITE_OK && op->found_count == 0) {
@@ -183,6 +150,28 @@ static int insert(struct sqlite_connection *c, struct store_op *op) {
     return rc;
 }
 
+static int insert_note(struct sqlite_connection *c, const struct store_record *record, const struct run_group *group) {
+    struct row row = {.record = *record, .group = group->number};
+    int rc = place_next(c, record->created_ms, &row.place);
+    if (rc == SQLITE_OK) tail_add(c, &row);
+    return rc;
+}
+
+/* The definition goes first: if the run then turns out to exist, one that nobody pins is left for PRUNE, and nothing
+ * has to be undone. */
+static int insert(struct sqlite_connection *c, struct store_op *op) {
+    const struct store_record *record = &op->record;
+    struct run_group *group;
+    bool exists = false;
+    int rc = find_group(c, record, &group);
+    if (rc == SQLITE_OK) rc = pin_definition(c, group, op->definition_source);
+    if (rc == SQLITE_OK && !tail_has(c, record)) rc = row_exists(c, record, &exists);
+    else exists = true;
+    op->outcome = STORE_DONE;
+    if (rc != SQLITE_OK) return rc;
+    return exists || !tail_takes(record) ? insert_row(c, op, group) : insert_note(c, record, group);
+}
+
 static int change(struct sqlite_connection *c, enum statement id, int64_t place, const struct store_record *record,
                   const struct run_group *group) {
     sqlite3_stmt *s;
@@ -190,14 +179,14 @@ static int change(struct sqlite_connection *c, enum statement id, int64_t place,
     if (rc != SQLITE_OK) return rc;
     sqlite3_bind_int64(s, 1, place);
     sqlite3_bind_int64(s, 2, record->updated_ms);
-    bind_body(s, 3, record->body);
+    row_bind_body(s, 3, record->body);
     sqlite3_bind_int64(s, 4, group->number);
     if (id == STATEMENT_UPDATE) sqlite3_bind_int64(s, 5, record->ended_ms);
     return statement_settle(s, sqlite3_step(s));
 }
 
 /* Most updates of a run in flight leave the group as it is; naming it in SET would rewrite the index of groups. */
-static int update(struct sqlite_connection *c, struct store_op *op) {
+static int update_row(struct sqlite_connection *c, struct store_op *op) {
     struct run_group *group;
     int64_t place;
     int rc = place_find(c, op->record.id, &place);
@@ -214,6 +203,16 @@ static int update(struct sqlite_connection *c, struct store_op *op) {
     return rc;
 }
 
+static int update(struct sqlite_connection *c, struct store_op *op) {
+    struct tail_run *noted = tail_find(c, op->record.id);
+    struct run_group *group;
+    bool taken = false;
+    int rc = noted ? find_group(c, &op->record, &group) : SQLITE_OK;
+    op->outcome = STORE_DONE;
+    if (noted && rc == SQLITE_OK) rc = tail_change(c, noted, op, group->number, &taken);
+    return rc != SQLITE_OK || taken ? rc : update_row(c, op);
+}
+
 /* Groups without a run, and the definitions that no run in flight pins. */
 static int prune_groups(struct sqlite_connection *c) {
     if (c->groups) groups_forget(c->groups);
@@ -223,7 +222,8 @@ static int prune_groups(struct sqlite_connection *c) {
 
 static int prune(struct sqlite_connection *c, struct store_op *op) {
     size_t most = c->little_room ? PRUNE_RUNS_LITTLE : PRUNE_RUNS;
-    int rc = ends_prune(c, op->before_ms, most, &op->found_count);
+    int rc = tail_settle(c); /* those that groups are looked through for have rows */
+    if (rc == SQLITE_OK) rc = ends_prune(c, op->before_ms, most, &op->found_count);
     op->outcome = STORE_DONE;
     op->more = op->found_count == most;
     return rc == SQLITE_OK && !op->more ? prune_groups(c) : rc;
@@ -233,6 +233,7 @@ int sqlite_op_write(struct sqlite_connection *c, struct store_op *op) {
     switch (op->kind) {
     case STORE_INSERT: return insert(c, op);
     case STORE_UPDATE: return update(c, op);
+    case STORE_SETTLE: op->outcome = STORE_DONE; return tail_settle(c);
     default: return prune(c, op);
     }
 }
@@ -332,6 +333,7 @@ void sqlite_op_undo(struct sqlite_connection *c) { /* some errors have rolled ba
     if (c->groups) groups_forget(c->groups);
     place_forget(c);
     ends_drop(c);
+    tail_undo(c);
     if (!sqlite3_get_autocommit(c->db)) statement_run(c, STATEMENT_ROLLBACK);
 }
 
@@ -366,5 +368,6 @@ void sqlite_op_disconnect(struct sqlite_connection *c) {
     groups_free(c->groups);
     place_forget(c);
     ends_free(c->ends);
+    tail_free(c->tail);
     *c = (struct sqlite_connection){0};
 }

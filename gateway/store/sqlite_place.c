@@ -7,6 +7,8 @@
 
 #include <string.h>
 
+#include "store/sqlite_tail.h"
+
 #define PLACE_MS_MOST ((INT64_C(1) << 43) - 2) /* in the year 2248; there is a place behind it */
 #define RECENT 8192
 
@@ -29,7 +31,8 @@ static int place_before(struct sqlite_connection *c, int64_t before, int64_t *re
     if (rc != SQLITE_OK) return rc;
     sqlite3_bind_int64(s, 1, before);
     rc = sqlite3_step(s);
-    *ret = rc == SQLITE_ROW ? sqlite3_column_int64(s, 0) : -1;
+    int64_t row = rc == SQLITE_ROW ? sqlite3_column_int64(s, 0) : -1, noted = tail_place_before(c, before);
+    *ret = row > noted ? row : noted;
     return statement_settle(s, rc);
 }
 

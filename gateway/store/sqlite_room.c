@@ -4,7 +4,8 @@
  * is given back only once all of them have been moved to the file. Were the log to take the room that the file needs,
  * neither could go on, for ever. So a transaction is committed only when the file has a place for each of its pages:
  * then what is in the log can always be moved, however full the disk is. And new runs leave room for what becomes of
- * those that are there, and for pruning: SPARE in the file, LOG_LEAST in the log.
+ * those that are there, and for pruning: SPARE in the file, what rows will take that are not there yet
+ * (store/sqlite_tail), and LOG_LEAST in the log.
  *
  * Room is taken by zeros: behind the end of the file, a chunk at a time, and behind the end of the log, where they are
  * no frames. SQLite is told the chunk's size, so that it leaves the file as long as that. */
@@ -13,6 +14,8 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+
+#include "store/sqlite_tail.h"
 
 #define CHUNK (256 << 10)
 #define SPARE (256 << 10)
@@ -58,7 +61,8 @@ int sqlite_room_reserve(struct sqlite_connection *c, int64_t page_bytes, bool sp
     sqlite3_int64 size = 0;
     int rc = sqlite_op_pages(c, &pages, &unused);
     int64_t wanted = pages * page_bytes;
-    if (spare && unused * page_bytes < SPARE) wanted += SPARE - unused * page_bytes;
+    int64_t spared = SPARE + 2 * (int64_t)tail_bytes(c); /* rows do not fill their pages */
+    if (spare && unused * page_bytes < spared) wanted += spared - unused * page_bytes;
     if (rc == SQLITE_OK) rc = file->pMethods->xFileSize(file, &size);
     if (rc != SQLITE_OK || size >= wanted) return rc;
     return told_why(file, lengthen(file, (wanted + CHUNK - 1) / CHUNK * CHUNK));

@@ -22,12 +22,14 @@ static const char *const sql_of[STATEMENT_END] = {
     [STATEMENT_FIND_GROUP] =
         "SELECT number FROM run_groups WHERE stage = ? AND definition = ? AND status = ? AND over = ?",
     [STATEMENT_ADD_GROUP] = "INSERT INTO run_groups (stage, definition, status, over) VALUES (?, ?, ?, ?)",
-    [STATEMENT_INSERT] =
-        "INSERT INTO runs (seq, id, stage, key, in_group, created_ms, updated_ms, ended_ms, body, room)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+    [STATEMENT_INSERT] = "INSERT OR IGNORE INTO runs (seq, id, stage, key, in_group, created_ms, updated_ms, ended_ms,"
+                         " body, room) SELECT * FROM new_rows",
     [STATEMENT_UPDATE_BODY] = "UPDATE runs SET updated_ms = ?2, body = ?3 WHERE seq = ?1 AND in_group = ?4",
     [STATEMENT_UPDATE] =
         "UPDATE runs SET updated_ms = ?2, body = ?3, in_group = ?4, ended_ms = ?5, room = NULL WHERE seq = ?1",
+    [STATEMENT_ADD_STARTS] = "INSERT INTO run_starts (seq, records) VALUES (?, ?)",
+    [STATEMENT_DROP_STARTS] = "DELETE FROM run_starts WHERE seq = ?",
+    [STATEMENT_EACH_STARTS] = "SELECT seq, records FROM run_starts ORDER BY seq",
     [STATEMENT_ADD_ENDS] = "INSERT INTO run_ends (seq, places) VALUES"
                            " (1 + ifnull((SELECT max(seq) FROM run_ends WHERE seq BETWEEN ?1 AND ?2), ?1 - 1), ?3)",
     [STATEMENT_NEXT_ENDS] = "SELECT seq FROM run_ends WHERE seq > ?1 AND seq < ?2 ORDER BY seq LIMIT 1",
@@ -44,6 +46,8 @@ static const char *const sql_of[STATEMENT_END] = {
     [STATEMENT_FIND_KEY] = RECORDS "runs.stage = ? AND key = ?",
     [STATEMENT_PLACE] = "SELECT seq FROM runs WHERE id = ?",
     [STATEMENT_PLACE_BEFORE] = "SELECT seq FROM runs WHERE seq < ? ORDER BY seq DESC LIMIT 1",
+    [STATEMENT_PLACE_OF_KEY] = "SELECT seq FROM runs WHERE stage = ? AND key = ?",
+    [STATEMENT_NEWEST_ID] = "SELECT max(id) FROM runs",
     [STATEMENT_HEAD] = "SELECT seq FROM runs CROSS JOIN run_groups ON number = in_group"
                        " WHERE status <> '" STORE_ATTACHED "' AND " NEWEST,
     [STATEMENT_HEAD_OF_GROUP] = "SELECT seq FROM runs WHERE in_group = ?3 AND " NEWEST,

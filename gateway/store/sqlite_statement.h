@@ -7,8 +7,8 @@
 
 #include "store/store.h"
 
-#define TABLES_VERSION 5 /* of the tables, as sqlite_file makes them */
-#define STATEMENTS_MAX 40
+#define TABLES_VERSION 6 /* of the tables, as sqlite_file makes them */
+#define STATEMENTS_MAX 44
 
 enum statement {
     STATEMENT_BEGIN_WRITE,
@@ -21,6 +21,9 @@ enum statement {
     STATEMENT_INSERT,
     STATEMENT_UPDATE_BODY,
     STATEMENT_UPDATE,
+    STATEMENT_ADD_STARTS,
+    STATEMENT_DROP_STARTS,
+    STATEMENT_EACH_STARTS,
     STATEMENT_ADD_ENDS,
     STATEMENT_NEXT_ENDS,
     STATEMENT_PRUNE,
@@ -32,6 +35,8 @@ enum statement {
     STATEMENT_FIND_KEY,
     STATEMENT_PLACE,
     STATEMENT_PLACE_BEFORE,
+    STATEMENT_PLACE_OF_KEY,
+    STATEMENT_NEWEST_ID,
     STATEMENT_HEAD,
     STATEMENT_HEAD_OF_GROUP,
     STATEMENT_GROUPS,
@@ -51,6 +56,8 @@ _Static_assert(STATEMENT_END <= STATEMENTS_MAX, "a connection has room for all s
 struct groups;
 struct recent;
 struct ends;
+struct tail;
+struct row;
 
 struct sqlite_connection { /* of one thread at a time */
     sqlite3 *db;
@@ -60,7 +67,12 @@ struct sqlite_connection { /* of one thread at a time */
     struct groups *groups;
     struct recent *recent;
     struct ends *ends;
-    int64_t last_place; /* no run has a higher one; 0: not known yet */
+    struct tail *tail;
+    struct row *new_rows; /* what STATEMENT_INSERT adds */
+    size_t new_row_count;
+    int64_t last_place;            /* no run has a higher one; 0: not known yet */
+    char newest_id[STORE_ID_SIZE]; /* no run with a row has a higher one */
+    bool newest_id_known;
 };
 
 int statement_find(struct sqlite_connection *c, enum statement id,

@@ -258,7 +258,8 @@ static bool carry_out(struct store *store, struct store_op *op) {
     case STORE_LIST:
         if (op->filter.before_id) memory_place(store->memory, op->filter.before_id, &op->cursor);
         return false;
-    case STORE_AT: return false; /* places are of the disk */
+    case STORE_AT:
+    case STORE_SETTLE: return false; /* of the disk alone */
     case STORE_PRUNE: memory_prune(store->memory, op->before_ms); return false;
     }
     return false;

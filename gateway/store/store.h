@@ -53,16 +53,18 @@ enum store_kind {
     STORE_INSERT, /* record (+ definition_source, kept once by its hash). EXISTS gives the record that has the (stage,
                      key). An id that was in memory alone has moved to the disk then */
     STORE_UPDATE, /* record: status, updated_ms, ended_ms and body of an id, in the place where it is; its stage and its
-                     definition have to be those of the INSERT */
+                     definition have to be those of the INSERT. MISSING: nobody's record has that id, so that it may be
+                     inserted again */
     STORE_GET,    /* by record.id */
     STORE_FIND_KEY, /* by record.stage and record.key */
-    STORE_LIST, /* by filter: newest first, by created_ms and then by the order of insertion. MISSING: there is no run
-                   before_id. Stops short of the limit, with `more`, once it holds 32 MiB. Those in memory come without
-                   a body: see store_recall */
-    STORE_AT,   /* by places: the records there, in that order. Stops short once it holds 1 MiB; `passed` says how many
-                   places it has gone over. One without a record is passed over */
-    STORE_PRUNE /* deletes runs that ended before `before_ms`, at most 1,000 an operation, and definitions that no
-                   run in flight pins */
+    STORE_LIST,  /* by filter: newest first, by created_ms and then by the order of insertion. MISSING: there is no run
+                    before_id. Stops short of the limit, with `more`, once it holds 32 MiB. Those in memory come without
+                    a body: see store_recall */
+    STORE_AT,    /* by places: the records there, in that order. Stops short once it holds 1 MiB; `passed` says how many
+                    places it has gone over. One without a record is passed over */
+    STORE_PRUNE, /* deletes runs that ended before `before_ms`, at most 1,000 an operation, and definitions that no
+                    run in flight pins */
+    STORE_SETTLE /* a driver's own: it writes down what it has put off */
 };
 
 /* FAILED: nothing is known to be on disk. The fault is BUSY where the queue was full or another program holds the file,

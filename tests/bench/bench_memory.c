@@ -84,7 +84,7 @@ static struct run *run_at_rest(const struct bench_case *c, struct stage *stage, 
     struct run *run = run_new(&from);
     arena_free(asked);
     move(run, BEGAN_MS + 2, &(struct run_event){.kind = RUN_EVENT_STORED});
-    run_take_fresh(run);
+    arena_free(run_take_fresh(run));
     answer(run, BEGAN_MS + 5, 201, c->start_reply, "http://up.test/api/runs");
     move(run, BEGAN_MS + 8, &(struct run_event){.kind = RUN_EVENT_STORED});
     if (run->state == RUN_WAITING) move(run, BEGAN_MS + 9, &(struct run_event){.kind = RUN_EVENT_DUE});

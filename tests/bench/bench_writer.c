@@ -1,11 +1,12 @@
 /* What the gateway's own writer does: records handed to the store by store_submit, as an engine hands them over, and
  * counted when they are acknowledged.
  *
- *     bench_writer FILE starts|runs STARTERS SECONDS
+ *     bench_writer FILE starts|runs|jobs STARTERS SECONDS
  *
  * So many starters each write the record of a start; "starts" then begin the next one, and leave a run in flight
- * behind, "runs" write its end first. Prints records a second, the CPU of a record, records a commit, and, seen from
- * below SQLite, the bytes that a record takes in the log and in the file, and its syncs. */
+ * behind, "runs" write its end first, "jobs" one record before that, as those do that are polled. Prints records a
+ * second, the CPU of a record, records a commit, and, seen from below SQLite, the bytes that a record takes in the log
+ * and in the file, and its syncs. */
 #include <event2/event.h>
 #include <sqlite3.h>
 #include <stdatomic.h>
@@ -68,23 +69,31 @@ static void watch_disk(void) {
 #define BODY_BYTES 1000 /* as bench_sqlite has them */
 #define END_ADDS 240    /* to a record: what was replied, and when */
 
+struct starter {
+    struct store_op op;
+    int changes_left; /* of its run */
+};
+
 static struct bench {
     struct store *store;
     struct loop *loop;
-    bool to_the_end, over;
+    int changes; /* of a run, with its end */
+    bool over;
     size_t under_way, records;
     char body[BODY_BYTES + END_ADDS];
 } bench;
 
 static void next_record(struct store_op *op) {
-    bool ends = bench.to_the_end && op->kind == STORE_INSERT && op->record.id[0];
+    struct starter *starter = op->arg;
     int64_t now_ms = clock_wall_ms();
-    op->kind = ends ? STORE_UPDATE : STORE_INSERT;
+    bool starts = starter->changes_left == 0, ends = starter->changes_left == 1;
+    op->kind = starts ? STORE_INSERT : STORE_UPDATE;
     op->record.updated_ms = now_ms;
     op->record.ended_ms = ends ? now_ms : 0;
     op->record.body.len = BODY_BYTES + (ends ? END_ADDS : 0);
     op->record.status = ends ? "SUCCEEDED" : "RUNNING";
-    if (!ends) {
+    starter->changes_left = starts ? bench.changes : starter->changes_left - 1;
+    if (starts) {
         id_make(now_ms, 0, op->record.id);
         op->record.created_ms = now_ms;
     }
@@ -102,8 +111,10 @@ static void on_written(struct store_op *op) {
     else bench.under_way--;
 }
 
-static void begin(struct store_op *op) {
+static void begin(struct starter *starter) {
+    struct store_op *op = &starter->op;
     *op = (struct store_op){.loop = bench.loop,
+                            .arg = starter,
                             .done = on_written,
                             .definition_source = "{}",
                             .record = {.stage = "fire",
@@ -120,14 +131,14 @@ static double cpu_s(void) {
 }
 
 static void run_for(size_t starters, double seconds) {
-    struct store_op *ops = mem_alloc(starters * sizeof *ops);
+    struct starter *all = mem_alloc(starters * sizeof *all);
     int64_t until = clock_mono_ms() + (int64_t)(seconds * 1000);
-    for (size_t i = 0; i < starters; i++) begin(&ops[i]);
+    for (size_t i = 0; i < starters; i++) begin(&all[i]);
     while (bench.under_way) {
         event_base_loop(loop_base(bench.loop), EVLOOP_ONCE);
         bench.over = clock_mono_ms() >= until;
     }
-    mem_free(ops);
+    mem_free(all);
 }
 
 int main(int argc, char **argv) {
@@ -135,7 +146,7 @@ int main(int argc, char **argv) {
     char url[4096];
     if (argc != 5) return 2;
     memset(bench.body, 'x', sizeof bench.body);
-    bench.to_the_end = strcmp(argv[2], "runs") == 0;
+    bench.changes = strcmp(argv[2], "starts") == 0 ? 0 : strcmp(argv[2], "runs") == 0 ? 1 : 2;
     snprintf(url, sizeof url, "sqlite:%s", argv[1]);
     watch_disk();
     bench.store = store_open(&(struct store_settings){.url = url, .max_queue = 200000}, &fault);

@@ -7,6 +7,7 @@ import contextlib
 import hashlib
 import json
 import re
+import signal
 
 import pytest
 from helpers.client import RawConnection, check_problem, check_report, metric
@@ -210,6 +211,41 @@ def test_no_patience_at_all(gateway, upstream, disk):
     disk.stall(False)
     assert [one.results()[0].status for one in begun].count(202) >= 1
     check_report(gw.client().started("job", {"n": 3}))
+
+
+def test_storm_without_patience(gateway, upstream):
+    """Who cannot be taken at once is told to come again, and nothing was begun for him; who was told yes is served."""
+    jobs = Jobs(upstream, polls=0)
+    gw = gateway(stages={"job": job_stage(upstream.url)}, options={"loops": 1, "queue_timeout": "0s"})
+    client = gw.client()
+    head = "POST /stages/job HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s"
+    answers = []
+    with contextlib.ExitStack() as stack:
+        callers = [stack.enter_context(RawConnection(gw.port)) for _ in range(600)]
+
+        def storm():
+            """All of them at once: they have come when the gateway goes on."""
+            gw.process.send_signal(signal.SIGSTOP)
+            for n, caller in enumerate(callers, len(answers)):
+                body = json.dumps({"parameters": {"n": n}})
+                caller.send(head % (len(body), body))
+            gw.process.send_signal(signal.SIGCONT)
+            answers.extend([caller.answer() for caller in callers])
+            return any(answer.status == 503 for answer in answers)
+
+        wait_until(storm, "a start to be refused", 60)
+    taken = {n: answer for n, answer in enumerate(answers) if answer.status == 202}
+    refused = [answer for answer in answers if answer.status != 202]
+    assert taken
+    for answer in refused:
+        check_problem(answer, 503)
+        assert re.fullmatch(r"[1-9]\d*", answer.header("Retry-After"))
+    assert metric(client.metrics(), "stagedoor_starts_shed_total") == len(refused)
+    for n, answer in taken.items():
+        assert client.wait_end(answer.json()["id"])["outputs"] == {"result": n}
+    assert jobs.posts == dict.fromkeys(taken, 1)
+    wait_until(lambda: overloaded(client) == 0, "it to be over")
+    check_report(client.started("job", {"n": len(answers)}))
 
 
 def test_stop_while_starts_wait(gateway, upstream, disk):

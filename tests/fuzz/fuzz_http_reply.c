@@ -21,6 +21,19 @@ struct input {
     struct text cuts, stream;
 };
 
+static void check_field(const struct http_reply *reply, unsigned i, struct text name, struct text value) {
+    HOLDS(i < reply->header_count);
+    struct http_reply_field field = http_reply_field(reply, i);
+    HOLDS(text_same(name, (struct text){reply->head->at + field.name_at, field.name_len}));
+    HOLDS(text_same(value, (struct text){reply->head->at + field.value_at, field.value_len}));
+}
+
+static bool is_plain(struct text head) {
+    for (size_t i = 0; i < head.len; i++)
+        if ((head.at[i] < ' ' && head.at[i] != '\r' && head.at[i] != '\n') || head.at[i] == 0x7F) return false;
+    return true;
+}
+
 /* What a reader without our code would say of the head: the length it announces, or -1. */
 static int64_t check_head(const struct http_reply *reply) {
     struct text rest = buf_text(reply->head), line, name;
@@ -32,12 +45,14 @@ static int64_t check_head(const struct http_reply *reply) {
         line.len--;
         HOLDS(line.at[line.len] == '\r' && !memchr(line.at, '\r', line.len));
         HOLDS(text_cut(&line, ':', &name) && line.at && text_token_check(name));
+        check_field(reply, count, name, text_trim(line));
         if (text_is_nocase(name, "Content-Length") && !text_to_int(text_trim(line), &length)) length = INT64_MAX;
         HOLDS(length >= -1);
         if (text_is_nocase(name, "Transfer-Encoding")) HOLDS(text_is_nocase(text_trim(line), "chunked"));
         count++;
     }
     HOLDS(count == reply->header_count && count <= HTTP_REPLY_HEADERS_MAX);
+    HOLDS(!reply->is_plain || is_plain(buf_text(reply->head)));
     return length;
 }
 
@@ -68,13 +83,14 @@ static void write_whole(struct buf *out, const struct http_reply *reply, size_t 
 
 static void run(const struct input *input, struct text cuts, struct buf *out) {
     struct http_reply reply;
-    struct buf head, body;
+    struct buf head, fields, body;
     enum http_reply_state state = HTTP_REPLY_MORE;
     struct text stream = input->stream;
     size_t left = 0;
     buf_init(&head, HTTP_REPLY_HEAD_ROOM);
+    buf_init(&fields, HTTP_REPLY_FIELDS_ROOM);
     buf_init(&body, BODY_MAX);
-    http_reply_begin(&reply, &head, &body, input->to_head);
+    http_reply_begin(&reply, &head, &fields, &body, input->to_head);
     for (size_t i = 0; stream.len; i++) {
         size_t n = cuts.len ? 1 + (size_t)(uint8_t)cuts.at[i < cuts.len ? i : cuts.len - 1] : stream.len;
         if (n > stream.len) n = stream.len;
@@ -96,6 +112,7 @@ static void run(const struct input *input, struct text cuts, struct buf *out) {
     HOLDS((state == HTTP_REPLY_BROKEN) == (reply.flaw != HTTP_REPLY_FINE));
     buf_addf(out, "%d %d\n", (int)state, (int)reply.flaw);
     buf_fini(&head);
+    buf_fini(&fields);
     buf_fini(&body);
 }
 

@@ -41,9 +41,9 @@ static void answered_callback(struct client *client) {
     struct seen_step *step = &hook->seen->steps[hook->step];
     const struct stage_callback *callback = hook->seen->stage->steps[hook->step].callback;
     TRACE("callback %s %s step %zu %s: %s", client->word, hook->seen->id + 20, hook->step,
-          client->forged ? "forged" : "", ask->failed ? ask->fault.what : "taken");
+          client->forged ? "forged" : "", ask->failed ? ask->fault->what : "taken");
     if (hook->seen->forgotten) {
-        check(CHECK_FORGOTTEN, ask->failed && ask->fault.kind == FAULT_GONE, "%s was called back", hook->seen->id);
+        check(CHECK_FORGOTTEN, ask->failed && ask->fault->kind == FAULT_GONE, "%s was called back", hook->seen->id);
         return;
     }
     if (client->forged) {
@@ -51,9 +51,9 @@ static void answered_callback(struct client *client) {
         return;
     }
     if (hook->job != client->job) return; /* the step was sent again, and that of its later call calls back now */
-    bool busy = ask->failed && ask->fault.kind == FAULT_BUSY;
+    bool busy = ask->failed && ask->fault->kind == FAULT_BUSY;
     bool before = hook->seen->callback_taken[client->hook] && client->message == 2;
-    if (before && !busy) check(CHECK_CALLBACK_SAME, !ask->failed, "refused now: %s", ask->fault.what);
+    if (before && !busy) check(CHECK_CALLBACK_SAME, !ask->failed, "refused now: %s", ask->fault->what);
     if (ask->failed || client->message != 2) return;
     hook->taken++;
     hook->seen->callback_taken[client->hook] = true;
@@ -108,7 +108,7 @@ static bool answered_forgotten(const struct client *client) {
     const struct ask *ask = client->ask;
     const struct seen *seen = client->id[0] ? seen_find(client->id) : NULL;
     if (!seen || !seen->forgotten) return false;
-    check(CHECK_FORGOTTEN, ask->failed && ask->fault.kind == FAULT_NOT_FOUND, "%s is known", client->id);
+    check(CHECK_FORGOTTEN, ask->failed && ask->fault->kind == FAULT_NOT_FOUND, "%s is known", client->id);
     return true;
 }
 
@@ -116,12 +116,12 @@ static void on_answer(struct ask *ask) {
     struct client *client = ask->arg;
     if (!world.dying && !answered_forgotten(client)) {
         TRACE("answer %d %s: %s", client->kind, ask->id[0] ? ask->id + 20 : "",
-              ask->failed       ? ask->fault.what
+              ask->failed       ? ask->fault->what
               : ask->report.len ? buf_cstr(&ask->report)
                                 : "good");
         bool by_id = client->kind == ASK_GET || client->kind == ASK_EXPLAIN || client->kind == ASK_CANCEL;
         if (by_id)
-            check(CHECK_KNOWN, !ask->failed || ask->fault.kind == FAULT_BUSY, "%s: %s", ask->id, ask->fault.what);
+            check(CHECK_KNOWN, !ask->failed || ask->fault->kind == FAULT_BUSY, "%s: %s", ask->id, ask->fault->what);
         if (client->kind == ASK_START) answered_start(client);
         if (client->kind == ASK_CANCEL || client->kind == ASK_CANCEL_KEY) answered_cancel(client);
         if (client->kind == ASK_CALLBACK) answered_callback(client);

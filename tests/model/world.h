@@ -89,6 +89,7 @@ struct seen {
 struct image {
     struct store_record record; /* its texts are on the heap */
     bool cancel_wanted, timed_out;
+    bool taken_away;         /* by somebody else; it is only what the disk had */
     bool queued, was_queued; /* now; when the process began */
     int64_t step, calls;
 };

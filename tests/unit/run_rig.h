@@ -370,8 +370,9 @@ static inline void rig_answer_asking(struct rig *rig, int code, const char *body
 }
 
 static inline void rig_fail(struct rig *rig, enum reply_phase phase) {
-    struct reply reply = {.phase = phase};
-    fault_set(&reply.fault, FAULT_UPSTREAM, NULL, phase == REPLY_NEVER_SENT ? "connection refused" : "cut short");
+    struct fault fault;
+    struct reply reply = {.phase = phase, .fault = &fault};
+    fault_set(&fault, FAULT_UPSTREAM, NULL, phase == REPLY_NEVER_SENT ? "connection refused" : "cut short");
     rig_reply(rig, &reply);
 }
 

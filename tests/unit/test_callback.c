@@ -111,6 +111,10 @@ static void test_masking(void **state) {
         {"x/callbacks/sdcb-01KA-0-01?a=b", "x/callbacks/sdcb-***?a=b"},
         {"sdcb-x \"sdcb-abc\" sdcb-y 'sdcb-abcdef'", "sdcb-x \"sdcb-***\" sdcb-y 'sdcb-***'"},
         {"sdcb-sdcb-abc", "sdcb-***"},
+        {"-sdcb--abc", "-sdcb-***"},
+        {"a-b-c-d-sdcb", NULL},
+        {"Sdcb-abcdef sdc-abcdef", NULL},
+        {"2026-11-24 sdcb-abc-d", "2026-11-24 sdcb-***"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct buf out, line;

@@ -40,6 +40,20 @@ static void reads_and_writes(void **state) {
     }
 }
 
+/* The second that was written last is remembered. */
+static void writes_by_turns(void **state) {
+    (void)state;
+    const size_t count = sizeof good / sizeof *good;
+    for (size_t i = 0; i < count * count; i++) {
+        char shown[CLOCK_TEXT_SIZE];
+        const size_t k = i % 2 ? i % count : i / count;
+        clock_format(good[k].wall_ms, shown);
+        assert_string_equal(shown, good[k].shown ? good[k].shown : good[k].text);
+        clock_format(good[k].wall_ms, shown);
+        assert_string_equal(shown, good[k].shown ? good[k].shown : good[k].text);
+    }
+}
+
 static void refuses_what_is_no_time(void **state) {
     (void)state;
     static const char *const bad[] = {
@@ -104,6 +118,7 @@ static void monotonic_time_never_goes_back(void **state) {
 int main(void) {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(reads_and_writes),
+        cmocka_unit_test(writes_by_turns),
         cmocka_unit_test(refuses_what_is_no_time),
         cmocka_unit_test(shows_the_nearest_outside_its_range),
         cmocka_unit_test(monotonic_time_never_goes_back),

@@ -4,12 +4,14 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
 #include "base/clock.h"
+#include "base/count.h"
 #include "base/crowd.h"
 #include "base/loop.h"
 
@@ -110,6 +112,36 @@ static void test_a_turn_ends(void **state) {
     for (int i = 0; i < MANY; i++) assert_int_equal(members[i].read, 1);
 }
 
+/* So often it was measured how long they wait. */
+static int64_t waits(void) {
+    static const char name[] = "\nstagedoor_read_wait_seconds_count ";
+    struct buf page;
+    buf_init(&page, 1 << 20);
+    count_write(&page);
+    const char *at = strstr(buf_cstr(&page), name);
+    assert_non_null(at);
+    int64_t count = strtoll(at + strlen(name), NULL, 10);
+    buf_fini(&page);
+    return count;
+}
+
+static void test_waiting_is_measured(void **state) {
+    (void)state;
+    int64_t before = waits();
+    until_calm = true;
+    send_to_all();
+    loop_run(loop);
+    assert_true(waits() > before);
+}
+
+static void test_waiting_of_those_who_may_wait_is_not(void **state) {
+    (void)state;
+    int64_t before = waits();
+    send_to_all();
+    loop_run(loop);
+    assert_int_equal(waits(), before);
+}
+
 static void test_the_loop_is_behind_while_they_wait(void **state) {
     (void)state;
     until_calm = true;
@@ -161,6 +193,8 @@ static void test_who_was_removed_is_not_read(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_a_turn_ends, begin, end),
+        cmocka_unit_test_setup_teardown(test_waiting_is_measured, begin, end),
+        cmocka_unit_test_setup_teardown(test_waiting_of_those_who_may_wait_is_not, begin_without_pressure, end),
         cmocka_unit_test_setup_teardown(test_the_loop_is_behind_while_they_wait, begin, end),
         cmocka_unit_test_setup_teardown(test_who_sends_on_holds_up_nobody, begin, end),
         cmocka_unit_test_setup_teardown(test_one_that_presses, begin, end),

@@ -146,6 +146,24 @@ static void test_two_steps(void **state) {
 }
 
 /* A URL into which nothing goes is known at once, and is what rendering it would give, but for a fragment. */
+static struct stage *compiled(const char *definition) {
+    struct arena *arena = arena_new();
+    struct json *source = json_new_object(arena);
+    struct faults faults;
+    struct buf text;
+    json_set(source, "file", json_new_string(arena, "x.conf"));
+    json_set(source, "text", json_new_string(arena, definition));
+    buf_init(&text, 4096);
+    json_write(&text, source);
+    faults_init(&faults);
+    struct stage *stage = stage_load_source(buf_cstr(&text), &context, &faults);
+    if (!stage) fail_msg("%s: %s: %s", definition, faults.items[0].where, faults.items[0].what);
+    faults_fini(&faults);
+    buf_fini(&text);
+    arena_free(arena);
+    return stage;
+}
+
 static void test_fixed_urls(void **state) {
     (void)state;
     static const char *const rows[][2] = {{"http://h/", "http://h/"},
@@ -157,24 +175,65 @@ static void test_fixed_urls(void **state) {
                                           {"http://h/?at={{ now }}", NULL},
                                           {"http://h/{{ secret.loadtest_token }}", NULL}};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        struct arena *arena = arena_new();
-        struct json *source = json_new_object(arena);
-        struct faults faults;
-        struct buf text;
-        const char *definition = arena_join(arena, "name = \"x\"; request = { url = \"", rows[i][0], "\"; };", NULL);
-        json_set(source, "file", json_new_string(arena, "x.conf"));
-        json_set(source, "text", json_new_string(arena, definition));
-        buf_init(&text, 4096);
-        json_write(&text, source);
-        faults_init(&faults);
-        struct stage *stage = stage_load_source(buf_cstr(&text), &context, &faults);
-        if (!stage) fail_msg("%s: %s", rows[i][0], faults.items[0].what);
+        char definition[200];
+        snprintf(definition, sizeof definition, "name = \"x\"; request = { url = \"%s\"; };", rows[i][0]);
+        struct stage *stage = compiled(definition);
         const char *fixed = stage->steps[0].call.fixed_url;
         assert_int_equal(fixed != NULL, rows[i][1] != NULL);
         if (fixed) assert_string_equal(fixed, rows[i][1]);
         stage_unref(stage);
-        faults_fini(&faults);
-        buf_fini(&text);
+    }
+}
+
+/* Sorted as they come, and with a space between them. */
+static const char *wanted_of(struct arena *arena, const struct json_wanted *wanted) {
+    const char *names = "";
+    if (wanted->all) return "all";
+    for (const struct json_name *name = wanted->names; name; name = name->next)
+        names = arena_printf(arena, "%.*s%s%s", TEXT_ARG(name->text), *names ? " " : "", names);
+    return names;
+}
+
+/* What anything looks at in the body of the reply to `a`, which `b` follows. */
+static void test_wanted(void **state) {
+    (void)state;
+    static const struct {
+        const char *of_a, *of_b, *of_all, *wanted;
+    } rows[] = {
+        {"", "", "", ""},
+        {"value = \"$.state\"; success = [ \"done\" ]; progress = \"$.percent.now\"; message = \"$.state\";", "", "",
+         "state percent"},
+        {"value = \"$.state\"; success = [ \"done\" ]; error = \"$.error[0]\"; retry_after = \"$.later\";", "", "",
+         "state later error"},
+        {"outputs = { x = \"$.jobs[*].name\"; y = \"{{ code }}\"; };", "", "", "jobs"},
+        {"outputs = { x = \"$.jobs[?@.ok == $.ok].name\"; };", "", "", "all"},
+        {"outputs = { x = \"$..name\"; };", "", "", "all"},
+        {"success_when = \"body.x.y == 'done' and body['z'] is defined\";", "", "", "x z"},
+        {"success_when = \"'x' in body\";", "", "", "all"},
+        {"outputs = { x = \"{{ a.body.x }}\"; };", "", "", "x"},
+        {"artifacts = ( { type = \"x\"; name = \"$.tag\"; } );", "", "", "tag"},
+        {"artifacts = \"$.made\";", "", "", "made"},
+        {"headers = { X = \"{{ body | length }}\"; }; method = \"POST\"; body = \"{}\";", "", "", ""},
+        {"", "body = \"{{ a.body.id }}{{ a.code }}\"; content_type = \"text/plain\"; method = \"POST\";", "", "id"},
+        {"", "when = \"a.body.queue\"; value = \"$.of_b\"; success = [ \"done\" ];", "", "queue"},
+        {"", "success_when = \"body.of_b and a.body.id\";", "", "id"},
+        {"", "body = \"{{ a.body }}\"; content_type = \"text/plain\"; method = \"POST\";", "", "all"},
+        {"", "body = \"{{ a[parameters.p].x }}\"; content_type = \"text/plain\"; method = \"POST\";", "", "all"},
+        {"", "", "outputs = { x = \"$.last\"; y = \"{{ a.body.id }}\"; };", "last id"},
+        {"", "", "outputs = { x = \"{{ body.last }}\"; };", "last"},
+        {"", "", "artifacts = ( { type = \"x\"; name = \"$.tag\"; } );", "tag"},
+        {"", "", "cancel = { url = \"http://h/{{ a.body.id }}\"; };", "id"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct arena *arena = arena_new();
+        struct stage *stage = compiled(arena_printf(
+            arena,
+            "name = \"x\"; parameters = ( { name = \"p\"; type = \"string\"; } ); steps = ( { name = \"a\"; url = "
+            "\"http://h/\"; %s }, { name = \"b\"; url = \"http://h/\"; %s } ); %s",
+            rows[i].of_a, rows[i].of_b, rows[i].of_all));
+        const char *wanted = wanted_of(arena, stage->steps[0].call.wanted);
+        if (strcmp(wanted, rows[i].wanted) != 0) fail_msg("row %zu: %s", i, wanted);
+        stage_unref(stage);
         arena_free(arena);
     }
 }
@@ -476,12 +535,19 @@ static int setup(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_broken),     cmocka_unit_test(test_two_steps),
-        cmocka_unit_test(test_fixed_urls), cmocka_unit_test(test_threshold),
-        cmocka_unit_test(test_steps),      cmocka_unit_test(test_in_doubt),
-        cmocka_unit_test(test_callbacks),  cmocka_unit_test(test_callbacks_to_nowhere),
-        cmocka_unit_test(test_log),        cmocka_unit_test(test_everything),
-        cmocka_unit_test(test_pinned),     cmocka_unit_test(test_pinned_is_checked),
+        cmocka_unit_test(test_broken),
+        cmocka_unit_test(test_two_steps),
+        cmocka_unit_test(test_fixed_urls),
+        cmocka_unit_test(test_wanted),
+        cmocka_unit_test(test_threshold),
+        cmocka_unit_test(test_steps),
+        cmocka_unit_test(test_in_doubt),
+        cmocka_unit_test(test_callbacks),
+        cmocka_unit_test(test_callbacks_to_nowhere),
+        cmocka_unit_test(test_log),
+        cmocka_unit_test(test_everything),
+        cmocka_unit_test(test_pinned),
+        cmocka_unit_test(test_pinned_is_checked),
         cmocka_unit_test(test_docs),
     };
     return cmocka_run_group_tests(tests, setup, NULL);

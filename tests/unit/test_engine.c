@@ -268,13 +268,13 @@ static const char *told(const struct question *question) {
 }
 
 static void assert_told(const struct question *question, const char *part) {
-    if (question->ask->failed) fail_msg("refused: %s", question->ask->fault.what);
+    if (question->ask->failed) fail_msg("refused: %s", question->ask->fault->what);
     if (!strstr(told(question), part)) fail_msg("%s is not in %s", part, told(question));
 }
 
 static void assert_refused(const struct question *question, enum fault_kind kind) {
     assert_true(question->ask->failed);
-    assert_string_equal(fault_word(question->ask->fault.kind), fault_word(kind));
+    assert_string_equal(fault_word(question->ask->fault->kind), fault_word(kind));
 }
 
 static void ask_in_vain(struct question *question, enum fault_kind kind) {
@@ -474,7 +474,7 @@ static void begin_busy(struct gateway *gw, unsigned loops, const char *key, char
 static void start_again(struct gateway *gw, unsigned from, const char *key, const char *id) {
     struct question q = question(gw, from, ASK_START, key);
     ask(&q);
-    if (q.ask->failed) fail_msg("%s is refused: %s", key, q.ask->fault.what);
+    if (q.ask->failed) fail_msg("%s is refused: %s", key, q.ask->fault->what);
     assert_false(q.ask->created);
     assert_string_equal(q.ask->id, id);
     ask_free(q.ask);
@@ -500,7 +500,7 @@ static void start_others(struct gateway *gw, const char *id) {
         q.ask->fingerprint = "f2";
         ask(&q);
         assert_refused(&q, FAULT_CONFLICT);
-        assert_non_null(strstr(q.ask->fault.what, id));
+        assert_non_null(strstr(q.ask->fault->what, id));
         ask_free(q.ask);
     }
 }
@@ -803,6 +803,45 @@ static void test_restart_while_polling(void **state) {
     end(&gw);
 }
 
+#define OTHER_ID "01KAAAAAAAAAAAAAAAAAAAAAAA"
+
+/* Whatever becomes of its record meanwhile, a run that was acknowledged ends, and is recorded. */
+static void test_record_is_taken_away(void **state) {
+    (void)state;
+    static const struct {
+        const char *name, *sql;
+        bool keeps_key;
+    } cases[] = {
+        {"deleted", "DELETE FROM runs;", true},
+        {"deleted, and its key is another's",
+         "CREATE TEMP TABLE taken AS SELECT * FROM runs; DELETE FROM runs; UPDATE taken SET seq = seq + 1, id = "
+         "'" OTHER_ID "'; INSERT INTO runs SELECT * FROM taken;",
+         false},
+        {"deleted, and put back when it is missed",
+         "CREATE TABLE taken AS SELECT * FROM runs; DELETE FROM runs; CREATE TRIGGER back BEFORE INSERT ON runs BEGIN "
+         "INSERT INTO runs SELECT * FROM taken; END;",
+         true},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct gateway gw;
+        char id[STORE_ID_SIZE], found[STORE_ID_SIZE];
+        print_message("  %s\n", cases[i].name);
+        begin(&gw, 1);
+        atomic_store(&gw.word, BUSY);
+        start(&gw, "k", id);
+        await_requests(&gw, 3); /* it polls: nothing is to be recorded before its end */
+        store_meddle(gw.url, cases[i].sql);
+        atomic_store(&gw.word, PASSED);
+        assert_end(&gw, id, "\"status\":\"SUCCEEDED\"");
+        id_of_key(&gw, "k", found);
+        assert_string_equal(found, cases[i].keeps_key ? id : OTHER_ID);
+        if (cases[i].keeps_key) restart(&gw);
+        assert_end(&gw, id, "\"outputs\":{\"id\":7}"); /* from the store */
+        assert_int_equal(sent(&gw, "POST /jobs "), 1);
+        end(&gw);
+    }
+}
+
 /* Cut off in the middle of the call: nobody knows, and the report says so. */
 static void test_restart_in_a_submit_call(void **state) {
     (void)state;
@@ -1043,12 +1082,12 @@ static void test_crash_forgets(void **state) {
     char id[STORE_ID_SIZE], other[STORE_ID_SIZE];
     start(&gw, "k", id);
     await_requests(&gw, 3);
-    assert_int_equal(store_rows(gw.url), 0);
+    assert_int_equal(store_runs(gw.url), 0);
     restart(&gw);
     struct question lost = get(&gw, 0, id, 0);
     ask(&lost);
     assert_refused(&lost, FAULT_NOT_FOUND);
-    assert_non_null(strstr(lost.ask->fault.what, "not durable"));
+    assert_non_null(strstr(lost.ask->fault->what, "not durable"));
     ask_free(lost.ask);
     atomic_store(&gw.word, PASSED);
     start(&gw, "k", other); /* a new run: the key is not known any more */
@@ -1078,15 +1117,15 @@ static void test_stop_forgets_nothing(void **state) {
     atomic_store(&gw.word, BUSY);
     start(&gw, "flies", flies);
     await_requests(&gw, atomic_load(&gw.script.requests) + 3);
-    assert_int_equal(store_rows(gw.url), 0);
+    assert_int_equal(store_runs(gw.url), 0);
     bool drained[2] = {false, false};
     for (unsigned i = 0; i < 2; i++) {
         loop_post(gw.loops[i], drain_one, &(struct drain_of){gw.items[i], &drained[i]});
         await(&drained[i], "the drain");
     }
-    assert_int_equal(store_rows(gw.url), 1);
+    assert_int_equal(store_runs(gw.url), 1);
     restart(&gw);
-    assert_int_equal(store_rows(gw.url), 2);
+    assert_int_equal(store_runs(gw.url), 2);
     assert_end(&gw, over, "\"status\":\"SUCCEEDED\"");
     atomic_store(&gw.word, PASSED);
     assert_end(&gw, flies, "\"status\":\"SUCCEEDED\"");
@@ -1133,7 +1172,7 @@ static void test_stop_among_repeated_starts(void **state) {
     struct stop stop = {.gw = &gw, .starts = starts, .count = REPEATS};
     loop_post(gw.loops[0], ask_and_drain, &stop);
     await(&stop.drained, "the drain");
-    assert_int_equal(store_rows(gw.url), 1);
+    assert_int_equal(store_runs(gw.url), 1);
     for (unsigned i = 0; i < REPEATS; i++) {
         answered(&starts[i]);
         assert_told(&starts[i], "\"reason\":\"canceled_before_start\"");
@@ -1164,6 +1203,7 @@ int main(void) {
     };
     const struct CMUnitTest crashes[] = {
         cmocka_unit_test(test_restart_while_polling),
+        cmocka_unit_test(test_record_is_taken_away),
         cmocka_unit_test(test_restart_in_a_submit_call),
         cmocka_unit_test(test_attached_keys_outlive_the_process),
         cmocka_unit_test(test_questions_before_the_runs_are_back),

@@ -39,17 +39,19 @@ static void write_outcome(struct buf *out, const struct http_reply *reply, enum 
 
 struct reading {
     struct http_reply reply;
-    struct buf head, body, outcome;
+    struct buf head, fields, body, outcome;
 };
 
 static void reading_init(struct reading *reading) {
     buf_init(&reading->head, HTTP_REPLY_HEAD_ROOM);
+    buf_init(&reading->fields, HTTP_REPLY_FIELDS_ROOM);
     buf_init(&reading->body, BODY_MAX);
     buf_init(&reading->outcome, 4 * BODY_MAX);
 }
 
 static void reading_fini(struct reading *reading) {
     buf_fini(&reading->head);
+    buf_fini(&reading->fields);
     buf_fini(&reading->body);
     buf_fini(&reading->outcome);
 }
@@ -71,7 +73,7 @@ static const char *read_stream(struct reading *reading, struct text stream, bool
                                size_t step) {
     enum http_reply_state state = HTTP_REPLY_MORE;
     size_t left = 0;
-    http_reply_begin(&reading->reply, &reading->head, &reading->body, to_head);
+    http_reply_begin(&reading->reply, &reading->head, &reading->fields, &reading->body, to_head);
     for (size_t n = first; stream.len; n = step) {
         if (n > stream.len) n = stream.len;
         state = push(&reading->reply, (struct text){stream.at, n}, &left);
@@ -84,9 +86,29 @@ static const char *read_stream(struct reading *reading, struct text stream, bool
     return buf_cstr(&reading->outcome);
 }
 
+/* The headers stand where the text of the head has them. */
+static void check_fields(const struct reading *reading) {
+    struct text rest = buf_text(&reading->head), line, name;
+    text_cut(&rest, '\n', &line);
+    for (unsigned i = 0; i < reading->reply.header_count; i++) {
+        struct http_reply_field field = http_reply_field(&reading->reply, i);
+        assert_true(text_cut(&rest, '\n', &line) && text_cut(&line, ':', &name));
+        struct text value = text_trim(line), kept = {reading->head.at + field.value_at, field.value_len};
+        assert_ptr_equal(reading->head.at + field.name_at, name.at);
+        assert_int_equal(field.name_len, name.len);
+        assert_true(text_same(kept, value));
+        assert_true(kept.at >= line.at && kept.at + kept.len <= line.at + line.len);
+    }
+    assert_true(text_cut(&rest, '\n', &line) && text_is(line, "\r") && rest.len == 0);
+}
+
 static void check_same(struct reading *other, const char *outcome, const struct reading *reading, const char *whole) {
     assert_string_equal(outcome, whole);
-    if (whole[0] >= '1' && whole[0] <= '9') assert_string_equal(buf_cstr(&other->head), buf_cstr(&reading->head));
+    if (whole[0] < '1' || whole[0] > '9') return;
+    assert_string_equal(buf_cstr(&other->head), buf_cstr(&reading->head));
+    assert_int_equal(other->reply.header_count, reading->reply.header_count);
+    check_fields(reading);
+    check_fields(other);
 }
 
 /* Each way of cutting; returns what it came to, as long as `reading` lives. */
@@ -349,17 +371,26 @@ static const struct head_case {
     struct text stream;
     const char *head;
     unsigned header_count;
+    bool is_plain;
 } head_cases[] = {
     {"as it came, but for blanks at an end", TEXT(OK "X-A:  b \t\r\nContent-Length: 0\r\n\r\n"),
-     OK "X-A:  b\r\nContent-Length: 0\r\n\r\n", 2},
-    {"LF becomes CRLF", TEXT("HTTP/1.1 200 OK\nX-A: b\nContent-Length: 0\n\n"),
-     OK "X-A: b\r\nContent-Length: 0\r\n\r\n", 2},
+     OK "X-A:  b\r\nContent-Length: 0\r\n\r\n", 2, false},
+    {"LF becomes CRLF", TEXT("HTTP/1.1 200 OK\nX-A: b \nX-B: c\nContent-Length: 0\n\n"),
+     OK "X-A: b\r\nX-B: c\r\nContent-Length: 0\r\n\r\n", 3, true},
     {"folds are one blank", TEXT(OK "X-A: a \r\n \t b \r\n\tc\r\nContent-Length: 0\r\n\r\n"),
-     OK "X-A: a b c\r\nContent-Length: 0\r\n\r\n", 2},
-    {"a fold of blanks", TEXT(OK "X-A: a\n  \nContent-Length: 0\r\n\r\n"), OK "X-A: a\r\nContent-Length: 0\r\n\r\n", 2},
-    {"not that of 1xx", TEXT("HTTP/1.1 103 Early\r\nLink: </a>\r\n\r\n" OK "Content-Length: 0\r\n\r\n"),
-     OK "Content-Length: 0\r\n\r\n", 1},
-    {"not the trailers, nor the frames of chunks", TEXT(CHUNKED "1;x\r\na\r\n0\r\nX: y\r\n\r\n"), CHUNKED, 1},
+     OK "X-A: a b c\r\nContent-Length: 0\r\n\r\n", 2, false},
+    {"folds behind nothing", TEXT(OK "X-A:  \r\n  \r\n b\r\n  \r\n c\r\nX-B:\r\n\r\n"), OK "X-A: b c\r\nX-B:\r\n\r\n",
+     2, true},
+    {"a fold of blanks", TEXT(OK "X-A: a\n  \nContent-Length: 0\r\n\r\n"), OK "X-A: a\r\nContent-Length: 0\r\n\r\n", 2,
+     true},
+    {"not that of 1xx", TEXT("HTTP/1.1 103 Early\xe4\r\nLink: </a>\r\n\r\n" OK "Content-Length: 0\r\n\r\n"),
+     OK "Content-Length: 0\r\n\r\n", 1, true},
+    {"not the trailers, nor the frames of chunks", TEXT(CHUNKED "1;x\r\na\r\n0\r\nX: \xe4\r\n\r\n"), CHUNKED, 1, false},
+    {"a control character", TEXT(OK "X-A: abcdefghijk\x7f\r\n\r\n"), OK "X-A: abcdefghijk\x7f\r\n\r\n", 1, false},
+    {"one in the last word", TEXT(OK "X-A: abcdefghij\x1f-\r\n\r\n"), OK "X-A: abcdefghij\x1f-\r\n\r\n", 1, false},
+    {"one in a short line", TEXT(OK "X: \x1f\r\n\r\n"), OK "X: \x1f\r\n\r\n", 1, false},
+    {"obs-text", TEXT(OK "X-A: abcdefghijklm\x80nop\r\n\r\n"), OK "X-A: abcdefghijklm\x80nop\r\n\r\n", 1, false},
+    {"obs-text in the reason", TEXT("HTTP/1.1 200 \xe4\r\n\r\n"), "HTTP/1.1 200 \xe4\r\n\r\n", 0, false},
 };
 
 static void test_heads(void **state) {
@@ -369,11 +400,12 @@ static void test_heads(void **state) {
     for (size_t i = 0; i < sizeof head_cases / sizeof *head_cases; i++) {
         const struct head_case *c = &head_cases[i];
         print_message("  %s\n", c->name);
-        read_all_ways(&reading, c->stream, false, GOES_ON);
+        read_all_ways(&reading, c->stream, false, ENDS);
         assert_int_equal(reading.reply.flaw, HTTP_REPLY_FINE);
         assert_int_equal(reading.head.len, strlen(c->head));
         assert_memory_equal(reading.head.at, c->head, reading.head.len);
         assert_int_equal(reading.reply.header_count, c->header_count);
+        assert_int_equal(reading.reply.is_plain, c->is_plain);
     }
     reading_fini(&reading);
 }

@@ -56,6 +56,37 @@ static void paths_and_values_of_another_form(void **state) {
     arena_free(arena);
 }
 
+static void paths_into_one_member(void **state) {
+    (void)state;
+    static const struct {
+        const char *path, *into; /* NULL: not into one alone */
+    } cases[] = {
+        {"$.state", "state"},
+        {"$['state'].x[0]", "state"},
+        {"$[\"it's\"]", "it's"},
+        {"$.jobs[*].name", "jobs"},
+        {"$.jobs[::-1].ms", "jobs"},
+        {"$.jobs..name", "jobs"},
+        {"$.jobs['a', 'b']", "jobs"},
+        {"$", NULL},
+        {"$[0]", NULL},
+        {"$[*].x", NULL},
+        {"$[1:].x", NULL},
+        {"$..name", NULL},
+        {"$['a', 'b']", NULL},
+        {"$[?@.x].y", NULL},
+        {"$.jobs[?@.name == $.name].ms", NULL}, /* which looks at the root again */
+    };
+    struct arena *arena = arena_new();
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct text name = {0};
+        bool into = jsonpath_into(jsonpath_compile(arena, text_of(cases[i].path), NULL), &name);
+        if (into != (cases[i].into != NULL)) fail_msg("%s", cases[i].path);
+        if (into && !text_is(name, cases[i].into)) fail_msg("%s: %.*s", cases[i].path, TEXT_ARG(name));
+    }
+    arena_free(arena);
+}
+
 static void paths_that_find(void **state) {
     (void)state;
     static const struct {
@@ -463,6 +494,7 @@ static void the_compliance_suite(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(paths_into_one_member),
         cmocka_unit_test(paths_that_find),
         cmocka_unit_test(paths_and_values_of_another_form),
         cmocka_unit_test(mistakes_have_their_column),

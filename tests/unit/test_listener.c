@@ -709,6 +709,33 @@ static void test_deadlines(void **state) {
     assert_int_equal(server.handled, 0);
 }
 
+/* What has arrived by the deadline, and waits for its turn to be read, is in time: the loop is late, not the client. */
+static void test_deadline_with_news(void **state) {
+    (void)state;
+    enum { COUNT = 20 };
+    struct listener_limits limits = usual;
+    limits.idle_timeout_ms = 1000;
+    struct server server;
+    struct client clients[COUNT];
+    server_start(&server, &limits, USUAL, NULL);
+    for (int i = 0; i < COUNT; i++) {
+        client_open(&clients[i], &server);
+        say(&clients[i], AWAY);
+        expect_reply(&clients[i], UNAVAILABLE, "away", false);
+    }
+    int64_t idle_since = clock_mono_ms();
+    loop_post(server.loop, wait_on_loop, &server); /* the first pass behind it has all the deadlines, and reads one */
+    for (int i = 0; i < COUNT; i++) say(&clients[i], "POST /away?slowly HTTP/1.1\r\n" H "\r\n");
+    for (int i = 0; i < COUNT; i++) wait_arrived(&clients[i]);
+    while (clock_mono_ms() - idle_since <= limits.idle_timeout_ms) usleep(1000);
+    sem_post(&server.went);
+    for (int i = 0; i < COUNT; i++) expect_reply(&clients[i], UNAVAILABLE, "away", false);
+    for (int i = 0; i < COUNT; i++) expect_end(&clients[i]); /* who says no more is idle, as ever */
+    for (int i = 0; i < COUNT; i++) client_close(&clients[i]);
+    server_stop(&server);
+    assert_int_equal(server.away, 2 * COUNT);
+}
+
 static void test_client_leaves(void **state) {
     (void)state;
     struct server server;
@@ -1469,6 +1496,7 @@ int main(void) {
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_oversized_body),
         cmocka_unit_test(test_deadlines),
+        cmocka_unit_test(test_deadline_with_news),
         cmocka_unit_test(test_client_leaves),
         cmocka_unit_test(test_free_in_flight),
         cmocka_unit_test(test_drain),
@@ -1493,6 +1521,7 @@ int main(void) {
         OVER_TLS(test_refusals),
         OVER_TLS(test_oversized_body),
         OVER_TLS(test_deadlines),
+        OVER_TLS(test_deadline_with_news),
         OVER_TLS(test_client_leaves),
         OVER_TLS(test_free_in_flight),
         OVER_TLS(test_drain),

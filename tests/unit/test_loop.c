@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -108,6 +109,28 @@ static void timer_cleared_in_a_callback_never_rings(void **state) {
     loop_timer_set(&last, 20);
     loop_run(loop);
     assert_int_equal(killed, 1);
+}
+
+/* Waking up is what most of a timer costs: it is done when one is due, and not to see whether one is. */
+enum { RINGS = 40, LOST_WAITS = RINGS / 4 };
+
+static void on_repeat(void *arg) {
+    struct alarm_clock *alarm = arg;
+    if (++alarm->rung == RINGS) loop_stop(loop);
+    else loop_timer_set(&alarm->timer, 3 + alarm->rung % 5);
+}
+
+static void a_timer_is_waited_for_once(void **state) {
+    (void)state;
+    struct alarm_clock alarm = {0};
+    struct rusage before, after;
+    loop_timer_init(&alarm.timer, loop, "alarm", on_repeat, &alarm);
+    loop_timer_set(&alarm.timer, 3);
+    getrusage(RUSAGE_THREAD, &before);
+    loop_run(loop);
+    getrusage(RUSAGE_THREAD, &after);
+    assert_int_equal(alarm.rung, RINGS);
+    assert_in_range(after.ru_nvcsw - before.ru_nvcsw, 0, RINGS + LOST_WAITS); /* fewer where it was late */
 }
 
 static struct loop_timer eager;
@@ -376,17 +399,12 @@ static void wall_clock_goes_back_only_where_it_is_set(void **state) {
 
 int main(void) {
     static const struct CMUnitTest tests[] = {
-        TEST(timers_ring_in_order),
-        TEST(timer_cleared_in_a_callback_never_rings),
-        TEST(eager_timer_starves_nobody),
-        TEST(messages_arrive_in_order),
-        TEST(what_waits_at_the_end_is_run),
-        TEST(later_never_runs_inside),
-        TEST(stops_from_another_thread),
-        TEST(watch_changes_rests_and_ends),
-        TEST(stall_is_counted),
-        TEST(loop_knows_that_it_is_behind),
-        TEST(wall_clock_goes_back_only_where_it_is_set),
+        TEST(timers_ring_in_order),         TEST(timer_cleared_in_a_callback_never_rings),
+        TEST(a_timer_is_waited_for_once),   TEST(eager_timer_starves_nobody),
+        TEST(messages_arrive_in_order),     TEST(what_waits_at_the_end_is_run),
+        TEST(later_never_runs_inside),      TEST(stops_from_another_thread),
+        TEST(watch_changes_rests_and_ends), TEST(stall_is_counted),
+        TEST(loop_knows_that_it_is_behind), TEST(wall_clock_goes_back_only_where_it_is_set),
     };
     return cmocka_run_group_tests_name("loop", tests, NULL, NULL);
 }

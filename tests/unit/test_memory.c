@@ -21,7 +21,7 @@ struct rig {
     char folder[64], url[112];
     struct loop *loop;
     struct store *store;
-    size_t max_kept;
+    size_t max_kept, max_queue;
 };
 
 static atomic_int sources; /* that have not ended */
@@ -30,8 +30,8 @@ static atomic_int sources; /* that have not ended */
 
 static void rig_open(struct rig *rig) {
     struct fault fault = {0};
-    rig->store = store_open(&(struct store_settings){.url = rig->url, .max_queue = 100000, .max_kept = rig->max_kept},
-                            &fault);
+    rig->store = store_open(
+        &(struct store_settings){.url = rig->url, .max_queue = rig->max_queue, .max_kept = rig->max_kept}, &fault);
     if (!rig->store) fail_msg("%s: %s", fault.where, fault.what);
 }
 
@@ -47,6 +47,7 @@ static int set_up(void **state) {
     snprintf(rig->url, sizeof rig->url, "sqlite:%s/s.db", rig->folder);
     rig->loop = loop_new(0);
     rig->max_kept = KEPT_MAX;
+    rig->max_queue = 100000;
     rig_open(rig);
     *state = rig;
     return 0;
@@ -180,7 +181,7 @@ static void is_found_like_any_other(void **state) {
     assert_int_equal(op.found->ended_ms, 17);
     store_op_fini(&op);
     assert_int_equal(update(rig, in_memory("nobody", "s", NULL, 1), "RUNNING", 0), STORE_MISSING);
-    assert_int_equal(store_rows(rig->url), 0);
+    assert_int_equal(store_runs(rig->url), 0);
 }
 
 static void id_is_one_run(void **state) {
@@ -217,7 +218,7 @@ static void moves_to_the_disk(void **state) {
     assert_int_equal(insert(rig, record, NULL), STORE_DONE);
     record.in_memory = false;
     assert_int_equal(insert(rig, record, NULL), STORE_DONE);
-    assert_int_equal(store_rows(rig->url), 1);
+    assert_int_equal(store_runs(rig->url), 1);
     assert_body(rig, "a", "{\"on\":\"disk\"}");
     assert_int_equal(update(rig, record, "SUCCEEDED", 20), STORE_DONE);
     struct store_op op = {.kind = STORE_LIST, .filter = {.limit = 9}};
@@ -247,6 +248,38 @@ static void waits_for_no_disk(void **state) {
     while (left) event_base_loop(loop_base(rig->loop), EVLOOP_ONCE);
     store_op_fini(&write);
     assert_true(store_takes(rig->store, true));
+}
+
+static atomic_bool reader_is_there, let_reader_go;
+
+static bool sees_slowly(const void *rights, const char *stage) {
+    (void)rights, (void)stage;
+    atomic_store(&reader_is_there, true);
+    while (!atomic_load(&let_reader_go)) usleep(1000);
+    return true;
+}
+
+/* Whether the disk has the key cannot be asked; that is no yes. */
+static void busy_disk_is_told(void **state) {
+    struct rig *rig = *state;
+    assert_int_equal(insert(rig, make("a", "s", "disk", 1), NULL), STORE_DONE);
+    rig->max_queue = 1;
+    reopen(rig);
+    size_t left = 0;
+    struct store_op ops[] = {{.kind = STORE_LIST, .filter = {.limit = 9, .sees = sees_slowly}},
+                             {.kind = STORE_GET, .record = make("a", NULL, NULL, 0)},
+                             {.kind = STORE_INSERT, .record = in_memory("b", "s", "none", 2)}};
+    for (size_t i = 0; i < 3; i++) {
+        store_hand_over(rig->store, rig->loop, &ops[i], &left);
+        while (!atomic_load(&reader_is_there)) usleep(1000);
+    }
+    atomic_store(&let_reader_go, true);
+    store_wait(rig->loop, &left);
+    assert_int_equal(ops[1].outcome, STORE_DONE);
+    assert_int_equal(ops[2].outcome, STORE_FAILED);
+    assert_int_equal(ops[2].fault.kind, FAULT_BUSY);
+    assert_false(is_there(rig, "b"));
+    for (size_t i = 0; i < 3; i++) store_op_fini(&ops[i]);
 }
 
 /* ---- what is forgotten ---- */
@@ -311,7 +344,7 @@ static void orderly_end_loses_nothing_that_is_over(void **state) {
     assert_body(rig, "a", "{\"of\":\"a\"}");
     assert_body(rig, "b", "{\"of\":\"b\"}");
     assert_false(is_there(rig, "flies")); /* its engine did not move it */
-    assert_int_equal(store_rows(rig->url), 2);
+    assert_int_equal(store_runs(rig->url), 2);
 }
 
 /* ---- lists ---- */
@@ -488,6 +521,7 @@ int main(void) {
         T(key_is_one_run_in_either_place),
         T(moves_to_the_disk),
         T(waits_for_no_disk),
+        T(busy_disk_is_told),
         T(oldest_makes_room),
         T(retention_holds),
         T(who_reads_has_it_to_the_end),

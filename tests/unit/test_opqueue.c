@@ -164,6 +164,28 @@ static void closing_leaves_what_waits(void **state) {
     opqueue_free(queue);
 }
 
+/* Writes go on meanwhile: a read that waits for them is answered still. */
+static void reads_may_close_first(void **state) {
+    (void)state;
+    struct opqueue *queue = opqueue_new(9);
+    struct store_op write = write_op(0), read = {.kind = STORE_GET}, settle = {.kind = STORE_SETTLE}, *first;
+    opqueue_put(queue, &write);
+    opqueue_put(queue, &read);
+    opqueue_close_reads(queue);
+    assert_false(opqueue_drained(queue));
+    assert_int_equal(take(queue, 9, 9, &first), 1);
+    assert_false(opqueue_drained(queue));
+    opqueue_finish_writes(queue, 1);
+    assert_ptr_equal(opqueue_take_read(queue), &read);
+    assert_true(opqueue_put(queue, &settle)); /* among the writes */
+    assert_null(opqueue_take_read(queue));
+    assert_int_equal(take(queue, 9, 9, &first), 1);
+    assert_ptr_equal(first, &settle);
+    opqueue_close(queue);
+    assert_true(opqueue_drained(queue));
+    opqueue_free(queue);
+}
+
 static void queue_knows_that_it_is_behind(void **state) {
     (void)state;
     struct opqueue *queue = opqueue_new(9);
@@ -190,7 +212,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(writes_come_in_batches),           cmocka_unit_test(batches_grow),
         cmocka_unit_test(lanes_have_ceilings_of_their_own), cmocka_unit_test(reads_wait_for_the_writes_before_them),
-        cmocka_unit_test(closing_leaves_what_waits),        cmocka_unit_test(queue_knows_that_it_is_behind),
+        cmocka_unit_test(closing_leaves_what_waits),        cmocka_unit_test(reads_may_close_first),
+        cmocka_unit_test(queue_knows_that_it_is_behind),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

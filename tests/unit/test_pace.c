@@ -7,7 +7,7 @@
 
 #include "call/pace.h"
 
-/* With the empty id of a run whose grid begins with `origin_ms`. */
+/* With the empty id of a run whose grid begins with `origin_ms`, a multiple of 4. */
 static int64_t grid(const struct stage_step *step, int64_t origin_ms, int64_t now_ms) {
     int64_t shift = pace_origin_ms(step, 0, TEXT(""));
     struct pace_now now = {.id = TEXT(""), .step_began_ms = origin_ms - shift, .now_ms = now_ms};
@@ -27,8 +27,8 @@ static void test_polls(void **state) {
         {5000, 0, 4501, 5499},
         {5000, 0, 5000, 5000},
         {5000, 0, 12000, 3000},
-        {5000, 1234, 1234, 5000},
-        {5000, 1234, 6234, 5000},
+        {5000, 1236, 1236, 5000},
+        {5000, 1236, 6236, 5000},
         {5000, 10000, 4000, 5000},
         {10, 0, 9, 1},
         {1, 0, 77, 1},
@@ -62,9 +62,10 @@ static void test_origins_spread(void **state) {
     for (unsigned i = 0; i < 10000; i++) {
         for (unsigned at = 25, left = i; at > 21; at--, left /= 10) id[at] = (char)('0' + left % 10);
         int64_t origin = pace_origin_ms(&step, 50000, text_of(id));
-        assert_in_range(origin, 40001, 50000);
+        assert_in_range(origin, 40000, 50000);
+        assert_int_equal(origin % 4, 0);
         assert_int_equal(origin, pace_origin_ms(&step, 50000, text_of(id)));
-        parts[(origin - 40001) / 100]++;
+        parts[(origin - 40000) / 100 % 100]++;
     }
     for (unsigned i = 0; i < 100; i++) assert_in_range(parts[i], 50, 150);
     assert_int_equal(pace_origin_ms(&(struct stage_step){0}, 50000, TEXT("x")), 50000);
@@ -88,9 +89,30 @@ static void test_backoff(void **state) {
     now.random = 0;
     assert_int_equal(pace_poll_ms(&step, &now), 900);
     now.random = UINT32_MAX;
-    assert_int_equal(pace_poll_ms(&step, &now), 1099);
+    assert_int_equal(pace_poll_ms(&step, &now), 1100); /* 1099, and the next moment that polls fall together */
     now.now_ms = INT64_MAX;
-    assert_int_equal(pace_poll_ms(&step, &now), 21999);
+    assert_int_equal(pace_poll_ms(&step, &now), 22001);
+}
+
+/* Those of all runs are due at multiples of 4 ms, as long as `every` is one, and never before their time. */
+static void test_polls_fall_together(void **state) {
+    (void)state;
+    static const struct stage_step steps[] = {
+        {.every_ms = 1000},
+        {.every_ms = 60},
+        {.every_ms = 1000, .backoff = 1.5, .max_every_ms = 7000},
+        {.every_ms = 333, .backoff = 2, .max_every_ms = 1001},
+    };
+    for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
+        const struct stage_step *step = &steps[i];
+        int64_t most_ms = step->backoff > 1 ? step->max_every_ms + 3 : step->every_ms + step->every_ms / 10;
+        for (int64_t now_ms = 12345; now_ms < 12345 + 5000; now_ms++) {
+            struct pace_now now = {.id = TEXT("a"), .step_began_ms = 12341, .now_ms = now_ms, .random = MIDDLE};
+            int64_t delay = pace_poll_ms(step, &now);
+            assert_int_equal((now_ms + delay) % 4, 0);
+            assert_in_range(delay, step->backoff > 1 ? step->every_ms : step->every_ms / 10, most_ms);
+        }
+    }
 }
 
 /* Runs of a stage take about 10 minutes: few polls before, many there, few again when it takes longer than ever. */
@@ -106,7 +128,7 @@ static void test_adaptive(void **state) {
         int64_t age, delay;
     } rows[] = {
         {0, 60000},     {500000, 60000}, {590000, 12500}, {604900, 2100},   {640000, 1000},
-        {649499, 1000}, {649500, 1000},  {700000, 5050},  {2000000, 60000},
+        {649499, 1001}, {649500, 1000},  {700000, 5052},  {2000000, 60000},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         now.now_ms = rows[i].age;
@@ -148,8 +170,12 @@ static void test_retries(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_polls),          cmocka_unit_test(test_grid),
-                                       cmocka_unit_test(test_origins_spread), cmocka_unit_test(test_backoff),
-                                       cmocka_unit_test(test_adaptive),       cmocka_unit_test(test_retries)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_polls),
+                                       cmocka_unit_test(test_grid),
+                                       cmocka_unit_test(test_origins_spread),
+                                       cmocka_unit_test(test_backoff),
+                                       cmocka_unit_test(test_adaptive),
+                                       cmocka_unit_test(test_retries),
+                                       cmocka_unit_test(test_polls_fall_together)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

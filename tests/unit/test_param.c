@@ -283,6 +283,45 @@ static void test_check(void **state) {
     }
 }
 
+/* What is to be taken as it stands is; anything else is copied from where it differs. */
+static void test_values_as_given(void **state) {
+    (void)state;
+    static const char *const choices[] = {"smoke", "soak"};
+    static const struct param few[] = {{.name = "note", .type = PARAM_STRING},
+                                       {.name = "users", .type = PARAM_INTEGER},
+                                       {.name = "at", .type = PARAM_URL},
+                                       {.name = "kind", .type = PARAM_CHOICE, .choices = choices, .choice_count = 2}};
+    static const struct {
+        const char *given;
+        size_t count;
+        const char *values; /* NULL: the same */
+    } rows[] = {
+        {"{\"note\":\"n\",\"users\":5,\"at\":\"http://x\",\"kind\":\"soak\"}", 4, NULL},
+        {"{\"note\":\"n\",\"users\":5}", 2, NULL},
+        {"{}", 0, NULL},
+        {"null", 0, "{}"},
+        {"null", 1, "{\"note\":null}"},
+        {"{\"note\":\"n\"}", 2, "{\"note\":\"n\",\"users\":null}"},
+        {"{\"note\":\"n\",\"users\":null}", 2, "{\"note\":\"n\",\"users\":null}"},
+        {"{\"note\":\"n\",\"users\":\"5\"}", 2, "{\"note\":\"n\",\"users\":5}"},
+        {"{\"users\":5,\"note\":\"n\"}", 2, "{\"note\":\"n\",\"users\":5}"},
+        {"{\"note\":\"n\",\"at\":\"http://x\",\"users\":5}", 3, "{\"note\":\"n\",\"users\":5,\"at\":\"http://x\"}"},
+        {"{\"note\":\"n\",\"users\":5,\"at\":\" http://x\",\"kind\":\" soak\"}", 4,
+         "{\"note\":\"n\",\"users\":5,\"at\":\"http://x\",\"kind\":\"soak\"}"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct arena *arena = arena_new();
+        struct faults faults;
+        const struct json *given = parse(arena, rows[i].given), *checked = NULL;
+        faults_init(&faults);
+        assert_true(params_check(arena, few, rows[i].count, given, &checked, &faults));
+        if ((checked == given) != !rows[i].values) fail_msg("row %zu", i);
+        assert_string_equal(written(arena, checked), rows[i].values ? rows[i].values : rows[i].given);
+        faults_fini(&faults);
+        arena_free(arena);
+    }
+}
+
 static void test_secret_never_shown(void **state) {
     (void)state;
     static const char *const given[] = {"{\"s\":\"hunter2-hunter2\"}", "{\"s\":[\"hunter2\"]}",
@@ -379,6 +418,7 @@ int main(void) {
         cmocka_unit_test(test_constraints),
         cmocka_unit_test(test_check),
         cmocka_unit_test(test_schema),
+        cmocka_unit_test(test_values_as_given),
         cmocka_unit_test(test_secret_never_shown),
         cmocka_unit_test(test_defaults_and_mask),
     };

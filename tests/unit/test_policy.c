@@ -42,7 +42,7 @@ static void test_what_did_not_come(void **state) {
         {MAYBE, FAULT_UNSUPPORTED, "failed", "failed", REASON_BAD_REPLY, REASON_BAD_REPLY},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        struct reply reply = {.phase = rows[i].phase, .fault = {.kind = rows[i].fault}};
+        struct reply reply = {.phase = rows[i].phase, .fault = &(struct fault){.kind = rows[i].fault}};
         struct stage_call call = {.idempotent = true};
         assert_policy(i, &call, &reply, rows[i].idempotent, rows[i].reason);
         call.idempotent = false;

@@ -52,13 +52,25 @@ static char *body_of(const char *last, size_t *ret_len) {
     return buf_take(&body);
 }
 
-static void ask(struct bench *bench, struct asked *asked, const char *last) {
+/* The names are gone before the thread has read, as those of a definition may be. */
+static void ask_for(struct bench *bench, struct asked *asked, const char *last, const char *wanted) {
+    struct arena *arena = arena_new();
+    struct json_name *name = wanted ? arena_new_of(arena, struct json_name) : NULL;
+    struct json_wanted *some = arena_new_of(arena, struct json_wanted);
     size_t len;
     char *body = body_of(last, &len);
+    if (wanted) *name = (struct json_name){NULL, text_of(arena_strdup(arena, wanted))};
+    *some = (struct json_wanted){.names = name};
     asked->bench = bench;
     asked->arena = arena_new();
-    asked->reading = reader_begin(bench->reader, asked->arena, &asked->reply, body, len, on_read, asked);
+    asked->reading = reader_begin(bench->reader, asked->arena, &asked->reply, body, len, wanted ? some : NULL, on_read,
+                                  asked);
+    arena_free(arena);
     assert_int_equal(asked->done, 0);
+}
+
+static void ask(struct bench *bench, struct asked *asked, const char *last) {
+    ask_for(bench, asked, last, NULL);
 }
 
 static void reads(void **state) {
@@ -75,7 +87,7 @@ static void reads(void **state) {
         ask(&bench, &asked, rows[i].last);
         loop_run(bench.loop);
         assert_int_equal(asked.done, 1);
-        const struct json *value = reply_body(asked.arena, &asked.reply, &is_json);
+        const struct json *value = reply_body(asked.arena, &asked.reply, NULL, &is_json);
         assert_ptr_equal(value, asked.reply.value);
         assert_int_equal(is_json, rows[i].is_json);
         if (is_json) assert_string_equal(json_gets_text(value, "state"), "done");
@@ -83,6 +95,19 @@ static void reads(void **state) {
         arena_free(asked.arena);
         tear_down(&bench);
     }
+}
+
+static void reads_what_is_wanted(void **state) {
+    (void)state;
+    struct bench bench;
+    struct asked asked = {.stops = true};
+    set_up(&bench);
+    ask_for(&bench, &asked, "}", "state");
+    loop_run(bench.loop);
+    assert_int_equal(json_size(asked.reply.value), 1);
+    assert_string_equal(json_gets_text(asked.reply.value, "state"), "done");
+    arena_free(asked.arena);
+    tear_down(&bench);
 }
 
 /* The first is called off at once, the second loses its arena at once; the third is read behind them. */
@@ -140,6 +165,7 @@ static void values_outlive_it(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reads),
+        cmocka_unit_test(reads_what_is_wanted),
         cmocka_unit_test(called_off),
         cmocka_unit_test(ends_before_it_was_read),
         cmocka_unit_test(values_outlive_it),

@@ -505,7 +505,7 @@ static void test_first_call_sees_what_later_ones_see(void **state) {
     assert_non_null(run->fresh);
     assert_null(queued->fresh); /* nobody knows how long it waits */
     run_roots_of_call(run, arena, 0, call, first);
-    run_take_fresh(run);
+    struct arena *fresh = run_take_fresh(run);
     assert_null(run->fresh);
     run_roots_of_call(run, arena, 0, call, later);
     assert_int_equal(json_size(first[ROOT_PARAMETERS]), 1);
@@ -515,6 +515,7 @@ static void test_first_call_sees_what_later_ones_see(void **state) {
     assert_true(json_same(first[ROOT_PARAMETERS], later[ROOT_PARAMETERS]));
     run_free(queued);
     rig.run = run;
+    arena_free(fresh);
     arena_free(arena);
     rig_end(&rig);
 }

@@ -879,7 +879,7 @@ static int power_open(sqlite3_vfs *vfs, sqlite3_filename name, sqlite3_file *fil
     return rc;
 }
 
-static int64_t rows_after_power_cut(struct rig *rig, const char *copy) {
+static int runs_after_power_cut(struct rig *rig, const char *copy) {
     static const char *const endings[] = {"", "-wal"};
     char from[256], to[256], path[256];
     pthread_mutex_lock(&power.lock);
@@ -893,14 +893,11 @@ static int64_t rows_after_power_cut(struct rig *rig, const char *copy) {
     pthread_mutex_unlock(&power.lock);
     image_path(path, sizeof path, copy, rig->path);
     sqlite3 *db;
-    sqlite3_stmt *s;
     assert_int_equal(sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE, "unix"), SQLITE_OK);
-    int64_t rows = -1;
-    if (sqlite3_prepare_v2(db, "SELECT count(*) FROM runs", -1, &s, NULL) == SQLITE_OK && sqlite3_step(s) == SQLITE_ROW)
-        rows = sqlite3_column_int64(s, 0);
-    sqlite3_finalize(s);
+    char max_id[STORE_ID_SIZE];
+    int runs = store_runs_in(db, max_id);
     sqlite3_close(db);
-    return rows;
+    return runs;
 }
 
 static void survives_power_cut(void **state) {
@@ -920,7 +917,7 @@ static void survives_power_cut(void **state) {
         char id[STORE_ID_SIZE];
         snprintf(id, sizeof id, "%d", i);
         assert_int_equal(insert(rig, make(id, "s", NULL, "RUNNING", i, 0)), STORE_DONE);
-        assert_int_equal(rows_after_power_cut(rig, copy), i + 1);
+        assert_int_equal(runs_after_power_cut(rig, copy), i + 1);
     }
     assert_true(power.syncs >= 40);
     store_close(rig->store);
@@ -1108,11 +1105,321 @@ static void update_of_a_run_that_is_gone(void **state) {
     struct store_op op = {.kind = STORE_UPDATE};
     for (int over = 0; over < 2; over++) {
         assert_int_equal(insert(rig, make("a", "s", NULL, "RUNNING", 1, 0)), STORE_DONE);
+        assert_true(holds(rig, "a")); /* which gives it a row */
         change_file(rig, "DELETE FROM runs");
         op.record = make("a", "s", NULL, over ? "SUCCEEDED" : "RUNNING", 1, over ? 9 : 0);
         assert_int_equal(carry_out(rig, &op), STORE_MISSING);
         store_op_fini(&op);
         assert_false(holds(rig, "a"));
+    }
+}
+
+/* ---- runs that have no rows yet ---- */
+
+static int count_of(struct rig *rig, const char *sql) {
+    sqlite3 *db;
+    sqlite3_stmt *s;
+    assert_int_equal(sqlite3_open_v2(rig->path, &db, SQLITE_OPEN_READONLY, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_prepare_v2(db, sql, -1, &s, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_step(s), SQLITE_ROW);
+    int count = sqlite3_column_int(s, 0);
+    sqlite3_finalize(s);
+    sqlite3_close(db);
+    return count;
+}
+
+#define ROWS "SELECT count(*) FROM runs"
+#define NOTES "SELECT count(*) FROM run_starts"
+#define NOTED_BYTES "SELECT ifnull(sum(length(records)), 0) FROM run_starts"
+
+/* By each that is asked for: until then a start has no row, and one that ends gives rows to those before it. */
+static void first_change_gives_a_row(void **state) {
+    struct rig *rig = *state;
+    enum { N = 20 };
+    struct store_op ops[N];
+    size_t left = 0;
+    for (size_t i = 0; i < N; i++) {
+        char id[STORE_ID_SIZE];
+        snprintf(id, sizeof id, "%02zu", i);
+        ops[i] = (struct store_op){.kind = STORE_INSERT, .record = make(id, "s", NULL, "RUNNING", 5, 0)};
+        ops[i].definition_source = "name = \"x\";";
+        hand_over(rig, &ops[i], &left);
+    }
+    store_wait(rig->loop, &left);
+    assert_int_equal(count_of(rig, ROWS), 0);
+    assert_in_range(count_of(rig, NOTES), 1, N);
+    assert_int_equal(store_runs(rig->url), N);
+    ops[0].kind = STORE_UPDATE;
+    ops[0].record = make("05", "s", NULL, "SUCCEEDED", 5, 9);
+    assert_int_equal(carry_out(rig, &ops[0]), STORE_DONE);
+    assert_int_equal(count_of(rig, ROWS), 6);
+    assert_int_equal(store_runs(rig->url), N);
+    assert_true(holds(rig, "05"));
+    assert_int_equal(count_of(rig, ROWS), 6); /* which it had */
+    assert_false(holds(rig, "99"));
+    assert_int_equal(count_of(rig, ROWS), 6);
+    assert_true(holds(rig, "17"));
+    assert_int_equal(count_of(rig, ROWS), N);
+    assert_int_equal(count_of(rig, NOTES), 0);
+    expect_list(rig, (struct store_filter){.limit = 3, .status = "RUNNING", .before_id = "07"}, "060403", true);
+    for (size_t i = 0; i < N; i++) store_op_fini(&ops[i]);
+}
+
+static void each_question_sees_them(void **state) {
+    struct rig *rig = *state;
+    static const char *const s[] = {"s"};
+    int64_t created = 0;
+    for (int question = 0; question < 6; question++) {
+        char id[STORE_ID_SIZE] = {(char)('a' + question)};
+        struct store_op find = {.kind = STORE_FIND_KEY, .record = make("", "s", id, NULL, 0, 0)};
+        struct store_record row = make(id, "s", id, "RUNNING", ++created, 0);
+        assert_int_equal(insert(rig, row), STORE_DONE);
+        assert_int_equal(count_of(rig, NOTES), 1);
+        int64_t *places;
+        size_t count;
+        switch (question) {
+        case 0: assert_true(holds(rig, id)); break;
+        case 1: assert_int_equal(carry_out(rig, &find), STORE_DONE); break;
+        case 2: expect_list(rig, (struct store_filter){.limit = 9, .stages = s, .stage_count = 1}, "cba", false); break;
+        case 3:
+            assert_true(store_places(rig->store, &places, &count, NULL));
+            assert_int_equal(count, 4);
+            mem_free(places);
+            break;
+        case 4:
+            assert_int_equal(insert(rig, make("z", "s", id, "RUNNING", 1, 0)), STORE_EXISTS);
+            row.key = NULL;
+            assert_int_equal(insert(rig, row), STORE_FAILED);
+            break;
+        case 5:
+            assert_int_equal(prune(rig, 100), 0);
+            assert_true(knows(rig, "d1"));
+            break;
+        }
+        store_op_fini(&find);
+        assert_int_equal(count_of(rig, ROWS), question + 1);
+        assert_int_equal(count_of(rig, NOTES), 0);
+    }
+}
+
+/* A clock that goes back, or two loops whose clocks were read at different times. */
+static void late_ones_have_places_of_their_own(void **state) {
+    struct rig *rig = *state;
+    static const int64_t created[] = {50, 40, 50, 40, 45, 40, 60, 45, 50};
+    for (size_t i = 0; i < sizeof created / sizeof *created; i++) {
+        char id[STORE_ID_SIZE] = {(char)('a' + i)};
+        assert_int_equal(insert(rig, make(id, "s", NULL, "RUNNING", created[i], 0)), STORE_DONE);
+        if (i == 4) assert_int_equal(update(rig, "b", "SUCCEEDED", 70, TEXT("1")), STORE_DONE);
+    }
+    assert_int_equal(store_runs(rig->url), 9);
+    expect_list(rig, (struct store_filter){.limit = 9}, "gicahefdb", false);
+    rig_reopen(rig);
+    expect_list(rig, (struct store_filter){.limit = 9, .status = "RUNNING"}, "gicahefd", false);
+}
+
+/* They are few, however many begin and do not end; those that were large never are among them. */
+static void they_are_few(void **state) {
+    struct rig *rig = *state;
+    static char body[20000];
+    enum { N = 600 };
+    struct store_op *ops = mem_alloc(N * sizeof *ops);
+    size_t left = 0;
+    for (size_t i = 0; i < N; i++) {
+        char id[STORE_ID_SIZE];
+        snprintf(id, sizeof id, "%03zu", i);
+        ops[i] = (struct store_op){.kind = STORE_INSERT, .record = make(id, "s", NULL, "RUNNING", (int64_t)i / 8, 0)};
+        ops[i].record.body = (struct text){body, i % 100 == 50 ? sizeof body : 1000};
+        hand_over(rig, &ops[i], &left);
+        if (i % 30 == 0) store_wait(rig->loop, &left);
+        assert_in_range(count_of(rig, NOTED_BYTES), 0, 256 << 10); /* with those that leave */
+    }
+    store_wait(rig->loop, &left);
+    assert_in_range(count_of(rig, NOTED_BYTES), 1, 256 << 10);
+    assert_int_equal(store_runs(rig->url), N);
+    for (size_t i = 0; i < N; i++) {
+        ops[i].kind = STORE_UPDATE;
+        ops[i].record.status = "SUCCEEDED";
+        ops[i].record.ended_ms = 1000;
+        ops[i].record.body.len = i % 100 == 51 ? sizeof body : 1200;
+        if (i % 3) hand_over(rig, &ops[i], &left);
+    }
+    store_wait(rig->loop, &left);
+    for (size_t i = 0; i < N; i++) assert_int_equal(ops[i].outcome, STORE_DONE);
+    assert_int_equal(count_of(rig, "SELECT count(*) FROM runs WHERE ended_ms = 1000"), N * 2 / 3);
+    assert_int_equal(prune(rig, 2000), N * 2 / 3);
+    struct store_op list = {.kind = STORE_LIST, .filter = {.limit = 1000}};
+    assert_int_equal(carry_out(rig, &list), STORE_DONE);
+    assert_int_equal(list.found_count, N / 3);
+    store_op_fini(&list);
+    mem_free(ops);
+}
+
+/* Two or more changes of one run in a commit, small ones and large ones: the last one stays. */
+static void last_change_stays(void **state) {
+    struct rig *rig = *state;
+    static char large[100 << 10];
+    for (int round = 0; round < 8; round++) {
+        char id[STORE_ID_SIZE] = {(char)('a' + round)};
+        size_t left = 0;
+        struct store_op ops[4];
+        if (round & 4) assert_int_equal(insert(rig, make(id, "s", NULL, "RUNNING", 1, 0)), STORE_DONE);
+        for (int i = 0; i < 4; i++) {
+            ops[i] = (struct store_op){.kind = STORE_UPDATE, .record = make(id, "s", NULL, "RUNNING", 1, 0)};
+            if (i == 0 && !(round & 4)) ops[i].kind = STORE_INSERT;
+            bool is_large = i == 1 + (round & 1) && round & 2;
+            ops[i].record.body = (struct text){large, is_large ? sizeof large : (size_t)i};
+            ops[i].record.ended_ms = i == 3 ? 50 : 0;
+            hand_over(rig, &ops[i], &left);
+        }
+        store_wait(rig->loop, &left);
+        for (int i = 0; i < 4; i++) assert_int_equal(ops[i].outcome, STORE_DONE);
+        struct store_op op = get(rig, id);
+        assert_int_equal(op.found->body.len, 3);
+        assert_int_equal(op.found->ended_ms, 50);
+        store_op_fini(&op);
+        for (int i = 0; i < 4; i++) store_op_fini(&ops[i]);
+    }
+    assert_int_equal(prune(rig, 51), 8);
+}
+
+/* Somebody else has taken its key, or its id, before it had a row: it has no record any more, and may get one anew. */
+static void one_whose_row_is_anothers_is_missing(void **state) {
+    struct rig *rig = *state;
+    static const char *const taken[] = {"'z', 's', 'k'", "'a', 's', NULL"};
+    for (int i = 0; i < 2; i++) {
+        char sql[256];
+        assert_int_equal(insert(rig, make("a", "s", "k", "RUNNING", 10, 0)), STORE_DONE);
+        assert_int_equal(insert(rig, make("b", "s", NULL, "RUNNING", 20, 0)), STORE_DONE);
+        snprintf(sql, sizeof sql, "INSERT INTO runs SELECT 1, %s, number, 1, 1, 0, 'x', NULL FROM run_groups LIMIT 1",
+                 taken[i]);
+        change_file(rig, sql);
+        struct store_op ends[2] = {{.kind = STORE_UPDATE, .record = make("a", "s", NULL, "SUCCEEDED", 10, 30)},
+                                   {.kind = STORE_UPDATE, .record = make("b", "s", NULL, "SUCCEEDED", 20, 30)}};
+        size_t left = 0;
+        for (int k = 0; k < 2; k++) hand_over(rig, &ends[k], &left);
+        store_wait(rig->loop, &left);
+        assert_int_equal(ends[0].outcome, STORE_MISSING);
+        assert_int_equal(ends[1].outcome, STORE_DONE);
+        assert_int_equal(insert(rig, make("a", "s", NULL, "RUNNING", 10, 0)), i ? STORE_FAILED : STORE_DONE);
+        expect_list(rig, (struct store_filter){.limit = 9}, i ? "ba" : "baz", false);
+        change_file(rig, "DELETE FROM runs; DELETE FROM run_ends; DELETE FROM run_starts");
+        rig_reopen(rig);
+    }
+}
+
+struct life { /* of a run: it begins, and ends with the next round, which is when it is asked for, before or after */
+    struct store_op begin, end, get, find;
+    char key[16];
+};
+
+static void live(struct rig *rig, struct life *life, int number, size_t *left) {
+    char id[STORE_ID_SIZE];
+    snprintf(id, sizeof id, "%05d", number);
+    snprintf(life->key, sizeof life->key, "k%d", number);
+    life->begin = (struct store_op){.kind = STORE_INSERT, .record = make(id, "s", life->key, "RUNNING", number, 0)};
+    life->end = (struct store_op){.kind = STORE_UPDATE, .record = make(id, "s", NULL, "SUCCEEDED", 1, 9)};
+    life->get = (struct store_op){.kind = STORE_GET, .record = make(id, NULL, NULL, NULL, 0, 0)};
+    life->find = (struct store_op){.kind = STORE_FIND_KEY, .record = make("", "s", life->key, NULL, 0, 0)};
+    hand_over(rig, &life->begin, left);
+}
+
+/* The reader looks while the writer is at work: whoever was there is there, with a row or without. */
+static void none_is_missed_meanwhile(void **state) {
+    struct rig *rig = *state;
+    enum { ROUNDS = 60, EACH_ROUND = 24 };
+    static struct life lives[ROUNDS][EACH_ROUND];
+    static size_t left;
+    for (int round = 0; round < ROUNDS; round++) {
+        for (int i = 0; i < EACH_ROUND; i++) {
+            live(rig, &lives[round][i], round * EACH_ROUND + i, &left);
+            if (round == 0) continue;
+            struct life *old = &lives[round - 1][i];
+            if (i % 2) hand_over(rig, &old->get, &left);
+            if (i % 5) hand_over(rig, &old->end, &left);
+            if (i % 2 == 0) hand_over(rig, &old->get, &left);
+            hand_over(rig, &old->find, &left);
+        }
+        store_wait(rig->loop, &left);
+    }
+    for (int round = 0; round + 1 < ROUNDS; round++) {
+        for (int i = 0; i < EACH_ROUND; i++) {
+            struct life *life = &lives[round][i];
+            assert_int_equal(life->get.outcome, STORE_DONE);
+            assert_int_equal(life->find.outcome, STORE_DONE);
+            if (i % 5 && i % 2 == 0) assert_string_equal(life->get.found->status, "SUCCEEDED");
+            if (i % 5) assert_string_equal(life->find.found->status, "SUCCEEDED");
+            store_op_fini(&life->get);
+            store_op_fini(&life->find);
+        }
+    }
+}
+
+static void die_with_notes(struct rig *rig) {
+    rig->loop = loop_new(0);
+    rig_open(rig);
+    size_t left = 0;
+    struct store_op ops[5];
+    for (size_t i = 0; i < 5; i++) {
+        char id[STORE_ID_SIZE] = {(char)('a' + i)};
+        ops[i] = (struct store_op){.kind = STORE_INSERT, .record = make(id, "s", NULL, "RUNNING", 10 + (int64_t)i, 0)};
+        ops[i].definition_source = "name = \"x\";";
+        if (i == 4) ops[i].record.key = "k";
+        hand_over(rig, &ops[i], &left);
+    }
+    store_wait(rig->loop, &left);
+    struct store_op ends[2];
+    for (size_t i = 0; i < 2; i++) {
+        ends[i] = (struct store_op){.kind = STORE_UPDATE, .record = make(i ? "c" : "a", "s", NULL, "SUCCEEDED", 1, 20)};
+        hand_over(rig, &ends[i], &left);
+    }
+    store_wait(rig->loop, &left);
+    _exit(ends[0].outcome == STORE_DONE && ends[1].outcome == STORE_DONE && count_of(rig, NOTES) > 0 ? 7 : 8);
+}
+
+/* Those that ended are over, though a note may name them still, also once they are pruned. */
+static void notes_outlive_the_process(void **state) {
+    struct rig *rig = *state;
+    for (int round = 0; round < 2; round++) {
+        store_close(rig->store);
+        unlink(rig->path);
+        int status;
+        pid_t pid = fork();
+        if (pid == 0) die_with_notes(rig);
+        assert_int_equal(waitpid(pid, &status, 0), pid);
+        assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 7);
+        rig_open(rig);
+        if (round) assert_int_equal(insert(rig, make("f", "s", NULL, "RUNNING", 14, 0)), STORE_DONE);
+        expect_open(rig, 60, round ? "bdef" : "bde");
+        expect_list(rig, (struct store_filter){.limit = 9, .status = "SUCCEEDED"}, "ca", false);
+        assert_int_equal(insert(rig, make("g", "s", "k", "RUNNING", 1, 0)), STORE_EXISTS);
+        assert_int_equal(prune(rig, 100), 2);
+        assert_int_equal(count_of(rig, NOTES), 0);
+        rig_reopen(rig);
+        expect_open(rig, 60, round ? "bdef" : "bde");
+    }
+}
+
+static void damaged_notes_are_told(void **state) {
+    struct rig *rig = *state;
+#define NUMBER "0100000000000000"
+    static const char *const notes[] = {
+        "x'01'",                                                               /* less than a number */
+        "zeroblob(31)",                                                        /* less than four */
+        "zeroblob(64)",                                                        /* no id */
+        "x'" NUMBER NUMBER NUMBER NUMBER "200000000000000061'",                /* an id that goes on behind the end */
+        "x'" NUMBER NUMBER NUMBER NUMBER NUMBER "62ffffffffffffffff'",         /* no stage */
+        "x'" NUMBER NUMBER NUMBER NUMBER NUMBER "62" NUMBER "73" NUMBER "6b'", /* no body */
+    };
+    assert_int_equal(insert(rig, make("a", "s", NULL, "RUNNING", 1, 0)), STORE_DONE);
+    for (size_t i = 0; i < sizeof notes / sizeof *notes; i++) {
+        char sql[256];
+        store_close(rig->store);
+        snprintf(sql, sizeof sql, "INSERT INTO run_starts VALUES (1, %s)", notes[i]);
+        change_file(rig, sql);
+        expect_refusal(rig->url, FAULT_IO, "damaged");
+        change_file(rig, "DELETE FROM run_starts");
+        rig_open(rig);
+        assert_true(holds(rig, "a"));
     }
 }
 
@@ -1143,7 +1450,9 @@ static char *key_of(struct rig *rig) {
 }
 
 /* What each version changed, taken back: the tables and the indexes are those that the version made. */
+#define AS_VERSION_5 "DROP TABLE run_starts; PRAGMA user_version = 5;"
 #define AS_VERSION_4                                                  \
+    AS_VERSION_5                                                      \
     "ALTER TABLE runs DROP COLUMN room; DROP TABLE run_ends;"         \
     "CREATE INDEX runs_ended ON runs (ended_ms) WHERE ended_ms <> 0;" \
     "PRAGMA user_version = 4;"
@@ -1192,7 +1501,8 @@ static void assert_indexes(struct rig *rig, const char *names) {
 /* Of a file that an older stagedoor left, with runs in it. */
 static void older_files_are_brought_up_to_date(void **state) {
     struct rig *rig = *state;
-    static const char *const versions[] = {AS_VERSION_1, AS_VERSION_2, AS_VERSION_3, AS_VERSION_4}, *const s[] = {"s"};
+    static const char *const versions[] = {AS_VERSION_1, AS_VERSION_2, AS_VERSION_3, AS_VERSION_4, AS_VERSION_5},
+                             *const s[] = {"s"};
     for (size_t v = 0; v < sizeof versions / sizeof *versions; v++) {
         /* f is of d's moment, and came after it; e and g are of one group */
         struct store_record rows[] = {
@@ -1265,7 +1575,7 @@ static void refuses_strange_files(void **state) {
     store_close(rig->store);
     change_file(rig, "PRAGMA user_version = 1000");
     expect_refusal(rig->url, FAULT_UNSUPPORTED, "version 1000, from a newer stagedoor");
-    change_file(rig, "PRAGMA user_version = 5; ALTER TABLE runs RENAME COLUMN body TO boody");
+    change_file(rig, "PRAGMA user_version = 6; ALTER TABLE runs RENAME COLUMN body TO boody");
     expect_refusal(rig->url, FAULT_IO, "no column named body");
     change_file(rig, "ALTER TABLE runs RENAME COLUMN boody TO body; PRAGMA application_id = 7");
     expect_refusal(rig->url, FAULT_INVALID, "not stagedoor's");
@@ -1412,6 +1722,10 @@ static void no_statement_scans(void **state) {
     for (size_t i = 0; i < traced.count; i++) {
         char sql[1024];
         sqlite3_stmt *s;
+        if (strstr(traced.sql[i], "FROM new_rows")) { /* which the store alone has; they are all added */
+            mem_free(traced.sql[i]);
+            continue;
+        }
         snprintf(sql, sizeof sql, "EXPLAIN QUERY PLAN %s", traced.sql[i]);
         if (sqlite3_prepare_v2(db, sql, -1, &s, NULL) != SQLITE_OK) fail_msg("%s: %s", sql, sqlite3_errmsg(db));
         for (; sqlite3_step(s) == SQLITE_ROW; steps++) {
@@ -1454,6 +1768,15 @@ int main(void) {
         T(survives_power_cut),
         T(log_is_moved_to_the_file),
         T(full_disk_is_told_and_got_over),
+        T(first_change_gives_a_row),
+        T(each_question_sees_them),
+        T(late_ones_have_places_of_their_own),
+        T(they_are_few),
+        T(last_change_stays),
+        T(one_whose_row_is_anothers_is_missing),
+        T(none_is_missed_meanwhile),
+        T(notes_outlive_the_process),
+        T(damaged_notes_are_told),
         T(refuses_bad_names),
         T(refuses_a_file_it_may_not_write),
         T(refuses_a_second_gateway),

@@ -400,19 +400,24 @@ static void checks_every_place(void **state) {
             char *room = mem_alloc(len); /* no more, so that a read behind it is seen */
             struct text text = {memset(room, 'a', len), len};
             assert_true(text_field_check(text) && text_utf8_check(text) && !text_holds(text, "$"));
+            assert_true(text_plain_check(text) && text_token_length(text) == len);
+            room[at] = ' ';
+            assert_true(text_plain_check(text) && !text_token_check(text) && text_token_length(text) == at);
+            room[at] = '~';
+            assert_true(text_plain_check(text) && text_token_check(text));
             assert_int_equal(text_characters(text), len);
             room[at] = '$';
             assert_true(text_holds(text, "$"));
             assert_int_equal(text_holds(text, "$a"), at + 1 < len);
             assert_int_equal(text_holds(text, "a$"), at > 0);
             room[at] = '\t';
-            assert_true(text_field_check(text));
+            assert_true(text_field_check(text) && !text_plain_check(text));
             room[at] = '\n';
-            assert_false(text_field_check(text));
+            assert_false(text_field_check(text) || text_plain_check(text));
             room[at] = 0x7F;
-            assert_false(text_field_check(text));
+            assert_false(text_field_check(text) || text_plain_check(text));
             room[at] = (char)0xC3;
-            assert_false(text_utf8_check(text));
+            assert_false(text_utf8_check(text) || text_plain_check(text));
             assert_true(text_field_check(text));
             if (at + 1 < len) {
                 room[at + 1] = (char)0xB6;

@@ -185,7 +185,7 @@ static void test_failed(void **state) {
         world_run(&world);
         const struct reply *reply = world.replies[0];
         assert_failed(reply, REPLY_MAYBE_ACTED_ON, c->kind, c->what);
-        assert_holds(reply->fault.what, arena_printf(world.arena, "127.0.0.1:%d", script.port));
+        assert_holds(reply->fault->what, arena_printf(world.arena, "127.0.0.1:%d", script.port));
         assert_int_equal(reply->timed_out, c->timed_out);
         script_stop(&script);
         assert_int_equal(atomic_load(&script.requests), 1);
@@ -230,7 +230,7 @@ static void test_refused(void **state) {
     world_run(&world);
     assert_failed(world.replies[0], REPLY_NEVER_SENT, FAULT_UPSTREAM,
                   arena_printf(world.arena, "connection refused by 127.0.0.1:%d", port));
-    assert_string_equal(world.replies[0]->fault.where, arena_printf(world.arena, "http://127.0.0.1:%d", port));
+    assert_string_equal(world.replies[0]->fault->where, arena_printf(world.arena, "http://127.0.0.1:%d", port));
     world_fini(&world);
 }
 
@@ -279,7 +279,7 @@ static void test_no_tls_session(void **state) {
     world.calls[call].connect_timeout_ms = 200;
     world_run(&world);
     assert_failed(world.replies[0], REPLY_NEVER_SENT, FAULT_UPSTREAM, "no TLS session with 127.0.0.1:");
-    assert_holds(world.replies[0]->fault.what, "200ms");
+    assert_holds(world.replies[0]->fault->what, "200ms");
     assert_true(world.replies[0]->timed_out);
     script_stop(&script);
     world_fini(&world);
@@ -354,8 +354,8 @@ static void test_unsafe(void **state) {
         request->body = TEXT("x");
         world_run(&world);
         assert_phase(world.replies[0], REPLY_NEVER_SENT);
-        assert_true(world.replies[0]->fault.kind != FAULT_NONE);
-        assert_lacks(world.replies[0]->fault.what, "sesame");
+        assert_true(world.replies[0]->fault->kind != FAULT_NONE);
+        assert_lacks(world.replies[0]->fault->what, "sesame");
         script_stop(&script);
         assert_int_equal(atomic_load(&script.connections), 0);
         world_fini(&world);
@@ -378,8 +378,8 @@ static void test_unsafe_rest(void **state) {
         world_run(&world);
         assert_phase(world.replies[0], REPLY_ANSWERED);
         assert_phase(world.replies[1], REPLY_NEVER_SENT);
-        assert_int_equal(world.replies[1]->fault.kind, FAULT_INVALID);
-        assert_lacks(world.replies[1]->fault.what, "sesame");
+        assert_int_equal(world.replies[1]->fault->kind, FAULT_INVALID);
+        assert_lacks(world.replies[1]->fault->what, "sesame");
         script_stop(&script);
         world_fini(&world);
         script_fini(&script);
@@ -760,8 +760,8 @@ static void test_unix_socket_without_a_server(void **state) {
     world_run(&world);
     for (int i = 0; i < 2; i++) {
         assert_failed(world.replies[i], REPLY_NEVER_SENT, FAULT_UPSTREAM, i ? gone : dead);
-        assert_holds(world.replies[i]->fault.what, i ? "No such file" : "refused");
-        assert_holds(world.replies[i]->fault.what, "the socket /");
+        assert_holds(world.replies[i]->fault->what, i ? "No such file" : "refused");
+        assert_holds(world.replies[i]->fault->what, "the socket /");
     }
     world_fini(&world);
     unlink(dead);

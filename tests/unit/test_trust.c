@@ -47,7 +47,7 @@ static void call(const char *names, const char *host, bool good) {
     world_init(&world);
     add_tls(&world, &script, host, (struct stage_tls){.ca = ca});
     world_run(&world);
-    print_message("  %s for %s: %s\n", names, host, good ? "good" : world.replies[0]->fault.what);
+    print_message("  %s for %s: %s\n", names, host, good ? "good" : world.replies[0]->fault->what);
     if (good) assert_phase(world.replies[0], REPLY_ANSWERED);
     else if (host[0] == '.') assert_failed(world.replies[0], REPLY_NEVER_SENT, FAULT_UPSTREAM, "the host is none that");
     else assert_failed(world.replies[0], REPLY_NEVER_SENT, FAULT_UPSTREAM, "the certificate is not one of ");

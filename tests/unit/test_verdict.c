@@ -64,9 +64,10 @@ static void test_calls_that_failed(void **state) {
     struct stage *stage = rig_stage(stage_text);
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct arena *arena = arena_new();
-        struct reply reply = {.phase = rows[i].phase};
+        struct fault fault;
+        struct reply reply = {.phase = rows[i].phase, .fault = &fault};
         struct verdict v;
-        fault_set(&reply.fault, rows[i].fault, NULL, "as it was");
+        fault_set(&fault, rows[i].fault, NULL, "as it was");
         judge(arena, stage, rows[i].step, &reply, 0, &v);
         assert_verdict(i, &v, rows[i].kind, rows[i].reason);
         assert_string_equal(v.message, "as it was");
@@ -170,6 +171,7 @@ static void test_retry_after_in_a_body(void **state) {
         struct arena *arena = arena_new();
         struct reply_header header = {"Retry-After", rows[i / 2].header};
         struct reply reply = {.phase = rows[i / 2].code ? REPLY_ANSWERED : REPLY_MAYBE_ACTED_ON,
+                              .fault = &(struct fault){.kind = FAULT_NONE},
                               .code = rows[i / 2].code,
                               .headers = &header,
                               .header_count = rows[i / 2].header != NULL,

@@ -152,16 +152,16 @@ static void assert_lacks(const char *text, const char *part) {
 
 static void assert_phase(const struct reply *reply, enum reply_phase phase) {
     if (reply->phase != phase)
-        fail_msg("%s, not %s: %s", reply_phase_word(reply->phase), reply_phase_word(phase), reply->fault.what);
+        fail_msg("%s, not %s: %s", reply_phase_word(reply->phase), reply_phase_word(phase), reply->fault->what);
 }
 
 static void assert_failed(const struct reply *reply, enum reply_phase phase, enum fault_kind kind, const char *part) {
     assert_phase(reply, phase);
-    assert_string_equal(fault_word(reply->fault.kind), fault_word(kind));
-    assert_holds(reply->fault.what, part);
+    assert_string_equal(fault_word(reply->fault->kind), fault_word(kind));
+    assert_holds(reply->fault->what, part);
     assert_int_equal(reply->code, 0);
-    assert_lacks(reply->fault.what, "sesame"); /* what tests put into queries and credentials */
-    assert_lacks(reply->fault.where, "sesame");
+    assert_lacks(reply->fault->what, "sesame"); /* what tests put into queries and credentials */
+    assert_lacks(reply->fault->where, "sesame");
 }
 
 /* ---- TLS ---- */
