@@ -440,22 +440,14 @@ void buf_add_json_string(struct buf *buf, struct text t) {
     buf_addc(buf, '"');
 }
 
-/* Four bytes as eight digits, all at once: each half of a byte in one of its own, those above 9 moved on to letters. */
-static uint64_t hex_of(uint64_t bytes) {
-    bytes = (bytes | bytes << 16) & UINT64_C(0x0000FFFF0000FFFF);
-    bytes = (bytes | bytes << 8) & UINT64_C(0x00FF00FF00FF00FF);
-    uint64_t halves = (bytes >> 4 | bytes << 8) & WORD_ONES * 0x0F;
-    uint64_t letters = (halves + WORD_ONES * 6) >> 4 & WORD_ONES;
-    return halves + WORD_ONES * '0' + letters * ('a' - '9' - 1);
-}
-
 void buf_add_hex(struct buf *buf, const void *at, size_t len) {
+    static const char digits[] = "0123456789abcdef";
     char *to = buf_room(buf, len * 2);
     if (!to) return;
-    for (size_t i = 0; i < len; i += 4) {
-        size_t n = len - i < 4 ? len - i : 4;
-        uint64_t digits = htole64(hex_of(word_load((const char *)at + i, n)));
-        memcpy(to + 2 * i, &digits, 2 * n);
+    for (size_t i = 0; i < len; i++) {
+        unsigned char c = ((const unsigned char *)at)[i];
+        to[2 * i] = digits[c >> 4];
+        to[2 * i + 1] = digits[c & 15];
     }
     buf_grew(buf, len * 2);
 }
