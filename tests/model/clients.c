@@ -53,7 +53,8 @@ static void answered_callback(struct client *client) {
     if (hook->job != client->job) return; /* the step was sent again, and that of its later call calls back now */
     bool busy = ask->failed && ask->fault->kind == FAULT_BUSY;
     bool before = hook->seen->callback_taken[client->hook] && client->message == 2;
-    if (before && !busy) check(CHECK_CALLBACK_SAME, !ask->failed, "refused now: %s", ask->fault->what);
+    if (before && !busy)
+        check(CHECK_CALLBACK_SAME, !ask->failed, "refused now: %s", ask->failed ? ask->fault->what : "");
     if (ask->failed || client->message != 2) return;
     hook->taken++;
     hook->seen->callback_taken[client->hook] = true;
@@ -121,7 +122,8 @@ static void on_answer(struct ask *ask) {
                                 : "good");
         bool by_id = client->kind == ASK_GET || client->kind == ASK_EXPLAIN || client->kind == ASK_CANCEL;
         if (by_id)
-            check(CHECK_KNOWN, !ask->failed || ask->fault->kind == FAULT_BUSY, "%s: %s", ask->id, ask->fault->what);
+            check(CHECK_KNOWN, !ask->failed || ask->fault->kind == FAULT_BUSY, "%s: %s", ask->id,
+                  ask->failed ? ask->fault->what : "");
         if (client->kind == ASK_START) answered_start(client);
         if (client->kind == ASK_CANCEL || client->kind == ASK_CANCEL_KEY) answered_cancel(client);
         if (client->kind == ASK_CALLBACK) answered_callback(client);
