@@ -14,10 +14,11 @@
 #include <errno.h>
 #include <openssl/bio.h>
 #include <openssl/err.h>
-#include <pthread.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
+
+#include "base/wire.h"
 
 #define RECORD_MAX 16384 /* bytes of one record of TLS (RFC 8446, 5.1) */
 #define RECORDS_MAX 16   /* of TLS itself, at a time, on a connection that is quiet */
@@ -50,34 +51,11 @@ static void put(struct stream *stream, struct text *bytes) {
     }
 }
 
-static int on_write(BIO *bio, const char *at, int len) {
-    struct stream *stream = BIO_get_data(bio);
-    struct text bytes = {at, (size_t)len};
+static void on_write(void *arg, struct text bytes) {
+    struct stream *stream = arg;
     if (stream->held.len == 0) put(stream, &bytes);
     if (!stream->is_lost) buf_addt(&stream->held, bytes);
     if (stream->held.full) lose(stream, ENOBUFS); /* who asks for so much and takes nothing means no good */
-    return len;
-}
-
-static long on_control(BIO *bio, int what, long number, void *pointer) {
-    (void)bio, (void)number, (void)pointer;
-    return what == BIO_CTRL_FLUSH;
-}
-
-static BIO_METHOD *outlet; /* written once */
-
-static void make_outlet(void) {
-    outlet = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "stream");
-    BIO_meth_set_write(outlet, on_write);
-    BIO_meth_set_ctrl(outlet, on_control);
-}
-
-static BIO *outlet_new(struct stream *stream) {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-    pthread_once(&once, make_outlet);
-    BIO *bio = BIO_new(outlet);
-    BIO_set_data(bio, stream);
-    return bio;
 }
 
 static void flush(struct stream *stream) {
@@ -98,9 +76,7 @@ static void flush(struct stream *stream) {
 void stream_init(struct stream *stream, int fd, SSL *ssl) {
     *stream = (struct stream){.fd = fd, .ssl = ssl};
     buf_init(&stream->held, HELD_MAX);
-    if (!ssl) return;
-    SSL_set0_rbio(ssl, BIO_new_socket(fd, BIO_NOCLOSE));
-    SSL_set0_wbio(ssl, outlet_new(stream));
+    if (ssl) wire_attach(ssl, fd, on_write, stream);
 }
 
 void stream_fini(struct stream *stream) {

@@ -10,7 +10,6 @@
 #include "front/tls.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -20,6 +19,7 @@
 
 #include "base/mem.h"
 #include "base/text.h"
+#include "base/wire.h"
 
 struct tls_context {
     SSL_CTX *handle;
@@ -27,8 +27,6 @@ struct tls_context {
 
 struct tls_session {
     SSL *ssl;
-    void (*send)(void *arg, struct text bytes);
-    void *arg;
     unsigned long error; /* OpenSSL's, of what broke it; 0: none */
 };
 
@@ -152,39 +150,11 @@ static char *common_name(X509 *certificate) {
 
 /* ---- a session ---- */
 
-static int on_write(BIO *bio, const char *at, int len) {
-    const struct tls_session *session = BIO_get_data(bio);
-    session->send(session->arg, (struct text){at, (size_t)len});
-    return len;
-}
-
-static long on_control(BIO *bio, int what, long number, void *pointer) {
-    (void)bio, (void)number, (void)pointer;
-    return what == BIO_CTRL_FLUSH;
-}
-
-static BIO_METHOD *outlet; /* written once */
-
-static void make_outlet(void) {
-    outlet = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "client");
-    BIO_meth_set_write(outlet, on_write);
-    BIO_meth_set_ctrl(outlet, on_control);
-}
-
-static BIO *outlet_new(struct tls_session *session) {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-    pthread_once(&once, make_outlet);
-    BIO *bio = BIO_new(outlet);
-    BIO_set_data(bio, session);
-    return bio;
-}
-
 struct tls_session *tls_session_new(struct ssl_ctx_st *handle, int fd, void (*send)(void *arg, struct text bytes),
                                     void *arg) {
     struct tls_session *session = mem_alloc(sizeof *session);
-    *session = (struct tls_session){.ssl = SSL_new(handle), .send = send, .arg = arg};
-    SSL_set0_rbio(session->ssl, BIO_new_socket(fd, BIO_NOCLOSE));
-    SSL_set0_wbio(session->ssl, outlet_new(session));
+    *session = (struct tls_session){.ssl = SSL_new(handle)};
+    wire_attach(session->ssl, fd, send, arg);
     SSL_set_accept_state(session->ssl);
     return session;
 }
